@@ -1,0 +1,1 @@
+//! What any daemon needs; nothing in here knows that `ox` exists.

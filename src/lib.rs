@@ -1,0 +1,23 @@
+//! `ox`: one daemon per user that keeps the ledgers of projects in sync, and the command line in front of it.
+//!
+//! The map, outer rooms first; an arrow only ever points down:
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | [`cli`] | one file a command; the only place that prints |
+//! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
+//! | [`sync`] | ledgers kept current: schedule, pull, conflicts, rescue, clone |
+//! | [`health`] | issues, history and metrics |
+//! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
+//! | [`git`] | the one place that talks to git |
+//! | [`project`] | who and where: ids, endpoints, directories, configuration files |
+//! | [`kit`] | what any daemon needs, and nothing that knows of `ox` |
+
+pub mod cli;
+pub mod daemon;
+pub mod git;
+pub mod health;
+pub mod ipc;
+pub mod kit;
+pub mod project;
+pub mod sync;
