@@ -1,1 +1,24 @@
-//! What any daemon needs; nothing in here knows that `ox` exists.
+//! What any daemon needs: time, threads, children, locks, files. Nothing in here knows that `ox` exists.
+//!
+//! Threads: none of its own; it is the only room that starts any (`thread`, `pool`).
+//! Files: none of its own; `file` and `lock` say how all others are written and held.
+//! Locks: each type's own small mutex, never held over I/O, a callback or a send.
+//! Promises: the only calls to the system clock, to `thread::spawn` and to `Command::new` are here.
+
+pub mod backoff;
+pub mod cancel;
+pub mod child;
+mod class;
+pub mod clock;
+pub mod deadline;
+pub mod file;
+pub mod gotime;
+pub mod line;
+pub mod lock;
+pub mod pool;
+pub mod ring;
+pub mod rng;
+pub mod semaphore;
+pub mod thread;
+
+pub use class::Class;

@@ -1,0 +1,612 @@
+//! The only place that starts other programs.
+//!
+//! Every child gets its own process group, an explicit directory and environment, a deadline, and capped output; it is ended with
+//! TERM, then KILL, and always reaped. On Linux it dies with us. The calling thread waits in one `poll` over its pipes, its
+//! end and the cancellation.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Class;
+use super::cancel::Cancel;
+use super::clock::{Clock, Mono, SystemClock};
+
+/// Between TERM and KILL.
+pub const TERM_GRACE: Duration = Duration::from_secs(2);
+/// After the child's end, how long its pipes may still be open in other hands.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+/// Where the end of a child cannot be polled, it is asked this often.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// A program to run. Nothing is inherited but what is said here.
+#[derive(Clone, Debug)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    dir: PathBuf,
+    stdin: Vec<u8>,
+    deadline: Duration,
+    /// Without a byte of output for this long the child counts as stuck.
+    stall: Option<Duration>,
+    stdout_cap: usize,
+    stderr_cap: usize,
+}
+
+/// What a child that ran to its end left.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The first bytes of its standard output, up to the cap.
+    pub stdout: Vec<u8>,
+    /// The last bytes of its standard error, up to the cap.
+    pub stderr: Vec<u8>,
+    /// Whether it wrote more to standard output than was kept.
+    pub stdout_truncated: bool,
+}
+
+/// Why there is no [`Output`].
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the fields are named in the texts
+pub enum ChildError {
+    /// There is no such program.
+    #[error("{program}: program not found")]
+    NotFound { program: String },
+    /// It could not be started.
+    #[error("{program}: {source}")]
+    Spawn { program: String, source: io::Error },
+    /// It was ended at its deadline.
+    #[error("{program}: no end after {} s, killed", after.as_secs())]
+    Timeout { program: String, after: Duration },
+    /// It wrote nothing for too long and was ended.
+    #[error("{program}: no progress for {} s, killed", after.as_secs())]
+    Stalled { program: String, after: Duration },
+    /// It was ended because its work was cancelled.
+    #[error("{program}: cancelled")]
+    Cancelled { program: String },
+    /// Talking to it failed.
+    #[error("{program}: {source}")]
+    Io { program: String, source: io::Error },
+}
+
+impl ChildError {
+    /// The class of the failure.
+    pub fn class(&self) -> Class {
+        match self {
+            ChildError::NotFound { .. } => Class::Usage,
+            ChildError::Timeout { .. } | ChildError::Stalled { .. } => Class::Network,
+            ChildError::Cancelled { .. } => Class::Busy,
+            ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => Class::of_io(source),
+        }
+    }
+}
+
+impl Cmd {
+    /// A call of `program` in the root directory, with an empty environment, a deadline of 60 s, 4 MiB of standard output and the last 64 KiB
+    /// of standard error.
+    pub fn new(program: impl AsRef<OsStr>) -> Cmd {
+        Cmd {
+            program: program.as_ref().into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: PathBuf::from("/"),
+            stdin: Vec::new(),
+            deadline: Duration::from_secs(60),
+            stall: None,
+            stdout_cap: 4 << 20,
+            stderr_cap: 64 << 10,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Cmd {
+        self.args.push(arg.as_ref().into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Cmd {
+        self.args.extend(args.into_iter().map(|a| a.as_ref().into()));
+        self
+    }
+
+    /// Sets a variable of the child's environment.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Cmd {
+        self.env.push((key.as_ref().into(), value.as_ref().into()));
+        self
+    }
+
+    /// Hands on the named variables of our own environment, where set.
+    pub fn keep_env(mut self, names: &[&str]) -> Cmd {
+        for name in names {
+            if let Some(value) = std::env::var_os(name) {
+                self.env.push((name.into(), value));
+            }
+        }
+        self
+    }
+
+    /// Hands on all of our own environment: for ourselves as a child, and for tests.
+    pub fn keep_all_env(mut self) -> Cmd {
+        self.env.extend(std::env::vars_os());
+        self
+    }
+
+    /// The directory it runs in.
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Cmd {
+        self.dir = dir.as_ref().into();
+        self
+    }
+
+    /// What it reads; nothing (an empty file) unless set.
+    pub fn stdin_bytes(mut self, bytes: Vec<u8>) -> Cmd {
+        self.stdin = bytes;
+        self
+    }
+
+    /// It is ended after this long.
+    pub fn deadline(mut self, deadline: Duration) -> Cmd {
+        self.deadline = deadline;
+        self
+    }
+
+    /// It is ended after this long without a byte of output.
+    pub fn stall(mut self, stall: Duration) -> Cmd {
+        self.stall = Some(stall);
+        self
+    }
+
+    /// Keeps the first `bytes` of standard output; the rest is read and dropped.
+    pub fn stdout_cap(mut self, bytes: usize) -> Cmd {
+        self.stdout_cap = bytes;
+        self
+    }
+
+    /// Keeps the last `bytes` of standard error.
+    pub fn stderr_cap(mut self, bytes: usize) -> Cmd {
+        self.stderr_cap = bytes;
+        self
+    }
+
+    fn name(&self) -> String {
+        Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
+    }
+
+    #[allow(clippy::disallowed_methods)] // the one place that makes a command
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            .env_clear()
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .current_dir(&self.dir);
+        command
+    }
+
+    fn failed(&self, source: io::Error) -> ChildError {
+        // A missing directory gives the same error number as a missing program.
+        if source.kind() == io::ErrorKind::NotFound && self.dir.is_dir() {
+            return ChildError::NotFound { program: self.name() };
+        }
+        ChildError::Spawn { program: self.name(), source }
+    }
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// [`ChildError`]; a program that ran and failed is an [`Output`], not an error.
+pub fn run(cmd: Cmd, cancel: &Cancel) -> Result<Output, ChildError> {
+    run_with(cmd, cancel, &mut |_| ())
+}
+
+/// As [`run`], handing over pieces of standard error as they come.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(cmd: Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, ChildError> {
+    if cancel.is_cancelled() {
+        return Err(ChildError::Cancelled { program: cmd.name() });
+    }
+    let mut command = cmd.command();
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+    die_with_us(&mut command);
+    let child = command.spawn().map_err(|e| cmd.failed(e))?;
+    let mut running = Running::new(child, &cmd);
+    let ended = running.watch(&cmd, cancel, on_stderr);
+    running.finish(&cmd, ended)
+}
+
+/// Has the kernel end the child when the thread that started it is gone.
+fn die_with_us(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        let us = rustix::process::getpid();
+        let set = move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // We may have ended before the call above.
+            if rustix::process::getppid() == Some(us) {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        };
+        // SAFETY: between fork and exec the closure makes two system calls (prctl, getppid) and builds an error without
+        // allocating; it touches no lock and no memory shared with other threads.
+        #[allow(unsafe_code)]
+        unsafe {
+            command.pre_exec(set);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
+/// How the waiting ended.
+enum Ended {
+    Exited,
+    Timeout,
+    Stalled,
+    Cancelled,
+    Io(io::Error),
+}
+
+/// A started child and what it has written so far.
+struct Running {
+    child: Child,
+    group: Pid,
+    pidfd: Option<OwnedFd>,
+    stdin: Option<ChildStdin>,
+    written: usize,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    out: Vec<u8>,
+    err: Vec<u8>,
+    truncated: bool,
+    /// When it last wrote something.
+    heard: Mono,
+}
+
+impl Running {
+    fn new(mut child: Child, cmd: &Cmd) -> Running {
+        let group = Pid::from_child(&child);
+        #[cfg(target_os = "linux")]
+        let pidfd = rustix::process::pidfd_open(group, rustix::process::PidfdFlags::empty()).ok();
+        #[cfg(not(target_os = "linux"))]
+        let pidfd = None;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        for fd in [
+            stdin.as_ref().map(AsFd::as_fd),
+            stdout.as_ref().map(AsFd::as_fd),
+            stderr.as_ref().map(AsFd::as_fd),
+        ] {
+            if let Some(fd) = fd
+                && let Err(e) = rustix::io::ioctl_fionbio(fd, true)
+            {
+                log::debug!("{}: pipe stays blocking: {e}", cmd.name());
+            }
+        }
+        let heard = SystemClock.now().mono;
+        Running {
+            child,
+            group,
+            pidfd,
+            stdin,
+            written: 0,
+            stdout,
+            stderr,
+            out: Vec::new(),
+            err: Vec::new(),
+            truncated: false,
+            heard,
+        }
+    }
+
+    fn watch(&mut self, cmd: &Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Ended {
+        let end = SystemClock.now().mono + cmd.deadline;
+        loop {
+            let now = SystemClock.now().mono;
+            if cancel.is_cancelled() {
+                return Ended::Cancelled;
+            }
+            if now >= end {
+                return Ended::Timeout;
+            }
+            let mut wait = end - now;
+            if let Some(stall) = cmd.stall {
+                let left = (self.heard + stall) - now;
+                if left.is_zero() {
+                    return Ended::Stalled;
+                }
+                wait = wait.min(left);
+            }
+            if self.pidfd.is_none() {
+                wait = wait.min(SLICE);
+            }
+            match self.turn(cmd, Some(cancel), wait, on_stderr) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(e) => return Ended::Io(e),
+            }
+        }
+        // The child is gone; what it wrote may still be in the pipes, or others may hold them open.
+        let drained = SystemClock.now().mono + DRAIN_GRACE;
+        self.stdin = None;
+        while self.stdout.is_some() || self.stderr.is_some() {
+            let left = drained - SystemClock.now().mono;
+            if left.is_zero() {
+                self.signal(Signal::KILL);
+                break;
+            }
+            if let Err(e) = self.turn(cmd, Some(cancel), left.min(SLICE), on_stderr) {
+                return Ended::Io(e);
+            }
+        }
+        Ended::Exited
+    }
+
+    /// Waits for one event at most `wait` long and handles it. True when the child has ended.
+    fn turn(
+        &mut self,
+        cmd: &Cmd,
+        cancel: Option<&Cancel>,
+        wait: Duration,
+        on_stderr: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<bool> {
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
+        if let Some(out) = &self.stdout {
+            fds.push(PollFd::new(out, PollFlags::IN));
+        }
+        if let Some(err) = &self.stderr {
+            fds.push(PollFd::new(err, PollFlags::IN));
+        }
+        if let Some(stdin) = &self.stdin {
+            fds.push(PollFd::new(stdin, PollFlags::OUT));
+        }
+        if let Some(pidfd) = &self.pidfd {
+            fds.push(PollFd::new(pidfd, PollFlags::IN));
+        }
+        if let Some(fd) = cancel.and_then(Cancel::fd) {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        }
+        wait_for(&mut fds, wait)?;
+        drop(fds);
+        self.feed(cmd)?;
+        self.read(cmd, on_stderr)?;
+        match &self.pidfd {
+            Some(fd) => ready(fd.as_fd()),
+            None => Ok(self.child.try_wait()?.is_some()),
+        }
+    }
+
+    fn feed(&mut self, cmd: &Cmd) -> io::Result<()> {
+        let Some(stdin) = &mut self.stdin else { return Ok(()) };
+        loop {
+            match stdin.write(&cmd.stdin[self.written..]) {
+                Ok(n) if self.written + n < cmd.stdin.len() => self.written += n,
+                // All is written, or the child does not want it: both are its end of file.
+                Ok(_) => break,
+                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.stdin = None;
+        Ok(())
+    }
+
+    fn read(&mut self, cmd: &Cmd, on_stderr: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        while let Some(n) = read_some(&mut self.stdout, &mut piece)? {
+            self.heard = SystemClock.now().mono;
+            let room = cmd.stdout_cap.saturating_sub(self.out.len());
+            self.truncated |= n > room;
+            self.out.extend_from_slice(&piece[..n.min(room)]);
+        }
+        while let Some(n) = read_some(&mut self.stderr, &mut piece)? {
+            self.heard = SystemClock.now().mono;
+            on_stderr(&piece[..n]);
+            self.err.extend_from_slice(&piece[..n]);
+            if self.err.len() > cmd.stderr_cap * 2 {
+                self.err.drain(..self.err.len() - cmd.stderr_cap);
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The child is not reaped yet, so its group's number cannot belong to anybody else.
+        if let Err(e) = kill_process_group(self.group, signal)
+            && e != rustix::io::Errno::SRCH
+        {
+            log::warn!("signal to process group {}: {e}", self.group.as_raw_nonzero());
+        }
+    }
+
+    /// Ends the child if it still runs, and reaps it.
+    fn finish(mut self, cmd: &Cmd, ended: Ended) -> Result<Output, ChildError> {
+        let program = cmd.name();
+        if !matches!(ended, Ended::Exited) {
+            self.signal(Signal::TERM);
+            let mut gone = false;
+            let end = SystemClock.now().mono + TERM_GRACE;
+            while !gone && SystemClock.now().mono < end {
+                gone = self.turn(cmd, None, SLICE, &mut |_| ()).unwrap_or(true);
+            }
+            self.signal(Signal::KILL);
+        }
+        let status =
+            self.child.wait().map_err(|source| ChildError::Io { program: program.clone(), source })?;
+        match ended {
+            Ended::Exited => {
+                let from = self.err.len().saturating_sub(cmd.stderr_cap);
+                Ok(Output {
+                    status,
+                    stdout: self.out,
+                    stderr: self.err.split_off(from),
+                    stdout_truncated: self.truncated,
+                })
+            }
+            Ended::Timeout => Err(ChildError::Timeout { program, after: cmd.deadline }),
+            Ended::Stalled => Err(ChildError::Stalled { program, after: cmd.stall.unwrap_or_default() }),
+            Ended::Cancelled => Err(ChildError::Cancelled { program }),
+            Ended::Io(source) => Err(ChildError::Io { program, source }),
+        }
+    }
+}
+
+/// Reads once. `None` when there is nothing now; closes the pipe at its end.
+fn read_some<R: Read>(pipe: &mut Option<R>, piece: &mut [u8]) -> io::Result<Option<usize>> {
+    let Some(from) = pipe else { return Ok(None) };
+    loop {
+        match from.read(piece) {
+            Ok(0) => {
+                *pipe = None;
+                return Ok(None);
+            }
+            Ok(n) => return Ok(Some(n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn wait_for(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
+    let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+    match poll(fds, Some(&wait)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn ready(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    wait_for(&mut fds, Duration::ZERO)?;
+    Ok(!fds[0].revents().is_empty())
+}
+
+/// A process that is meant to outlive us.
+#[derive(Debug)]
+pub struct Detached {
+    /// What it says on standard output and error until it closes them.
+    pub output: PipeReader,
+    /// For reaping it if it ends before we do.
+    pub child: Child,
+}
+
+/// Starts a program that stays when we end. It has no standard input; both outputs go into one pipe. It is expected to begin a session
+/// of its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
+    let io = |source| ChildError::Io { program: cmd.name(), source };
+    let (output, writer) = io::pipe().map_err(io)?;
+    let mut command = cmd.command();
+    command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(io)?).stderr(writer);
+    let child = command.spawn().map_err(|e| cmd.failed(e))?;
+    Ok(Detached { output, child })
+}
+
+/// Becomes another program: same process, same descriptors. Comes back only with an error.
+pub fn replace_us(cmd: &Cmd) -> io::Error {
+    cmd.command().exec()
+}
+
+/// Marks every descriptor above standard error that we were started with as not to be handed on, so that a careless parent's descriptors do
+/// not live on in our children.
+pub fn keep_descriptors_private() {
+    let Ok(entries) = std::fs::read_dir("/dev/fd") else { return };
+    let numbers: Vec<i32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    for n in numbers.into_iter().filter(|n| *n > 2) {
+        // SAFETY: the descriptor is only borrowed for one fcntl call that sets a flag; if it was closed since the listing, the
+        // call fails with EBADF, which is what is wanted.
+        #[allow(unsafe_code)]
+        let fd = unsafe { BorrowedFd::borrow_raw(n) };
+        let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Cmd {
+        Cmd::new("/bin/sh").arg("-c").arg(script).keep_env(&["PATH"])
+    }
+
+    #[test]
+    fn output_is_kept_up_to_its_cap_and_errors_from_their_end() {
+        let out =
+            run(sh("printf 12345; printf abcdefgh >&2; exit 3").stdout_cap(3).stderr_cap(4), &Cancel::new())
+                .unwrap();
+        assert_eq!((out.status.code(), out.stdout_truncated), (Some(3), true));
+        assert_eq!((&out.stdout[..], &out.stderr[..]), (&b"123"[..], &b"efgh"[..]));
+    }
+
+    #[test]
+    fn input_larger_than_a_pipe_goes_in_while_output_comes_out() {
+        let bytes = vec![b'x'; 1 << 20];
+        let out = run(sh("cat").stdin_bytes(bytes.clone()), &Cancel::new()).unwrap();
+        assert_eq!(out.stdout, bytes);
+    }
+
+    #[test]
+    fn a_child_past_its_deadline_is_ended_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "trap '' TERM; (trap '' TERM; echo $$ > started; while :; do sleep 1; done) & wait";
+        let result = run(sh(script).dir(dir.path()).deadline(Duration::from_millis(200)), &Cancel::new());
+        assert!(matches!(result, Err(ChildError::Timeout { .. })), "{result:?}");
+        assert!(dir.path().join("started").exists());
+    }
+
+    #[test]
+    fn cancelling_ends_it_at_once_and_a_silent_one_counts_as_stuck() {
+        let cancel = Cancel::new();
+        let other = cancel.clone();
+        let t = crate::kit::thread::spawn("t", crate::kit::thread::STACK_SMALL, move || {
+            run(sh("sleep 60"), &other)
+        })
+        .unwrap();
+        cancel.cancel();
+        assert!(matches!(t.join().unwrap(), Err(ChildError::Cancelled { .. })));
+        let stuck = run(sh("echo a; sleep 60").stall(Duration::from_millis(50)), &Cancel::new());
+        assert!(matches!(stuck, Err(ChildError::Stalled { .. })));
+    }
+
+    #[test]
+    fn ipc_07_a_child_sees_only_its_three_descriptors() {
+        keep_descriptors_private();
+        let _mine = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let out = run(Cmd::new("/bin/ls").arg("/proc/self/fd"), &Cancel::new()).unwrap();
+        let fds: Vec<String> =
+            String::from_utf8(out.stdout).unwrap().split_whitespace().map(Into::into).collect();
+        // The fourth is ls's own, on the directory it lists.
+        assert_eq!(fds, ["0", "1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_missing_program_and_a_missing_directory_are_told_apart() {
+        let none = Cancel::new();
+        assert!(matches!(run(Cmd::new("/no/such/program"), &none), Err(ChildError::NotFound { .. })));
+        assert!(matches!(run(sh(":").dir("/no/such/dir"), &none), Err(ChildError::Spawn { .. })));
+    }
+
+    #[test]
+    fn a_pipe_held_open_by_somebody_else_does_not_hold_us() {
+        let out = run(sh("(sleep 60) & echo done"), &Cancel::new()).unwrap();
+        assert_eq!(out.stdout, b"done\n");
+    }
+}

@@ -1,0 +1,214 @@
+//! Pools of worker threads over a bounded channel: a fixed number that always waits, or threads made on demand that end when idle.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::thread;
+
+/// An on-demand thread with nothing to do ends after this long.
+pub const IDLE_END: Duration = Duration::from_secs(30);
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// How a pool is built.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Name of its threads.
+    pub name: &'static str,
+    /// At most this many threads.
+    pub threads: usize,
+    /// At most this many tasks wait.
+    pub queue: usize,
+    /// Stack of each thread, in bytes.
+    pub stack: usize,
+    /// Whether all threads are made at once and stay.
+    pub fixed: bool,
+}
+
+/// The queue is full, or the pool is closed, or no thread could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("busy: {0} workers")]
+pub struct Full(pub &'static str);
+
+/// A pool of worker threads.
+#[derive(Debug)]
+pub struct Pool {
+    config: PoolConfig,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` once closed.
+    tasks: Option<(Sender<Task>, Receiver<Task>)>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Pool {
+    /// Makes a pool.
+    ///
+    /// # Errors
+    /// When a fixed pool's threads cannot be made.
+    pub fn new(config: PoolConfig) -> io::Result<Pool> {
+        let state = State { tasks: Some(bounded(config.queue)), threads: 0, idle: 0 };
+        let pool =
+            Pool { config, shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() }) };
+        if pool.config.fixed {
+            let mut state = pool.shared.state.lock();
+            for _ in 0..pool.config.threads {
+                pool.add_thread(&mut state)?;
+            }
+        }
+        Ok(pool)
+    }
+
+    /// Queues `work`; its result, or the text of its panic, is handed to `done` on the worker's thread.
+    ///
+    /// # Errors
+    /// [`Full`]; neither closure is called then.
+    pub fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(Result<T, String>) + Send + 'static,
+    ) -> Result<(), Full> {
+        let full = || Full(self.config.name);
+        let mut state = self.shared.state.lock();
+        let (sender, _) = state.tasks.as_ref().ok_or_else(full)?;
+        let waiting = sender.len();
+        let task: Task = Box::new(move || done(thread::contain(work)));
+        match sender.try_send(task) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(full()),
+        }
+        if waiting >= state.idle && state.threads < self.config.threads {
+            // With another thread alive the task is served late rather than never.
+            if let Err(e) = self.add_thread(&mut state) {
+                log::warn!("{}: no new thread: {e}", self.config.name);
+                if state.threads == 0 {
+                    if let Some((_, receiver)) = &state.tasks {
+                        drop(receiver.try_recv());
+                    }
+                    return Err(full());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_thread(&self, state: &mut State) -> io::Result<()> {
+        let Some((_, receiver)) = state.tasks.clone() else { return Ok(()) };
+        let shared = Arc::clone(&self.shared);
+        let fixed = self.config.fixed;
+        state.threads += 1;
+        let started =
+            thread::spawn(self.config.name, self.config.stack, move || work_off(&shared, &receiver, fixed));
+        if started.is_err() {
+            state.threads -= 1;
+        }
+        started.map(|_| ())
+    }
+
+    /// Takes no more tasks, throws away those that wait, and gives running ones until `limit` to end. True if all did.
+    pub fn close(&self, limit: Duration) -> bool {
+        let mut state = self.shared.state.lock();
+        if let Some((_, receiver)) = state.tasks.take() {
+            while receiver.try_recv().is_ok() {}
+        }
+        let late = self.shared.ended.wait_while_for(&mut state, |s| s.threads > 0, limit).timed_out();
+        !late || state.threads == 0
+    }
+
+    /// How many threads there are now.
+    pub fn threads(&self) -> usize {
+        self.shared.state.lock().threads
+    }
+}
+
+fn work_off(shared: &Shared, tasks: &Receiver<Task>, fixed: bool) {
+    loop {
+        shared.state.lock().idle += 1;
+        let next = if fixed {
+            tasks.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            tasks.recv_timeout(IDLE_END)
+        };
+        let mut state = shared.state.lock();
+        state.idle -= 1;
+        match next {
+            Ok(task) => {
+                drop(state);
+                task();
+            }
+            // A task may have come in between the time-out and the lock.
+            Err(RecvTimeoutError::Timeout) if !tasks.is_empty() => {}
+            Err(_) => {
+                state.threads -= 1;
+                shared.ended.notify_all();
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn pool(threads: usize, queue: usize, fixed: bool) -> Pool {
+        Pool::new(PoolConfig { name: "test", threads, queue, stack: thread::STACK_SMALL, fixed }).unwrap()
+    }
+
+    #[test]
+    fn tasks_run_and_a_panic_is_a_result() {
+        let p = pool(2, 8, false);
+        assert_eq!(p.threads(), 0);
+        let (tx, rx) = unbounded();
+        let (a, b) = (tx.clone(), tx);
+        p.submit(|| 7, move |r| a.send(r).unwrap()).unwrap();
+        p.submit(|| panic!("broken {}", 1), move |r| b.send(r).unwrap()).unwrap();
+        let mut got = [rx.recv_timeout(WAIT).unwrap(), rx.recv_timeout(WAIT).unwrap()];
+        got.sort();
+        assert_eq!(got, [Ok(7), Err("broken 1".to_string())]);
+        assert!(p.close(WAIT));
+        assert!(p.submit(|| 1, |_| ()).is_err());
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_threads_never_exceed_their_number() {
+        let p = pool(1, 1, true);
+        let (go, wait) = unbounded::<()>();
+        let (started, has_started) = unbounded();
+        let (tx, rx) = unbounded();
+        let done = tx.clone();
+        p.submit(
+            move || {
+                started.send(()).unwrap();
+                wait.recv()
+            },
+            move |_| done.send(1).unwrap(),
+        )
+        .unwrap();
+        has_started.recv_timeout(WAIT).unwrap();
+        p.submit(|| (), move |_| tx.send(2).unwrap()).unwrap();
+        assert_eq!(p.submit(|| (), |_| ()).unwrap_err().to_string(), "busy: test workers");
+        assert_eq!(p.threads(), 1);
+        assert!(!p.close(Duration::ZERO));
+        go.send(()).unwrap();
+        assert!(p.close(WAIT));
+        assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1]);
+    }
+}
