@@ -1,0 +1,214 @@
+//! Conditions that `ox` could not mend by itself and leaves to a person or an agent.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+/// At most this many issues at once; a further one is left out.
+pub const ISSUES_MAX: usize = 200;
+
+/// What kind of condition it is. The names on the wire are [`IssueKind::name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IssueKind {
+    /// Both sides changed the same file and no rule decides.
+    MergeConflict,
+    /// Local and remote commits cannot be brought together.
+    Diverged,
+    /// Git lock files of somebody else stay.
+    GitLock,
+    /// There is no clone and none could be made.
+    CloneFailed,
+    /// After failures the next attempt waits.
+    SyncBackoff,
+    /// Uncommitted work stood in the way and could not be merged back.
+    DirtyWorkspace,
+    /// A rebase that is not ours, or that could not be undone, is in progress.
+    RebaseStuck,
+}
+
+/// What a sync of a repository came to, as far as issues care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Healed {
+    /// The repository is level with its remote.
+    Synced,
+    /// Looked, and there was no lock file and no foreign operation, but no more is known.
+    Unblocked,
+    /// The clone is there.
+    Cloned,
+    /// Uncommitted work was merged back, or the person settled it.
+    Clean,
+}
+
+impl IssueKind {
+    /// All kinds.
+    pub const ALL: [IssueKind; 7] = [
+        IssueKind::MergeConflict,
+        IssueKind::Diverged,
+        IssueKind::GitLock,
+        IssueKind::CloneFailed,
+        IssueKind::SyncBackoff,
+        IssueKind::DirtyWorkspace,
+        IssueKind::RebaseStuck,
+    ];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            IssueKind::MergeConflict => "merge_conflict",
+            IssueKind::Diverged => "diverged",
+            IssueKind::GitLock => "git_lock",
+            IssueKind::CloneFailed => "clone_failed",
+            IssueKind::SyncBackoff => "sync_backoff",
+            IssueKind::DirtyWorkspace => "dirty_workspace",
+            IssueKind::RebaseStuck => "rebase_stuck",
+        }
+    }
+
+    /// How urgent it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            IssueKind::GitLock | IssueKind::SyncBackoff | IssueKind::DirtyWorkspace => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    /// Whether a person has to decide what to do.
+    pub fn requires_confirm(self) -> bool {
+        matches!(self, IssueKind::MergeConflict | IssueKind::RebaseStuck)
+    }
+
+    /// Whether `healed` makes it go away. Every kind has an event that does.
+    pub fn cleared_by(self, healed: Healed) -> bool {
+        match self {
+            IssueKind::MergeConflict | IssueKind::Diverged | IssueKind::SyncBackoff => {
+                healed == Healed::Synced
+            }
+            IssueKind::GitLock | IssueKind::RebaseStuck => {
+                matches!(healed, Healed::Synced | Healed::Unblocked)
+            }
+            IssueKind::CloneFailed => matches!(healed, Healed::Synced | Healed::Cloned),
+            IssueKind::DirtyWorkspace => healed == Healed::Clean,
+        }
+    }
+}
+
+/// How urgent an issue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth a mention.
+    Warning,
+    /// Work is blocked.
+    Error,
+}
+
+impl Severity {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// One issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// What kind.
+    pub kind: IssueKind,
+    /// Which repository: `ledger` or a team's id.
+    pub repo: String,
+    /// One line for people.
+    pub summary: String,
+    /// When it was first seen.
+    pub since: Timestamp,
+}
+
+/// The issues there are now, one a kind and repository.
+#[derive(Clone, Debug, Default)]
+pub struct Issues {
+    by_key: BTreeMap<(IssueKind, String), Issue>,
+}
+
+impl Issues {
+    /// Raises an issue, or renews its text and keeps the time it was first seen. True if anything changed.
+    pub fn raise(&mut self, kind: IssueKind, repo: &str, summary: impl Into<String>, now: Timestamp) -> bool {
+        let summary = summary.into();
+        let key = (kind, repo.to_string());
+        if let Some(old) = self.by_key.get_mut(&key) {
+            let changed = old.summary != summary;
+            old.summary = summary;
+            return changed;
+        }
+        if self.by_key.len() >= ISSUES_MAX {
+            return false;
+        }
+        self.by_key.insert(key, Issue { kind, repo: repo.to_string(), summary, since: now });
+        true
+    }
+
+    /// Removes the issues of `repo` that `healed` settles. True if there were any.
+    pub fn heal(&mut self, repo: &str, healed: Healed) -> bool {
+        let before = self.by_key.len();
+        self.by_key.retain(|(kind, r), _| r != repo || !kind.cleared_by(healed));
+        self.by_key.len() != before
+    }
+
+    /// All issues, most severe first, then oldest first.
+    pub fn sorted(&self) -> Vec<Issue> {
+        let mut all: Vec<Issue> = self.by_key.values().cloned().collect();
+        all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
+        all
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Whether there is one of this kind for `repo`.
+    pub fn has(&self, kind: IssueKind, repo: &str) -> bool {
+        self.by_key.contains_key(&(kind, repo.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALS: [Healed; 4] = [Healed::Synced, Healed::Unblocked, Healed::Cloned, Healed::Clean];
+
+    #[test]
+    fn syn_03_every_kind_is_raised_healed_and_gone() {
+        for kind in IssueKind::ALL {
+            let mut issues = Issues::default();
+            assert!(issues.raise(kind, "ledger", "text", Timestamp::UNIX_EPOCH));
+            issues.raise(kind, "team_a", "text", Timestamp::UNIX_EPOCH);
+            let heal = HEALS.into_iter().find(|h| kind.cleared_by(*h)).expect("a way out");
+            assert!(issues.heal("ledger", heal), "{kind:?}");
+            assert!(!issues.has(kind, "ledger") && issues.has(kind, "team_a"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn raising_again_keeps_the_first_time_and_severe_ones_come_first() {
+        let mut issues = Issues::default();
+        let later = Timestamp::from_second(100).unwrap();
+        issues.raise(IssueKind::GitLock, "ledger", "one", Timestamp::UNIX_EPOCH);
+        assert!(!issues.raise(IssueKind::GitLock, "ledger", "one", later));
+        assert!(issues.raise(IssueKind::GitLock, "ledger", "two", later));
+        issues.raise(IssueKind::CloneFailed, "ledger", "three", later);
+        let sorted = issues.sorted();
+        assert_eq!(sorted.iter().map(|i| i.summary.as_str()).collect::<Vec<_>>(), ["three", "two"]);
+        assert_eq!(sorted[1].since, Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn there_is_a_cap() {
+        let mut issues = Issues::default();
+        for n in 0..ISSUES_MAX + 5 {
+            issues.raise(IssueKind::GitLock, &format!("team_{n}"), "x", Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(issues.sorted().len(), ISSUES_MAX);
+    }
+}

@@ -1,0 +1,295 @@
+//! When a workspace is synced: pure policy, driven by the core's clock.
+
+use std::time::Duration;
+
+use super::gate::Pass;
+use crate::kit::backoff::Backoff;
+use crate::kit::clock::Mono;
+use crate::kit::rng::Rng;
+
+/// The interval is spread by so many percent after each run, so that machines do not march in step.
+pub const JITTER_PERCENT: u32 = 10;
+/// After a sleep of the machine due runs are spread over this time.
+pub const AFTER_JUMP: Duration = Duration::from_secs(30);
+/// However often a trigger comes again, the run it asks for waits no longer than this.
+pub const TRIGGER_MAX: Duration = Duration::from_secs(5);
+/// After failures that are not the network's: 1, 2, 4, 8, 16, 30, 30 … minutes.
+pub const BACKOFF: Backoff = Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(30 * 60) };
+
+/// The numbers of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Time between runs.
+    pub interval: Duration,
+    /// A trigger waits this long for further ones.
+    pub debounce: Duration,
+}
+
+/// A run that is to start now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Somebody asked for it and waits: no back-off, no gate, no skipping because of a recent one.
+    pub forced: bool,
+    /// It is the attempt that finds out whether the host is back.
+    pub probe: bool,
+}
+
+/// How a run ended, as far as the schedule cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Level with the remote, or left for good reason (fresh, busy).
+    Fine,
+    /// The network failed: the gate decides when to go on, nothing counts against the workspace.
+    Network,
+    /// It failed.
+    Failed,
+}
+
+/// When one workspace is due.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    timing: Timing,
+    next: Mono,
+    /// First and latest trigger not yet acted on.
+    triggered: Option<(Mono, Mono)>,
+    failures: u32,
+    retry_at: Option<Mono>,
+    running: Option<Run>,
+    /// A forced run was asked for and could not start at once.
+    force_waits: bool,
+}
+
+impl Schedule {
+    /// A schedule whose first run is at `first`.
+    pub fn new(timing: Timing, first: Mono) -> Schedule {
+        Schedule {
+            timing,
+            next: first,
+            triggered: None,
+            failures: 0,
+            retry_at: None,
+            running: None,
+            force_waits: false,
+        }
+    }
+
+    /// Something changed that a sync should see; many at once make one run.
+    pub fn trigger(&mut self, now: Mono) {
+        let first = self.triggered.map_or(now, |(first, _)| first);
+        self.triggered = Some((first, now));
+    }
+
+    /// Somebody wants a sync now and waits for it. It joins a run in progress.
+    pub fn force(&mut self) {
+        if self.running.is_none() {
+            self.force_waits = true;
+        }
+    }
+
+    /// When a periodic or triggered run is due, leaving aside the gate.
+    fn due_at(&self) -> Mono {
+        let triggered = self
+            .triggered
+            .map(|(first, last)| (last + self.timing.debounce).min(first + TRIGGER_MAX.max(self.timing.debounce)));
+        let wanted = triggered.map_or(self.next, |t| t.min(self.next));
+        self.retry_at.map_or(wanted, |retry| retry.max(wanted))
+    }
+
+    /// The run to start at `now`, if any. `pass` is what the host's gate says; with [`Run::probe`] the caller tells the gate.
+    pub fn start_due(&mut self, now: Mono, pass: Pass) -> Option<Run> {
+        if self.running.is_some() {
+            return None;
+        }
+        let run = if self.force_waits {
+            Run { forced: true, probe: pass == Pass::Probe }
+        } else if self.due_at() > now {
+            return None;
+        } else {
+            match pass {
+                Pass::Open => Run { forced: false, probe: false },
+                Pass::Probe => Run { forced: false, probe: true },
+                Pass::Closed(_) => return None,
+            }
+        };
+        self.force_waits = false;
+        self.triggered = None;
+        self.running = Some(run);
+        Some(run)
+    }
+
+    /// The run has ended.
+    pub fn ended(&mut self, now: Mono, ended: Ended, rng: &mut Rng) {
+        self.running = None;
+        self.next = now + rng.jitter(self.timing.interval, JITTER_PERCENT);
+        match ended {
+            Ended::Fine => {
+                self.failures = 0;
+                self.retry_at = None;
+            }
+            // Due at once: when the gate opens, or as the next one to try it.
+            Ended::Network => self.next = now,
+            Ended::Failed => {
+                self.failures = self.failures.saturating_add(1);
+                self.retry_at = Some(now + BACKOFF.delay(self.failures));
+            }
+        }
+    }
+
+    /// The run could not be started after all (no worker was free): try again soon.
+    pub fn not_started(&mut self, now: Mono) {
+        if let Some(run) = self.running.take() {
+            self.force_waits = run.forced;
+            self.next = now + Duration::from_secs(1);
+        }
+    }
+
+    /// The machine slept: what is due, or would have become due meanwhile, runs once, spread out.
+    pub fn jumped(&mut self, now: Mono, rng: &mut Rng) {
+        let soon = now + rng.up_to(AFTER_JUMP);
+        self.next = self.next.min(soon);
+        self.retry_at = self.retry_at.map(|at| at.min(soon));
+    }
+
+    /// When to ask again; `None` while a run is in progress or the gate waits for somebody else's attempt.
+    pub fn next_deadline(&self, now: Mono, pass: Pass) -> Option<Mono> {
+        if self.running.is_some() {
+            return None;
+        }
+        if self.force_waits {
+            return Some(now);
+        }
+        match pass {
+            Pass::Open | Pass::Probe => Some(self.due_at()),
+            Pass::Closed(Some(opens)) => Some(self.due_at().max(opens)),
+            Pass::Closed(None) => None,
+        }
+    }
+
+    /// The run in progress.
+    pub fn running(&self) -> Option<Run> {
+        self.running
+    }
+
+    /// Failures in a row that were not the network's, and when the next attempt is.
+    pub fn backoff(&self) -> Option<(u32, Mono)> {
+        self.retry_at.map(|at| (self.failures, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIN: u64 = 60;
+
+    fn at(s: u64) -> Mono {
+        Mono::ZERO + Duration::from_secs(s)
+    }
+
+    fn ms(ms: u64) -> Mono {
+        Mono::ZERO + Duration::from_millis(ms)
+    }
+
+    fn schedule() -> (Schedule, Rng) {
+        let timing = Timing { interval: Duration::from_secs(60), debounce: Duration::from_millis(500) };
+        (Schedule::new(timing, at(0)), Rng::new(1))
+    }
+
+    const OWN: Run = Run { forced: false, probe: false };
+    const FORCED: Run = Run { forced: true, probe: false };
+
+    #[test]
+    fn runs_follow_each_other_at_the_interval_with_jitter() {
+        let (mut s, mut rng) = schedule();
+        let mut now = at(0);
+        for _ in 0..100 {
+            assert_eq!(s.start_due(now, Pass::Open), Some(OWN));
+            assert_eq!(s.start_due(now, Pass::Open), None);
+            assert_eq!(s.next_deadline(now, Pass::Open), None);
+            s.ended(now, Ended::Fine, &mut rng);
+            let next = s.next_deadline(now, Pass::Open).unwrap();
+            assert!((54..=66).contains(&(next - now).as_secs()), "{:?}", next - now);
+            now = next;
+        }
+    }
+
+    #[test]
+    fn triggers_are_joined_but_not_put_off_for_ever() {
+        let (mut s, mut rng) = schedule();
+        s.start_due(at(0), Pass::Open);
+        s.ended(at(0), Ended::Fine, &mut rng);
+        s.trigger(ms(1000));
+        s.trigger(ms(1400));
+        assert_eq!(s.next_deadline(ms(1400), Pass::Open), Some(ms(1900)));
+        for n in 0..20 {
+            s.trigger(ms(1900 + n * 400));
+        }
+        assert_eq!(s.next_deadline(ms(9500), Pass::Open), Some(ms(6000)));
+        assert_eq!(s.start_due(ms(9500), Pass::Open), Some(OWN));
+        s.ended(ms(9600), Ended::Fine, &mut rng);
+        assert!(s.next_deadline(ms(9600), Pass::Open).unwrap() > at(60));
+    }
+
+    #[test]
+    fn failures_back_off_and_a_forced_run_does_not_wait() {
+        let (mut s, mut rng) = schedule();
+        let mut now = at(0);
+        for minutes in [1, 2, 4, 8, 16, 30, 30] {
+            assert!(s.start_due(now, Pass::Open).is_some());
+            s.ended(now, Ended::Failed, &mut rng);
+            let next = s.next_deadline(now, Pass::Open).unwrap();
+            let floor = Duration::from_secs(minutes * MIN);
+            assert!(next - now >= floor && next - now <= floor + Duration::from_secs(6), "{minutes}");
+            now = next;
+        }
+        s.start_due(now, Pass::Open);
+        s.ended(now, Ended::Failed, &mut rng);
+        s.force();
+        assert_eq!(s.next_deadline(now, Pass::Open), Some(now));
+        assert_eq!(s.start_due(now, Pass::Closed(None)), Some(FORCED));
+        s.ended(now, Ended::Fine, &mut rng);
+        assert_eq!(s.backoff(), None);
+    }
+
+    #[test]
+    fn a_forced_run_joins_the_one_in_progress() {
+        let (mut s, mut rng) = schedule();
+        s.start_due(at(0), Pass::Open);
+        s.force();
+        s.ended(at(1), Ended::Fine, &mut rng);
+        assert_eq!(s.start_due(at(1), Pass::Open), None);
+    }
+
+    #[test]
+    fn syn_11_network_failures_never_count_and_wait_for_the_gate() {
+        let (mut s, mut rng) = schedule();
+        s.start_due(at(0), Pass::Open);
+        s.ended(at(10), Ended::Network, &mut rng);
+        assert_eq!(s.backoff(), None);
+        assert_eq!(s.next_deadline(at(10), Pass::Closed(Some(at(65)))), Some(at(65)));
+        assert_eq!(s.next_deadline(at(10), Pass::Closed(None)), None);
+        assert_eq!(s.start_due(at(65), Pass::Probe), Some(Run { forced: false, probe: true }));
+    }
+
+    #[test]
+    fn syn_20_after_a_sleep_a_due_run_happens_once_within_thirty_seconds() {
+        let (mut s, mut rng) = schedule();
+        s.start_due(at(0), Pass::Open);
+        s.ended(at(0), Ended::Failed, &mut rng);
+        s.jumped(at(5), &mut rng);
+        let next = s.next_deadline(at(5), Pass::Open).unwrap();
+        assert!(next <= at(35));
+        assert!(s.start_due(next, Pass::Open).is_some());
+        s.ended(next, Ended::Fine, &mut rng);
+        assert!(s.next_deadline(next, Pass::Open).unwrap() >= next + Duration::from_secs(54));
+    }
+
+    #[test]
+    fn a_run_without_a_worker_is_asked_for_again() {
+        let (mut s, _) = schedule();
+        s.force();
+        assert_eq!(s.start_due(at(0), Pass::Open), Some(FORCED));
+        s.not_started(at(0));
+        assert_eq!(s.start_due(at(0), Pass::Open), Some(FORCED));
+    }
+}
