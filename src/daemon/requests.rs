@@ -1,0 +1,82 @@
+//! One function a message that the core answers.
+
+use std::path::PathBuf;
+
+use super::core::Core;
+use super::event::{Door, Effect, Id};
+use super::schedule::{Beat, LINE_EVERY, WAITING_MAX};
+use crate::ipc::wire::{ProjectInfo, Projects, Response};
+use crate::ipc::{ConnId, Request};
+use crate::kit::clock::Now;
+use crate::kit::gotime::GoTime;
+
+/// The answer to everything once the end has begun.
+const STOPPING: &str = "daemon is stopping";
+
+pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, request: Request) {
+    if core.closing {
+        core.out.push(Effect::Reply(conn, Response::busy(STOPPING)));
+        return;
+    }
+    match (request, door) {
+        (Request::Sync, Door::Project(id)) => sync(core, now, conn, &id),
+        (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
+        (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
+        (Request::Projects, Door::Host) => projects(core, conn),
+        (request, door) => {
+            log::error!("bug: {request:?} came in at {door:?}");
+            core.out.push(Effect::Reply(conn, Response::error(crate::ipc::wire::text::UNKNOWN_TYPE)));
+        }
+    }
+}
+
+/// Starts a sync now, or joins the one in progress; the answer comes when it has ended.
+fn sync(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
+    let Some(project) = core.projects.get_mut(id) else {
+        core.out.push(Effect::Reply(conn, Response::error("project is not attached")));
+        return;
+    };
+    if project.waiting.len() >= WAITING_MAX {
+        core.out.push(Effect::Reply(conn, Response::busy("sync")));
+        return;
+    }
+    project.waiting.push(conn);
+    if !project.cloning {
+        project.schedule.force();
+    }
+    core.deadlines.set(Beat::Line(id.clone()), Some(now.mono + LINE_EVERY));
+    core.start_due(now, id);
+}
+
+fn attach_project(core: &mut Core, conn: ConnId, root: &str) {
+    let root = PathBuf::from(root);
+    if root.is_absolute() {
+        core.attach(root, Some(conn));
+    } else {
+        let response = Response::error("invalid attach payload: project_root must be an absolute path");
+        core.out.push(Effect::Reply(conn, response));
+    }
+}
+
+fn projects(core: &mut Core, conn: ConnId) {
+    let info = |(id, p): (&Id, &super::attach::Project)| ProjectInfo {
+        workspace_id: id.to_string(),
+        project_root: p.root.to_string_lossy().into_owned(),
+        repo_id: p.repo_id.clone(),
+        socket_path: p.socket.to_string_lossy().into_owned(),
+        attached_at: GoTime::from(p.attached.wall),
+    };
+    let projects = core.projects.iter().map(info).collect();
+    core.out.push(Effect::Reply(conn, Response::data(&Projects { projects })));
+}
+
+/// The answer to `stop` is out: now it may happen.
+pub(super) fn stop_answered(core: &mut Core, now: Now, door: Door) {
+    match door {
+        Door::Host => core.close("asked to"),
+        Door::Project(id) => {
+            core.detach(now.mono, &id, false);
+            core.end_if_empty("asked to");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What runs when: the one table of the daemon's own beats. When ledgers are synced is the business of [`crate::sync::Schedule`].
+
+use std::time::Duration;
+
+use super::event::Id;
+
+/// Sockets, registry and project directories are looked at this often.
+pub const CHECK_EVERY: Duration = Duration::from_secs(30);
+/// The time of the last sync is written down this often, if it has changed.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Whoever waits for a sync hears something at least this often.
+pub const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Without any project the process ends after this long.
+pub const EMPTY_MAX: Duration = Duration::from_secs(60);
+/// Ledgers of projects that are served again after a start have their first sync within this time.
+pub const FIRST_SYNC_SPREAD: Duration = Duration::from_secs(10);
+/// At most this many different projects wait to be attached at once.
+pub const ATTACH_MAX: usize = 256;
+/// At most this many requests wait for one sync.
+pub const WAITING_MAX: usize = 256;
+
+/// The names of deadlines in the core's one heap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Beat {
+    /// A project's ledger may be due.
+    Sync(Id),
+    /// Whoever waits for a sync has heard nothing for a while.
+    Line(Id),
+    /// A project may have been idle for long enough.
+    Idle(Id),
+    /// [`CHECK_EVERY`].
+    Check,
+    /// [`FLUSH_EVERY`].
+    Flush,
+    /// [`EMPTY_MAX`].
+    Empty,
+}
+
+/// Whether a project has been idle for long enough to be let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Zero means never.
+    timeout: Duration,
+}
+
+/// An idle project is not let go before it has been served for this long.
+const UPTIME_MIN: Duration = Duration::from_secs(60);
+
+impl Idle {
+    /// Lets go after `timeout`; never, if zero.
+    pub fn new(timeout: Duration) -> Idle {
+        Idle { timeout }
+    }
+
+    /// How long until it has to be asked again; `None` if never.
+    pub fn ask_again(&self) -> Option<Duration> {
+        (!self.timeout.is_zero())
+            .then(|| (self.timeout / 10).clamp(Duration::from_secs(60), Duration::from_secs(300)))
+    }
+
+    /// Whether to let go: nobody has asked anything for the time-out, and nothing is being worked on.
+    pub fn is_over(&self, idle: Duration, served: Duration, pending_work: bool) -> bool {
+        !self.timeout.is_zero() && idle >= self.timeout && served >= UPTIME_MIN && !pending_work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_is_let_go_after_its_time_out_unless_work_is_pending() {
+        let hour = Duration::from_secs(3600);
+        let idle = Idle::new(hour);
+        assert_eq!(idle.ask_again(), Some(Duration::from_secs(300)));
+        assert!(!idle.is_over(hour - Duration::from_secs(1), hour * 2, false));
+        assert!(!idle.is_over(hour, hour * 2, true));
+        assert!(idle.is_over(hour, hour * 2, false));
+        let short = Idle::new(Duration::from_secs(10));
+        assert_eq!(short.ask_again(), Some(Duration::from_secs(60)));
+        assert!(!short.is_over(Duration::from_secs(30), Duration::from_secs(30), false));
+        assert!(!Idle::new(Duration::ZERO).is_over(hour * 99, hour * 99, false));
+        assert_eq!(Idle::new(Duration::ZERO).ask_again(), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a sync or a clone came to, as plain facts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kit::Class;
+
+/// Where a project's ledger is and where it comes from, as the last run found it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The clone's directory.
+    pub path: PathBuf,
+    /// The remote, fit to be shown: no secret in it.
+    pub url: String,
+    /// Host behind the remote; `None` for a directory of this machine.
+    pub host: Option<String>,
+    /// Whether the clone is there.
+    pub exists: bool,
+}
+
+/// Why a run did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Remote, tracking ref and HEAD are one commit.
+    Unchanged,
+    /// Another run looked less than half an interval ago.
+    Fresh,
+    /// Somebody else works on the clone.
+    Busy,
+    /// Git's own lock files stand in it.
+    LockFiles(Vec<String>),
+    /// A rebase, merge or the like that is not ours is in progress.
+    Foreign {
+        /// What it is, in git's words.
+        what: String,
+        /// Since when nothing in it moved.
+        age: Duration,
+    },
+}
+
+/// What changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Files that the remote's commits changed here.
+    pub files_in: u64,
+    /// HEAD was moved by the remote's commits.
+    pub pulled: bool,
+    /// Commits of ours that the remote took.
+    pub pushed: u64,
+    /// Both sides had commits.
+    pub diverged: bool,
+    /// Where uncommitted work was kept that could not be merged back, and which files it is.
+    pub kept: Option<Kept>,
+}
+
+/// Uncommitted work that stood in the way and could not be merged back whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The ref that holds all of it.
+    pub reference: String,
+    /// The files whose own version now lies beside them.
+    pub paths: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Level with the remote.
+    Level(Change),
+    /// Nothing was done.
+    Skipped(Skip),
+    /// There is no clone yet.
+    NoClone,
+    /// The clone was damaged and has been put aside under this name.
+    PutAside(PathBuf),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Decides what happens next.
+    pub class: Class,
+    /// What the wire and the log say.
+    pub text: String,
+    /// What the failure left for a person to decide, if it did.
+    pub blocked: Option<Blocked>,
+}
+
+/// A failure that stays until somebody acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Both sides changed the same file.
+    Conflict,
+    /// Both sides have commits that cannot be brought together.
+    Diverged,
+    /// Our own rebase could not be undone.
+    RebaseStuck,
+    /// The ledger's host was named by somebody else and nobody here has said yes to it.
+    Untrusted,
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where the ledger is; `None` if that could not be found out.
+    pub place: Option<Place>,
+    /// HEAD afterwards, in hex; empty if unknown.
+    pub head: String,
+    /// How it ended.
+    pub end: End,
+    /// How long it took.
+    pub took: Duration,
+}
