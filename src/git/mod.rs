@@ -1,1 +1,37 @@
-//! The git room.
+//! The one place that talks to git: reads in process (git2), everything else by the `git` program through one builder.
+//!
+//! Threads: none of its own; every call runs on the caller's thread and ends at a deadline or a cancel.
+//! Files: the lock file beside (never inside) a clone; inside a clone `refs/ox/*`, `.git/ox/` and a block in `.git/info/exclude`.
+//! Locks: [`CloneLock`], level 2 of the house's order; the only way to a [`ManagedClone`], which alone changes a clone.
+//! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9.
+
+mod clone;
+mod command;
+mod commit;
+mod discover;
+mod error;
+mod exclude;
+pub mod limits;
+mod lock;
+mod managed;
+mod push;
+mod read;
+mod reapply;
+mod rebase;
+mod repair;
+mod rescue;
+mod resolve;
+mod seed;
+mod staging;
+
+pub use clone::{CloneStage, Progress, clone_plain, create_bare};
+pub use command::{Env, Git, Invocation, Profile, Version};
+pub use discover::{Remote, discover};
+pub use error::{GitError, sanitise};
+pub use lock::{CloneLock, Op, OpKind, Stamp};
+pub use managed::{Fetched, How, Integrated, ManagedClone};
+pub use push::Pushed;
+pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, verify};
+pub use rescue::Rescue;
+pub use resolve::ResolveRules;
+pub use seed::Seeded;

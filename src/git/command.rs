@@ -1,0 +1,479 @@
+//! The one builder of git commands: environment, flags, deadlines.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::error::GitError;
+use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, NETWORK_DEADLINE, STDERR_CAP, STDOUT_CAP};
+use crate::kit::cancel::Cancel;
+use crate::kit::child::{self, Cmd, Output};
+use crate::kit::clock::{Clock, Now};
+
+/// Whose configuration git sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// A remote of the user's own choice: their git configuration, credential helpers, proxy, ssh settings and CA stay.
+    SelfHosted,
+    /// A remote the vendor hands out: no configuration but our own, only `https` (and `http`, for a loopback test server).
+    Vendor,
+}
+
+/// Names of the environment that every git child may see.
+const KEPT: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_DIRS",
+    "XDG_DATA_DIRS",
+    "SSH_AUTH_SOCK",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+];
+
+/// Names that only a self-hosted remote's child may see besides.
+const KEPT_SELF_HOSTED: &[&str] = &[
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_CERT",
+    "GIT_SSL_KEY",
+    "GIT_SSL_NO_VERIFY",
+    "GIT_PROXY_COMMAND",
+];
+
+/// The part of an environment that git children may see. Taken once; a test brings its own.
+#[derive(Clone, Debug, Default)]
+pub struct Env(Vec<(OsString, OsString)>);
+
+impl Env {
+    /// The allowed variables of this process.
+    pub fn of_process() -> Env {
+        Env::of(std::env::vars_os())
+    }
+
+    /// The allowed ones among `vars`.
+    pub fn of(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Env {
+        let allowed = |name: &OsStr| KEPT.iter().chain(KEPT_SELF_HOSTED).any(|k| OsStr::new(k) == name);
+        Env(vars.into_iter().filter(|(name, _)| allowed(name)).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_os_str())
+    }
+}
+
+/// A version of the git program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+/// The oldest git that works (`fetch --no-write-fetch-head` and `--no-auto-maintenance` came with 2.29).
+pub const MINIMUM: Version = Version(2, 30);
+pub(super) const MINIMUM_TEXT: &str = "2.30";
+
+/// How git is run on this machine for one kind of remote. Cheap to clone; clones share what was learnt about the program.
+#[derive(Clone)]
+pub struct Git {
+    profile: Profile,
+    env: Env,
+    clock: Arc<dyn Clock>,
+    machine: Arc<str>,
+    version: Arc<OnceLock<Version>>,
+}
+
+impl Git {
+    /// `machine` is this machine's name as it appears in names of conflict copies; what a file name cannot hold is replaced.
+    pub fn new(profile: Profile, env: Env, clock: Arc<dyn Clock>, machine: &str) -> Git {
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        let machine: String = machine.chars().map(safe).take(40).collect();
+        let machine = if machine.is_empty() { "machine".to_owned() } else { machine };
+        Git { profile, env, clock, machine: machine.into(), version: Arc::default() }
+    }
+
+    /// Whose configuration these commands see.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(super) fn machine(&self) -> &str {
+        &self.machine
+    }
+
+    /// The program's version, asked for once.
+    ///
+    /// # Errors
+    /// [`GitError::NotInstalled`], [`GitError::TooOld`] below 2.30, or that its answer was not understood.
+    pub fn version(&self, cancel: &Cancel) -> Result<Version, GitError> {
+        if let Some(v) = self.version.get() {
+            return Ok(*v);
+        }
+        let out = self.bare("version", Path::new("/")).run(cancel)?;
+        let text = String::from_utf8_lossy(&out.stdout);
+        let Some(version) = parse_version(&text) else {
+            return Err(GitError::failed("version", None, &text));
+        };
+        if version < MINIMUM {
+            let found = format!("{}.{}", version.0, version.1);
+            return Err(GitError::TooOld { found, needed: MINIMUM_TEXT });
+        }
+        Ok(*self.version.get_or_init(|| version))
+    }
+
+    /// A command on the repository at `dir` that touches only the disk.
+    pub fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
+        let mut i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), false);
+        i.cmd = i.cmd.arg("-C").arg(dir);
+        i.configure()
+    }
+
+    /// A command on the repository at `dir` that talks to the remote `url`.
+    pub fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
+        let mut i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), true);
+        i.cmd = i.cmd.arg("-C").arg(dir);
+        i.ssh(url).configure()
+    }
+
+    /// A command in directory `cwd` without a repository that talks to the remote `url`.
+    pub(super) fn network_outside(&self, sub: &'static str, cwd: &Path, url: &str) -> Invocation<'_> {
+        self.start(sub, cwd, true).ssh(url).configure()
+    }
+
+    /// A command in directory `cwd` without a repository.
+    pub(super) fn outside(&self, sub: &'static str, cwd: &Path) -> Invocation<'_> {
+        self.start(sub, cwd, false).configure()
+    }
+
+    fn bare(&self, sub: &'static str, cwd: &Path) -> Invocation<'_> {
+        let mut i = self.start(sub, cwd, false);
+        i.cmd = i.cmd.arg(sub);
+        i
+    }
+
+    fn start(&self, sub: &'static str, cwd: &Path, network: bool) -> Invocation<'_> {
+        let deadline = if network { NETWORK_DEADLINE } else { LOCAL_DEADLINE };
+        let mut cmd = Cmd::new("git").env_clear_keep(&[]).dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
+        for (name, value) in &self.env.0 {
+            if self.profile == Profile::SelfHosted || KEPT.iter().any(|k| OsStr::new(k) == name) {
+                cmd = cmd.env(name, value);
+            }
+        }
+        for (name, value) in FIXED_ENV {
+            cmd = cmd.env(name, value);
+        }
+        if self.profile == Profile::Vendor {
+            cmd = cmd.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        }
+        // A repository above the directory given must never be found instead of it.
+        cmd = cmd.env("GIT_CEILING_DIRECTORIES", cwd);
+        Invocation { git: self, sub, network, cmd, deadline, stall: None }
+    }
+
+    /// The user's ssh command with what makes it fail instead of asking.
+    fn ssh_command(&self, url: &str) -> OsString {
+        let mut command = OsString::from("ssh");
+        if self.profile == Profile::SelfHosted {
+            if let Some(own) = self.env.get("GIT_SSH_COMMAND") {
+                command = own.to_owned();
+            } else if let Some(own) = self.configured_ssh(url) {
+                command = own.into();
+            } else if let Some(own) = self.env.get("GIT_SSH") {
+                // GIT_SSH names a program, GIT_SSH_COMMAND is read by a shell.
+                command = quote_for_shell(own);
+            }
+        }
+        command.push(" -o BatchMode=yes -o ConnectTimeout=10");
+        command
+    }
+
+    /// `core.sshCommand` of the user's configuration, asked for only when ssh is what the URL means.
+    fn configured_ssh(&self, url: &str) -> Option<String> {
+        if !is_ssh(url) {
+            return None;
+        }
+        let ask = self.outside("config", Path::new("/")).args(["--get", "core.sshCommand"]);
+        let out = ask.run_any(&Cancel::new()).ok()?;
+        let text = String::from_utf8(out.stdout).ok()?;
+        let text = text.trim();
+        (out.status.success() && !text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// Environment of every git child.
+const FIXED_ENV: &[(&str, &str)] = &[
+    ("LC_ALL", "C"),
+    ("LANG", "C"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_ASKPASS", "false"),
+    ("SSH_ASKPASS", "false"),
+    ("SSH_ASKPASS_REQUIRE", "never"),
+    ("GCM_INTERACTIVE", "never"),
+    ("GIT_LFS_SKIP_SMUDGE", "1"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_ADVICE", "0"),
+    ("GIT_EDITOR", "true"),
+    ("GIT_SEQUENCE_EDITOR", "true"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_LITERAL_PATHSPECS", "1"),
+    ("GIT_MERGE_AUTOEDIT", "no"),
+];
+
+/// Configuration of every git child.
+const FIXED_CONFIG: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.askPass=false",
+    "core.editor=true",
+    "core.pager=cat",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.autocrlf=false",
+    "core.safecrlf=false",
+    "core.quotePath=false",
+    "core.attributesFile=/dev/null",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "push.gpgSign=false",
+    "merge.verifySignatures=false",
+    "filter.lfs.smudge=cat",
+    "filter.lfs.clean=cat",
+    "filter.lfs.process=",
+    "filter.lfs.required=false",
+    "rebase.autoStash=false",
+    "merge.autoStash=false",
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
+    "push.recurseSubmodules=no",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+    "color.ui=false",
+    "init.defaultRefFormat=files",
+    "init.defaultObjectFormat=sha1",
+];
+
+/// Configuration of children that talk to a remote: seconds, bytes per second, seconds.
+const NETWORK_CONFIG: &[&str] = &["http.connectTimeout=10", "http.lowSpeedLimit=1000", "http.lowSpeedTime=15"];
+
+/// Configuration of the vendor profile: nobody's credential helper, one protocol.
+const VENDOR_CONFIG: &[&str] =
+    &["credential.helper=", "protocol.allow=never", "protocol.https.allow=always", "protocol.http.allow=always"];
+
+/// One git command about to run.
+#[must_use]
+pub struct Invocation<'g> {
+    git: &'g Git,
+    sub: &'static str,
+    network: bool,
+    cmd: Cmd,
+    deadline: Duration,
+    stall: Option<Duration>,
+}
+
+impl Invocation<'_> {
+    fn configure(mut self) -> Self {
+        let mut config = FIXED_CONFIG.to_vec();
+        if self.network {
+            config.extend(NETWORK_CONFIG);
+        }
+        if self.git.profile == Profile::Vendor {
+            config.extend(VENDOR_CONFIG);
+        }
+        for c in config {
+            self.cmd = self.cmd.arg("-c").arg(c);
+        }
+        self.cmd = self.cmd.arg(self.sub);
+        self
+    }
+
+    fn ssh(mut self, url: &str) -> Self {
+        self.cmd = self.cmd.env("GIT_SSH_COMMAND", self.git.ssh_command(url));
+        self
+    }
+
+    /// One more argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.cmd = self.cmd.arg(arg);
+        self
+    }
+
+    /// More arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        for a in args {
+            self.cmd = self.cmd.arg(a);
+        }
+        self
+    }
+
+    /// One more variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.cmd = self.cmd.env(name, value);
+        self
+    }
+
+    /// What the child reads.
+    pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
+        self.cmd = self.cmd.stdin_bytes(bytes);
+        self
+    }
+
+    /// Another deadline than the usual 30 s (60 s with a remote); at most 10 minutes.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline.min(CHILD_MAX);
+        self
+    }
+
+    /// No deadline but 30 minutes, as long as the child keeps printing: for clones.
+    pub(super) fn stall(mut self, quiet: Duration) -> Self {
+        self.stall = Some(quiet);
+        self.deadline = CLONE_MAX;
+        self
+    }
+
+    /// Runs to the end; an exit code other than 0 is an error.
+    ///
+    /// # Errors
+    /// What the output tells of, or why the child did not run or end.
+    pub fn run(self, cancel: &Cancel) -> Result<Output, GitError> {
+        let sub = self.sub;
+        let out = self.run_any(cancel)?;
+        Self::judge(sub, out)
+    }
+
+    /// As [`Invocation::run`], handing on what the child prints to stderr as it comes.
+    pub(super) fn run_with(self, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, GitError> {
+        let (sub, network, deadline) = (self.sub, self.network, self.deadline);
+        let mut cmd = self.cmd.deadline(deadline);
+        if let Some(quiet) = self.stall {
+            cmd = cmd.stall(quiet);
+        }
+        let out = child::run_with(cmd, cancel, on_stderr).map_err(|e| GitError::child(sub, network, e))?;
+        Self::judge(sub, out)
+    }
+
+    /// Runs to the end; any exit code is an answer.
+    ///
+    /// # Errors
+    /// Why the child did not run or end.
+    pub fn run_any(self, cancel: &Cancel) -> Result<Output, GitError> {
+        let (sub, network) = (self.sub, self.network);
+        let cmd = self.cmd.deadline(self.deadline);
+        child::run(cmd, cancel).map_err(|e| GitError::child(sub, network, e))
+    }
+
+    fn judge(sub: &'static str, out: Output) -> Result<Output, GitError> {
+        if out.status.success() {
+            if out.stdout_truncated {
+                return Err(GitError::failed(sub, Some(0), "more output than is read"));
+            }
+            return Ok(out);
+        }
+        Err(failure(sub, &out))
+    }
+}
+
+/// The error that an ended child's output tells of.
+pub(super) fn failure(sub: &'static str, out: &Output) -> GitError {
+    let mut text = String::from_utf8_lossy(&out.stderr).into_owned();
+    // `push --porcelain` and `rebase` tell of refusals on stdout.
+    if matches!(sub, "push" | "rebase" | "merge") {
+        text.push('\n');
+        text.push_str(&String::from_utf8_lossy(&out.stdout));
+    }
+    GitError::failed(sub, out.status.code(), &text)
+}
+
+/// Splits `-z` output.
+pub(super) fn zero_split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|b| *b == 0).filter(|s| !s.is_empty())
+}
+
+/// A path as git prints it with `-z`.
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// The path inside a repository as git takes it with `-z`.
+pub(super) fn bytes_of(path: &Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}
+
+/// Whether a remote is reached by ssh: `ssh://`, `git+ssh://` or `[user@]host:path`.
+fn is_ssh(url: &str) -> bool {
+    match url.split_once("://") {
+        Some((scheme, _)) => scheme.ends_with("ssh") || scheme.starts_with("ssh"),
+        None => url.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/')),
+    }
+}
+
+fn quote_for_shell(word: &OsStr) -> OsString {
+    let mut quoted = OsString::from("'");
+    quoted.push(word.to_string_lossy().replace('\'', "'\\''"));
+    quoted.push("'");
+    quoted
+}
+
+/// `git version 2.47.3`, also with a vendor's suffix.
+fn parse_version(text: &str) -> Option<Version> {
+    let mut numbers = text.trim().strip_prefix("git version ")?.split(['.', ' ', '-']);
+    Some(Version(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(parse_version("git version 2.47.3\n"), Some(Version(2, 47)));
+        assert_eq!(parse_version("git version 2.39.2 (Apple Git-143)"), Some(Version(2, 39)));
+        assert_eq!(parse_version("git version 2.50.0-rc1"), Some(Version(2, 50)));
+        assert_eq!(parse_version("hub version 1"), None);
+        assert!(Version(2, 29) < MINIMUM && Version(3, 0) > MINIMUM);
+    }
+
+    #[test]
+    fn ssh_remotes_are_told_from_others() {
+        for url in ["git@h:p", "h:p/q", "ssh://h/p", "git+ssh://h/p"] {
+            assert!(is_ssh(url), "{url}");
+        }
+        for url in ["/a/b", "/a:b/c", "file:///a", "https://h/p", "http://h:80/p", "./a:b"] {
+            assert!(!is_ssh(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_allowed_variables_pass() {
+        let vars = ["PATH", "GIT_DIR", "GIT_SSH_COMMAND", "TOKEN", "GIT_TRACE"];
+        let env = Env::of(vars.map(|n| (n.into(), "v".into())));
+        let names: Vec<_> = env.0.iter().map(|(n, _)| n.to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["PATH", "GIT_SSH_COMMAND"]);
+    }
+}

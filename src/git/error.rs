@@ -1,0 +1,569 @@
+//! What can go wrong with git, classified and safe to show.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::limits::{MESSAGE_CAP, NAMED_PATHS};
+use crate::kit::Class;
+use crate::kit::child::ChildError;
+
+/// An error of the git room. Its text never carries a secret and is bounded; [`GitError::class`] decides on retry.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// A git child ended with an error.
+    #[error("git {sub} failed: {message}")]
+    Failed {
+        /// The sub-command.
+        sub: &'static str,
+        /// What kind of failure its output tells of.
+        class: Class,
+        /// The first useful lines of its output, sanitised.
+        message: String,
+        /// The exit code; `None` if a signal ended it.
+        code: Option<i32>,
+    },
+    /// A git child did not end in time and was stopped.
+    #[error("git {sub} did not end within {} s", after.as_secs())]
+    Timeout {
+        /// The sub-command.
+        sub: &'static str,
+        /// The deadline it missed.
+        after: Duration,
+        /// Whether it was talking to a remote.
+        network: bool,
+    },
+    /// The caller's cancel flag ended the operation.
+    #[error("git {sub} was cancelled")]
+    Cancelled {
+        /// The sub-command.
+        sub: &'static str,
+    },
+    /// There is no `git` program.
+    #[error("git is not installed or not in PATH")]
+    NotInstalled,
+    /// The `git` program is older than what is needed.
+    #[error("git {found} is too old: {needed} or newer is needed")]
+    TooOld {
+        /// The version found.
+        found: String,
+        /// The oldest version that works.
+        needed: &'static str,
+    },
+    /// A read in process failed.
+    #[error("{what}: {message}")]
+    Library {
+        /// What was read.
+        what: &'static str,
+        /// What kind of failure it is.
+        class: Class,
+        /// The library's words, sanitised.
+        message: String,
+    },
+    /// The operating system refused.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another git process works in the clone, or died there.
+    #[error("the clone is in use: {}", list(files))]
+    LockFiles {
+        /// The lock files.
+        files: Vec<PathBuf>,
+    },
+    /// Somebody else's merge, rebase or the like is under way; it is left alone.
+    #[error("a {what} that is not ours is under way in the clone")]
+    Foreign {
+        /// What is under way.
+        what: &'static str,
+        /// Since when.
+        age: Duration,
+    },
+    /// Both sides changed these paths and no rule decides.
+    #[error("conflict in {}", list(paths))]
+    Conflict {
+        /// The paths.
+        paths: Vec<PathBuf>,
+    },
+    /// Our own rebase could not be taken back; the next holder of the lock tries again.
+    #[error("a rebase could not be aborted: {message}")]
+    RebaseStuck {
+        /// Why not.
+        message: String,
+    },
+    /// The clone is not on the branch that is kept in sync.
+    #[error("the clone is on {found}, not on branch {wanted}")]
+    WrongBranch {
+        /// Where HEAD is.
+        found: String,
+        /// The branch that is kept in sync.
+        wanted: String,
+    },
+    /// The remote has no such branch.
+    #[error("the remote has no branch {branch}")]
+    NoRemoteBranch {
+        /// The branch.
+        branch: String,
+    },
+    /// Dirty files kept changing while they were being put aside.
+    #[error("files in the clone keep changing")]
+    Unquiet,
+    /// A path that must not be committed or written.
+    #[error("{}: {why}", path.display())]
+    BadPath {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A file that claims to be JSON and is not.
+    #[error("{} is not valid JSON: {message}", path.display())]
+    BadJson {
+        /// The path.
+        path: PathBuf,
+        /// The parser's words, without content.
+        message: String,
+    },
+    /// There is something at the target already.
+    #[error("{} exists already", path.display())]
+    AlreadyExists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Other machines pushed first at every attempt.
+    #[error("the remote kept changing during {attempts} attempts to push")]
+    PushRaces {
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// What was just made does not hold together.
+    #[error("{what} is damaged: {proof}")]
+    Damaged {
+        /// What was looked at.
+        what: &'static str,
+        /// What proves it.
+        proof: String,
+    },
+}
+
+impl GitError {
+    /// The class, which decides on retry.
+    pub fn class(&self) -> Class {
+        match self {
+            GitError::Failed { class, .. } | GitError::Library { class, .. } => *class,
+            GitError::Timeout { network: true, .. } => Class::Network,
+            GitError::Timeout { .. }
+            | GitError::Cancelled { .. }
+            | GitError::LockFiles { .. }
+            | GitError::Foreign { .. }
+            | GitError::Unquiet
+            | GitError::PushRaces { .. } => Class::Busy,
+            GitError::Io { source, .. } => match source.kind() {
+                io::ErrorKind::InvalidData => Class::Damage,
+                _ => Class::of_io(source),
+            },
+            GitError::Conflict { .. } => Class::Conflict,
+            GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
+            GitError::NotInstalled
+            | GitError::TooOld { .. }
+            | GitError::WrongBranch { .. }
+            | GitError::NoRemoteBranch { .. }
+            | GitError::BadPath { .. }
+            | GitError::BadJson { .. }
+            | GitError::AlreadyExists { .. } => Class::Usage,
+        }
+    }
+
+    /// Whether the remote said that another machine pushed first.
+    pub(super) fn lost_a_race(&self) -> bool {
+        match self {
+            GitError::Failed { sub: "push", message, .. } => {
+                ["(non-fast-forward)", "(fetch first)", "(cannot lock ref", "(incorrect old value", "(failed to update ref"]
+                    .iter()
+                    .any(|m| message.contains(m))
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> GitError {
+        let path = path.to_path_buf();
+        move |source| GitError::Io { what, path, source }
+    }
+
+    pub(super) fn git2(what: &'static str) -> impl FnOnce(git2::Error) -> GitError {
+        move |e| GitError::Library { what, class: class_of_git2(&e), message: sanitise(e.message()) }
+    }
+
+    pub(super) fn child(sub: &'static str, network: bool, error: ChildError) -> GitError {
+        match error {
+            ChildError::NotFound { .. } => GitError::NotInstalled,
+            ChildError::Timeout { after, .. } => GitError::Timeout { sub, after, network },
+            ChildError::Cancelled { .. } => GitError::Cancelled { sub },
+            ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => {
+                GitError::Io { what: "running git", path: PathBuf::from(sub), source }
+            }
+        }
+    }
+
+    /// The error that a failed git child's output tells of.
+    pub(super) fn failed(sub: &'static str, code: Option<i32>, output: &str) -> GitError {
+        let message = match useful(output) {
+            m if m.is_empty() => match code {
+                Some(code) => format!("exit status {code}"),
+                None => "ended by a signal".to_owned(),
+            },
+            m => m,
+        };
+        let class = match code {
+            Some(129) => Class::Usage,
+            _ => classify(output),
+        };
+        GitError::Failed { sub, class, message, code }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let mut text: Vec<String> = paths.iter().take(NAMED_PATHS).map(|p| p.display().to_string()).collect();
+    if paths.len() > NAMED_PATHS {
+        text.push(format!("and {} more", paths.len() - NAMED_PATHS));
+    }
+    text.join(", ")
+}
+
+fn class_of_git2(e: &git2::Error) -> Class {
+    use git2::{ErrorClass, ErrorCode};
+    match (e.code(), e.class()) {
+        (ErrorCode::Locked, _) => Class::Busy,
+        (ErrorCode::Owner, _) => Class::Usage,
+        (_, ErrorClass::Os) => Class::Disk,
+        (_, ErrorClass::Odb | ErrorClass::Zlib | ErrorClass::Object) => Class::Damage,
+        (ErrorCode::NotFound | ErrorCode::InvalidSpec, _) => Class::Usage,
+        _ => Class::Bug,
+    }
+}
+
+/// Lower-case markers in git's output (`LC_ALL=C`), most specific class first: the first table that matches wins.
+const MARKERS: &[(Class, &[&str])] = &[
+    (Class::Disk, &["no space left on device", "disk quota exceeded", "read-only file system", "input/output error"]),
+    (
+        Class::Conflict,
+        &[
+            "(non-fast-forward)",
+            "(fetch first)",
+            "not possible to fast-forward",
+            "would be overwritten by",
+            "conflict (",
+            "could not apply",
+            "you have unmerged",
+            "needs merge",
+            "would lose untracked files",
+        ],
+    ),
+    (
+        Class::Auth,
+        &[
+            "authentication failed",
+            "permission denied (",
+            "permission denied, please",
+            "could not read username",
+            "could not read password",
+            "invalid credentials",
+            "invalid username or",
+            "host key verification failed",
+            "http 401",
+            "http 403",
+            "returned error: 401",
+            "returned error: 403",
+            "access denied",
+            "too many authentication failures",
+        ],
+    ),
+    (
+        Class::Network,
+        &[
+            "could not resolve host",
+            "resolving timed out",
+            "no such host",
+            "name or service not known",
+            "connection timed out",
+            "operation timed out",
+            "operation too slow",
+            "timed out",
+            "connection refused",
+            "connection reset",
+            "connection closed",
+            "network is unreachable",
+            "network is down",
+            "no route to host",
+            "temporary failure in name resolution",
+            "ssl connect error",
+            "ssl_error_syscall",
+            "gnutls_handshake() failed",
+            "empty reply from server",
+            "failed to connect to",
+            "couldn't connect to server",
+            "unexpected disconnect",
+            "the remote end hung up",
+            "early eof",
+            "deadline exceeded",
+            "i/o timeout",
+            "bad gateway",
+            "service unavailable",
+            "gateway timeout",
+            "gateway time-out",
+            "returned error: 429",
+            "returned error: 500",
+            "returned error: 502",
+            "returned error: 503",
+            "returned error: 504",
+        ],
+    ),
+    (
+        Class::Busy,
+        &[
+            ".lock': file exists",
+            "another git process",
+            "cannot lock ref",
+            "could not lock config file",
+            "resource temporarily unavailable",
+            "text file busy",
+        ],
+    ),
+    (
+        Class::Usage,
+        &[
+            "repository not found",
+            "does not appear to be a git repository",
+            "returned error: 404",
+            "http 404",
+            "couldn't find remote ref",
+            "dubious ownership",
+            "unknown option",
+            "protocol 'ext' is not allowed",
+            "is not allowed",
+            "not supported",
+            "unable to find remote helper",
+            "invalid refspec",
+        ],
+    ),
+    (Class::Disk, &["permission denied", "operation not permitted", "too many open files", "file name too long"]),
+    (
+        Class::Damage,
+        &[
+            "not a git repository",
+            "bad object",
+            "bad tree object",
+            "is corrupt",
+            "object file",
+            "index file",
+            "bad signature",
+            "inflate: data stream error",
+            "unable to read tree",
+            "unable to read sha1 file",
+            "could not read",
+            "missing blob",
+            "broken ref",
+            "invalid head",
+            "bad revision 'head'",
+            "your current branch appears to be broken",
+        ],
+    ),
+];
+
+/// The class that a failed child's output tells of; [`Class::Bug`] if it tells nothing.
+pub(super) fn classify(output: &str) -> Class {
+    let text = output.to_ascii_lowercase();
+    // The remote-end line follows every failed ssh or path remote and says nothing by itself.
+    let text = text.replace("could not read from remote repository", "");
+    for (class, markers) in MARKERS {
+        if markers.iter().any(|m| text.contains(m)) {
+            return *class;
+        }
+    }
+    Class::Bug
+}
+
+/// The first lines that say what failed, sanitised and bounded.
+fn useful(output: &str) -> String {
+    let noise = |l: &str| l.is_empty() || l.starts_with("hint:") || l.starts_with("warning:") || l.starts_with("Done");
+    let lines: Vec<&str> = output.split(['\n', '\r']).map(str::trim).filter(|l| !noise(l)).collect();
+    let telling = |l: &&&str| {
+        ["fatal:", "error:", "ssh:", "! [", "!\t", "CONFLICT", "remote: error", "remote: fatal"]
+            .iter()
+            .any(|p| l.starts_with(p))
+            || classify(l) != Class::Bug
+    };
+    let mut picked: Vec<&str> = lines.iter().filter(telling).take(3).copied().collect();
+    if picked.is_empty() {
+        picked = lines.iter().take(2).copied().collect();
+    }
+    sanitise(&picked.join("; "))
+}
+
+/// Makes foreign text safe to show: user information in URLs and token parameters masked, control characters gone,
+/// at most [`MESSAGE_CAP`] bytes.
+pub fn sanitise(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = mask_parameters(&mask_userinfo(&clean));
+    if clean.len() <= MESSAGE_CAP {
+        return clean.trim().to_owned();
+    }
+    let mut end = MESSAGE_CAP;
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", clean.get(..end).unwrap_or_default().trim())
+}
+
+/// `scheme://anything@host` becomes `scheme://***@host`; so does `oauth2:anything@` without a scheme.
+fn mask_userinfo(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, skip)) = next_authority(rest) {
+        let begin = start + skip;
+        let (before, after) = rest.split_at(begin);
+        out.push_str(before);
+        let end = after.find([' ', '/', '\'', '"', '<', '>', '?', '#']).unwrap_or(after.len());
+        let (authority, tail) = after.split_at(end);
+        match authority.rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                out.push_str(authority.get(at..).unwrap_or_default());
+            }
+            // A password may hold a slash: an `@` later in the same word still ends user information.
+            None => match userinfo_with_slash(after) {
+                Some(len) => {
+                    out.push_str("***");
+                    rest = after.get(len..).unwrap_or_default();
+                    continue;
+                }
+                None => out.push_str(authority),
+            },
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The next place where an authority begins: offset of its marker and the marker's length.
+fn next_authority(text: &str) -> Option<(usize, usize)> {
+    let url = text.find("://").map(|i| (i, 3));
+    let oauth = text.find("oauth2:").filter(|i| !text[..*i].ends_with("://")).map(|i| (i, 7));
+    match (url, oauth) {
+        (Some(u), Some(o)) => Some(if u.0 <= o.0 { u } else { o }),
+        (u, o) => u.or(o),
+    }
+}
+
+/// Length of `name:pass/word` in front of an `@`, when a colon comes first and is no port.
+fn userinfo_with_slash(after: &str) -> Option<usize> {
+    let word = after.split([' ', '\'', '"', '<', '>']).next()?;
+    let colon = word.find(':')?;
+    let at = word.rfind('@')?;
+    let port = word.get(colon + 1..)?.split('/').next()?;
+    let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    (colon < at && !is_port).then_some(at)
+}
+
+/// Values of parameters that carry tokens.
+fn mask_parameters(text: &str) -> String {
+    const NAMES: [&str; 6] = ["access_token=", "private_token=", "token=", "password=", "Bearer ", "Basic "];
+    let mut text = text.to_owned();
+    for name in NAMES {
+        let mut from = 0;
+        while let Some(found) = text.get(from..).and_then(|t| t.find(name)) {
+            let begin = from + found + name.len();
+            let tail = text.get(begin..).unwrap_or_default();
+            let len = tail.find([' ', '&', '\'', '"', ';']).unwrap_or(tail.len());
+            text.replace_range(begin..begin + len, "***");
+            from = begin + 3;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check_class(output: &str, expected: Class) {
+        assert_eq!(GitError::failed("fetch", Some(128), output).class(), expected, "{output}");
+    }
+
+    #[test]
+    fn output_is_classified() {
+        check_class("fatal: unable to access 'https://x/': Could not resolve host: x", Class::Network);
+        check_class("ssh: Could not resolve hostname x: Name or service not known\nfatal: Could not read from remote repository.", Class::Network);
+        check_class("fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused", Class::Network);
+        check_class("error: RPC failed; curl 56 GnuTLS recv error\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF", Class::Network);
+        check_class("fatal: unable to access 'http://x/': The requested URL returned error: 503", Class::Network);
+        check_class("fatal: Authentication failed for 'https://x/'", Class::Auth);
+        check_class("fatal: could not read Username for 'https://x': terminal prompts disabled", Class::Auth);
+        check_class("git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.", Class::Auth);
+        check_class("fatal: unable to access 'http://x/': The requested URL returned error: 403", Class::Auth);
+        check_class("Host key verification failed.\nfatal: Could not read from remote repository.", Class::Auth);
+        check_class("remote: Repository not found.\nfatal: repository 'https://x/' not found", Class::Usage);
+        check_class("fatal: '/r.git' does not appear to be a git repository\nfatal: Could not read from remote repository.", Class::Usage);
+        check_class("fatal: couldn't find remote ref refs/heads/main", Class::Usage);
+        check_class("fatal: detected dubious ownership in repository at '/r'", Class::Usage);
+        check_class(" ! [rejected]        main -> main (fetch first)", Class::Conflict);
+        check_class("error: Your local changes to the following files would be overwritten by merge:\n\ta", Class::Conflict);
+        check_class("fatal: Unable to create '/c/.git/index.lock': File exists.\n\nAnother git process seems to be running", Class::Busy);
+        check_class("error: cannot lock ref 'refs/heads/main': is at 1 but expected 2", Class::Busy);
+        check_class("fatal: write error: No space left on device", Class::Disk);
+        check_class("error: open(\"a\"): Permission denied", Class::Disk);
+        check_class("fatal: loose object 12 (stored in .git/objects/1) is corrupt", Class::Damage);
+        check_class("fatal: not a git repository (or any of the parent directories): .git", Class::Damage);
+        check_class("fatal: something nobody has seen", Class::Bug);
+        assert_eq!(GitError::failed("x", Some(129), "error: unknown switch").class(), Class::Usage);
+    }
+
+    #[test]
+    fn a_message_names_the_command_and_the_useful_lines() {
+        let e = GitError::failed("push", Some(1), "hint: no\nwarning: w\nTo x\n! [rejected] main -> main (fetch first)\nhint: b");
+        assert_eq!(e.to_string(), "git push failed: ! [rejected] main -> main (fetch first)");
+        assert!(e.lost_a_race());
+        assert_eq!(GitError::failed("gc", Some(3), "").to_string(), "git gc failed: exit status 3");
+    }
+
+    #[track_caller]
+    fn check_masked(text: &str, expected: &str) {
+        assert_eq!(sanitise(text), expected);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        check_masked("fatal: 'https://oauth2:glpat-CANARY@git.x/y.git'", "fatal: 'https://***@git.x/y.git'");
+        check_masked("https://CANARY@h/p and ssh://u:CANARY@h:22/p", "https://***@h/p and ssh://***@h:22/p");
+        check_masked("https://u:CAN/ARY@h/p", "https://***@h/p");
+        check_masked("oauth2:CANARY@git.x", "oauth2:***@git.x");
+        check_masked("https://h:8443/a@b", "https://h:8443/a@b");
+        check_masked("GET https://h/p?private_token=CANARY&x=1", "GET https://h/p?private_token=***&x=1");
+        check_masked("git@host:path", "git@host:path");
+        check_masked("a\x1b[31mb\0c", "a [31mb c");
+        assert!(sanitise(&"ä".repeat(1000)).len() <= MESSAGE_CAP + 4);
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_in_a_url_never_survives(before in ".{0,40}", user in "[a-z0-9]{0,8}", token in "[A-Za-z0-9_/+=.-]{1,40}", after in ".{0,40}") {
+            let token = format!("CANARY{token}");
+            let shown = sanitise(&format!("{before} https://{user}:{token}@host.example/x {after}"));
+            prop_assert!(!shown.contains("CANARY"), "{}", shown);
+        }
+
+        #[test]
+        fn sanitising_never_fails_and_is_bounded(text in "\\PC{0,600}") {
+            prop_assert!(sanitise(&text).len() <= MESSAGE_CAP + 4);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Every number that bounds this room.
+
+use std::time::Duration;
+
+/// A git child that talks to a remote.
+pub const NETWORK_DEADLINE: Duration = Duration::from_secs(60);
+/// A git child that only touches the disk.
+pub const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
+/// No git child but a clone ever runs longer.
+pub const CHILD_MAX: Duration = Duration::from_secs(600);
+/// A whole clone, while bytes keep coming.
+pub const CLONE_MAX: Duration = Duration::from_secs(1800);
+/// A clone that prints nothing for so long is stuck.
+pub const CLONE_STALL: Duration = Duration::from_secs(60);
+/// A rebase: this long in all, and [`REBASE_PER_COMMIT`] for each local commit.
+pub const REBASE_BASE: Duration = Duration::from_secs(60);
+/// Additional time for each commit to replay.
+pub const REBASE_PER_COMMIT: Duration = Duration::from_secs(1);
+/// A rebase never runs longer than this.
+pub const REBASE_MAX: Duration = Duration::from_secs(900);
+/// Stops of one rebase that are resolved before it is given up.
+pub const REBASE_PASSES: usize = 5000;
+/// Attempts of one push; between them the remote's commits are brought in.
+pub const PUSH_ATTEMPTS: u32 = 3;
+/// Captures of dirty work that is written to meanwhile, before the integration gives up for now.
+pub const CAPTURE_ATTEMPTS: u32 = 3;
+/// Output kept of a git child; more is an error where the output is read.
+pub const STDOUT_CAP: usize = 64 * 1024 * 1024;
+/// Tail kept of what a git child writes to stderr.
+pub const STDERR_CAP: usize = 64 * 1024;
+/// Bytes of one error message.
+pub const MESSAGE_CAP: usize = 400;
+/// Bytes of the state in a clone's lock file.
+pub const RECORD_CAP: usize = 16 * 1024;
+/// Files larger than this are never merged line by line, nor parsed: the remote's version stays, ours lies beside it.
+pub const MERGE_CAP: usize = 32 * 1024 * 1024;
+/// Bytes of `.git/info/exclude` that are read.
+pub const EXCLUDE_CAP: usize = 1024 * 1024;
+/// Untracked files below one directory that stands in the way.
+pub const IN_THE_WAY_CAP: usize = 100_000;
+/// Paths named in one error or report.
+pub const NAMED_PATHS: usize = 20;
+/// Lock files listed for one clone, and directories of refs looked into.
+pub const LOCK_FILES_CAP: usize = 1000;
+/// Rescue refs are kept so long.
+pub const RESCUE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// A lock file without an owner's name is stale after this time.
+pub const STALE_OWNERLESS: Duration = Duration::from_secs(3600);
+/// A lock file whose owner is dead is stale after this time.
+pub const STALE_DEAD_OWNER: Duration = Duration::from_secs(300);
+/// Names tried for one temporary sibling.
+pub const STAGING_NAMES: u32 = 64;

@@ -1,0 +1,294 @@
+//! Reads in process. A repository is opened for a call and closed after it, so nothing stale is ever answered.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use jiff::Timestamp;
+
+use super::error::GitError;
+use super::limits::LOCK_FILES_CAP;
+
+/// Where HEAD is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The full name of the branch, `refs/heads/…`; `None` when detached.
+    pub branch: Option<String>,
+    /// The commit; `None` when the branch is yet unborn.
+    pub commit: Option<Oid>,
+}
+
+/// An open repository to read from.
+pub struct Reader {
+    repo: Repository,
+}
+
+impl Reader {
+    /// Opens the repository at exactly `path` (a work tree, a bare repository, or a `.git` file's place).
+    ///
+    /// # Errors
+    /// [`GitError::Library`] with the class of what was found.
+    pub fn open(path: &Path) -> Result<Reader, GitError> {
+        open(path).map(|repo| Reader { repo }).map_err(GitError::git2("opening the repository"))
+    }
+
+    /// Where HEAD is.
+    ///
+    /// # Errors
+    /// A HEAD that cannot be read.
+    pub fn head(&self) -> Result<Head, GitError> {
+        let head = self.repo.find_reference("HEAD").map_err(GitError::git2("reading HEAD"))?;
+        let branch = match head.symbolic_target() {
+            Ok(name) => name.map(str::to_owned),
+            Err(e) => return Err(GitError::git2("reading HEAD")(e)),
+        };
+        let commit = match &branch {
+            Some(name) => self.target(name)?,
+            None => head.target(),
+        };
+        Ok(Head { branch, commit })
+    }
+
+    /// The commit a ref points to, `None` if there is no such ref.
+    ///
+    /// # Errors
+    /// A ref that cannot be read.
+    pub fn target(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        match self.repo.refname_to_id(name) {
+            Ok(id) => Ok(Some(id)),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(GitError::git2("reading a ref")(e)),
+        }
+    }
+
+    /// The remote-tracking ref that a branch (full name) follows by its configuration, if any.
+    pub fn upstream(&self, branch: &str) -> Option<String> {
+        let name = self.repo.branch_upstream_name(branch).ok()?;
+        name.as_str().ok().map(str::to_owned)
+    }
+
+    /// The URL of `origin`, after the user's rewriting rules.
+    pub fn origin_url(&self) -> Option<String> {
+        let remote = self.repo.find_remote("origin").ok()?;
+        remote.url().ok().map(str::to_owned)
+    }
+
+    /// Whether `older` is `newer` or one of its ancestors.
+    ///
+    /// # Errors
+    /// A commit that cannot be read.
+    pub fn is_ancestor(&self, older: Oid, newer: Oid) -> Result<bool, GitError> {
+        if older == newer {
+            return Ok(true);
+        }
+        self.repo.graph_descendant_of(newer, older).map_err(GitError::git2("comparing commits"))
+    }
+
+    /// How many commits `local` has that `upstream` has not, and the other way round.
+    ///
+    /// # Errors
+    /// A commit that cannot be read.
+    pub fn ahead_behind(&self, local: Oid, upstream: Oid) -> Result<(usize, usize), GitError> {
+        self.repo.graph_ahead_behind(local, upstream).map_err(GitError::git2("comparing commits"))
+    }
+
+    /// The refs below a prefix with their targets, sorted by name.
+    ///
+    /// # Errors
+    /// Refs that cannot be read.
+    pub fn refs(&self, prefix: &str) -> Result<Vec<(String, Oid)>, GitError> {
+        let all = self.repo.references_glob(&format!("{prefix}*")).map_err(GitError::git2("listing refs"))?;
+        let mut found: Vec<(String, Oid)> =
+            all.flatten().filter_map(|r| Some((r.name().ok()?.to_owned(), r.target()?))).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    pub(super) fn repo(&self) -> &Repository {
+        &self.repo
+    }
+}
+
+fn open(path: &Path) -> Result<Repository, git2::Error> {
+    Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>())
+}
+
+/// The answer to "is this clone sound?". Only a proof may ever lead to deleting or replacing it.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It opens, HEAD makes sense and its commit can be read.
+    Sound,
+    /// It is proven not to be a usable clone.
+    Damaged(String),
+    /// It could not be looked at; nothing follows from that.
+    Unknown(GitError),
+}
+
+/// Looks at the clone at `path` from the outside: structure, HEAD, its tip.
+pub fn verify(path: &Path) -> Verdict {
+    match fs::symlink_metadata(path.join(".git")) {
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return missing_git(path),
+        Err(e) => return Verdict::Unknown(GitError::io("looking at", path)(e)),
+    }
+    let repo = match open(path) {
+        Ok(repo) => repo,
+        Err(e) if e.code() == ErrorCode::Owner || e.class() == ErrorClass::Os => {
+            return Verdict::Unknown(GitError::git2("opening the clone")(e));
+        }
+        Err(e) => return damaged_by_structure(path, e),
+    };
+    verify_head(&repo)
+}
+
+fn missing_git(path: &Path) -> Verdict {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Verdict::Damaged("there is no .git in it".to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Verdict::Damaged("there is nothing".to_owned()),
+        Err(e) => Verdict::Unknown(GitError::io("looking at", path)(e)),
+    }
+}
+
+/// The library refused to open it: proven only if a part that every repository has is absent or not readable as such.
+fn damaged_by_structure(path: &Path, e: git2::Error) -> Verdict {
+    let git = path.join(".git");
+    for part in ["HEAD", "objects", "refs"] {
+        if git.is_dir() && matches!(fs::symlink_metadata(git.join(part)), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+            return Verdict::Damaged(format!(".git/{part} is missing"));
+        }
+    }
+    match fs::read(git.join("HEAD")) {
+        Ok(head) if !plausible_head(&head) => Verdict::Damaged(".git/HEAD is not readable as a HEAD".to_owned()),
+        _ => Verdict::Unknown(GitError::git2("opening the clone")(e)),
+    }
+}
+
+fn plausible_head(head: &[u8]) -> bool {
+    let text = head.trim_ascii();
+    text.starts_with(b"ref: refs/") || (text.len() >= 40 && text.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn verify_head(repo: &Repository) -> Verdict {
+    let head = match repo.find_reference("HEAD") {
+        Ok(head) => head,
+        Err(e) if e.code() == ErrorCode::NotFound => return Verdict::Damaged("HEAD is missing".to_owned()),
+        Err(e) if e.class() == ErrorClass::Os => return Verdict::Unknown(GitError::git2("reading HEAD")(e)),
+        Err(e) => return Verdict::Damaged(format!("HEAD: {}", e.message())),
+    };
+    if matches!(head.symbolic_target(), Ok(Some("refs/heads/.invalid"))) {
+        return Verdict::Damaged("HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned());
+    }
+    let id = match head.resolve() {
+        Ok(r) => r.target(),
+        Err(e) if e.code() == ErrorCode::NotFound => return Verdict::Sound, // an unborn branch
+        Err(e) if e.class() == ErrorClass::Os => return Verdict::Unknown(GitError::git2("reading HEAD")(e)),
+        Err(e) => return Verdict::Damaged(format!("HEAD: {}", e.message())),
+    };
+    let Some(id) = id else { return Verdict::Sound };
+    match repo.find_commit(id).and_then(|c| c.tree()) {
+        Ok(_) => Verdict::Sound,
+        Err(e) if e.class() == ErrorClass::Os => Verdict::Unknown(GitError::git2("reading the tip")(e)),
+        Err(e) => Verdict::Damaged(format!("commit {id} at HEAD: {}", e.message())),
+    }
+}
+
+/// An operation that somebody left half done in a clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its name as git calls it.
+    pub what: &'static str,
+    /// The file or directory in `.git` that shows it.
+    pub path: PathBuf,
+    /// Its age.
+    pub age: Duration,
+}
+
+/// Files in `.git` that show an operation under way.
+const UNDER_WAY: &[(&str, &str)] = &[
+    ("rebase-merge", "rebase"),
+    ("rebase-apply", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+    ("BISECT_LOG", "bisect"),
+];
+
+/// A rebase, merge or the like under way in the clone at `path`, told by the files that git keeps for it.
+pub fn foreign_operation(path: &Path, now: Timestamp) -> Option<Foreign> {
+    let git = path.join(".git");
+    UNDER_WAY.iter().find_map(|(file, what)| {
+        let path = git.join(file);
+        let meta = fs::symlink_metadata(&path).ok()?;
+        Some(Foreign { what, age: age(&meta, now), path })
+    })
+}
+
+fn age(meta: &fs::Metadata, now: Timestamp) -> Duration {
+    let since = meta.modified().ok().and_then(|t| Timestamp::try_from(t).ok());
+    since.and_then(|t| Duration::try_from(now.duration_since(t)).ok()).unwrap_or_default()
+}
+
+/// A lock file of git in a clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How old it is.
+    pub age: Duration,
+    /// The process that its name tells, and whether that lives.
+    pub owner: Option<(u32, bool)>,
+}
+
+/// The lock files of the clone at `path`: of the index, HEAD, configuration, shallow list and refs.
+///
+/// # Errors
+/// A directory that cannot be listed.
+pub fn lock_files(path: &Path, now: Timestamp) -> Result<Vec<LockFile>, GitError> {
+    let git = path.join(".git");
+    let mut found = Vec::new();
+    let mut todo = vec![git.join("refs")];
+    list_locks(&git, now, &mut found, None)?;
+    let mut looked_at = 0;
+    while let Some(dir) = todo.pop() {
+        looked_at += 1;
+        if looked_at > LOCK_FILES_CAP || found.len() > LOCK_FILES_CAP {
+            break;
+        }
+        list_locks(&dir, now, &mut found, Some(&mut todo))?;
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn list_locks(
+    dir: &Path,
+    now: Timestamp,
+    found: &mut Vec<LockFile>,
+    mut below: Option<&mut Vec<PathBuf>>,
+) -> Result<(), GitError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(GitError::io("listing", dir)(e)),
+    };
+    for entry in entries.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.is_dir() {
+            if let Some(todo) = &mut below {
+                todo.push(entry.path());
+            }
+        } else if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".lock")) {
+            let pid = name.strip_prefix("next-index-").and_then(|p| p.parse::<u32>().ok());
+            found.push(LockFile { path: entry.path(), age: age(&meta, now), owner: pid.map(|p| (p, is_alive(p))) });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a process with this id exists; also one of somebody else's.
+pub(super) fn is_alive(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
+    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
