@@ -1,1 +1,24 @@
-//! The project room.
+//! Who and where: ids, endpoints, directories, and the formats of all configuration files.
+//!
+//! Threads: none; every function runs on its caller's.
+//! Files: `.sageox/` of a project, the user's `config.yaml` and `trusted-hosts.json`, `sync-state.json` of a clone.
+//! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
+//! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
+
+mod config;
+mod dirs;
+mod endpoint;
+mod env;
+mod error;
+mod ids;
+mod json;
+pub mod limits;
+
+pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
+pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
+pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
+pub use env::Env;
+pub use error::Error;
+pub use ids::{
+    REPO_PREFIX, new_repo_id, safe_component, workspace_id, workspace_id_of_path, workspace_id_of_repo,
+};

@@ -1,0 +1,123 @@
+//! What can go wrong with ids, directories and configuration files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::kit::Class;
+
+/// An error of this room. Its text names what failed, on which file, why, and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither `HOME` nor the user database names a home directory, and not every `XDG_*` directory is set.
+    #[error("no home directory is known: set HOME")]
+    NoHome,
+    /// No directory from here up to the root holds `.sageox/`.
+    #[error("no project here: no .sageox directory in {} or above it; run `ox init`", from.display())]
+    NoProject {
+        /// Where the search began.
+        from: PathBuf,
+    },
+    /// `.sageox/` or its `config.json` is missing.
+    #[error("project not initialized: {} has no .sageox/config.json; run `ox init` there", root.display())]
+    NotInitialized {
+        /// The project's root.
+        root: PathBuf,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written; its old content stands.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is there and does not say anything sensible. It is never taken for an empty one.
+    #[error("{} is damaged: {reason}; repair it or restore it from git", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        reason: String,
+    },
+    /// Another process has been changing the file for too long.
+    #[error("{} is being changed by another process; try again", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory on the way is a symbolic link, through which we do not write.
+    #[error("{} is a symbolic link; nothing is written through it", path.display())]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A remote URL that is never used, whoever wrote it.
+    #[error("remote {url:?} refused: {reason}")]
+    RemoteRefused {
+        /// The URL, its secrets masked and its length cut.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// No such configuration key.
+    #[error("unknown key {key:?}; `ox config list` shows all")]
+    UnknownKey {
+        /// The key as given.
+        key: String,
+    },
+    /// A value that the key cannot have.
+    #[error("{key}: {reason}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// What is wrong with the value.
+        reason: String,
+    },
+    /// A key that is only shown here.
+    #[error("{key} is not set this way; {instead}")]
+    NotSettable {
+        /// The key.
+        key: String,
+        /// The command that changes it.
+        instead: &'static str,
+    },
+}
+
+impl Error {
+    /// The class that decides what happens next.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Read { source, .. } | Error::Write { source, .. } => Class::of_io(source),
+            Error::Damaged { .. } => Class::Damage,
+            Error::Busy { .. } => Class::Busy,
+            Error::NoHome
+            | Error::NoProject { .. }
+            | Error::NotInitialized { .. }
+            | Error::Linked { .. }
+            | Error::RemoteRefused { .. }
+            | Error::UnknownKey { .. }
+            | Error::BadValue { .. }
+            | Error::NotSettable { .. } => Class::Usage,
+        }
+    }
+
+    pub(super) fn read(path: &Path, source: io::Error) -> Error {
+        Error::Read { path: path.to_owned(), source }
+    }
+
+    pub(super) fn write(path: &Path, source: io::Error) -> Error {
+        Error::Write { path: path.to_owned(), source }
+    }
+
+    pub(super) fn damaged(path: &Path, reason: impl ToString) -> Error {
+        Error::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+}

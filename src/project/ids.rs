@@ -1,0 +1,110 @@
+//! Names of repositories and workspaces, and names made safe to be one component of a path.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What every repository id begins with.
+pub const REPO_PREFIX: &str = "repo_";
+
+/// A new repository id: `repo_` and a UUID version 7.
+pub fn new_repo_id() -> String {
+    format!("{REPO_PREFIX}{}", Uuid::now_v7())
+}
+
+/// The workspace id (8 lower-case hex digits) of a directory: from its absolute path with symbolic links resolved, or from the
+/// absolute path as it is if that fails.
+pub fn workspace_id_of_path(path: &Path) -> String {
+    let absolute: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = absolute.canonicalize().unwrap_or(absolute);
+    hash8(real.as_os_str().as_encoded_bytes())
+}
+
+/// The workspace id (8 lower-case hex digits) that all clones and worktrees of a repository share.
+pub fn workspace_id_of_repo(repo_id: &str) -> String {
+    hash8(repo_id.as_bytes())
+}
+
+/// The workspace id of a project: from its repository id, from its path if that is empty.
+pub fn workspace_id(root: &Path, repo_id: &str) -> String {
+    if repo_id.is_empty() { workspace_id_of_path(root) } else { workspace_id_of_repo(repo_id) }
+}
+
+/// The first 8 hex digits of the SHA-256 of `bytes`.
+pub(super) fn hash8(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(4).map(|b| format!("{b:02x}")).collect()
+}
+
+/// `name` made safe to be one component of a path: separators and other special characters become `_`, so does the pair
+/// `..`; then `_` and `.` are trimmed from both ends, and nothing left is `unknown`.
+pub fn safe_component(name: &str) -> String {
+    let replaced: String = name
+        .replace("..", "_")
+        .chars()
+        .map(|c| match c {
+            '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | ' ' => '_',
+            c if c.is_control() => '_',
+            c => c,
+        })
+        .collect();
+    match replaced.trim_matches(['_', '.']) {
+        "" => "unknown".to_owned(),
+        safe => safe.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn workspace_ids_match_the_vectors() {
+        assert_eq!(workspace_id_of_repo("repo_abc123"), "2adde374");
+        assert_eq!(workspace_id_of_path(Path::new("/home/dev/proj")), "bb97ae4c");
+        assert_eq!(workspace_id(Path::new("/home/dev/proj"), "repo_abc123"), "2adde374");
+        assert_eq!(workspace_id(Path::new("/home/dev/proj"), ""), "bb97ae4c");
+    }
+
+    #[test]
+    fn a_path_and_a_link_to_it_have_one_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(workspace_id_of_path(&real), workspace_id_of_path(&link));
+    }
+
+    #[test]
+    fn repository_ids_are_new_ordered_uuids() {
+        let (a, b) = (new_repo_id(), new_repo_id());
+        assert_ne!(a, b);
+        let uuid = Uuid::parse_str(a.strip_prefix(REPO_PREFIX).unwrap()).unwrap();
+        assert_eq!(uuid.get_version_num(), 7);
+    }
+
+    #[test]
+    fn names_become_one_safe_component() {
+        let check = |input: &str, expected: &str| assert_eq!(safe_component(input), expected, "{input}");
+        check("repo_0190-ab", "repo_0190-ab");
+        check("../../etc/passwd", "etc_passwd");
+        check("a..b", "a_b");
+        check("a b:c", "a_b_c");
+        check("...", "unknown");
+        check("", "unknown");
+        check("_.x._", "x");
+        check("a\0b\n", "a_b");
+    }
+
+    proptest! {
+        #[test]
+        fn sec_02_no_name_leaves_its_directory(name in any::<String>()) {
+            let safe = safe_component(&name);
+            let path = Path::new(&safe);
+            prop_assert_eq!(path.components().count(), 1);
+            prop_assert!(matches!(path.components().next(), Some(std::path::Component::Normal(_))));
+        }
+    }
+}
