@@ -117,6 +117,11 @@ impl Git {
         self.profile
     }
 
+    /// The same with another configuration.
+    pub(super) fn with_profile(&self, profile: Profile) -> Git {
+        Git { profile, ..self.clone() }
+    }
+
     pub(super) fn now(&self) -> Now {
         self.clock.now()
     }
@@ -133,7 +138,7 @@ impl Git {
         if let Some(v) = self.version.get() {
             return Ok(*v);
         }
-        let out = self.bare("version", Path::new("/")).run(cancel)?;
+        let out = self.outside("version", Path::new("/")).run(cancel)?;
         let text = String::from_utf8_lossy(&out.stdout);
         let Some(version) = parse_version(&text) else {
             return Err(GitError::failed("version", None, &text));
@@ -147,37 +152,28 @@ impl Git {
 
     /// A command on the repository at `dir` that touches only the disk.
     pub fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
-        let mut i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), false);
-        i.cmd = i.cmd.arg("-C").arg(dir);
-        i.configure()
+        self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), false)
     }
 
     /// A command on the repository at `dir` that talks to the remote `url`.
     pub fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
-        let mut i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), true);
-        i.cmd = i.cmd.arg("-C").arg(dir);
-        i.ssh(url).configure()
+        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), true);
+        i.env("GIT_SSH_COMMAND", self.ssh_command(url))
     }
 
     /// A command in directory `cwd` without a repository that talks to the remote `url`.
     pub(super) fn network_outside(&self, sub: &'static str, cwd: &Path, url: &str) -> Invocation<'_> {
-        self.start(sub, cwd, true).ssh(url).configure()
+        self.start(sub, cwd, None, true).env("GIT_SSH_COMMAND", self.ssh_command(url))
     }
 
     /// A command in directory `cwd` without a repository.
     pub(super) fn outside(&self, sub: &'static str, cwd: &Path) -> Invocation<'_> {
-        self.start(sub, cwd, false).configure()
+        self.start(sub, cwd, None, false)
     }
 
-    fn bare(&self, sub: &'static str, cwd: &Path) -> Invocation<'_> {
-        let mut i = self.start(sub, cwd, false);
-        i.cmd = i.cmd.arg(sub);
-        i
-    }
-
-    fn start(&self, sub: &'static str, cwd: &Path, network: bool) -> Invocation<'_> {
+    fn start(&self, sub: &'static str, cwd: &Path, dir: Option<&Path>, network: bool) -> Invocation<'_> {
         let deadline = if network { NETWORK_DEADLINE } else { LOCAL_DEADLINE };
-        let mut cmd = Cmd::new("git").env_clear_keep(&[]).dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
+        let mut cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
         for (name, value) in &self.env.0 {
             if self.profile == Profile::SelfHosted || KEPT.iter().any(|k| OsStr::new(k) == name) {
                 cmd = cmd.env(name, value);
@@ -191,7 +187,15 @@ impl Git {
         }
         // A repository above the directory given must never be found instead of it.
         cmd = cmd.env("GIT_CEILING_DIRECTORIES", cwd);
-        Invocation { git: self, sub, network, cmd, deadline, stall: None }
+        let mut config: Vec<String> = FIXED_CONFIG.iter().map(|c| (*c).to_owned()).collect();
+        if network {
+            config.extend(NETWORK_CONFIG.iter().map(|c| (*c).to_owned()));
+        }
+        if self.profile == Profile::Vendor {
+            config.extend(VENDOR_CONFIG.iter().map(|c| (*c).to_owned()));
+        }
+        let (dir, args) = (dir.map(Path::to_path_buf), Vec::new());
+        Invocation { git: self, sub, network, cmd, dir, config, args, deadline, stall: None }
     }
 
     /// The user's ssh command with what makes it fail instead of asking.
@@ -278,11 +282,16 @@ const FIXED_CONFIG: &[&str] = &[
 ];
 
 /// Configuration of children that talk to a remote: seconds, bytes per second, seconds.
-const NETWORK_CONFIG: &[&str] = &["http.connectTimeout=10", "http.lowSpeedLimit=1000", "http.lowSpeedTime=15"];
+const NETWORK_CONFIG: &[&str] =
+    &["http.connectTimeout=10", "http.lowSpeedLimit=1000", "http.lowSpeedTime=15"];
 
 /// Configuration of the vendor profile: nobody's credential helper, one protocol.
-const VENDOR_CONFIG: &[&str] =
-    &["credential.helper=", "protocol.allow=never", "protocol.https.allow=always", "protocol.http.allow=always"];
+const VENDOR_CONFIG: &[&str] = &[
+    "credential.helper=",
+    "protocol.allow=never",
+    "protocol.https.allow=always",
+    "protocol.http.allow=always",
+];
 
 /// One git command about to run.
 #[must_use]
@@ -291,43 +300,40 @@ pub struct Invocation<'g> {
     sub: &'static str,
     network: bool,
     cmd: Cmd,
+    dir: Option<PathBuf>,
+    config: Vec<String>,
+    args: Vec<OsString>,
     deadline: Duration,
     stall: Option<Duration>,
 }
 
 impl Invocation<'_> {
-    fn configure(mut self) -> Self {
-        let mut config = FIXED_CONFIG.to_vec();
-        if self.network {
-            config.extend(NETWORK_CONFIG);
-        }
-        if self.git.profile == Profile::Vendor {
-            config.extend(VENDOR_CONFIG);
-        }
-        for c in config {
-            self.cmd = self.cmd.arg("-c").arg(c);
-        }
-        self.cmd = self.cmd.arg(self.sub);
-        self
-    }
-
-    fn ssh(mut self, url: &str) -> Self {
-        self.cmd = self.cmd.env("GIT_SSH_COMMAND", self.git.ssh_command(url));
-        self
-    }
-
     /// One more argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
-        self.cmd = self.cmd.arg(arg);
+        self.args.push(arg.as_ref().to_owned());
         self
     }
 
     /// More arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        for a in args {
-            self.cmd = self.cmd.arg(a);
-        }
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
+    }
+
+    /// One more setting, `key=value`, for this command only.
+    pub fn config(mut self, setting: &str) -> Self {
+        self.config.push(setting.to_owned());
+        self
+    }
+
+    /// What this command writes is on disk before it ends.
+    pub(super) fn durable(self, cancel: &Cancel) -> Result<Self, GitError> {
+        let old = self.git.version(cancel)? < Version(2, 36);
+        Ok(self.config(if old {
+            "core.fsyncObjectFiles=true"
+        } else {
+            "core.fsync=committed,loose-object,reference"
+        }))
     }
 
     /// One more variable.
@@ -366,13 +372,14 @@ impl Invocation<'_> {
     }
 
     /// As [`Invocation::run`], handing on what the child prints to stderr as it comes.
-    pub(super) fn run_with(self, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, GitError> {
-        let (sub, network, deadline) = (self.sub, self.network, self.deadline);
-        let mut cmd = self.cmd.deadline(deadline);
-        if let Some(quiet) = self.stall {
-            cmd = cmd.stall(quiet);
-        }
-        let out = child::run_with(cmd, cancel, on_stderr).map_err(|e| GitError::child(sub, network, e))?;
+    pub(super) fn run_with(
+        self,
+        cancel: &Cancel,
+        on_stderr: &mut dyn FnMut(&[u8]),
+    ) -> Result<Output, GitError> {
+        let (sub, network) = (self.sub, self.network);
+        let out =
+            child::run_with(self.build(), cancel, on_stderr).map_err(|e| GitError::child(sub, network, e))?;
         Self::judge(sub, out)
     }
 
@@ -382,8 +389,21 @@ impl Invocation<'_> {
     /// Why the child did not run or end.
     pub fn run_any(self, cancel: &Cancel) -> Result<Output, GitError> {
         let (sub, network) = (self.sub, self.network);
-        let cmd = self.cmd.deadline(self.deadline);
-        child::run(cmd, cancel).map_err(|e| GitError::child(sub, network, e))
+        child::run(self.build(), cancel).map_err(|e| GitError::child(sub, network, e))
+    }
+
+    fn build(self) -> Cmd {
+        let mut cmd = self.cmd.deadline(self.deadline);
+        if let Some(quiet) = self.stall {
+            cmd = cmd.stall(quiet);
+        }
+        if let Some(dir) = &self.dir {
+            cmd = cmd.arg("-C").arg(dir);
+        }
+        for setting in &self.config {
+            cmd = cmd.arg("-c").arg(setting);
+        }
+        cmd.arg(self.sub).args(&self.args)
     }
 
     fn judge(sub: &'static str, out: Output) -> Result<Output, GitError> {

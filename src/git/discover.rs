@@ -63,7 +63,8 @@ fn decode_percent(text: &str) -> PathBuf {
 
 /// Reads a repository on this machine; `None` if only the git program understands it.
 fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitError> {
-    let open = |p: &Path| Repository::open_ext(p, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>());
+    let open =
+        |p: &Path| Repository::open_ext(p, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>());
     let repo = match open(path) {
         Err(e) if e.code() == ErrorCode::NotFound => {
             let mut dotted = path.as_os_str().to_owned();

@@ -182,11 +182,15 @@ impl GitError {
     /// Whether the remote said that another machine pushed first.
     pub(super) fn lost_a_race(&self) -> bool {
         match self {
-            GitError::Failed { sub: "push", message, .. } => {
-                ["(non-fast-forward)", "(fetch first)", "(cannot lock ref", "(incorrect old value", "(failed to update ref"]
-                    .iter()
-                    .any(|m| message.contains(m))
-            }
+            GitError::Failed { sub: "push", message, .. } => [
+                "(non-fast-forward)",
+                "(fetch first)",
+                "(cannot lock ref",
+                "(incorrect old value",
+                "(failed to update ref",
+            ]
+            .iter()
+            .any(|m| message.contains(m)),
             _ => false,
         }
     }
@@ -203,7 +207,9 @@ impl GitError {
     pub(super) fn child(sub: &'static str, network: bool, error: ChildError) -> GitError {
         match error {
             ChildError::NotFound { .. } => GitError::NotInstalled,
-            ChildError::Timeout { after, .. } => GitError::Timeout { sub, after, network },
+            ChildError::Timeout { after, .. } | ChildError::Stalled { after, .. } => {
+                GitError::Timeout { sub, after, network }
+            }
             ChildError::Cancelled { .. } => GitError::Cancelled { sub },
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => {
                 GitError::Io { what: "running git", path: PathBuf::from(sub), source }
@@ -250,7 +256,10 @@ fn class_of_git2(e: &git2::Error) -> Class {
 
 /// Lower-case markers in git's output (`LC_ALL=C`), most specific class first: the first table that matches wins.
 const MARKERS: &[(Class, &[&str])] = &[
-    (Class::Disk, &["no space left on device", "disk quota exceeded", "read-only file system", "input/output error"]),
+    (
+        Class::Disk,
+        &["no space left on device", "disk quota exceeded", "read-only file system", "input/output error"],
+    ),
     (
         Class::Conflict,
         &[
@@ -352,7 +361,10 @@ const MARKERS: &[(Class, &[&str])] = &[
             "invalid refspec",
         ],
     ),
-    (Class::Disk, &["permission denied", "operation not permitted", "too many open files", "file name too long"]),
+    (
+        Class::Disk,
+        &["permission denied", "operation not permitted", "too many open files", "file name too long"],
+    ),
     (
         Class::Damage,
         &[
@@ -391,7 +403,9 @@ pub(super) fn classify(output: &str) -> Class {
 
 /// The first lines that say what failed, sanitised and bounded.
 fn useful(output: &str) -> String {
-    let noise = |l: &str| l.is_empty() || l.starts_with("hint:") || l.starts_with("warning:") || l.starts_with("Done");
+    let noise = |l: &str| {
+        l.is_empty() || l.starts_with("hint:") || l.starts_with("warning:") || l.starts_with("Done")
+    };
     let lines: Vec<&str> = output.split(['\n', '\r']).map(str::trim).filter(|l| !noise(l)).collect();
     let telling = |l: &&&str| {
         ["fatal:", "error:", "ssh:", "! [", "!\t", "CONFLICT", "remote: error", "remote: fatal"]
@@ -502,22 +516,52 @@ mod tests {
     #[test]
     fn output_is_classified() {
         check_class("fatal: unable to access 'https://x/': Could not resolve host: x", Class::Network);
-        check_class("ssh: Could not resolve hostname x: Name or service not known\nfatal: Could not read from remote repository.", Class::Network);
-        check_class("fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused", Class::Network);
-        check_class("error: RPC failed; curl 56 GnuTLS recv error\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF", Class::Network);
-        check_class("fatal: unable to access 'http://x/': The requested URL returned error: 503", Class::Network);
+        check_class(
+            "ssh: Could not resolve hostname x: Name or service not known\nfatal: Could not read from remote repository.",
+            Class::Network,
+        );
+        check_class(
+            "fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused",
+            Class::Network,
+        );
+        check_class(
+            "error: RPC failed; curl 56 GnuTLS recv error\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF",
+            Class::Network,
+        );
+        check_class(
+            "fatal: unable to access 'http://x/': The requested URL returned error: 503",
+            Class::Network,
+        );
         check_class("fatal: Authentication failed for 'https://x/'", Class::Auth);
         check_class("fatal: could not read Username for 'https://x': terminal prompts disabled", Class::Auth);
-        check_class("git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.", Class::Auth);
-        check_class("fatal: unable to access 'http://x/': The requested URL returned error: 403", Class::Auth);
-        check_class("Host key verification failed.\nfatal: Could not read from remote repository.", Class::Auth);
+        check_class(
+            "git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+            Class::Auth,
+        );
+        check_class(
+            "fatal: unable to access 'http://x/': The requested URL returned error: 403",
+            Class::Auth,
+        );
+        check_class(
+            "Host key verification failed.\nfatal: Could not read from remote repository.",
+            Class::Auth,
+        );
         check_class("remote: Repository not found.\nfatal: repository 'https://x/' not found", Class::Usage);
-        check_class("fatal: '/r.git' does not appear to be a git repository\nfatal: Could not read from remote repository.", Class::Usage);
+        check_class(
+            "fatal: '/r.git' does not appear to be a git repository\nfatal: Could not read from remote repository.",
+            Class::Usage,
+        );
         check_class("fatal: couldn't find remote ref refs/heads/main", Class::Usage);
         check_class("fatal: detected dubious ownership in repository at '/r'", Class::Usage);
         check_class(" ! [rejected]        main -> main (fetch first)", Class::Conflict);
-        check_class("error: Your local changes to the following files would be overwritten by merge:\n\ta", Class::Conflict);
-        check_class("fatal: Unable to create '/c/.git/index.lock': File exists.\n\nAnother git process seems to be running", Class::Busy);
+        check_class(
+            "error: Your local changes to the following files would be overwritten by merge:\n\ta",
+            Class::Conflict,
+        );
+        check_class(
+            "fatal: Unable to create '/c/.git/index.lock': File exists.\n\nAnother git process seems to be running",
+            Class::Busy,
+        );
         check_class("error: cannot lock ref 'refs/heads/main': is at 1 but expected 2", Class::Busy);
         check_class("fatal: write error: No space left on device", Class::Disk);
         check_class("error: open(\"a\"): Permission denied", Class::Disk);
@@ -529,7 +573,11 @@ mod tests {
 
     #[test]
     fn a_message_names_the_command_and_the_useful_lines() {
-        let e = GitError::failed("push", Some(1), "hint: no\nwarning: w\nTo x\n! [rejected] main -> main (fetch first)\nhint: b");
+        let e = GitError::failed(
+            "push",
+            Some(1),
+            "hint: no\nwarning: w\nTo x\n! [rejected] main -> main (fetch first)\nhint: b",
+        );
         assert_eq!(e.to_string(), "git push failed: ! [rejected] main -> main (fetch first)");
         assert!(e.lost_a_race());
         assert_eq!(GitError::failed("gc", Some(3), "").to_string(), "git gc failed: exit status 3");

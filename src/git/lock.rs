@@ -46,6 +46,8 @@ pub enum OpKind {
     Commit,
     /// A push.
     Push,
+    /// Giving up our own first commit for the remote's.
+    Seed,
 }
 
 /// An own operation under way: written before the clone is touched, cleared after. Found by a new holder of the lock it
@@ -120,7 +122,12 @@ impl CloneLock {
     ///
     /// # Errors
     /// The clone could not be opened or repaired.
-    pub fn open<'l>(&'l mut self, git: &'l Git, path: &Path, cancel: &'l Cancel) -> Result<ManagedClone<'l>, GitError> {
+    pub fn open<'l>(
+        &'l mut self,
+        git: &'l Git,
+        path: &Path,
+        cancel: &Cancel,
+    ) -> Result<ManagedClone<'l>, GitError> {
         ManagedClone::open(self, git, path, cancel)
     }
 
@@ -175,7 +182,13 @@ mod tests {
         let t = Timestamp::UNIX_EPOCH;
         let id = Oid::from_str("1111111111111111111111111111111111111111").unwrap();
         lock.note_fetch(t, Some(id)).unwrap();
-        let op = Op { kind: OpKind::Rebase, head: "a".into(), branch: "main".into(), target: "b".into(), started: t };
+        let op = Op {
+            kind: OpKind::Rebase,
+            head: "a".into(),
+            branch: "main".into(),
+            target: "b".into(),
+            started: t,
+        };
         lock.begin(op.clone()).unwrap();
         drop(lock);
         let mut lock = CloneLock::acquire(&path, Duration::ZERO).unwrap().unwrap();

@@ -155,12 +155,16 @@ fn missing_git(path: &Path) -> Verdict {
 fn damaged_by_structure(path: &Path, e: git2::Error) -> Verdict {
     let git = path.join(".git");
     for part in ["HEAD", "objects", "refs"] {
-        if git.is_dir() && matches!(fs::symlink_metadata(git.join(part)), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+        if git.is_dir()
+            && matches!(fs::symlink_metadata(git.join(part)), Err(e) if e.kind() == io::ErrorKind::NotFound)
+        {
             return Verdict::Damaged(format!(".git/{part} is missing"));
         }
     }
     match fs::read(git.join("HEAD")) {
-        Ok(head) if !plausible_head(&head) => Verdict::Damaged(".git/HEAD is not readable as a HEAD".to_owned()),
+        Ok(head) if !plausible_head(&head) => {
+            Verdict::Damaged(".git/HEAD is not readable as a HEAD".to_owned())
+        }
         _ => Verdict::Unknown(GitError::git2("opening the clone")(e)),
     }
 }
@@ -178,7 +182,9 @@ fn verify_head(repo: &Repository) -> Verdict {
         Err(e) => return Verdict::Damaged(format!("HEAD: {}", e.message())),
     };
     if matches!(head.symbolic_target(), Ok(Some("refs/heads/.invalid"))) {
-        return Verdict::Damaged("HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned());
+        return Verdict::Damaged(
+            "HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned(),
+        );
     }
     let id = match head.resolve() {
         Ok(r) => r.target(),
@@ -281,7 +287,11 @@ fn list_locks(
             }
         } else if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".lock")) {
             let pid = name.strip_prefix("next-index-").and_then(|p| p.parse::<u32>().ok());
-            found.push(LockFile { path: entry.path(), age: age(&meta, now), owner: pid.map(|p| (p, is_alive(p))) });
+            found.push(LockFile {
+                path: entry.path(),
+                age: age(&meta, now),
+                owner: pid.map(|p| (p, is_alive(p))),
+            });
         }
     }
     Ok(())

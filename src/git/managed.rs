@@ -1,0 +1,394 @@
+//! A clone that may be changed, because its lock is held.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+
+use super::command::{Git, Invocation, Profile, failure};
+use super::discover::tracking;
+use super::error::GitError;
+use super::limits::{STALE_DEAD_OWNER, STALE_OWNERLESS};
+use super::lock::{CloneLock, Op, OpKind, Stamp};
+use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
+use super::rescue::{Captured, Rescue};
+use super::resolve::ResolveRules;
+use crate::kit::Class;
+use crate::kit::cancel::Cancel;
+
+/// A clone under its lock. The only thing that changes a clone.
+pub struct ManagedClone<'l> {
+    pub(super) lock: &'l mut CloneLock,
+    pub(super) git: &'l Git,
+    pub(super) path: PathBuf,
+    pub(super) cancel: Cancel,
+    pub(super) recovered: Vec<Rescue>,
+    identity: OnceCell<Vec<(&'static str, String)>>,
+}
+
+/// What a fetch found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The remote-tracking ref before.
+    pub old: Option<Oid>,
+    /// The remote's branch now.
+    pub new: Oid,
+}
+
+/// How the remote's commits came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// There was nothing to bring in.
+    Unchanged,
+    /// HEAD was behind only.
+    FastForward,
+    /// Local commits were replayed on top of the remote's.
+    Rebased {
+        /// Paths whose conflict the rules decided.
+        auto_resolved: Vec<PathBuf>,
+    },
+}
+
+/// The result of [`ManagedClone::integrate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integrated {
+    /// HEAD before; `None` if unborn.
+    pub old: Option<Oid>,
+    /// HEAD after.
+    pub new: Option<Oid>,
+    /// How it got there.
+    pub how: How,
+    /// What happened to dirty files that stood in the way, if any did.
+    pub rescued: Option<Rescue>,
+}
+
+/// HEAD and the remote's branch as they stand.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) head: Option<Oid>,
+    pub(super) upstream: Option<Oid>,
+    pub(super) relation: Relation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// HEAD has all of the remote's commits.
+    Contained,
+    /// HEAD has nothing of its own.
+    Behind,
+    /// Both have commits of their own; how many HEAD has.
+    Diverged(usize),
+}
+
+impl<'l> ManagedClone<'l> {
+    pub(super) fn open(
+        lock: &'l mut CloneLock,
+        git: &'l Git,
+        path: &Path,
+        cancel: &Cancel,
+    ) -> Result<ManagedClone<'l>, GitError> {
+        let (path, cancel) = (path.to_path_buf(), cancel.clone());
+        let mut clone =
+            ManagedClone { lock, git, path, cancel, recovered: Vec::new(), identity: OnceCell::new() };
+        clone.recover()?;
+        Ok(clone)
+    }
+
+    /// Where the clone is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Dirty work that a dead holder of the lock had put aside and that was put back when the clone was opened.
+    pub fn recovered(&self) -> &[Rescue] {
+        &self.recovered
+    }
+
+    /// When the clone was last brought up to date.
+    pub fn stamp(&self) -> &Stamp {
+        self.lock.stamp()
+    }
+
+    /// Notes that a look at the remote found its branch at `commit`, so that no fetch is needed.
+    ///
+    /// # Errors
+    /// The lock file could not be written.
+    pub fn note_looked(&mut self, commit: Option<Oid>) -> Result<(), GitError> {
+        let now = self.git.now().wall;
+        self.lock.note_fetch(now, commit)
+    }
+
+    pub(super) fn reader(&self) -> Result<Reader, GitError> {
+        Reader::open(&self.path)
+    }
+
+    pub(super) fn local(&self, sub: &'static str) -> Invocation<'l> {
+        self.git.local(sub, &self.path)
+    }
+
+    pub(super) fn git_dir(&self) -> PathBuf {
+        self.path.join(".git")
+    }
+
+    /// Runs `work` with its record in the lock file. After a failure what it left half done is taken back at once;
+    /// if even that fails, the record stays for the next holder.
+    pub(super) fn within<T>(
+        &mut self,
+        kind: OpKind,
+        branch: &str,
+        standing: &Standing,
+        work: impl FnOnce(&mut Self) -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
+        let text = |id: Option<Oid>| id.map(|i| i.to_string()).unwrap_or_default();
+        self.lock.begin(Op {
+            kind,
+            head: text(standing.head),
+            branch: branch.to_owned(),
+            target: text(standing.upstream),
+            started: self.git.now().wall,
+        })?;
+        match work(self) {
+            Ok(done) => self.lock.end().map(|()| done),
+            Err(e) => {
+                // Taking back is not cancelled with what it takes back.
+                self.cancel = Cancel::new();
+                match self.take_back() {
+                    Err(stuck @ GitError::RebaseStuck { .. }) => return Err(stuck),
+                    Err(second) => log::warn!("taking back a failed {kind:?}: {second}"),
+                    Ok(()) => {}
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Brings the remote's branch into its remote-tracking ref. FETCH_HEAD is not written; the stamp only after success.
+    ///
+    /// # Errors
+    /// [`GitError::NoRemoteBranch`] if the remote has no such branch; else what git's output tells of.
+    pub fn fetch(&mut self, branch: &str) -> Result<Fetched, GitError> {
+        let (old, url) = {
+            let reader = self.reader()?;
+            (tracking(&reader, branch)?, reader.origin_url().unwrap_or_default())
+        };
+        let standing = Standing { head: None, upstream: old, relation: Relation::Contained };
+        let new = self.within(OpKind::Fetch, branch, &standing, |c| {
+            c.run_fetch(branch, &url)?;
+            let new = tracking(&c.reader()?, branch)?;
+            c.lock.forget_op();
+            let now = c.git.now().wall;
+            c.lock.note_fetch(now, new)?;
+            new.ok_or_else(|| GitError::NoRemoteBranch { branch: branch.to_owned() })
+        })?;
+        Ok(Fetched { old, new })
+    }
+
+    fn run_fetch(&self, branch: &str, url: &str) -> Result<(), GitError> {
+        let fetch = self
+            .git
+            .network("fetch", &self.path, url)
+            .config("fetch.prune=false")
+            .config("fetch.writeCommitGraph=false")
+            .args([
+                "--no-write-fetch-head",
+                "--no-tags",
+                "--no-auto-maintenance",
+                "--no-recurse-submodules",
+                "--quiet",
+            ])
+            .args(["origin", &format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")]);
+        let out = fetch.run_any(&self.cancel)?;
+        if out.status.success() {
+            return Ok(());
+        }
+        if String::from_utf8_lossy(&out.stderr).contains("couldn't find remote ref") {
+            return Err(GitError::NoRemoteBranch { branch: branch.to_owned() });
+        }
+        Err(failure("fetch", &out))
+    }
+
+    /// Brings what was fetched into HEAD and the files: not at all, by fast-forward, or by rebasing local commits. Dirty
+    /// files in the way are put aside before and back after.
+    ///
+    /// # Errors
+    /// Nothing is lost by any: HEAD is where it was, or where it should be; dirty files lie in place or in a rescue ref
+    /// that the next holder of the lock puts back.
+    pub fn integrate(&mut self, branch: &str, rules: &ResolveRules) -> Result<Integrated, GitError> {
+        let standing = self.standing(branch)?;
+        if standing.relation == Relation::Contained {
+            let (old, new) = (standing.head, standing.head);
+            return Ok(Integrated { old, new, how: How::Unchanged, rescued: None });
+        }
+        self.clear_lock_files()?;
+        match standing.relation {
+            Relation::Diverged(ahead) => self.integrate_by_rebase(branch, rules, &standing, ahead),
+            _ => self.integrate_by_fast_forward(branch, &standing),
+        }
+    }
+
+    /// Compares HEAD with the remote-tracking ref; refuses a clone that somebody is working in.
+    pub(super) fn standing(&self, branch: &str) -> Result<Standing, GitError> {
+        if let Some(f) = foreign_operation(&self.path, self.git.now().wall) {
+            return Err(GitError::Foreign { what: f.what, age: f.age });
+        }
+        let reader = self.reader()?;
+        let Head { branch: on, commit: head } = reader.head()?;
+        if on.as_deref() != Some(&format!("refs/heads/{branch}")) {
+            let found = on.unwrap_or_else(|| "a detached HEAD".to_owned());
+            return Err(GitError::WrongBranch { found, wanted: branch.to_owned() });
+        }
+        let upstream = tracking(&reader, branch)?;
+        let relation = match (head, upstream) {
+            (_, None) => Relation::Contained,
+            (None, Some(_)) => Relation::Behind,
+            (Some(h), Some(u)) if h == u => Relation::Contained,
+            (Some(h), Some(u)) => match reader.ahead_behind(h, u)? {
+                (_, 0) => Relation::Contained,
+                (0, _) => Relation::Behind,
+                (ahead, _) => Relation::Diverged(ahead),
+            },
+        };
+        Ok(Standing { head, upstream, relation })
+    }
+
+    fn integrate_by_fast_forward(
+        &mut self,
+        branch: &str,
+        standing: &Standing,
+    ) -> Result<Integrated, GitError> {
+        let done = |rescued| Integrated {
+            old: standing.head,
+            new: standing.upstream,
+            how: How::FastForward,
+            rescued,
+        };
+        self.within(OpKind::FastForward, branch, standing, |c| {
+            let refused = match c.merge(standing) {
+                Ok(()) => return Ok(done(None)),
+                Err(e) => e,
+            };
+            if !matches!(refused.class(), Class::Conflict | Class::Bug) {
+                return Err(refused);
+            }
+            let Some(aside) = c.put_aside(standing)? else { return Err(refused) };
+            let merged = c.merge(standing);
+            let rescue = c.put_back(&aside)?;
+            merged.map(|()| done(Some(rescue)))
+        })
+    }
+
+    fn merge(&self, standing: &Standing) -> Result<(), GitError> {
+        let target = standing.upstream.map(|u| u.to_string()).unwrap_or_default();
+        // Without --no-overwrite-ignore git replaces ignored files without a word.
+        self.local("merge")
+            .args(["--ff-only", "--no-overwrite-ignore", "--no-autostash", "--no-stat", "--quiet", &target])
+            .deadline(super::limits::CHILD_MAX)
+            .run(&self.cancel)
+            .map(drop)
+    }
+
+    fn integrate_by_rebase(
+        &mut self,
+        branch: &str,
+        rules: &ResolveRules,
+        standing: &Standing,
+        ahead: usize,
+    ) -> Result<Integrated, GitError> {
+        let aside = self.within(OpKind::Rescue, branch, standing, |c| c.put_aside(standing))?;
+        // A failed rebase is taken back, and with it what was put aside.
+        let auto_resolved =
+            self.within(OpKind::Rebase, branch, standing, |c| c.rebase(rules, standing, ahead))?;
+        let rescued = match &aside {
+            Some(aside) => Some(self.within(OpKind::Rescue, branch, standing, |c| c.put_back(aside))?),
+            None => None,
+        };
+        let new = self.reader()?.head()?.commit;
+        Ok(Integrated { old: standing.head, new, how: How::Rebased { auto_resolved }, rescued })
+    }
+
+    /// Puts all dirty tracked files and what is untracked in the way aside; `None` if there is nothing such.
+    fn put_aside(&mut self, standing: &Standing) -> Result<Option<Captured>, GitError> {
+        let dirty = self.dirty(standing)?;
+        if dirty.is_empty() {
+            return Ok(None);
+        }
+        let captured = self.capture(&dirty, standing.head)?;
+        self.clear_away(&captured, standing.head)?;
+        Ok(Some(captured))
+    }
+
+    /// Removes lock files that are proven stale; any other is an answer.
+    fn clear_lock_files(&self) -> Result<(), GitError> {
+        let mut left = Vec::new();
+        for lock in lock_files(&self.path, self.git.now().wall)? {
+            if is_stale(&lock) && std::fs::remove_file(&lock.path).is_ok() {
+                log::info!("removed stale {}", lock.path.display());
+            } else {
+                left.push(lock.path);
+            }
+        }
+        if left.is_empty() { Ok(()) } else { Err(GitError::LockFiles { files: left }) }
+    }
+
+    /// Sets the URL of `origin`, adding the remote if it is missing.
+    ///
+    /// # Errors
+    /// What git's output tells of.
+    pub fn set_origin(&mut self, url: &str) -> Result<(), GitError> {
+        let has = self.reader()?.repo().find_remote("origin").is_ok();
+        let verb = if has { "set-url" } else { "add" };
+        self.local("remote").args([verb, "--", "origin", url]).run(&self.cancel).map(drop)
+    }
+
+    /// Who commits: nothing to say if the user has told git, else a stand-in.
+    pub(super) fn identity(&self) -> Result<&[(&'static str, String)], GitError> {
+        if let Some(known) = self.identity.get() {
+            return Ok(known);
+        }
+        let found = self.look_up_identity()?;
+        Ok(self.identity.get_or_init(|| found))
+    }
+
+    fn look_up_identity(&self) -> Result<Vec<(&'static str, String)>, GitError> {
+        // The user's name is theirs whatever remote the commits go to, so it is looked up with their configuration.
+        let own = self.git.with_profile(Profile::SelfHosted);
+        let ask = own.local("config", &self.path).args(["-z", "--get-regexp", r"^user\.(name|email)$"]);
+        let out = ask.run_any(&self.cancel)?;
+        let (mut name, mut email) = (None, None);
+        for entry in super::command::zero_split(&out.stdout) {
+            match String::from_utf8_lossy(entry).split_once('\n') {
+                Some(("user.name", v)) if !v.is_empty() => name = Some(v.to_owned()),
+                Some(("user.email", v)) if !v.is_empty() => email = Some(v.to_owned()),
+                _ => {}
+            }
+        }
+        if self.git.profile() == Profile::SelfHosted && name.is_some() && email.is_some() {
+            return Ok(Vec::new());
+        }
+        let name = name.unwrap_or_else(|| "ox".to_owned());
+        let email = email.unwrap_or_else(|| format!("ox@{}", self.git.machine()));
+        Ok(vec![
+            ("GIT_AUTHOR_NAME", name.clone()),
+            ("GIT_AUTHOR_EMAIL", email.clone()),
+            ("GIT_COMMITTER_NAME", name),
+            ("GIT_COMMITTER_EMAIL", email),
+        ])
+    }
+
+    /// As [`ManagedClone::local`], for commands that write commits. The author of a replayed commit stays who it was.
+    pub(super) fn local_as_user(&self, sub: &'static str) -> Result<Invocation<'l>, GitError> {
+        let mut i = self.local(sub);
+        for (name, value) in self.identity()? {
+            i = i.env(name, value);
+        }
+        Ok(i)
+    }
+}
+
+fn is_stale(lock: &LockFile) -> bool {
+    match lock.owner {
+        Some((_, true)) => false,
+        Some((_, false)) => lock.age > STALE_DEAD_OWNER,
+        None => lock.age > STALE_OWNERLESS,
+    }
+}

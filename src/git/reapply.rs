@@ -1,0 +1,400 @@
+//! Putting captured files back, each by a three-way merge between what it was, what it became here, and what HEAD has now.
+//!
+//! A file's own bytes stay in the hold until its result is in place; so the hold says what is left to do, also after a kill.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
+
+use super::command::{bytes_of, path_of};
+use super::error::GitError;
+use super::exclude::CONFLICT_MARK;
+use super::limits::{CHILD_MAX, MERGE_CAP};
+use super::managed::ManagedClone;
+use super::rescue::{Captured, INDEX_MESSAGE, PENDING, RESCUE, Rescue, entry, settle, tree_at};
+use crate::kit::file::{read_capped, write_atomic};
+
+const FILE: u32 = 0o100_644;
+const EXEC: u32 = 0o100_755;
+const LINK: u32 = 0o120_000;
+
+type Entry = Option<(u32, Oid)>;
+
+/// The versions of one path.
+struct Versions {
+    path: PathBuf,
+    base: Entry,
+    mine: Entry,
+    new: Entry,
+}
+
+/// What becomes of one path.
+enum Outcome {
+    /// The file in the hold goes to its place as it is.
+    Mine,
+    /// HEAD's version is the result.
+    New,
+    /// A merged file.
+    Merged(Vec<u8>, u32),
+    /// Both changed it.
+    Conflict,
+}
+
+impl ManagedClone<'_> {
+    /// Puts a capture back and takes its pending mark away.
+    pub(super) fn put_back(&mut self, captured: &Captured) -> Result<Rescue, GitError> {
+        self.put_back_commit(captured.time, captured.commit)
+    }
+
+    pub(super) fn put_back_commit(&mut self, time: i64, commit: Oid) -> Result<Rescue, GitError> {
+        let hold = self.hold(time);
+        let mut rescue =
+            Rescue { reference: format!("{RESCUE}{time}"), conflicts: Vec::new(), copies: Vec::new() };
+        let (paths, staged) = self.captured_paths(commit, &hold)?;
+        for versions in paths {
+            let path = versions.path.clone();
+            if !self.put_back_path(versions, &hold, time, &mut rescue)? {
+                rescue.conflicts.push(path);
+            }
+        }
+        let staged: Vec<PathBuf> = staged.into_iter().filter(|p| !rescue.conflicts.contains(p)).collect();
+        self.stage_again(&staged)?;
+        if !rescue.copies.is_empty() {
+            self.ensure_conflict_exclude()?;
+        }
+        remove_empty(&hold);
+        settle(self, time, &self.cancel)?;
+        Ok(rescue)
+    }
+
+    /// The versions of every captured path, and which of them were staged as they were on disk.
+    fn captured_paths(&self, commit: Oid, hold: &Path) -> Result<(Vec<Versions>, Vec<PathBuf>), GitError> {
+        let reader = self.reader()?;
+        let repo = reader.repo();
+        let capture = repo.find_commit(commit).map_err(GitError::git2("reading the rescue commit"))?;
+        let parents: Vec<Oid> = capture.parent_ids().collect();
+        // The index commit is the last parent; HEAD's is the first, if HEAD was born.
+        let index = parents.last().copied().filter(|id| is_index_commit(repo, *id));
+        let head = parents.first().copied().filter(|id| Some(*id) != index);
+        let mine = tree_at(repo, Some(commit))?;
+        let base = tree_at(repo, head)?;
+        let staged = tree_at(repo, index)?;
+        let new = tree_at(repo, reader.head()?.commit)?;
+        let mut paths = changed(repo, base.as_ref(), mine.as_ref())?;
+        paths.extend(held(hold)?);
+        paths.sort();
+        paths.dedup();
+        let is_staged = |p: &PathBuf| {
+            let i = entry(staged.as_ref(), p);
+            staged.is_some() && i != entry(base.as_ref(), p) && i == entry(mine.as_ref(), p)
+        };
+        let again = paths.iter().filter(|p| is_staged(p)).cloned().collect();
+        let versions = |path: PathBuf| Versions {
+            base: entry(base.as_ref(), &path),
+            mine: entry(mine.as_ref(), &path),
+            new: entry(new.as_ref(), &path),
+            path,
+        };
+        Ok((paths.into_iter().map(versions).collect(), again))
+    }
+
+    /// Puts one path back; false if it is a conflict.
+    fn put_back_path(
+        &self,
+        v: Versions,
+        hold: &Path,
+        time: i64,
+        rescue: &mut Rescue,
+    ) -> Result<bool, GitError> {
+        let held = hold.join(&v.path);
+        let place = self.path.join(&v.path);
+        let Some(mode) = mode_of(&held)? else {
+            return if v.mine.is_none() { self.put_back_deletion(&v, &place) } else { Ok(true) };
+        };
+        // Who still had the file open may have written to it after the capture: its bytes on disk are the truth.
+        let mine = Some((mode, hash_of(&held, mode)?));
+        let v = Versions { mine, ..v };
+        let outcome = if self.may_replace(&place, v.new)? {
+            self.merge_versions(&v, &held)?
+        } else {
+            Outcome::Conflict
+        };
+        match outcome {
+            Outcome::Mine if safe_parent(&self.path, &v.path)? => rename(&held, &place).map(|()| true),
+            Outcome::New => {
+                self.ensure_new(&v, &place)?;
+                fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
+                Ok(true)
+            }
+            Outcome::Merged(bytes, mode) if safe_parent(&self.path, &v.path)? => {
+                let mode = if mode == EXEC { 0o755 } else { 0o644 };
+                write_atomic(&place, &bytes, mode).map_err(GitError::io("writing", &place))?;
+                fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
+                Ok(true)
+            }
+            _ => {
+                self.ensure_new(&v, &place)?;
+                rescue.copies.push(self.lay_beside(&v.path, &held, time)?);
+                Ok(false)
+            }
+        }
+    }
+
+    fn put_back_deletion(&self, v: &Versions, place: &Path) -> Result<bool, GitError> {
+        if v.new.is_none() {
+            return Ok(true);
+        }
+        if v.new != v.base {
+            return Ok(false);
+        }
+        if mode_of(place)?.is_some() && self.may_replace(place, v.new)? {
+            fs::remove_file(place).map_err(GitError::io("removing", place))?;
+        }
+        Ok(true)
+    }
+
+    /// Whether what lies at `place` is HEAD's version, a part of it that a killed git left, or nothing: then it may be replaced.
+    fn may_replace(&self, place: &Path, new: Entry) -> Result<bool, GitError> {
+        let Some(mode) = mode_of(place)? else { return Ok(!place.is_dir()) };
+        let Some((new_mode, id)) = new else { return Ok(false) };
+        if (mode == LINK) != (new_mode == LINK) {
+            return Ok(false);
+        }
+        Ok(hash_of(place, mode)? == id || is_part_of(self.reader()?.repo(), place, id))
+    }
+
+    fn merge_versions(&self, v: &Versions, held: &Path) -> Result<Outcome, GitError> {
+        if v.mine == v.new || v.mine == v.base {
+            return Ok(if v.mine == v.new || v.new == v.base { Outcome::Mine } else { Outcome::New });
+        }
+        if v.new == v.base {
+            return Ok(Outcome::Mine);
+        }
+        let (Some((bm, b)), Some((mm, m)), Some((nm, n))) = (v.base, v.mine, v.new) else {
+            return Ok(Outcome::Conflict);
+        };
+        if [bm, mm, nm].iter().any(|mode| !matches!(*mode, FILE | EXEC)) {
+            return Ok(Outcome::Conflict);
+        }
+        let mode = if mm == bm { nm } else { mm };
+        let bytes = if m == n || b == n {
+            read_capped(held, MERGE_CAP).map_err(GitError::io("reading", held)).map(Some)?
+        } else if m == b {
+            self.blob(n)
+        } else {
+            self.merge_lines(b, n, held)?
+        };
+        let Some(bytes) = bytes else { return Ok(Outcome::Conflict) };
+        if v.path.extension().is_some_and(|e| e == "json") && !is_json(&bytes) {
+            return Ok(Outcome::Conflict);
+        }
+        Ok(Outcome::Merged(bytes, mode))
+    }
+
+    /// A line merge; `None` if it does not come out clean.
+    fn merge_lines(&self, base: Oid, new: Oid, held: &Path) -> Result<Option<Vec<u8>>, GitError> {
+        let small = |p: &Path| fs::metadata(p).is_ok_and(|m| m.len() <= MERGE_CAP as u64);
+        let (Some(base), Some(new)) = (self.blob(base), self.blob(new)) else { return Ok(None) };
+        if !small(held) {
+            return Ok(None);
+        }
+        let dir = self.git_dir().join("ox");
+        let (b, n) = (dir.join("merge-base"), dir.join("merge-new"));
+        for (path, bytes) in [(&b, base), (&n, new)] {
+            write_atomic(path, &bytes, 0o600).map_err(GitError::io("writing", path))?;
+        }
+        let merge = self.local("merge-file").args(["-p", "-q", "--"]).arg(held).arg(&b).arg(&n);
+        let out = merge.deadline(CHILD_MAX).run_any(&self.cancel)?;
+        for path in [&b, &n] {
+            fs::remove_file(path).map_err(GitError::io("removing", path))?;
+        }
+        Ok((out.status.success() && !out.stdout_truncated).then_some(out.stdout))
+    }
+
+    fn blob(&self, id: Oid) -> Option<Vec<u8>> {
+        let reader = self.reader().ok()?;
+        let blob = reader.repo().find_blob(id).ok()?;
+        (blob.size() <= MERGE_CAP).then(|| blob.content().to_vec())
+    }
+
+    /// Makes sure HEAD's version is in its place, when what is there is nothing or a part of it.
+    fn ensure_new(&self, v: &Versions, place: &Path) -> Result<(), GitError> {
+        let Some((_, id)) = v.new else { return Ok(()) };
+        let whole = match mode_of(place)? {
+            Some(mode) => hash_of(place, mode)? == id || !is_part_of(self.reader()?.repo(), place, id),
+            None => place.is_dir(),
+        };
+        if whole || !safe_parent(&self.path, &v.path)? {
+            return Ok(());
+        }
+        let checkout = self.local("checkout-index").args(["-f", "-u", "-q", "-z", "--stdin"]);
+        checkout.stdin(bytes_of(&v.path).to_vec()).run(&self.cancel).map(drop)
+    }
+
+    /// Moves a held file beside its place, as `<name>.conflict-<machine>-<time>`.
+    fn lay_beside(&self, path: &Path, held: &Path, time: i64) -> Result<PathBuf, GitError> {
+        let (dir, name) = nearest_dir(&self.path, path)?;
+        for n in 1.. {
+            let again = if n == 1 { String::new() } else { format!("-{n}") };
+            let mut file = name.clone().into_os_string();
+            file.push(format!("{CONFLICT_MARK}{}-{time}{again}", self.git.machine()));
+            let beside = dir.join(file);
+            let to = self.path.join(&beside);
+            if fs::symlink_metadata(&to).is_err() {
+                rename(held, &to)?;
+                return Ok(beside);
+            }
+        }
+        Err(GitError::BadPath { path: path.to_owned(), why: "no name is free beside it" })
+    }
+
+    /// Stages again what was staged as it is on disk.
+    fn stage_again(&self, paths: &[PathBuf]) -> Result<(), GitError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<u8> = paths.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
+        self.local("update-index")
+            .args(["--add", "--remove", "-z", "--stdin"])
+            .stdin(list)
+            .run(&self.cancel)
+            .map(drop)
+    }
+
+    /// Finishes what a dead holder had put aside; oldest first.
+    pub(super) fn put_back_pending(&mut self) -> Result<(), GitError> {
+        for (name, commit) in self.reader()?.refs(PENDING)? {
+            let Some(time) = name.strip_prefix(PENDING).and_then(|t| t.parse().ok()) else { continue };
+            let rescue = self.put_back_commit(time, commit)?;
+            log::info!("put back dirty files of {name}, {} conflicts", rescue.conflicts.len());
+            self.recovered.push(rescue);
+        }
+        Ok(())
+    }
+}
+
+fn is_index_commit(repo: &Repository, id: Oid) -> bool {
+    repo.find_commit(id).is_ok_and(|c| c.message_bytes().trim_ascii() == INDEX_MESSAGE.as_bytes())
+}
+
+fn changed(repo: &Repository, a: Option<&Tree<'_>>, b: Option<&Tree<'_>>) -> Result<Vec<PathBuf>, GitError> {
+    let mut options = DiffOptions::new();
+    options.ignore_submodules(true).include_typechange(true);
+    let diff = repo.diff_tree_to_tree(a, b, Some(&mut options)).map_err(GitError::git2("comparing trees"))?;
+    let path = |d: git2::DiffDelta<'_>| d.new_file().path_bytes().or(d.old_file().path_bytes()).map(path_of);
+    Ok(diff.deltas().filter_map(path).collect())
+}
+
+/// Files in the hold, by their paths in the clone.
+fn held(hold: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let mut found = Vec::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(dir) = todo.pop() {
+        let full = hold.join(&dir);
+        let entries = match fs::read_dir(&full) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(GitError::io("listing", &full)(e)),
+        };
+        for e in entries {
+            let e = e.map_err(GitError::io("listing", &full))?;
+            let path = dir.join(e.file_name());
+            if e.file_type().is_ok_and(|t| t.is_dir()) { todo.push(path) } else { found.push(path) }
+        }
+    }
+    Ok(found)
+}
+
+/// The mode git would give what lies there; `None` if there is no file or link.
+pub(super) fn mode_of(path: &Path) -> Result<Option<u32>, GitError> {
+    match fs::symlink_metadata(path) {
+        Ok(m) if m.file_type().is_symlink() => Ok(Some(LINK)),
+        Ok(m) if m.is_dir() => Ok(None),
+        Ok(m) => Ok(Some(if m.mode() & 0o100 == 0 { FILE } else { EXEC })),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(GitError::io("looking at", path)(e)),
+    }
+}
+
+pub(super) fn hash_of(path: &Path, mode: u32) -> Result<Oid, GitError> {
+    let hashed = if mode == LINK {
+        let target = fs::read_link(path).map_err(GitError::io("reading", path))?;
+        Oid::hash_object(ObjectType::Blob, bytes_of(&target))
+    } else {
+        Oid::hash_file(ObjectType::Blob, path)
+    };
+    hashed.map_err(GitError::git2("hashing a file"))
+}
+
+/// Whether the file is a proper beginning of the object: what a git killed while writing it leaves. Nothing of it is lost
+/// with it.
+pub(super) fn is_part_of(repo: &Repository, path: &Path, id: Oid) -> bool {
+    let Ok(blob) = repo.find_blob(id) else { return false };
+    let Ok(bytes) = read_capped(path, MERGE_CAP) else { return false };
+    bytes.len() < blob.size() && blob.content().starts_with(&bytes)
+}
+
+/// Makes the parents of a path; false if one of them is a file or a link, through which nothing is ever written.
+fn safe_parent(root: &Path, path: &Path) -> Result<bool, GitError> {
+    let mut at = root.to_path_buf();
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        let Component::Normal(part) = part else { return Ok(false) };
+        at.push(part);
+        match fs::symlink_metadata(&at) {
+            Ok(m) if m.is_dir() => {}
+            Ok(_) => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir(&at).map_err(GitError::io("making", &at))?;
+            }
+            Err(e) => return Err(GitError::io("looking at", &at)(e)),
+        }
+    }
+    Ok(!root.join(path).is_dir())
+}
+
+/// The deepest real directory on the way to a path, and a name for it there.
+fn nearest_dir(root: &Path, path: &Path) -> Result<(PathBuf, PathBuf), GitError> {
+    let mut dir = PathBuf::new();
+    let mut name = Vec::new();
+    for part in path.components() {
+        let next = dir.join(part);
+        let is_dir = fs::symlink_metadata(root.join(&next)).is_ok_and(|m| m.is_dir());
+        if is_dir && name.is_empty() && next != path {
+            dir = next;
+        } else {
+            if !name.is_empty() {
+                name.push(b'_');
+            }
+            name.extend_from_slice(bytes_of(Path::new(part.as_os_str())));
+        }
+    }
+    // A parent that is merely gone is made again, so that the copy lies where the file was.
+    let parent = path.parent().unwrap_or(Path::new(""));
+    if parent != dir && safe_parent(root, path)? {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        return Ok((parent.to_owned(), name));
+    }
+    Ok((dir, path_of(&name)))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), GitError> {
+    fs::rename(from, to).map_err(GitError::io("moving", from))
+}
+
+/// Removes a tree of directories as far as they are empty.
+fn remove_empty(dir: &Path) {
+    if let Ok(entries) = fs::read_dir(dir) {
+        for e in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+            remove_empty(&e.path());
+        }
+    }
+    // Fails where something is left, which is the point.
+    let _ = fs::remove_dir(dir);
+}
+
+pub(super) fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}

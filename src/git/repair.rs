@@ -1,0 +1,209 @@
+//! Taking back what an operation of ours left half done: our own failed one, or that of a holder of the lock who was
+//! killed. Only what its record tells of is touched; a rebase or a lock file of somebody else stays as it is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git2::Oid;
+use jiff::Timestamp;
+
+use super::command::{bytes_of, path_of, zero_split};
+use super::error::GitError;
+use super::lock::{Op, OpKind};
+use super::managed::ManagedClone;
+use super::read::lock_files;
+use super::reapply::{hash_of, is_part_of, mode_of};
+use super::rescue::{PENDING, entry, tree_at};
+
+/// File times come from a coarser clock than records do.
+const FILE_TIME_SLACK: Duration = Duration::from_secs(1);
+
+type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
+
+impl ManagedClone<'_> {
+    /// Called when the lock was just taken: finishes or takes back what a dead holder left.
+    pub(super) fn recover(&mut self) -> Result<(), GitError> {
+        let left_behind = match self.lock.op() {
+            Some(op) => {
+                log::warn!("taking back a {:?} begun at {} that did not end", op.kind, op.started);
+                true
+            }
+            None => !self.reader()?.refs(PENDING)?.is_empty(),
+        };
+        if !left_behind {
+            return Ok(());
+        }
+        let users = git_processes_in(&self.path);
+        if !users.is_empty() {
+            return Err(GitError::LockFiles { files: users });
+        }
+        self.take_back()
+    }
+
+    /// Takes back the recorded operation, puts back what was put aside, clears the record.
+    pub(super) fn take_back(&mut self) -> Result<(), GitError> {
+        if let Some(op) = self.lock.op().cloned() {
+            self.remove_own_locks(&op)?;
+            if op.kind == OpKind::Rebase {
+                self.abort_own_rebase(&op)?;
+            }
+            if matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
+                self.roll_back_checkout(&op)?;
+            }
+        }
+        self.put_back_pending()?;
+        self.lock.end()
+    }
+
+    /// Lock files that appeared after our operation began are its own: whoever holds the clone's lock is alone with it.
+    fn remove_own_locks(&self, op: &Op) -> Result<(), GitError> {
+        let now = self.git.now().wall;
+        let running = Duration::try_from(now.duration_since(op.started)).unwrap_or_default();
+        let ours = ["index", "HEAD", "ORIG_HEAD", "shallow", "config", "packed-refs"];
+        for lock in lock_files(&self.path, now)? {
+            let name = lock.path.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
+            let known = ours.contains(&name)
+                || name == op.branch
+                || lock.path.starts_with(self.git_dir().join("refs"));
+            if known && lock.age <= running + FILE_TIME_SLACK {
+                fs::remove_file(&lock.path).map_err(GitError::io("removing", &lock.path))?;
+                log::info!("removed our own {}", lock.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
+    fn abort_own_rebase(&self, op: &Op) -> Result<(), GitError> {
+        if !self.rebase_under_way() {
+            return self.reattach(op);
+        }
+        let dir = self.git_dir().join("rebase-merge");
+        let says = |file: &str| fs::read_to_string(dir.join(file)).ok().map(|t| t.trim().to_owned());
+        let branch = format!("refs/heads/{}", op.branch);
+        match (says("head-name"), says("orig-head")) {
+            (Some(b), Some(h)) if b == branch && h == op.head => {
+                let aborted = self.local("rebase").arg("--abort").run(&self.cancel);
+                aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
+            }
+            (Some(_), Some(_)) => Ok(()), // somebody else's
+            _ => {
+                // Killed while it was being set up: git itself cannot abort that.
+                if younger(&dir, op.started) {
+                    fs::remove_dir_all(&dir).map_err(GitError::io("removing", &dir))?;
+                }
+                self.reattach(op)
+            }
+        }
+    }
+
+    /// A rebase killed at its very begin or end may leave HEAD detached.
+    fn reattach(&self, op: &Op) -> Result<(), GitError> {
+        if self.rebase_under_way() || self.reader()?.head()?.branch.is_some() {
+            return Ok(());
+        }
+        let branch = format!("refs/heads/{}", op.branch);
+        self.local("symbolic-ref").args(["HEAD", &branch]).run(&self.cancel)?;
+        self.local("reset").args(["--hard", "-q"]).run(&self.cancel).map(drop)
+    }
+
+    /// A checkout towards `op.target` that was killed leaves some files, and perhaps the index, on the way to it. Every path
+    /// that is at the target, or is the beginning of it, goes back to HEAD; what somebody else wrote stays.
+    fn roll_back_checkout(&self, op: &Op) -> Result<(), GitError> {
+        let Ok(target) = Oid::from_str(&op.target) else { return Ok(()) };
+        let head = self.reader()?.head()?.commit;
+        if op.target.is_empty() || head.map(|h| h.to_string()).unwrap_or_default() != op.head {
+            return Ok(());
+        }
+        let entries = self.half_done(head, target)?;
+        for (path, _) in entries.iter().filter(|(_, e)| e.is_none()) {
+            let full = self.path.join(path);
+            if mode_of(&full)?.is_some() {
+                fs::remove_file(&full).map_err(GitError::io("removing", &full))?;
+            }
+        }
+        self.restore(&entries)
+    }
+
+    fn half_done(&self, head: Option<Oid>, target: Oid) -> Result<Entries, GitError> {
+        let changed = self.changed_paths(head, target)?;
+        let index = self.index_entries(&changed)?;
+        let reader = self.reader()?;
+        let repo = reader.repo();
+        let (from, to) = (tree_at(repo, head)?, tree_at(repo, Some(target))?);
+        let mut entries = Entries::new();
+        for path in changed {
+            let (old, new) = (entry(from.as_ref(), &path), entry(to.as_ref(), &path));
+            let full = self.path.join(&path);
+            let disk = match mode_of(&full)? {
+                Some(mode) => Some((mode, hash_of(&full, mode)?)),
+                None => None,
+            };
+            let in_index = index.get(&path).copied();
+            let moved =
+                disk == new || new.is_some_and(|(_, id)| disk.is_some() && is_part_of(repo, &full, id));
+            let untouched = disk == old && in_index == old;
+            if (moved && (in_index == old || in_index == new) && !untouched)
+                || (disk == old && in_index == new)
+            {
+                entries.insert(path, old);
+            }
+        }
+        Ok(entries)
+    }
+
+    fn changed_paths(&self, head: Option<Oid>, target: Oid) -> Result<Vec<PathBuf>, GitError> {
+        let target = target.to_string();
+        let list = match head {
+            Some(h) => self.local("diff-tree").args([
+                "-r",
+                "-z",
+                "--name-only",
+                "--no-renames",
+                &h.to_string(),
+                &target,
+            ]),
+            None => self.local("ls-tree").args(["-r", "-z", "--name-only", &target]),
+        };
+        Ok(zero_split(&list.run(&self.cancel)?.stdout).map(path_of).collect())
+    }
+
+    fn index_entries(&self, paths: &[PathBuf]) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
+        let out = self.local("ls-files").args(["-s", "-z"]).run(&self.cancel)?;
+        let wanted: std::collections::HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
+        Ok(zero_split(&out.stdout)
+            .filter_map(parse_staged)
+            .filter(|(p, _)| wanted.contains(bytes_of(p)))
+            .collect())
+    }
+}
+
+/// One line of `ls-files -s -z`, of stage 0.
+pub(super) fn parse_staged(line: &[u8]) -> Option<(PathBuf, (u32, Oid))> {
+    let tab = line.iter().position(|b| *b == b'\t')?;
+    let about = std::str::from_utf8(line.get(..tab)?).ok()?;
+    let mut words = about.split(' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    let id = Oid::from_str(words.next()?).ok()?;
+    (words.next()? == "0").then(|| (path_of(line.get(tab + 1..).unwrap_or_default()), (mode, id)))
+}
+
+fn younger(path: &Path, than: Timestamp) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|m| m.modified()).ok();
+    let Some(modified) = modified.and_then(|m| Timestamp::try_from(m).ok()) else { return false };
+    modified + FILE_TIME_SLACK >= than
+}
+
+/// Running git programs whose directory is in the clone, by their places in /proc; nothing where there is no /proc. Our own
+/// children ended with us.
+fn git_processes_in(clone: &Path) -> Vec<PathBuf> {
+    let Ok(clone) = clone.canonicalize() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let is_git = |dir: &Path| fs::read_to_string(dir.join("comm")).is_ok_and(|c| c.starts_with("git"));
+    let inside = |dir: &Path| fs::read_link(dir.join("cwd")).is_ok_and(|c| c.starts_with(&clone));
+    let numbered =
+        |p: &PathBuf| p.file_name().is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    entries.flatten().map(|e| e.path()).filter(numbered).filter(|p| inside(p) && is_git(p)).collect()
+}
