@@ -132,7 +132,7 @@ fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
             true
         }
         // Nothing was asked of the host.
-        None if matches!(&outcome.end, End::Skipped(skip) if *skip != Skip::Unchanged) => {
+        None if matches!(outcome.end, End::Skipped(_)) => {
             core.gates.get_mut(&host).is_some_and(|gate| {
                 let waiting = gate.pass(now.mono) == crate::sync::Pass::Closed(None);
                 if waiting {
@@ -201,7 +201,7 @@ fn level_line(change: &Change) -> Progress {
     let text = match (change.pulled, change.pushed) {
         (true, 0) => format!("{} files updated", change.files_in),
         (true, n) => format!("{} files updated, {n} commits pushed", change.files_in),
-        (false, 0) => return Progress::new("skipped", skip_text(&Skip::Unchanged)),
+        (false, 0) => return Progress::new("skipped", "Remote unchanged, skipping pull"),
         (false, n) => format!("{n} commits pushed"),
     };
     Progress::new("complete", text)
@@ -209,7 +209,6 @@ fn level_line(change: &Change) -> Progress {
 
 fn skip_text(skip: &Skip) -> String {
     match skip {
-        Skip::Unchanged => "Remote unchanged, skipping pull".to_string(),
         Skip::Fresh => "Recently fetched, skipping pull".to_string(),
         Skip::Busy => "Another process works on the ledger, skipping pull".to_string(),
         Skip::LockFiles(names) => format!("Lock files present: {}", names.join(", ")),
@@ -222,10 +221,7 @@ const STUCK_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
 
 fn skipped(project: &mut Project, now: Now, skip: &Skip) {
     match skip {
-        Skip::Unchanged | Skip::Fresh => {
-            project.issues.heal(LEDGER, Healed::Unblocked);
-        }
-        Skip::Busy => {}
+        Skip::Fresh | Skip::Busy => {}
         Skip::LockFiles(names) => {
             let text = format!("git lock files stay in the ledger: {}", names.join(", "));
             project.issues.raise(IssueKind::GitLock, LEDGER, text, now.wall);

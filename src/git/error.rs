@@ -110,6 +110,12 @@ pub enum GitError {
         /// The branch.
         branch: String,
     },
+    /// The remote's branch shares no commit with ours: it is another repository's.
+    #[error("branch {branch} of the remote has no commit in common with the clone")]
+    Unrelated {
+        /// The branch.
+        branch: String,
+    },
     /// Dirty files kept changing while they were being put aside.
     #[error("files in the clone keep changing")]
     Unquiet,
@@ -167,7 +173,7 @@ impl GitError {
                 io::ErrorKind::InvalidData => Class::Damage,
                 _ => Class::of_io(source),
             },
-            GitError::Conflict { .. } => Class::Conflict,
+            GitError::Conflict { .. } | GitError::Unrelated { .. } => Class::Conflict,
             GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
             GitError::NotInstalled
             | GitError::TooOld { .. }

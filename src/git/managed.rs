@@ -245,7 +245,8 @@ impl<'l> ManagedClone<'l> {
             (Some(h), Some(u)) => match reader.ahead_behind(h, u)? {
                 (_, 0) => Relation::Contained,
                 (0, _) => Relation::Behind,
-                (ahead, _) => Relation::Diverged(ahead),
+                (ahead, _) if reader.is_related(h, u)? => Relation::Diverged(ahead),
+                _ => return Err(GitError::Unrelated { branch: branch.to_owned() }),
             },
         };
         Ok(Standing { head, upstream, relation })
@@ -330,12 +331,21 @@ impl<'l> ManagedClone<'l> {
         if left.is_empty() { Ok(()) } else { Err(GitError::LockFiles { files: left }) }
     }
 
-    /// Sets the URL of `origin`, adding the remote if it is missing.
+    /// Sets the URL of `origin`, adding the remote if it is missing. What was known of another remote's branches is
+    /// forgotten first: it says nothing about this one.
     ///
     /// # Errors
     /// What git's output tells of.
     pub fn set_origin(&mut self, url: &str) -> Result<(), GitError> {
-        let has = self.reader()?.repo().find_remote("origin").is_ok();
+        let reader = self.reader()?;
+        let has = reader.repo().find_remote("origin").is_ok();
+        if has && reader.origin_url().as_deref() != Some(url) {
+            let known = reader.refs("refs/remotes/origin/")?;
+            let orders: String = known.iter().map(|(name, _)| format!("option no-deref\ndelete {name}\n")).collect();
+            if !orders.is_empty() {
+                self.local("update-ref").arg("--stdin").stdin(orders.into_bytes()).run(&self.cancel)?;
+            }
+        }
         let verb = if has { "set-url" } else { "add" };
         self.local("remote").args([verb, "--", "origin", url]).run(&self.cancel).map(drop)
     }

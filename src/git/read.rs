@@ -94,6 +94,37 @@ impl Reader {
         self.repo.graph_ahead_behind(local, upstream).map_err(GitError::git2("comparing commits"))
     }
 
+    /// Whether two commits share any ancestor.
+    ///
+    /// # Errors
+    /// A commit that cannot be read.
+    pub fn is_related(&self, one: Oid, other: Oid) -> Result<bool, GitError> {
+        match self.repo.merge_base(one, other) {
+            Ok(_) => Ok(true),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(false),
+            Err(e) => Err(GitError::git2("comparing commits")(e)),
+        }
+    }
+
+    /// Whether the clone has this commit.
+    pub fn knows(&self, commit: Oid) -> bool {
+        self.repo.find_commit(commit).is_ok()
+    }
+
+    /// How many files differ between two commits; a missing commit has none.
+    ///
+    /// # Errors
+    /// A commit or tree that cannot be read.
+    pub fn changed_files(&self, old: Option<Oid>, new: Option<Oid>) -> Result<usize, GitError> {
+        let what = "comparing trees";
+        let tree = |id: Option<Oid>| -> Result<Option<git2::Tree<'_>>, GitError> {
+            id.map(|id| self.repo.find_commit(id).and_then(|c| c.tree())).transpose().map_err(GitError::git2(what))
+        };
+        let (old, new) = (tree(old)?, tree(new)?);
+        let diff = self.repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None).map_err(GitError::git2(what))?;
+        Ok(diff.deltas().len())
+    }
+
     /// The refs below a prefix with their targets, sorted by name.
     ///
     /// # Errors

@@ -31,8 +31,6 @@ pub enum IssueKind {
 pub enum Healed {
     /// The repository is level with its remote.
     Synced,
-    /// Looked, and there was no lock file and no foreign operation, but no more is known.
-    Unblocked,
     /// The clone is there.
     Cloned,
     /// Uncommitted work was merged back, or the person settled it.
@@ -176,7 +174,7 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 4] = [Healed::Synced, Healed::Unblocked, Healed::Cloned, Healed::Clean];
+    const HEALS: [Healed; 3] = [Healed::Synced, Healed::Cloned, Healed::Clean];
 
     #[test]
     fn syn_03_every_kind_is_raised_healed_and_gone() {

@@ -21,9 +21,7 @@ pub struct Place {
 /// Why a run did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// Remote, tracking ref and HEAD are one commit.
-    Unchanged,
-    /// Another run looked less than half an interval ago.
+    /// Another run looked less than half an interval ago, and nothing is to be pushed.
     Fresh,
     /// Somebody else works on the clone.
     Busy,

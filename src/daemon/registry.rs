@@ -1,0 +1,180 @@
+//! The registry of daemons that the Go program keeps too: which workspace is served by which process, at which socket.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::kit::lock::FileLock;
+
+/// A larger file is not a registry.
+const FILE_MAX: usize = 4 << 20;
+/// How long another writer is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// One daemon's entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    /// Workspace it serves.
+    pub workspace_id: String,
+    /// Directory of the project.
+    pub workspace_path: String,
+    /// Empty if the project has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub repo_id: String,
+    /// Where it answers.
+    pub socket_path: String,
+    /// Its process.
+    pub pid: u32,
+    /// Full version.
+    pub version: String,
+    /// When it began to serve the workspace.
+    pub started_at: GoTime,
+}
+
+/// The registry file.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    path: PathBuf,
+}
+
+impl Registry {
+    /// The registry at `path`.
+    pub fn at(path: PathBuf) -> Registry {
+        Registry { path }
+    }
+
+    /// All entries. A missing or broken file is an empty registry: it can always be made anew.
+    ///
+    /// # Errors
+    /// The file could not be read; then nothing is known.
+    pub fn entries(&self) -> io::Result<BTreeMap<String, Entry>> {
+        let daemons = self.load()?;
+        let entry = |(id, value): (String, Value)| Some((id, serde_json::from_value(value).ok()?));
+        Ok(daemons.into_iter().filter_map(entry).collect())
+    }
+
+    /// The entries as they stand, also those this version does not understand.
+    fn load(&self) -> io::Result<Map<String, Value>> {
+        let bytes = match file::read_capped(&self.path, FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+            Err(e) => return Err(e),
+        };
+        let daemons = match serde_json::from_slice::<Value>(&bytes) {
+            Ok(Value::Object(mut whole)) => whole.remove("daemons"),
+            _ => {
+                log::warn!("{} is damaged and is made anew", self.path.display());
+                None
+            }
+        };
+        match daemons {
+            Some(Value::Object(daemons)) => Ok(daemons),
+            _ => Ok(Map::new()),
+        }
+    }
+
+    /// Adds or replaces an entry.
+    ///
+    /// # Errors
+    /// Reading or writing failed, or another writer holds the file.
+    pub fn register(&self, entry: &Entry) -> io::Result<()> {
+        self.change(|daemons| {
+            let value = serde_json::to_value(entry).unwrap_or(Value::Null);
+            daemons.insert(entry.workspace_id.clone(), value);
+            true
+        })
+    }
+
+    /// Removes the workspace's entry if it is of process `pid`.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn unregister(&self, workspace_id: &str, pid: u32) -> io::Result<()> {
+        self.change(|daemons| {
+            let of = daemons.get(workspace_id).and_then(|e| e.get("pid")?.as_u64());
+            of == Some(u64::from(pid)) && daemons.remove(workspace_id).is_some()
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Map<String, Value>) -> bool) -> io::Result<()> {
+        let mut lock = self.path.clone().into_os_string();
+        lock.push(".lock");
+        let Some(_lock) = FileLock::acquire(Path::new(&lock), LOCK_WAIT)? else {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the registry is being written by another process"));
+        };
+        let mut daemons = self.load()?;
+        if !change(&mut daemons) {
+            return Ok(());
+        }
+        // The Go program writes its keys sorted.
+        daemons.sort_keys();
+        let whole = serde_json::json!({ "daemons": daemons });
+        file::write_atomic(&self.path, &serde_json::to_vec_pretty(&whole)?, 0o600)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str, pid: u32) -> Entry {
+        Entry { workspace_id: id.into(), workspace_path: "/p".into(), socket_path: "/s".into(), pid, ..Entry::default() }
+    }
+
+    fn registry() -> (tempfile::TempDir, Registry) {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::at(dir.path().join("registry.json"));
+        (dir, registry)
+    }
+
+    #[test]
+    fn entries_of_others_and_their_unknown_keys_stay() {
+        let (dir, r) = registry();
+        let other = r#"{"daemons":{"zz":{"workspace_id":"zz","pid":7,"later":true}}}"#;
+        std::fs::write(dir.path().join("registry.json"), other).unwrap();
+        r.register(&entry("aa", 1)).unwrap();
+        r.unregister("zz", 1).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("registry.json")).unwrap();
+        assert!(text.contains("\"later\": true"), "{text}");
+        assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["aa", "zz"]);
+        r.unregister("aa", 1).unwrap();
+        assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["zz"]);
+    }
+
+    #[test]
+    fn a_damaged_file_is_empty_and_an_unreadable_one_is_an_error() {
+        let (dir, r) = registry();
+        assert!(r.entries().unwrap().is_empty());
+        std::fs::write(dir.path().join("registry.json"), "{\"daemons\": tru").unwrap();
+        assert!(r.entries().unwrap().is_empty());
+        r.register(&entry("aa", 1)).unwrap();
+        assert_eq!(r.entries().unwrap().len(), 1);
+        std::fs::remove_file(dir.path().join("registry.json")).unwrap();
+        std::fs::create_dir(dir.path().join("registry.json")).unwrap();
+        assert!(r.entries().is_err());
+    }
+
+    #[test]
+    fn many_writers_lose_nothing() {
+        let (_dir, r) = registry();
+        let write = |n: u32| {
+            let r = r.clone();
+            crate::kit::thread::spawn("w", crate::kit::thread::STACK_SMALL, move || {
+                for k in 0..10 {
+                    r.register(&entry(&format!("{n}-{k}"), n)).unwrap();
+                }
+            })
+            .unwrap()
+        };
+        let threads: Vec<_> = (0..8).map(write).collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(r.entries().unwrap().len(), 80);
+    }
+}

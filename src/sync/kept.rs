@@ -1,0 +1,81 @@
+//! Which files of a clone have an own version lying beside them, until somebody has settled it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Kept;
+use crate::git::Rescue;
+use crate::kit::file;
+
+/// More is not remembered; the copies lie in the clone all the same.
+const KEPT_MAX: usize = 1000;
+/// A larger file is not ours.
+const FILE_MAX: usize = 1 << 20;
+
+/// One file's own version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Copy {
+    path: PathBuf,
+    copy: PathBuf,
+    reference: String,
+}
+
+/// The remembered copies of one clone.
+pub(super) struct KeptList {
+    file: PathBuf,
+    copies: Vec<Copy>,
+    changed: bool,
+}
+
+impl KeptList {
+    /// Reads `<state>/kept.json`; a missing or broken file is an empty list, since the copies themselves are what counts.
+    pub(super) fn load(state: &Path) -> KeptList {
+        let file = state.join("kept.json");
+        let copies = match file::read_capped(&file, FILE_MAX) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        KeptList { file, copies, changed: false }
+    }
+
+    /// Remembers what a run had to lay beside.
+    pub(super) fn add(&mut self, rescue: &Rescue) {
+        for (path, copy) in rescue.conflicts.iter().zip(&rescue.copies) {
+            if self.copies.len() < KEPT_MAX && !self.copies.iter().any(|c| c.copy == *copy) {
+                let (path, copy) = (path.clone(), copy.clone());
+                self.copies.push(Copy { path, copy, reference: rescue.reference.clone() });
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Forgets copies that somebody has removed from `clone`, and writes the list down.
+    pub(super) fn settle(mut self, clone: &Path) -> Option<Kept> {
+        let before = self.copies.len();
+        self.copies.retain(|c| match std::fs::symlink_metadata(clone.join(&c.copy)) {
+            Err(e) => e.kind() != io::ErrorKind::NotFound,
+            Ok(_) => true,
+        });
+        if (self.changed || self.copies.len() != before)
+            && let Err(e) = self.save()
+        {
+            log::warn!("{}: {e}", self.file.display());
+        }
+        let newest = self.copies.last()?;
+        let paths = self.copies.iter().map(|c| c.path.to_string_lossy().into_owned()).collect();
+        Some(Kept { reference: newest.reference.clone(), paths })
+    }
+
+    fn save(&self) -> io::Result<()> {
+        if self.copies.is_empty() {
+            return std::fs::remove_file(&self.file);
+        }
+        if let Some(dir) = self.file.parent() {
+            file::make_dirs(dir, 0o700)?;
+        }
+        let bytes = serde_json::to_vec_pretty(&self.copies)?;
+        file::write_atomic(&self.file, &bytes, 0o600)
+    }
+}

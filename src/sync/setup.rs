@@ -1,0 +1,379 @@
+//! Setting a project and its ledger up, and moving a ledger. Needs no daemon.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::outcome::Place;
+use super::site::Site;
+use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover};
+use crate::kit::Class;
+use crate::kit::cancel::Cancel;
+use crate::kit::file;
+use crate::project::{self, Config, Dirs, Endpoint, LocalConfig, Project, RemoteUrl, TrustedHosts, scaffold};
+
+/// Why a project or its ledger could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Its configuration.
+    #[error(transparent)]
+    Project(#[from] project::Error),
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A file could not be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The project has no repository id.
+    #[error("{} has no repo_id in .sageox/config.json; run: ox init --force", root.display())]
+    NoRepoId {
+        /// The project's directory.
+        root: PathBuf,
+    },
+    /// Nothing on this machine knows the ledger's remote.
+    #[error("the ledger of this project comes from {endpoint}, and there is no clone of it here; this version of ox cannot log in there")]
+    NoRemote {
+        /// Who would know.
+        endpoint: String,
+    },
+    /// The address of the ledger is not one that may be used.
+    #[error("ledger address: {0}")]
+    BadUrl(String),
+    /// There is no git repository to initialise.
+    #[error("{} is not inside a git repository; run: git init", path.display())]
+    NoRepository {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The project has a ledger already, and it is another one.
+    #[error("this project already has the ledger {current}; to move it run: ox ledger set-remote URL")]
+    HasLedger {
+        /// Its remote.
+        current: String,
+    },
+    /// The new remote holds something else.
+    #[error("{url} already holds commits that are not this ledger's; use an empty repository")]
+    NotEmpty {
+        /// The remote.
+        url: String,
+    },
+    /// Somebody else works on the clone.
+    #[error("the ledger is in use by another process; try again")]
+    Busy,
+    /// After the push the new remote does not show what was pushed.
+    #[error("{url} does not show the pushed commit {commit}; the ledger stays where it was")]
+    NotVerified {
+        /// The remote.
+        url: String,
+        /// What it should show.
+        commit: String,
+    },
+}
+
+impl SetupError {
+    /// The class of the failure.
+    pub fn class(&self) -> Class {
+        match self {
+            SetupError::Project(e) => e.class(),
+            SetupError::Git(e) => e.class(),
+            SetupError::Io { source, .. } => Class::of_io(source),
+            SetupError::Busy => Class::Busy,
+            SetupError::NotVerified { .. } => Class::Conflict,
+            _ => Class::Usage,
+        }
+    }
+}
+
+/// Where a ledger is and where it comes from.
+#[derive(Clone, Debug)]
+pub struct LedgerPlace {
+    /// The clone's directory.
+    pub path: PathBuf,
+    /// The clone's lock file.
+    pub lock: PathBuf,
+    /// The remote.
+    pub remote: RemoteUrl,
+    /// The remote is named in the project's committed configuration.
+    pub committed: bool,
+    /// Host that nobody on this machine has agreed to yet.
+    pub untrusted_host: Option<String>,
+}
+
+impl LedgerPlace {
+    /// Whether there is a clone.
+    pub fn exists(&self) -> bool {
+        self.path.join(".git").exists()
+    }
+
+    /// The remote as git takes it.
+    pub fn url(&self) -> String {
+        self.remote.as_str().to_string()
+    }
+
+    /// The bare repository of our own that is the remote when none is named.
+    pub fn own_remote(&self) -> Option<&Path> {
+        (!self.committed).then(|| self.remote.path()).flatten()
+    }
+
+    /// The facts for a status.
+    pub fn to_place(&self) -> Place {
+        let host = self.remote.host().filter(|_| !self.remote.is_local()).map(str::to_string);
+        Place { path: self.path.clone(), url: self.remote.display(), host, exists: self.exists() }
+    }
+}
+
+/// Where the project's ledger is.
+///
+/// # Errors
+/// Its remote is unknown or not one that may be used.
+pub fn place(dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> {
+    if project.repo_id.is_empty() {
+        return Err(SetupError::NoRepoId { root: project.root.clone() });
+    }
+    let lock = dirs.clone_lock(&project.slug, super::LEDGER, &project.repo_id);
+    let path = dirs.ledger(&project.slug, &project.repo_id);
+    if !project.endpoint.is_local() {
+        return vendor_place(project, path, lock);
+    }
+    let Some(url) = project.config.ledger_url() else {
+        let bare = dirs.local_remote(&project.repo_id);
+        let remote = RemoteUrl::parse(&bare.to_string_lossy()).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+        return Ok(LedgerPlace { path, lock, remote, committed: false, untrusted_host: None });
+    };
+    let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+    let trusted = TrustedHosts::load(&dirs.trusted_hosts())?;
+    let untrusted_host =
+        (!trusted.is_trusted(&remote)).then(|| remote.host().unwrap_or_default().to_string());
+    Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host })
+}
+
+/// A ledger that a vendor handed out: known here only by a clone that was made before.
+fn vendor_place(project: &Project, computed: PathBuf, lock: PathBuf) -> Result<LedgerPlace, SetupError> {
+    let path = LocalConfig::load(&project.root)?.ledger_path().unwrap_or(computed);
+    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
+    let Some(url) = origin else {
+        return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
+    };
+    let remote = RemoteUrl::existing(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+    Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host: None })
+}
+
+/// What `ox init` is told.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// The ledger's remote; without one it is a bare repository of our own on this machine.
+    pub ledger: Option<RemoteUrl>,
+    /// Write the files anew where they are there already; ids and unknown keys stay.
+    pub force: bool,
+}
+
+/// What `ox init` did.
+#[derive(Clone, Debug)]
+pub struct Initialised {
+    /// The project's directory.
+    pub root: PathBuf,
+    /// Files made or changed, relative to it.
+    pub written: Vec<PathBuf>,
+    /// The project was initialised before.
+    pub already: bool,
+}
+
+/// Makes the git repository around `start` a project with a ledger: files under `.sageox/`, nothing else in the repository.
+///
+/// # Errors
+/// No git repository there, another ledger than the one asked for, or a file that cannot be written.
+pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<Initialised, SetupError> {
+    let root = work_tree(start)?;
+    let already = Config::exists(&root);
+    let mut config = Config::load(&root)?;
+    if already && !options.force {
+        if let Some(wanted) = &options.ledger
+            && config.ledger_url().as_deref() != Some(wanted.as_str())
+        {
+            let current = config.ledger_url().unwrap_or_else(|| "on this machine".to_string());
+            return Err(SetupError::HasLedger { current });
+        }
+        return Ok(Initialised { root, written: Vec::new(), already });
+    }
+    let dir = root.join(".sageox");
+    make_project_dir(&dir)?;
+    if config.repo_id().is_empty() {
+        config.set_repo_id(&project::new_repo_id());
+    }
+    if config.endpoint().is_none() {
+        config.set_endpoint(&Endpoint::local());
+    }
+    if let Some(remote) = &options.ledger {
+        config.set_ledger_url(Some(remote.as_str()));
+        trust(site, remote)?;
+    }
+    let mut written = Vec::new();
+    write_new(&root, "README.md", scaffold::readme().as_bytes(), options.force, &mut written)?;
+    merge_ignore(&dir, &mut written)?;
+    let endpoint = config.endpoint().unwrap_or_else(Endpoint::local);
+    if let Some(marker) =
+        project::Marker::ensure(&root, &config.repo_id(), &endpoint, first_commit(&root), site.clock.now().wall)?
+    {
+        written.push(marker);
+    }
+    // Last: its presence says that the project is initialised.
+    config.save(&root)?;
+    written.push(PathBuf::from(".sageox/config.json"));
+    Ok(Initialised { root, written, already })
+}
+
+/// Notes that the person at this machine has named the remote's host.
+fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
+    TrustedHosts::trust(&site.dirs.trusted_hosts(), remote)?;
+    Ok(())
+}
+
+fn work_tree(start: &Path) -> Result<PathBuf, SetupError> {
+    let found = git2::Repository::discover(start).ok().and_then(|r| r.workdir().map(Path::to_path_buf));
+    let dir = found.ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
+    dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
+}
+
+fn first_commit(root: &Path) -> Option<String> {
+    let repo = git2::Repository::open(root).ok()?;
+    let mut walk = repo.revwalk().ok()?;
+    walk.push_head().ok()?;
+    let roots: Vec<git2::Oid> = walk.flatten().collect();
+    roots.last().map(ToString::to_string)
+}
+
+fn make_project_dir(dir: &Path) -> Result<(), SetupError> {
+    let io = |source| SetupError::Io { path: dir.to_path_buf(), source };
+    file::make_dirs(dir, 0o755).map_err(io)?;
+    let kind = std::fs::symlink_metadata(dir).map_err(io)?.file_type();
+    if kind.is_dir() {
+        return Ok(());
+    }
+    Err(io(std::io::Error::new(std::io::ErrorKind::NotADirectory, "not a directory of this repository")))
+}
+
+fn write_new(root: &Path, name: &str, bytes: &[u8], force: bool, written: &mut Vec<PathBuf>) -> Result<(), SetupError> {
+    let relative = Path::new(".sageox").join(name);
+    let path = root.join(&relative);
+    if force || !path.exists() {
+        file::write_atomic(&path, bytes, 0o644).map_err(|source| SetupError::Io { path, source })?;
+        written.push(relative);
+    }
+    Ok(())
+}
+
+fn merge_ignore(dir: &Path, written: &mut Vec<PathBuf>) -> Result<(), SetupError> {
+    const IGNORE_MAX: usize = 1 << 20;
+    let path = dir.join(".gitignore");
+    let old = match file::read_capped(&path, IGNORE_MAX) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(SetupError::Io { path, source }),
+    };
+    let new = scaffold::gitignore(&old);
+    if new != old {
+        file::write_atomic(&path, new.as_bytes(), 0o644).map_err(|source| SetupError::Io { path, source })?;
+        written.push(PathBuf::from(".sageox/.gitignore"));
+    }
+    Ok(())
+}
+
+/// Makes the bare repository that is the ledger's remote when none is named. True if it was missing.
+///
+/// # Errors
+/// Git's.
+pub fn ensure_local_remote(site: &Site, ledger: &LedgerPlace, cancel: &Cancel) -> Result<bool, SetupError> {
+    match ledger.own_remote() {
+        Some(bare) if !bare.exists() => {
+            create_bare(site.git(true), bare, cancel)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What [`move_ledger`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The remote before, fit to be shown.
+    pub from: String,
+    /// The remote now, fit to be shown.
+    pub to: String,
+    /// The commit that both show.
+    pub commit: String,
+}
+
+/// Moves the project's ledger to another remote: pushes everything there, looks that it arrived, then switches the clone and the
+/// project's configuration. Nothing is taken away from the old remote.
+///
+/// # Errors
+/// Nothing is switched by any of them.
+pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) -> Result<Moved, SetupError> {
+    let (project, ledger) = super::locate(site, root)?;
+    let git = site.git(true);
+    let old = ledger.url();
+    let Some(mut lock) = CloneLock::acquire(&ledger.lock, std::time::Duration::from_secs(30))? else {
+        return Err(SetupError::Busy);
+    };
+    let mut clone = lock.open(git, &ledger.path, cancel)?;
+    let reader = Reader::open(&ledger.path)?;
+    let head = reader.head()?;
+    let branch = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
+    let commit = head.commit.map(|c| c.to_string()).unwrap_or_default();
+    let there = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
+    let ours = match (there, head.commit) {
+        (None, _) => true,
+        (Some(there), Some(here)) => reader.knows(there) && reader.is_ancestor(there, here)?,
+        (Some(_), None) => false,
+    };
+    if !ours {
+        return Err(SetupError::NotEmpty { url: to.display() });
+    }
+    let switched = switch(&mut clone, to, &branch, || {
+        let shown = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
+        if shown == head.commit { Ok(()) } else { Err(SetupError::NotVerified { url: to.display(), commit: commit.clone() }) }
+    });
+    if let Err(e) = switched {
+        clone.set_origin(&old)?;
+        return Err(e);
+    }
+    trust(site, to)?;
+    let mut config = Config::load(&project.root)?;
+    config.set_ledger_url(Some(to.as_str()));
+    config.save(&project.root)?;
+    Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
+}
+
+fn switch(
+    clone: &mut crate::git::ManagedClone<'_>,
+    to: &RemoteUrl,
+    branch: &str,
+    verify: impl FnOnce() -> Result<(), SetupError>,
+) -> Result<(), SetupError> {
+    clone.set_origin(to.as_str())?;
+    clone.push_retry(branch, &ResolveRules::default())?;
+    verify()
+}
+
+/// The first file of a new ledger: what it is, for whoever opens it.
+pub(super) fn ledger_readme(project: &Project, now: Timestamp) -> String {
+    let name = project.root.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "# Ledger of {name}\n\n\
+         This repository is kept by `ox`: it holds what agents and people record about their work on the project, beside the\n\
+         project's own repository. It is synced in the background; whatever is committed here reaches every machine of the team.\n\n\
+         | what | where |\n| --- | --- |\n\
+         | recorded sessions | `sessions/` |\n\
+         | imported and generated data, merged by rule | `data/` |\n\n\
+         - project: `{}`\n- endpoint: `{}`\n- made by ox {} on {}\n",
+        project.repo_id,
+        project.endpoint.as_str(),
+        env!("CARGO_PKG_VERSION"),
+        now.strftime("%Y-%m-%d"),
+    )
+}
