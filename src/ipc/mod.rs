@@ -1,1 +1,9 @@
-//! The ipc room.
+//! The wire: message types, framing, the socket loop, the client.
+//!
+//! Threads: `ipc`, one loop for all listeners; `request-N`, which encode snapshots. The client has none.
+//! Files: sockets, at the paths it is given.
+//! Locks: the outbox, and each listener's snapshot; both held for a few instructions, never over I/O.
+//! Promises: no request, however long, slow or wrong, delays another connection's; nothing in the loop blocks.
+
+pub mod limits;
+pub mod wire;

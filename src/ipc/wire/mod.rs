@@ -1,0 +1,225 @@
+//! Messages as they stand on the wire: names, kinds, envelopes, payloads, and the rules of encoding.
+//!
+//! Written as the Go program writes them: keys in declaration order, empty optional keys left out, times always
+//! written. Read more freely: unknown keys are skipped, `null` and missing keys mean the zero value, and of a key
+//! that comes twice the last one counts.
+
+mod envelope;
+mod messages;
+mod status;
+
+pub use envelope::{BadLine, Line, Progress, Request, RequestLine, Response, parse_line, parse_request};
+pub use messages::*;
+pub use status::*;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The constant answer to `version`: the version of the protocol, not of the program.
+pub const PROTOCOL_VERSION: &str = "1.0.0";
+
+/// Error texts that other programs compare.
+pub mod text {
+    /// The line was not an envelope.
+    pub const INVALID_FORMAT: &str = "invalid message format";
+    /// The type is not served. Clients rely on exactly this text to notice an older daemon.
+    pub const UNKNOWN_TYPE: &str = "unknown message type";
+    /// Start of a transient refusal: a full queue, or too many connections.
+    pub const BUSY: &str = "busy: ";
+    /// Start of the answer to a payload that could not be read.
+    pub const INVALID_PAYLOAD: &str = "invalid payload: ";
+    /// Start of the answer when a result could not be encoded.
+    pub const MARSHAL: &str = "marshal error: ";
+}
+
+/// How a message is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One final line.
+    Reply,
+    /// Progress lines, then one final line.
+    Progress,
+    /// Nothing at all, not a byte, whether served or not.
+    OneWay,
+}
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal $kind:ident;)*) => {
+        /// Every message type of the wire, served here or not.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Message { $($(#[$doc])* $variant,)* }
+
+        impl Message {
+            /// All types.
+            pub const ALL: &'static [Message] = &[$(Message::$variant,)*];
+
+            /// The name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Message::$variant => $name,)* }
+            }
+
+            /// How it is answered.
+            pub const fn kind(self) -> Kind {
+                match self { $(Message::$variant => Kind::$kind,)* }
+            }
+
+            /// The type with this name.
+            pub fn from_name(name: &str) -> Option<Message> {
+                match name { $($name => Some(Message::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+messages! {
+    /// Are you there?
+    Ping = "ping" Reply;
+    /// Which protocol?
+    Version = "version" Reply;
+    /// Everything a status page shows: [`StatusData`].
+    Status = "status" Reply;
+    /// Sync the ledger now, or join the run in progress.
+    Sync = "sync" Progress;
+    /// Sync the team contexts now.
+    TeamSync = "team_sync" Progress;
+    /// The last syncs: a list of [`SyncEvent`], oldest first.
+    SyncHistory = "sync_history" Reply;
+    /// Stop serving this project; at the host, stop the process.
+    Stop = "stop" Reply;
+    /// An agent or a command is at work: [`Heartbeat`].
+    Heartbeat = "heartbeat" OneWay;
+    /// A usage event: [`Telemetry`].
+    Telemetry = "telemetry" OneWay;
+    /// A command that was used wrongly: [`Friction`].
+    Friction = "friction" OneWay;
+    /// Clone a repository to a path: [`Checkout`], [`CheckoutResult`].
+    Checkout = "checkout" Progress;
+    /// Stored errors not yet seen: a list of [`StoredError`].
+    GetErrors = "get_errors" Reply;
+    /// Mark stored errors as seen: [`MarkErrors`].
+    MarkErrors = "mark_errors" Reply;
+    /// Agents, older form: [`Sessions`].
+    Sessions = "sessions" Reply;
+    /// Agents: [`Instances`].
+    Instances = "instances" Reply;
+    /// Run the daemon's own checks: [`Doctor`].
+    Doctor = "doctor" Reply;
+    /// Slim the clones now: [`TriggerGc`].
+    TriggerGc = "trigger_gc" Reply;
+    /// Build the code index: [`CodeIndex`], [`CodeIndexResult`].
+    CodeIndex = "code_index" Progress;
+    /// State of the code index: [`CodeDbStats`].
+    CodeStatus = "code_status" Reply;
+    /// Pending whispers of an agent: [`WhispersAsk`], [`Whispers`].
+    Whispers = "whispers" Reply;
+    /// Whispers of the past: [`WhisperHistoryAsk`], [`WhisperHistory`].
+    WhisperHistory = "whisper_history" Reply;
+    /// A recording has ended: [`SessionFinalize`].
+    SessionFinalize = "session_finalize" OneWay;
+    /// Follow a recording: [`SessionWatchStart`].
+    SessionWatchStart = "session_watch_start" OneWay;
+    /// Follow it no longer: [`SessionWatchStop`].
+    SessionWatchStop = "session_watch_stop" OneWay;
+    /// Publish a murmur: [`Murmur`].
+    Murmur = "murmur" OneWay;
+    /// Hold back an agent's murmurs: [`AgentRef`].
+    MurmurPause = "murmur_pause" OneWay;
+    /// Let them go again: [`AgentRef`].
+    MurmurResume = "murmur_resume" OneWay;
+    /// Ours, host socket only: serve a project: [`Attach`], [`Attached`].
+    Attach = "attach" Reply;
+    /// Ours, host socket only: what is attached: [`Projects`].
+    Projects = "projects" Reply;
+}
+
+const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");
+
+/// A set of message types that a listener serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served(u64);
+
+impl Served {
+    /// The set of these types.
+    pub const fn of(messages: &[Message]) -> Served {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < messages.len() {
+            bits |= 1 << messages[i] as u64;
+            i += 1;
+        }
+        Served(bits)
+    }
+
+    /// Whether `message` is one of them.
+    pub const fn has(self, message: Message) -> bool {
+        self.0 & (1 << message as u64) != 0
+    }
+}
+
+/// Why a payload or an answer's data could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(#[from] serde_json::Error);
+
+/// Reads a payload or an answer's data by the rules of the wire. An absent one (`None`) is the zero value.
+///
+/// # Errors
+/// Not JSON, or a key with a value of another type.
+pub fn decode<T: DeserializeOwned + Default>(json: Option<&[u8]>) -> Result<T, DecodeError> {
+    let Some(json) = json else { return Ok(T::default()) };
+    // `Value` keeps the last of two equal keys, which a derived reader would refuse.
+    let value: Value = serde_json::from_slice(json)?;
+    match without_nulls(value) {
+        Value::Null => Ok(T::default()),
+        value => Ok(T::deserialize(value)?),
+    }
+}
+
+/// Drops the keys whose value is `null`: for the wire they are the same as missing ones.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
+        ),
+        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+/// True for what an optional number leaves out.
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde asks for
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+/// True for what an optional flag leaves out.
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde asks for
+fn is_false(b: &bool) -> bool {
+    !*b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_type() {
+        for &message in Message::ALL {
+            assert_eq!(Message::from_name(message.name()), Some(message));
+            assert!(Served::of(&[message]).has(message));
+        }
+        assert_eq!(Message::from_name("notifications"), None);
+        assert!(!Served::of(&[Message::Ping]).has(Message::Status));
+    }
+
+    #[test]
+    fn nulls_missing_unknown_and_double_keys_are_read() {
+        let read = |s: &str| decode::<Checkout>(Some(s.as_bytes())).unwrap();
+        assert_eq!(read("{}"), Checkout::default());
+        assert_eq!(read("null"), Checkout::default());
+        assert_eq!(read(r#"{"repo_path":null,"x":[null,{"y":null}]}"#), Checkout::default());
+        assert_eq!(read(r#"{"repo_path":"a","repo_path":"b"}"#).repo_path, "b");
+        assert!(decode::<Checkout>(Some(br#"{"repo_path":1}"#)).is_err());
+        assert!(decode::<Checkout>(Some(b"[")).is_err());
+    }
+}

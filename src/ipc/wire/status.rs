@@ -1,0 +1,537 @@
+//! The answer to `status`: its parts, and an encoding whose two running numbers are set in afterwards.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{is_false, is_zero};
+use crate::ipc::limits::{STATUS_MAX, STATUS_TIMESTAMPS};
+use crate::kit::gotime::{self, GoTime};
+
+/// Everything a status page shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusData {
+    /// Always true.
+    pub running: bool,
+    /// Process of the daemon.
+    pub pid: i64,
+    /// Full version.
+    pub version: String,
+    /// Since the project's parts were started.
+    #[serde(with = "gotime::nanos")]
+    pub uptime: Duration,
+    /// Path of the newest caller, else the project root.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub workspace_path: String,
+    /// May be empty.
+    pub ledger_path: String,
+    /// Last successful sync.
+    pub last_sync: GoTime,
+    /// Time between two pulls.
+    #[serde(with = "gotime::nanos")]
+    pub sync_interval_read: Duration,
+    /// Sync errors of the last hour, 0 to 10.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recent_error_count: i64,
+    /// Newest kept error, whatever its age.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
+    /// RFC 3339, whole seconds.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_error_time: String,
+    /// Length of the history.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub total_syncs: i64,
+    /// Of these, in the last hour.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub syncs_last_hour: i64,
+    /// Mean over the history.
+    #[serde(with = "gotime::nanos", skip_serializing_if = "Duration::is_zero")]
+    pub avg_sync_time: Duration,
+    /// By kind: `ledger`, `team-context`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub workspaces: BTreeMap<String, Vec<WorkspaceSyncStatus>>,
+    /// Team of the project.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub project_team_id: String,
+    /// Older form of the teams in `workspaces`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub team_contexts: Vec<TeamContextSyncStatus>,
+    /// Detached after this long without activity; zero: never.
+    #[serde(with = "gotime::nanos", skip_serializing_if = "Duration::is_zero")]
+    pub inactivity_timeout: Duration,
+    /// Since the last activity.
+    #[serde(with = "gotime::nanos", skip_serializing_if = "Duration::is_zero")]
+    pub time_since_activity: Duration,
+    /// Who was active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivitySummary>,
+    /// Whose credentials are in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated_user: Option<AuthenticatedUser>,
+    /// There is an issue.
+    pub needs_help: bool,
+    /// Critical first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<DaemonIssue>,
+    /// Stored errors nobody has seen.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unviewed_error_count: i64,
+    /// Milliseconds from start to ready.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub startup_duration_ms: i64,
+    /// Milliseconds held back after failed starts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub throttle_duration_ms: i64,
+    /// State of the code index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_db: Option<CodeDbStats>,
+    /// State of background agent work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_work: Option<AgentWorkStatus>,
+    /// Clones that have called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<CallerInfo>,
+    /// Ours, additive: counters of the sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_metrics: Option<Value>,
+}
+
+/// One clone that is kept current.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkspaceSyncStatus {
+    /// `ledger` or a team id.
+    pub id: String,
+    /// `ledger` or `team-context`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it is.
+    pub path: String,
+    /// Where it comes from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub clone_url: String,
+    /// It is there.
+    pub exists: bool,
+    /// Team, if it is one's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team_id: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team_name: String,
+    /// Its short name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team_slug: String,
+    /// Last successful sync.
+    pub last_sync: GoTime,
+    /// Why the last one failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
+    /// At work now.
+    #[serde(skip_serializing_if = "is_false")]
+    pub syncing: bool,
+    /// When it was slimmed last.
+    pub last_gc_time: GoTime,
+    /// 0 = 7 days.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gc_interval_days: i64,
+}
+
+/// A team's clone, older form.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TeamContextSyncStatus {
+    /// Which.
+    pub team_id: String,
+    /// Its name.
+    pub team_name: String,
+    /// Where it is.
+    pub path: String,
+    /// Where it comes from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub clone_url: String,
+    /// Last successful sync.
+    pub last_sync: GoTime,
+    /// Why the last one failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
+    /// It is there.
+    pub exists: bool,
+}
+
+/// Who was active, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActivitySummary {
+    /// Repositories by path.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repos: Vec<ActivityEntry>,
+    /// Teams by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<ActivityEntry>,
+    /// Workspaces by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<ActivityEntry>,
+    /// Agents by id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<ActivityEntry>,
+}
+
+impl ActivitySummary {
+    fn lists(&mut self) -> [&mut Vec<ActivityEntry>; 4] {
+        [&mut self.repos, &mut self.teams, &mut self.workspaces, &mut self.agents]
+    }
+}
+
+/// One key's activity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ActivityEntry {
+    /// Path or id.
+    pub key: String,
+    /// Up to 100.
+    pub count: i64,
+    /// Newest.
+    pub last: GoTime,
+    /// Oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub timestamps: Vec<GoTime>,
+}
+
+/// Whose credentials are in use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuthenticatedUser {
+    /// E-mail address.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub email: String,
+    /// Id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id: String,
+}
+
+/// A condition that the daemon leaves to a person or an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DaemonIssue {
+    /// Such as `merge_conflict`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `warning`, `error` or `critical`.
+    pub severity: String,
+    /// `ledger` or a team id; empty: all.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub repo: String,
+    /// One sentence.
+    pub summary: String,
+    /// Since when.
+    pub since: GoTime,
+    /// A person decides.
+    #[serde(skip_serializing_if = "is_false")]
+    pub requires_confirm: bool,
+}
+
+/// A clone that has called.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallerInfo {
+    /// Eight hex digits.
+    pub id: String,
+    /// May be empty.
+    pub path: String,
+    /// When it called last.
+    pub last_seen: GoTime,
+    /// Agent that called.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub agent_id: String,
+}
+
+/// State of the code index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CodeDbStats {
+    /// Commits indexed.
+    pub commits: i64,
+    /// Files indexed.
+    pub blobs: i64,
+    /// Symbols found.
+    pub symbols: i64,
+    /// Comments found.
+    pub comments: i64,
+    /// Pull requests known.
+    pub prs: i64,
+    /// Issues known.
+    pub issues: i64,
+    /// By repository.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repos: Vec<CodeDbRepo>,
+    /// Last finished build.
+    pub last_indexed: GoTime,
+    /// A build runs.
+    pub indexing_now: bool,
+    /// Why the last one failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last_error: String,
+    /// Where the index lies.
+    pub data_dir: String,
+    /// It is there.
+    pub index_exists: bool,
+    /// The ledger is there.
+    pub ledger_exists: bool,
+    /// Commits of the ledger indexed.
+    pub ledger_commits: i64,
+    /// The ledger is being indexed.
+    pub ledger_indexing_now: bool,
+}
+
+/// One repository in the code index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CodeDbRepo {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: String,
+    /// Commits indexed.
+    pub commits: i64,
+    /// Files indexed.
+    pub blobs: i64,
+}
+
+/// State of background agent work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkStatus {
+    /// Switched on.
+    pub enabled: bool,
+    /// Which agent program.
+    pub agent_type: String,
+    /// It is installed.
+    pub agent_available: bool,
+    /// Work waiting.
+    pub queue_depth: i64,
+    /// Running now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<AgentWorkRun>,
+    /// Finished lately.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<AgentWorkRun>,
+    /// Counters.
+    pub stats: AgentWorkStats,
+}
+
+/// One run of an agent program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkRun {
+    /// Its process.
+    pub pid: i64,
+    /// Kind of work.
+    pub work_type: String,
+    /// On what.
+    pub target: String,
+    /// Since when.
+    pub started_at: GoTime,
+    /// `running`, `completed` or `failed`.
+    pub status: String,
+    /// How long it took.
+    #[serde(with = "gotime::nanos", skip_serializing_if = "Duration::is_zero")]
+    pub duration: Duration,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// Exit code, if not 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub exit_code: i64,
+}
+
+/// Counters of background agent work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkStats {
+    /// Runs begun.
+    pub total_invocations: i64,
+    /// Ended well.
+    pub successes: i64,
+    /// Ended badly.
+    pub failures: i64,
+}
+
+impl StatusData {
+    /// Something is set up to be synced.
+    pub fn has_configured_repos(&self) -> bool {
+        self.workspaces.values().any(|list| !list.is_empty())
+            || !self.ledger_path.is_empty()
+            || !self.team_contexts.is_empty()
+    }
+
+    /// Just started and not synced yet: what looks wrong may only be early.
+    pub fn is_bootstrapping(&self) -> bool {
+        const GRACE: Duration = Duration::from_secs(180);
+        self.running && self.total_syncs == 0 && self.uptime < GRACE && self.has_configured_repos()
+    }
+
+    /// Last sync of the clone at `path`, if there was one.
+    pub fn last_sync_of(&self, path: &str) -> Option<jiff::Timestamp> {
+        self.workspaces.values().flatten().filter(|w| w.path == path).find_map(|w| w.last_sync.0)
+    }
+}
+
+/// An encoded status with two gaps, for `uptime` and `time_since_activity`.
+#[derive(Clone, Debug)]
+pub struct EncodedStatus {
+    head: Vec<u8>,
+    middle: Vec<u8>,
+    tail: Arc<[u8]>,
+}
+
+/// Stands in the second gap while encoding; no clock runs that long.
+const GAP: Duration = Duration::from_nanos(i64::MAX as u64 - 1);
+
+impl EncodedStatus {
+    /// Encodes `status`, shortened so that it stays below [`STATUS_MAX`].
+    ///
+    /// # Errors
+    /// A value that JSON cannot hold.
+    pub fn new(status: &StatusData) -> Result<EncodedStatus, serde_json::Error> {
+        let mut status = StatusData { uptime: Duration::ZERO, time_since_activity: GAP, ..status.clone() };
+        let mut bytes = serde_json::to_vec(&status)?;
+        for step in 0.. {
+            if bytes.len() <= STATUS_MAX || !shorten(&mut status, step) {
+                break;
+            }
+            bytes = serde_json::to_vec(&status)?;
+        }
+        Ok(EncodedStatus::split(bytes))
+    }
+
+    /// Cuts at the gaps. The keys are found by their text: inside a string the quotes would be escaped.
+    fn split(bytes: Vec<u8>) -> EncodedStatus {
+        const UPTIME: &[u8] = b"\"uptime\":0";
+        let gap = format!(",\"time_since_activity\":{}", GAP.as_nanos());
+        let first = find(&bytes, UPTIME).map_or(0, |at| at + UPTIME.len() - 1);
+        let second = find(&bytes, gap.as_bytes()).unwrap_or(bytes.len());
+        let rest = (second + gap.len()).min(bytes.len());
+        let mut tail = bytes[rest..].to_vec();
+        tail.extend_from_slice(b"}\n");
+        EncodedStatus {
+            head: [b"{\"success\":true,\"data\":", &bytes[..first]].concat(),
+            middle: bytes[(first + 1).min(second)..second].to_vec(),
+            tail: tail.into(),
+        }
+    }
+
+    /// Appends the final line up to its long, shared rest, which is returned.
+    pub fn write_line(&self, uptime: Duration, idle: Duration, out: &mut Vec<u8>) -> Arc<[u8]> {
+        out.extend_from_slice(&self.head);
+        let _ = write!(out, "{}", uptime.as_nanos()); // into memory: cannot fail
+        out.extend_from_slice(&self.middle);
+        if !idle.is_zero() {
+            let _ = write!(out, ",\"time_since_activity\":{}", idle.as_nanos());
+        }
+        self.tail.clone()
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// Makes `status` shorter, more so with each step; false when there is nothing left to leave out.
+fn shorten(status: &mut StatusData, step: u32) -> bool {
+    let keep_times = match step {
+        0 => STATUS_TIMESTAMPS,
+        1 => STATUS_TIMESTAMPS / 4,
+        _ => 0,
+    };
+    for list in status.activity.iter_mut().flat_map(ActivitySummary::lists) {
+        for entry in list.iter_mut() {
+            entry.timestamps.drain(..entry.timestamps.len().saturating_sub(keep_times));
+        }
+        if step > 2 {
+            list.sort_by_key(|entry| std::cmp::Reverse(entry.last.0));
+            list.truncate(list.len() / 2);
+        }
+    }
+    if step > 2 {
+        status.callers.sort_by_key(|caller| std::cmp::Reverse(caller.last_seen.0));
+        status.callers.truncate(status.callers.len() / 2);
+        status.issues.truncate(status.issues.len().div_ceil(2));
+        status.team_contexts.truncate(status.team_contexts.len() / 2);
+        for list in status.workspaces.values_mut() {
+            list.truncate(list.len().div_ceil(2));
+        }
+    }
+    step < 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::wire::{Line, decode, parse_line};
+
+    fn line(status: &StatusData, uptime: Duration, idle: Duration) -> Vec<u8> {
+        let mut line = Vec::new();
+        let tail = EncodedStatus::new(status).unwrap().write_line(uptime, idle, &mut line);
+        line.extend_from_slice(&tail);
+        assert_eq!(line.pop(), Some(b'\n'));
+        line
+    }
+
+    fn busy(keys: usize, times: usize) -> StatusData {
+        let time = |n: usize| {
+            GoTime(Some(jiff::Timestamp::from_nanosecond(1_700_000_000_123_456_789 + n as i128).unwrap()))
+        };
+        let entries = |prefix: &str| {
+            (0..keys)
+                .map(|k| ActivityEntry {
+                    key: format!("{prefix}{k}"),
+                    count: times as i64,
+                    last: time(k),
+                    timestamps: (0..times).map(time).collect(),
+                })
+                .collect::<Vec<_>>()
+        };
+        StatusData {
+            running: true,
+            version: "a\"uptime\":0\"time_since_activity\":1".into(),
+            activity: Some(ActivitySummary {
+                repos: entries("/home/someone/projects/number-"),
+                teams: entries("team_"),
+                workspaces: entries("ws"),
+                agents: entries("Ox"),
+            }),
+            ..StatusData::default()
+        }
+    }
+
+    #[test]
+    fn the_gaps_give_the_same_bytes_as_encoding_anew() {
+        let (up, idle) = (Duration::from_nanos(2_014_359_234), Duration::from_nanos(13_660));
+        for status in [StatusData::default(), busy(2, 2)] {
+            for idle in [idle, Duration::ZERO] {
+                let whole = StatusData { uptime: up, time_since_activity: idle, ..status.clone() };
+                let expected =
+                    format!("{{\"success\":true,\"data\":{}}}", serde_json::to_string(&whole).unwrap());
+                assert_eq!(String::from_utf8(line(&status, up, idle)).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn ipc_status_with_full_trackers_stays_below_its_limit() {
+        for (keys, times) in [(100, 100), (2_000, 100), (20_000, 1)] {
+            let line = line(&busy(keys, times), Duration::ZERO, Duration::ZERO);
+            assert!(line.len() <= STATUS_MAX + 64, "{keys} keys: {} bytes", line.len());
+            let Line::Final(response) = parse_line(&line).unwrap() else { panic!("a final line") };
+            let data: StatusData = decode(response.data.as_ref().map(|d| d.get().as_bytes())).unwrap();
+            let newest = data.activity.unwrap().agents.iter().map(|a| a.key.clone()).collect::<Vec<_>>();
+            assert!(newest.contains(&format!("Ox{}", keys - 1)), "the newest entries are the ones kept");
+        }
+    }
+}
