@@ -41,8 +41,14 @@ pub const ACCEPT_RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait after failed accepts.
 pub const ACCEPT_RETRY_MAX: Duration = Duration::from_secs(10);
 
-/// Bytes taken from a socket by one read.
-pub const READ_CHUNK: usize = 16 * 1024;
+/// A request buffer larger than this is given up as soon as it is empty.
+pub const READ_KEEP: usize = 16 * 1024;
+
+/// Room for a request when its first bytes arrive; grows by doubling.
+pub const READ_FIRST: usize = 512;
+
+/// Empty request buffers kept for the next connections.
+pub const SPARE_BUFFERS: usize = 16;
 
 /// Request lines of one connection served before the others get their turn.
 pub const LINES_PER_TURN: usize = 32;
@@ -62,6 +68,9 @@ pub const OUTBOX: usize = 4096;
 /// Progress lines are dropped while this many commands wait for the loop thread.
 pub const OUTBOX_PROGRESS: usize = 1024;
 
+/// Connections accepted from one listener in one turn of the loop.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
 /// Events taken from the kernel in one turn of the loop.
 pub const EVENTS_PER_TURN: usize = 256;
 
@@ -77,20 +86,21 @@ pub const SYNC_HISTORY_MAX: usize = 100;
 /// Request and answer fit the line together with their envelope.
 pub const ENVELOPE_ROOM: usize = 4096;
 
-/// How long to wait for the loop thread and the workers to end when the server is closed.
-pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// How long answers already given may still be sent when the server is closed.
+pub const CLOSE_DRAIN: Duration = Duration::from_secs(1);
 
-/// How long one attempt to find out who listens on a path may take.
-pub const PROBE: Duration = Duration::from_millis(500);
+/// How long to wait for the loop to end when the server is closed.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 const _: () = {
     assert!(CONNECTIONS_PER_LISTENER <= CONNECTIONS_TOTAL);
     assert!(OUTBOX_PROGRESS + 4 * CONNECTIONS_TOTAL <= OUTBOX, "final replies always find room");
     assert!(STATUS_MAX + ENVELOPE_ROOM <= LINE_MAX);
     assert!(LINE_MAX <= UNFINISHED_BYTES_TOTAL);
-    assert!(READ_CHUNK <= LINE_MAX);
+    assert!(READ_FIRST <= READ_KEEP && READ_KEEP <= LINE_MAX);
     assert!(SOCKET_PATH_MAX <= 103);
     assert!(PROGRESS_WRITE.as_millis() < FINAL_WRITE.as_millis());
+    assert!(CLOSE_DRAIN.as_millis() < CLOSE_WAIT.as_millis());
     assert!(READ_DEADLINE.as_millis() < IDLE_CLOSE.as_millis());
     assert!(ACCEPT_RETRY_MIN.as_millis() < ACCEPT_RETRY_MAX.as_millis());
     assert!(REQUEST_QUEUE >= CONNECTIONS_PER_LISTENER, "one listener alone never fills the workers' queue");

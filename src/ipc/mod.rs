@@ -5,5 +5,16 @@
 //! Locks: the outbox, and each listener's snapshot; both held for a few instructions, never over I/O.
 //! Promises: no request, however long, slow or wrong, delays another connection's; nothing in the loop blocks.
 
+mod conn;
 pub mod limits;
+pub mod listen;
+mod published;
+mod server;
+mod turn;
 pub mod wire;
+mod workers;
+
+pub use published::{Published, Snapshot};
+pub use server::{
+    Config, ConnId, Counters, Inbound, ListenerId, ListenerSpec, Request, Server, ServerHandle,
+};

@@ -11,7 +11,7 @@ use super::text;
 
 /// A request as it is written.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Request<'a> {
+pub struct Envelope<'a> {
     /// Name of the message type.
     #[serde(rename = "type")]
     pub kind: &'a str,

@@ -1,0 +1,832 @@
+//! The loop: one thread, all listeners, all connections. Nothing in it waits except for the kernel's events.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+#[cfg(target_os = "linux")]
+use rustix::net::SocketFlags;
+
+use super::conn::{Fill, Input, Next, Output};
+use super::limits::{
+    ACCEPT_RETRY_MAX, ACCEPT_RETRY_MIN, ACCEPTS_PER_TURN, CLOSE_DRAIN, CONNECTIONS_PER_LISTENER,
+    CONNECTIONS_TOTAL, EVENTS_PER_TURN, FINAL_WRITE, IDLE_CLOSE, LINE_MAX, LINES_PER_TURN, LISTENERS,
+    READ_DEADLINE, READ_FIRST, READ_KEEP, SPARE_BUFFERS, UNFINISHED_BYTES_TOTAL,
+};
+use super::listen::{Bound, PathState, peer_uid};
+use super::published::{Published, Snapshot};
+use super::server::{
+    Command, ConnId, Counters, Inbound, ListenerId, ListenerSpec, OnWritten, Outbox, Request,
+};
+use super::wire::{
+    Kind, Message, PROTOCOL_VERSION, Progress, RequestLine, Response, Served, parse_request, text,
+};
+use super::workers::Job;
+use crate::kit::clock::{Clock, Mono};
+use crate::kit::thread::contain;
+
+/// The event that says the outbox has something.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+const PONG: &[u8] = b"{\"success\":true,\"data\":\"pong\"}\n";
+const NO_STATUS: &[u8] = b"{\"success\":true,\"data\":{}}\n";
+const NO_HISTORY: &[u8] = b"{\"success\":true,\"data\":[]}\n";
+
+/// A listening socket and what it serves.
+struct Listener {
+    bound: Bound,
+    workspace_id: String,
+    served: Served,
+    published: Arc<Published>,
+    open: usize,
+    /// Accepting failed this often in a row, and is tried again then.
+    failures: u32,
+    retry_at: Option<Mono>,
+}
+
+/// A connection.
+struct Conn {
+    stream: OwnedFd,
+    listener: ListenerId,
+    input: Input,
+    output: Output,
+    /// Interests the kernel has been told.
+    interest: Option<Interest>,
+    /// The socket may hold bytes.
+    readable: bool,
+    /// The kernel has said that the peer sends no more.
+    read_closed: bool,
+    /// A read has shown it.
+    eof: bool,
+    /// No further request is served.
+    last: bool,
+    /// Serial of the request that is being worked on.
+    asked: Option<u64>,
+    /// A final line is on its way.
+    finishing: bool,
+    on_written: Option<OnWritten>,
+    deadline: Option<Mono>,
+    /// A kept connection on which no further request has been begun.
+    idle: bool,
+}
+
+impl Conn {
+    /// A request is worked on or its answer not sent yet: nothing further is read.
+    fn is_occupied(&self) -> bool {
+        self.asked.is_some() || self.finishing
+    }
+}
+
+/// What the loop does with a connection next.
+enum Step {
+    /// Look for more.
+    On,
+    /// Nothing to do until the next event.
+    Rest,
+    /// Over.
+    Close,
+}
+
+type HandOver = Box<dyn Fn(Inbound) -> bool + Send>;
+
+/// All state of the loop.
+pub(super) struct Turn {
+    poll: Poll,
+    outbox: Arc<Outbox>,
+    jobs: Sender<Job>,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    hand_over: HandOver,
+    our_uid: u32,
+    listeners: HashMap<ListenerId, Listener>,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    open: usize,
+    serial: u64,
+    /// Empty request buffers for the next connections.
+    spare: Vec<Vec<u8>>,
+    /// Where lines are put together.
+    line: Vec<u8>,
+    /// Connections and listeners that had more than their share of this turn.
+    again: Vec<Token>,
+    /// The earliest deadline of any connection or listener, or earlier.
+    sweep_at: Option<Mono>,
+    now: Mono,
+    closing: Option<Mono>,
+}
+
+impl Turn {
+    pub(super) fn new(
+        poll: Poll,
+        outbox: Arc<Outbox>,
+        jobs: Sender<Job>,
+        counters: Arc<Counters>,
+        clock: Arc<dyn Clock>,
+        hand_over: HandOver,
+    ) -> Turn {
+        let now = clock.now().mono;
+        Turn {
+            poll,
+            outbox,
+            jobs,
+            counters,
+            clock,
+            hand_over,
+            our_uid: rustix::process::geteuid().as_raw(),
+            listeners: HashMap::new(),
+            conns: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            serial: 0,
+            spare: Vec::new(),
+            line: Vec::new(),
+            again: Vec::new(),
+            sweep_at: None,
+            now,
+            closing: None,
+        }
+    }
+
+    /// Runs until told to close.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut commands = Vec::new();
+        while !self.is_done() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    log::error!("ipc: waiting for events failed, the server ends: {e}");
+                    break;
+                }
+            }
+            self.now = self.clock.now().mono;
+            for token in std::mem::take(&mut self.again) {
+                self.contained(token, |turn| turn.ready(token, false, false, false));
+            }
+            for event in &events {
+                let token = event.token();
+                let (read, write) = (event.is_readable() || event.is_error(), event.is_writable());
+                self.contained(token, |turn| turn.ready(token, read, write, event.is_read_closed()));
+            }
+            self.outbox.take(&mut commands);
+            for command in commands.drain(..) {
+                let token =
+                    command.conn().and_then(|conn| self.waiting(conn)).map_or(WAKER, |slot| Token(slot * 2));
+                self.contained(token, |turn| turn.obey(command));
+            }
+            if self.sweep_at.is_some_and(|at| at <= self.now) {
+                self.sweep();
+            }
+        }
+        let ids: Vec<ListenerId> = self.listeners.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.remove(id));
+        (0..self.conns.len()).for_each(|slot| self.close(slot));
+    }
+
+    /// Runs `work`; if it panics, the connection it was for is closed and everything else goes on.
+    fn contained(&mut self, token: Token, work: impl FnOnce(&mut Turn)) {
+        if let Err(panic) = contain(|| work(&mut *self)) {
+            Counters::add(&self.counters.panics);
+            log::error!("ipc: bug: a request panicked: {panic}");
+            if token.0.is_multiple_of(2) {
+                let _ = contain(|| self.close(token.0 / 2));
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.sweep_at, self.closing].into_iter().flatten().min()?;
+        // Rounded up by the poller; a turn that is a hair early would only go round once more.
+        Some(next.since(self.clock.now().mono))
+    }
+
+    fn is_done(&self) -> bool {
+        self.closing
+            .is_some_and(|at| at <= self.now || !self.conns.iter().flatten().any(|conn| conn.finishing))
+    }
+
+    /// Remembers to look at the deadlines at `at`.
+    fn arm(&mut self, at: Mono) {
+        self.sweep_at = Some(self.sweep_at.map_or(at, |before| before.min(at)));
+    }
+
+    // ---- events ----
+
+    fn ready(&mut self, token: Token, read: bool, write: bool, read_closed: bool) {
+        if token == WAKER {
+            return;
+        }
+        if token.0 % 2 == 1 {
+            return self.accept(listener_of(token));
+        }
+        let slot = token.0 / 2;
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else { return };
+        conn.readable |= read || read_closed;
+        conn.read_closed |= read_closed;
+        if write && !self.flush(slot) {
+            return;
+        }
+        self.drive(slot);
+    }
+
+    fn accept(&mut self, id: ListenerId) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listeners.get_mut(&id) else { return };
+            if listener.retry_at.is_some_and(|at| at > self.now) {
+                return;
+            }
+            match accept_one(&listener.bound.fd) {
+                Ok(stream) => {
+                    listener.failures = 0;
+                    listener.retry_at = None;
+                    self.admit(id, stream);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                Err(e) => return self.accept_failed(id, &e),
+            }
+        }
+        self.again.push(token_of(id));
+    }
+
+    /// Out of descriptors or memory: waits before the next attempt, longer each time.
+    fn accept_failed(&mut self, id: ListenerId, error: &io::Error) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        let wait = ACCEPT_RETRY_MIN.saturating_mul(1 << listener.failures.min(10)).min(ACCEPT_RETRY_MAX);
+        listener.failures += 1;
+        let at = self.now + wait;
+        listener.retry_at = Some(at);
+        log::error!(
+            "ipc: accepting on {} failed, next attempt in {wait:?}: {error}",
+            listener.bound.path().display()
+        );
+        self.arm(at);
+    }
+
+    fn admit(&mut self, id: ListenerId, stream: OwnedFd) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        match peer_uid(&stream) {
+            Ok(uid) if uid == self.our_uid => {}
+            other => {
+                Counters::add(&self.counters.foreign);
+                log::warn!("ipc: a connection of another user was closed: {other:?}");
+                return;
+            }
+        }
+        if listener.open >= CONNECTIONS_PER_LISTENER || self.open >= CONNECTIONS_TOTAL {
+            let refused = self.counters.refused.fetch_add(1, Ordering::Relaxed) + 1;
+            if refused.is_power_of_two() {
+                log::warn!("ipc: {} connections are open, {refused} refused so far", self.open);
+            }
+            let mut line = Vec::new();
+            Response::busy("too many connections").write_line(&mut line);
+            let _ = rustix::io::write(&stream, &line); // as much as it takes at once; then closed
+            return;
+        }
+        listener.open += 1;
+        self.open += 1;
+        Counters::add(&self.counters.accepted);
+        self.counters.open.fetch_add(1, Ordering::Relaxed);
+        let deadline = self.now + READ_DEADLINE;
+        let conn = Conn {
+            stream,
+            listener: id,
+            input: Input::with_buffer(self.spare.pop().unwrap_or_else(|| Vec::with_capacity(READ_FIRST))),
+            output: Output::default(),
+            interest: None,
+            readable: true, // the request is often there already
+            read_closed: false,
+            eof: false,
+            last: false,
+            asked: None,
+            finishing: false,
+            on_written: None,
+            deadline: Some(deadline),
+            idle: false,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.conns.push(None);
+                self.conns.len() - 1
+            }
+        };
+        self.conns[slot] = Some(conn);
+        self.arm(deadline);
+        self.contained(Token(slot * 2), |turn| turn.drive(slot));
+    }
+
+    // ---- one connection ----
+
+    /// Reads and serves until the connection has to wait for something.
+    fn drive(&mut self, slot: usize) {
+        for _ in 0..LINES_PER_TURN {
+            match self.step(slot) {
+                Step::On => {}
+                Step::Rest => return self.settle(slot),
+                Step::Close => return self.close(slot),
+            }
+        }
+        self.again.push(Token(slot * 2));
+        self.settle(slot);
+    }
+
+    fn step(&mut self, slot: usize) -> Step {
+        let Some(conn) = self.conn(slot) else { return Step::Rest };
+        if conn.is_occupied() {
+            return Step::Rest;
+        }
+        if conn.last {
+            return Step::Close;
+        }
+        match conn.input.next_line() {
+            Next::Line(at) => {
+                let buffer = conn.input.lend();
+                let step = self.serve(slot, &buffer[at]);
+                if let Some(conn) = self.conn(slot) {
+                    conn.input.give_back(buffer);
+                    if !conn.is_occupied() {
+                        self.await_request(slot);
+                    }
+                }
+                step
+            }
+            Next::TooLong => {
+                conn.last = true;
+                self.answer(slot, &Response::error(format!("message too long: at most {LINE_MAX} bytes")))
+            }
+            Next::More if conn.eof => Step::Close,
+            Next::More if !conn.readable => Step::Rest,
+            Next::More => self.fill(slot),
+        }
+    }
+
+    fn fill(&mut self, slot: usize) -> Step {
+        if self.would_hold_too_much(slot) {
+            return self.refuse(slot, "memory for requests");
+        }
+        let now = self.now;
+        let Some(conn) = self.conn(slot) else { return Step::Rest };
+        match conn.input.fill(&conn.stream) {
+            Ok(Fill::Eof) => conn.eof = true,
+            Ok(Fill::Nothing) => conn.readable = false,
+            // The end of the stream brings no event of its own when it came together with the bytes.
+            Ok(Fill::Bytes { drained }) => conn.readable = !drained || conn.read_closed,
+            Err(e) => {
+                log::debug!("ipc: reading a request failed: {e}");
+                return Step::Close;
+            }
+        }
+        if conn.idle && conn.input.has_bytes() {
+            conn.idle = false;
+            conn.deadline = Some(now + READ_DEADLINE);
+        }
+        Step::On
+    }
+
+    /// Whether reading on would need more memory than all connections together may hold.
+    fn would_hold_too_much(&self, slot: usize) -> bool {
+        let Some(conn) = self.conns.get(slot).and_then(Option::as_ref) else { return false };
+        conn.input.is_full()
+            && conn.input.held() >= READ_KEEP
+            && self.conns.iter().flatten().map(|c| c.input.held()).sum::<usize>() + conn.input.held()
+                > UNFINISHED_BYTES_TOTAL
+    }
+
+    /// Serves one request line.
+    fn serve(&mut self, slot: usize, line: &[u8]) -> Step {
+        Counters::add(&self.counters.requests);
+        let Some((id, listener)) = self.listener_at(slot) else { return Step::Close };
+        let request = match parse_request(line) {
+            Ok(request) => request,
+            Err(e) => {
+                log::debug!("ipc: not a request: {e}");
+                if let Some(conn) = self.conn(slot) {
+                    conn.last = true;
+                }
+                return self.answer(slot, &Response::error(text::INVALID_FORMAT));
+            }
+        };
+        if !request.workspace_id.is_empty() && request.workspace_id != listener.workspace_id.as_str() {
+            log::warn!(
+                "ipc: {} for workspace {} came to {}",
+                request.kind,
+                request.workspace_id,
+                listener.workspace_id
+            );
+        }
+        listener.published.touch(self.now);
+        let served = listener.served;
+        match Message::from_name(&request.kind) {
+            Some(Message::Ping) => self.send_final(slot, PONG, None),
+            Some(Message::Version) => self.answer(slot, &Response::data(&PROTOCOL_VERSION)),
+            Some(message) if served.has(message) => self.serve_known(slot, id, message, &request),
+            // Whoever sends a message without an answer does not look for one, not even for an error.
+            Some(message) if message.kind() == Kind::OneWay => Step::Close,
+            _ => self.answer(slot, &Response::error(text::UNKNOWN_TYPE)),
+        }
+    }
+
+    fn serve_known(
+        &mut self,
+        slot: usize,
+        id: ListenerId,
+        message: Message,
+        request: &RequestLine<'_>,
+    ) -> Step {
+        match message {
+            Message::Status | Message::SyncHistory => self.serve_published(slot, message),
+            _ => {
+                let payload = request.payload.map(|payload| payload.get().as_bytes());
+                let asked = Request::from_wire(message, payload);
+                let one_way = message.kind() == Kind::OneWay;
+                match asked {
+                    Ok(Some(asked)) => match self.ask_core(slot, id, request, asked) {
+                        _ if one_way => Step::Close,
+                        true => Step::Rest,
+                        false => self.refuse(slot, "daemon"),
+                    },
+                    _ if one_way => Step::Close,
+                    Ok(None) => self.answer(slot, &Response::error(text::UNKNOWN_TYPE)),
+                    Err(response) => self.answer(slot, &response),
+                }
+            }
+        }
+    }
+
+    /// Hands a request to the core; false if its inbox is full.
+    fn ask_core(
+        &mut self,
+        slot: usize,
+        listener: ListenerId,
+        line: &RequestLine<'_>,
+        request: Request,
+    ) -> bool {
+        let conn = self.open_request(slot);
+        let caller_id = line.caller_id.clone().into_owned();
+        let taken = (self.hand_over)(Inbound { conn, listener, caller_id, request });
+        if !taken && let Some(conn) = self.conn(slot) {
+            conn.asked = None;
+        }
+        taken
+    }
+
+    /// Answers from the published snapshot, at once if it has been encoded before, else by way of a worker.
+    fn serve_published(&mut self, slot: usize, what: Message) -> Step {
+        let Some((_, listener)) = self.listener_at(slot) else { return Step::Close };
+        let snapshot = listener.published.snapshot();
+        if self.is_ready(&snapshot, what) {
+            return self.send_published(slot, &snapshot, what);
+        }
+        let conn = self.open_request(slot);
+        match self.jobs.try_send(Job { conn, snapshot, what }) {
+            Ok(()) => Step::Rest,
+            Err(_) => self.refuse(slot, "request workers"),
+        }
+    }
+
+    /// Nothing is left to encode.
+    fn is_ready(&self, snapshot: &Snapshot, what: Message) -> bool {
+        match what {
+            Message::Status => snapshot.status.is_none() || snapshot.ready_status().is_some(),
+            _ => snapshot.history.is_empty() || snapshot.ready_history().is_some(),
+        }
+    }
+
+    fn send_published(&mut self, slot: usize, snapshot: &Snapshot, what: Message) -> Step {
+        if what == Message::SyncHistory {
+            return match snapshot.ready_history() {
+                Some(line) => self.send_final(slot, &[], Some(line.clone())),
+                None => self.send_final(slot, NO_HISTORY, None),
+            };
+        }
+        let encoded = match snapshot.ready_status() {
+            None => return self.send_final(slot, NO_STATUS, None),
+            Some(Err(e)) => return self.answer(slot, &Response::error(format!("{}{e}", text::MARSHAL))),
+            Some(Ok(encoded)) => encoded,
+        };
+        let now = self.clock.now().mono;
+        let Some((_, listener)) = self.listener_at(slot) else { return Step::Close };
+        let uptime = now.since(listener.published.started());
+        // The request itself is activity; zero would leave the key out.
+        let idle = now.since(listener.published.last_activity()).max(Duration::from_nanos(1));
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        let tail = encoded.write_line(uptime, idle, &mut line);
+        let step = self.send_final(slot, &line, Some(tail));
+        self.line = line;
+        step
+    }
+
+    /// Marks the connection as waiting for an answer, without a deadline.
+    fn open_request(&mut self, slot: usize) -> ConnId {
+        self.serial += 1;
+        let serial = self.serial;
+        if let Some(conn) = self.conn(slot) {
+            conn.asked = Some(serial);
+            conn.deadline = None;
+        }
+        ConnId { slot: u32::try_from(slot).unwrap_or(u32::MAX), serial }
+    }
+
+    fn refuse(&mut self, slot: usize, what: &str) -> Step {
+        Counters::add(&self.counters.busy);
+        self.answer(slot, &Response::busy(what))
+    }
+
+    fn answer(&mut self, slot: usize, response: &Response) -> Step {
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        response.write_line(&mut line);
+        if line.len() > LINE_MAX {
+            log::error!("ipc: bug: an answer of {} bytes, at most {LINE_MAX} fit", line.len());
+            line = Vec::new();
+            Response::error("the answer is longer than a line may be").write_line(&mut line);
+        }
+        let step = self.send_final(slot, &line, None);
+        line.clear();
+        line.shrink_to(READ_KEEP);
+        self.line = line;
+        step
+    }
+
+    /// Sends the last line of an answer, or as much as the peer takes now.
+    fn send_final(&mut self, slot: usize, line: &[u8], tail: Option<Arc<[u8]>>) -> Step {
+        let deadline = self.now + FINAL_WRITE;
+        let Some(conn) = self.conn(slot) else { return Step::Rest };
+        conn.asked = None;
+        conn.finishing = true;
+        conn.deadline = Some(deadline);
+        match conn.output.finish(&conn.stream, line, tail) {
+            Ok(true) => self.written(slot),
+            Ok(false) => Step::Rest,
+            Err(e) => {
+                log::debug!("ipc: the peer is gone: {e}");
+                Step::Close
+            }
+        }
+    }
+
+    /// The kernel has taken the whole answer.
+    fn written(&mut self, slot: usize) -> Step {
+        let Some(conn) = self.conn(slot) else { return Step::Rest };
+        conn.finishing = false;
+        let told = conn.on_written.take();
+        self.await_request(slot);
+        if let Some(told) = told {
+            told(true);
+        }
+        Step::On
+    }
+
+    /// Starts the time for the next request of a kept connection.
+    fn await_request(&mut self, slot: usize) {
+        let now = self.now;
+        let Some(conn) = self.conn(slot) else { return };
+        conn.idle = !conn.input.has_bytes();
+        conn.deadline = Some(now + if conn.idle { IDLE_CLOSE } else { READ_DEADLINE });
+    }
+
+    /// Sends what is queued; false if the connection had to be closed.
+    fn flush(&mut self, slot: usize) -> bool {
+        let now = self.now;
+        let Some(conn) = self.conn(slot) else { return false };
+        match conn.output.flush(now, &conn.stream) {
+            Ok(true) if conn.finishing => drop(self.written(slot)),
+            Ok(_) => {}
+            Err(e) => {
+                log::debug!("ipc: the peer is gone: {e}");
+                self.close(slot);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells the kernel what the connection waits for, and remembers its deadline.
+    fn settle(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else { return };
+        let wanted = match conn.output.is_empty() {
+            true => Interest::READABLE,
+            false => Interest::READABLE | Interest::WRITABLE,
+        };
+        if conn.interest != Some(wanted) {
+            let raw = conn.stream.as_raw_fd();
+            let registry = self.poll.registry();
+            let told = match conn.interest {
+                None => registry.register(&mut SourceFd(&raw), Token(slot * 2), wanted),
+                Some(_) => registry.reregister(&mut SourceFd(&raw), Token(slot * 2), wanted),
+            };
+            conn.interest = Some(wanted);
+            if let Err(e) = told {
+                log::error!("ipc: a connection cannot be waited for: {e}");
+                return self.close(slot);
+            }
+        }
+        if let Some(at) = conn.deadline {
+            self.arm(at);
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else { return };
+        self.free.push(slot);
+        self.open -= 1;
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(listener) = self.listeners.get_mut(&conn.listener) {
+            listener.open -= 1;
+        }
+        let buffer = conn.input.into_buffer();
+        if self.spare.len() < SPARE_BUFFERS && (READ_FIRST..=READ_KEEP).contains(&buffer.capacity()) {
+            self.spare.push(buffer);
+        }
+        if let Some(told) = conn.on_written.take() {
+            told(false);
+        }
+    }
+
+    fn conn(&mut self, slot: usize) -> Option<&mut Conn> {
+        self.conns.get_mut(slot).and_then(Option::as_mut)
+    }
+
+    fn listener_at(&self, slot: usize) -> Option<(ListenerId, &Listener)> {
+        let id = self.conns.get(slot)?.as_ref()?.listener;
+        Some((id, self.listeners.get(&id)?))
+    }
+
+    // ---- commands ----
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reply { conn, response, on_written } => self.reply(conn, &response, on_written),
+            Command::Progress { conn, progress } => self.progress(conn, &progress),
+            Command::Encoded { conn, snapshot, what } => {
+                if let Some(slot) = self.waiting(conn) {
+                    let step = self.send_published(slot, &snapshot, what);
+                    self.go_on(slot, &step);
+                }
+            }
+            Command::Failed { conn } => {
+                if let Some(slot) = self.waiting(conn) {
+                    self.close(slot);
+                }
+            }
+            Command::Add { id, spec } => self.add(id, spec),
+            Command::Remove { id } => self.remove(id),
+            Command::Check { id, then } => then(self.check(id)),
+            Command::Close => {
+                self.listeners.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.remove(id));
+                self.closing.get_or_insert(self.now + CLOSE_DRAIN);
+            }
+        }
+    }
+
+    /// The connection that still waits for this answer.
+    fn waiting(&self, id: ConnId) -> Option<usize> {
+        let slot = id.slot as usize;
+        (self.conns.get(slot)?.as_ref()?.asked == Some(id.serial)).then_some(slot)
+    }
+
+    fn reply(&mut self, id: ConnId, response: &Response, on_written: Option<OnWritten>) {
+        let waiting = self.waiting(id).and_then(|slot| self.conn(slot).map(|conn| (slot, conn)));
+        let Some((slot, conn)) = waiting else {
+            if let Some(told) = on_written {
+                told(false);
+            }
+            return;
+        };
+        conn.on_written = on_written;
+        let step = self.answer(slot, response);
+        self.go_on(slot, &step);
+    }
+
+    /// Goes on with a connection after its answer was given from outside its own turn.
+    fn go_on(&mut self, slot: usize, step: &Step) {
+        match step {
+            Step::Close => self.close(slot),
+            Step::On | Step::Rest => self.drive(slot),
+        }
+    }
+
+    fn progress(&mut self, id: ConnId, progress: &Progress) {
+        let now = self.now;
+        let Some(slot) = self.waiting(id) else { return };
+        let mut line = Vec::new();
+        progress.write_line(&mut line);
+        let fits = line.len() <= LINE_MAX;
+        let taken = self.conn(slot).is_some_and(|conn| fits && conn.output.progress(now, line));
+        if !taken {
+            Counters::add(&self.counters.progress_dropped);
+        }
+        if self.flush(slot) {
+            self.settle(slot);
+        }
+    }
+
+    fn add(&mut self, id: ListenerId, spec: ListenerSpec) {
+        let ListenerSpec { socket, workspace_id, served, published } = spec;
+        if self.listeners.len() >= LISTENERS || self.closing.is_some() {
+            log::error!(
+                "ipc: {} cannot be served: {} listeners",
+                socket.path().display(),
+                self.listeners.len()
+            );
+            socket.remove();
+            return;
+        }
+        self.watch(id, &socket);
+        let listener =
+            Listener { bound: socket, workspace_id, served, published, open: 0, failures: 0, retry_at: None };
+        self.listeners.insert(id, listener);
+        self.accept(id);
+    }
+
+    fn watch(&self, id: ListenerId, socket: &Bound) {
+        let raw = socket.fd.as_raw_fd();
+        if let Err(e) = self.poll.registry().register(&mut SourceFd(&raw), token_of(id), Interest::READABLE) {
+            log::error!("ipc: {} cannot be waited for: {e}", socket.path().display());
+        }
+    }
+
+    fn remove(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.remove(&id) else { return };
+        listener.bound.remove();
+        for slot in 0..self.conns.len() {
+            match self.conn(slot) {
+                Some(conn) if conn.listener == id && conn.is_occupied() => conn.last = true,
+                Some(conn) if conn.listener == id => self.close(slot),
+                _ => {}
+            }
+        }
+    }
+
+    fn check(&mut self, id: ListenerId) -> PathState {
+        let Some(listener) = self.listeners.get_mut(&id) else { return PathState::Unknown };
+        let state = listener.bound.check();
+        if matches!(state, PathState::Rebound) {
+            log::warn!("ipc: {} was gone and has been bound again", listener.bound.path().display());
+            let listener = &self.listeners[&id];
+            self.watch(id, &listener.bound);
+        }
+        state
+    }
+
+    // ---- deadlines ----
+
+    /// Closes what is over its deadline, tries again to accept where that failed, and finds the next deadline.
+    fn sweep(&mut self) {
+        self.sweep_at = None;
+        for slot in 0..self.conns.len() {
+            match self.conns[slot].as_ref().and_then(|conn| conn.deadline) {
+                Some(at) if at <= self.now => {
+                    Counters::add(&self.counters.timed_out);
+                    log::debug!("ipc: a connection was closed at its deadline");
+                    self.contained(Token(slot * 2), |turn| turn.close(slot));
+                }
+                Some(at) => self.arm(at),
+                None => {}
+            }
+        }
+        for id in self.listeners.keys().copied().collect::<Vec<_>>() {
+            match self.listeners[&id].retry_at {
+                Some(at) if at <= self.now => self.accept(id),
+                Some(at) => self.arm(at),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Listeners have odd tokens, connections even ones.
+fn token_of(id: ListenerId) -> Token {
+    Token(id.0 as usize * 2 + 1)
+}
+
+fn listener_of(token: Token) -> ListenerId {
+    ListenerId(u32::try_from(token.0 / 2).unwrap_or(u32::MAX))
+}
+
+/// Takes a waiting connection; it never blocks and children do not inherit it.
+fn accept_one(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let fd = rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    #[cfg(not(target_os = "linux"))]
+    let fd = {
+        let fd = rustix::net::accept(socket)?;
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        fd
+    };
+    Ok(fd)
+}
