@@ -5,6 +5,7 @@
 //! Locks: the outbox, and each listener's snapshot; both held for a few instructions, never over I/O.
 //! Promises: no request, however long, slow or wrong, delays another connection's; nothing in the loop blocks.
 
+pub mod client;
 mod conn;
 pub mod limits;
 pub mod listen;
