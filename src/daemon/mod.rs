@@ -1,1 +1,33 @@
-//! The daemon room.
+//! The process: one daemon a user, serving all attached projects.
+//!
+//! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, and on demand up to 4 `git`,
+//! 3 `clone` and 2 `job` threads.
+//! Files: instance lock, `attached.json`, restart history, log; per project a socket, a pid file and a registry entry.
+//! Locks: the instance lock, taken first and held for life; the registry's for one rewrite.
+//! Promises: at most one daemon a user; the core never does I/O; an answer to `stop` is written before anything stops; what an
+//! unclean end leaves is picked up by the next start.
+
+mod attach;
+mod bind;
+mod core;
+mod event;
+mod host;
+mod log_file;
+pub mod reach;
+mod registry;
+mod requests;
+pub mod run;
+mod schedule;
+mod status;
+mod takeover;
+mod throttle;
+mod wiring;
+
+pub use core::{Core, Identity};
+pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id};
+pub use log_file::parse_line as parse_log_line;
+pub use registry::{Entry, Registry};
+pub use schedule::{CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, LINE_EVERY};
+
+/// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
+pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,110 @@
+//! Finding out what a project is, and binding and recording its socket. Runs on a `job` thread.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::VERSION;
+use super::event::{AttachEnd, Found, Id};
+use super::registry::{Entry, Registry};
+use super::takeover;
+use crate::ipc::listen::{self, Bound};
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::project::{Config, LocalConfig, Project, UserConfig};
+use crate::sync::{self, Site, Timing};
+
+/// What attaching left to be served.
+pub struct Socket {
+    /// The listening socket.
+    pub bound: Bound,
+    /// As it stands in the registry.
+    pub entry: Entry,
+}
+
+/// Attaches the project at `root`, unless it is among `served`.
+pub fn attach(site: &Site, registry: &Registry, root: &Path, served: &[Id]) -> (AttachEnd, Option<Socket>) {
+    match try_attach(site, registry, root, served) {
+        Ok((end, socket)) => (end, socket),
+        Err(text) => (AttachEnd::Failed(text), None),
+    }
+}
+
+fn try_attach(
+    site: &Site,
+    registry: &Registry,
+    root: &Path,
+    served: &[Id],
+) -> Result<(AttachEnd, Option<Socket>), String> {
+    if !Config::exists(root) {
+        return Err(format!("{} is not an ox project; run there: ox init", root.display()));
+    }
+    let project = Project::load(root, &site.env).map_err(|e| e.to_string())?;
+    let id: Id = Arc::from(project.workspace_id.as_str());
+    if served.contains(&id) {
+        return Ok((AttachEnd::Served(id), None));
+    }
+    takeover::clear_way(&site.dirs, registry, &project.workspace_id)?;
+    if project.legacy_workspace_id != project.workspace_id {
+        takeover::clear_way(&site.dirs, registry, &project.legacy_workspace_id)?;
+    }
+    let socket = site.dirs.project_socket(&project.workspace_id);
+    // The instance lock is held for the life of this process, and a Go daemon has just been ruled out.
+    let bound = listen::bind(&socket, true).map_err(|e| e.to_string())?;
+    let entry = record(site, registry, &project, &socket);
+    let found = found(site, project, id, socket);
+    Ok((AttachEnd::Ready(Box::new(found)), Some(Socket { bound, entry })))
+}
+
+/// Writes pid file and registry entry. Without them the project is served all the same; only others find it less easily.
+fn record(site: &Site, registry: &Registry, project: &Project, socket: &Path) -> Entry {
+    let entry = Entry {
+        workspace_id: project.workspace_id.clone(),
+        workspace_path: project.root.to_string_lossy().into_owned(),
+        repo_id: project.repo_id.clone(),
+        socket_path: socket.to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        version: VERSION.to_string(),
+        started_at: GoTime::from(site.clock.now().wall),
+    };
+    let pid_file = site.dirs.project_pid(&project.workspace_id);
+    if let Err(e) = file::write_atomic(&pid_file, entry.pid.to_string().as_bytes(), 0o600) {
+        log::warn!("{}: {e}", pid_file.display());
+    }
+    if let Err(e) = registry.register(&entry) {
+        log::warn!("registry: {e}");
+    }
+    entry
+}
+
+fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
+    let user = UserConfig::load(&site.dirs, &site.env);
+    let place = sync::place(&site.dirs, &project);
+    if let Err(e) = &place {
+        log::warn!("{}: {e}", project.root.display());
+    }
+    let local = LocalConfig::load(&project.root).unwrap_or_default();
+    Found {
+        id,
+        socket,
+        team_id: project.config.team_id(),
+        timing: Timing { interval: user.sync_interval_read(), debounce: user.debounce_window() },
+        idle_timeout: user.inactivity_timeout(),
+        place: place.ok().map(|p| p.to_place()),
+        last_sync: local.ledger().and_then(|l| l.last_sync.0),
+        repo_id: project.repo_id,
+        root: project.root,
+    }
+}
+
+/// Takes back what [`attach`] recorded, unless it now belongs to another process.
+pub fn forget(site: &Site, registry: &Registry, workspace_id: &str) {
+    let us = std::process::id();
+    if let Err(e) = registry.unregister(workspace_id, us) {
+        log::warn!("registry: {e}");
+    }
+    let pid_file = site.dirs.project_pid(workspace_id);
+    let ours = file::read_capped(&pid_file, 64).is_ok_and(|bytes| bytes == us.to_string().as_bytes());
+    if ours && let Err(e) = std::fs::remove_file(&pid_file) {
+        log::warn!("{}: {e}", pid_file.display());
+    }
+}

@@ -1,0 +1,446 @@
+//! The core's shell: its thread, its inbox, and the workers that do what it wants done.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::Mutex;
+
+use super::bind::{self, Socket};
+use super::core::Core;
+use super::event::{AttachEnd, Door, Effect, Event, Finding, Id};
+use super::registry::{Entry, Registry};
+use crate::ipc::listen::PathState;
+use crate::ipc::wire::{Message, Progress, Served};
+use crate::ipc::{Inbound, ListenerId, ListenerSpec, ServerHandle};
+use crate::kit::Class;
+use crate::kit::cancel::Cancel;
+use crate::kit::clock::Now;
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::kit::pool::{Full, Pool, PoolConfig};
+use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
+use crate::project::LocalConfig;
+use crate::sync::{self, End, Failure, Outcome, Site};
+
+/// Requests and progress lines that may wait for the core; a further request is answered `busy`.
+pub const INBOX: usize = 1024;
+/// Results of workers that may wait for the core. A worker with one more waits.
+const RESULTS: usize = 256;
+/// Jobs that may wait for a worker.
+const QUEUE: usize = 512;
+/// After this long the core looks again even without a deadline.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// At the end running work is given this long.
+const WORKERS_END: Duration = Duration::from_secs(5);
+
+/// Types that a project's socket serves.
+pub const PROJECT_SERVES: Served = Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
+/// Types that the host's socket serves.
+pub const HOST_SERVES: Served = Served::of(&[Message::Attach, Message::Projects, Message::Stop]);
+
+/// What wakes the core's thread.
+pub enum Wake {
+    /// A request.
+    Ipc(Inbound),
+    /// Anything else.
+    Event(Event),
+}
+
+impl From<Inbound> for Wake {
+    fn from(inbound: Inbound) -> Wake {
+        Wake::Ipc(inbound)
+    }
+}
+
+/// The file that remembers which projects are served, for the next start after an unclean end.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Attached {
+    /// The process ended in order.
+    pub clean: bool,
+    /// Directories of the served projects.
+    pub projects: Vec<PathBuf>,
+}
+
+impl Attached {
+    /// Reads the file; a missing or broken one remembers nothing.
+    pub fn load(path: &Path) -> Attached {
+        const FILE_MAX: usize = 4 << 20;
+        let bytes = file::read_capped(path, FILE_MAX).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or(Attached { clean: true, projects: Vec::new() })
+    }
+
+    /// Replaces the file.
+    pub fn save(&self, path: &Path) {
+        let written = serde_json::to_vec(self).map_err(Into::into).and_then(|b| file::write_atomic(path, &b, 0o600));
+        if let Err(e) = written {
+            log::warn!("{}: {e}", path.display());
+        }
+    }
+}
+
+/// Listeners and what is recorded of them.
+struct Listening {
+    id: ListenerId,
+    entry: Entry,
+    cancel: Cancel,
+}
+
+/// The core's shell.
+pub struct Host {
+    core: Core,
+    site: Site,
+    server: ServerHandle,
+    inbox: Receiver<Wake>,
+    inbox_tx: Sender<Wake>,
+    results: Receiver<Event>,
+    results_tx: Sender<Event>,
+    git: Pool,
+    clone: Pool,
+    job: Pool,
+    registry: Registry,
+    host_listener: ListenerId,
+    /// Sockets that are bound and recorded but not served yet.
+    ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
+    listening: BTreeMap<Id, Listening>,
+    remembered: Arc<Mutex<Vec<PathBuf>>>,
+    /// The core has said that this is the last turn.
+    ending: bool,
+    /// Projects whose records are taken back when all workers have ended.
+    forgotten: Vec<(Id, Option<(PathBuf, jiff::Timestamp)>)>,
+}
+
+impl Host {
+    /// A shell around `core`, whose requests come in at `inbox`.
+    ///
+    /// # Errors
+    /// A pool could not be made.
+    pub fn new(
+        core: Core,
+        site: Site,
+        server: ServerHandle,
+        host_listener: ListenerId,
+        (inbox_tx, inbox): (Sender<Wake>, Receiver<Wake>),
+    ) -> std::io::Result<Host> {
+        let pool = |name, threads, stack| Pool::new(PoolConfig { name, threads, queue: QUEUE, stack, fixed: false });
+        let (results_tx, results) = bounded(RESULTS);
+        let registry = Registry::at(site.dirs.registry());
+        Ok(Host {
+            core,
+            server,
+            inbox,
+            inbox_tx,
+            results,
+            results_tx,
+            git: pool("git", 4, STACK_LARGE)?,
+            clone: pool("clone", 3, STACK_LARGE)?,
+            job: pool("job", 2, STACK_SMALL * 2)?,
+            registry,
+            host_listener,
+            ready: Arc::default(),
+            listening: BTreeMap::new(),
+            remembered: Arc::default(),
+            ending: false,
+            forgotten: Vec::new(),
+            site,
+        })
+    }
+
+    /// Runs until the core wants to exit.
+    pub fn run(&mut self) {
+        let mut event = None;
+        loop {
+            let now = self.site.clock.now();
+            let effects = self.core.turn(now, event.take());
+            self.ending = effects.iter().any(|e| matches!(e, Effect::Exit));
+            effects.into_iter().for_each(|effect| self.perform(effect));
+            if self.ending {
+                return;
+            }
+            event = self.wait(now);
+        }
+    }
+
+    fn wait(&self, now: Now) -> Option<Event> {
+        let wait = self.core.next_deadline().map_or(WAIT_MAX, |at| at.since(now.mono)).min(WAIT_MAX);
+        select! {
+            recv(self.results) -> event => event.ok(),
+            recv(self.inbox) -> wake => match wake {
+                Ok(Wake::Event(event)) => Some(event),
+                Ok(Wake::Ipc(inbound)) => self.request(inbound),
+                Err(_) => None,
+            },
+            default(wait) => None,
+        }
+    }
+
+    fn request(&self, inbound: Inbound) -> Option<Event> {
+        let door = if inbound.listener == self.host_listener {
+            Door::Host
+        } else {
+            // A listener that was removed since: its connection is being closed.
+            let (id, _) = self.listening.iter().find(|(_, l)| l.id == inbound.listener)?;
+            Door::Project(id.clone())
+        };
+        Some(Event::Request { conn: inbound.conn, door, request: inbound.request })
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(conn, response) => self.server.reply(conn, response),
+            Effect::ReplyStop(conn, door) => {
+                let inbox = self.inbox_tx.clone();
+                self.server.reply_then(conn, crate::ipc::wire::Response::ok(), move |_| {
+                    if inbox.try_send(Wake::Event(Event::StopAnswered(door))).is_err() {
+                        log::error!("the core's inbox is full; a stop was lost");
+                    }
+                });
+            }
+            Effect::Progress(conn, progress) => self.server.progress(conn, progress),
+            Effect::Attach { root, served } => self.attach(root, served),
+            Effect::Serve { id, published } => self.serve(id, published),
+            Effect::Detach { id, superseded, last_sync } => self.detach(&id, superseded, last_sync),
+            Effect::Remember(projects) => self.remember(projects),
+            Effect::Sync { id, root, forced, interval } => self.sync(id, root, forced, interval),
+            Effect::Clone { id, root } => self.clone_ledger(id, root),
+            Effect::Check(all) => self.check(all),
+            Effect::Flush { root, last_sync } => {
+                let dirs = self.site.dirs.clone();
+                self.in_background(move || flush(&dirs, &root, last_sync));
+            }
+            Effect::Exit => {}
+        }
+    }
+
+    /// Small work whose result nobody waits for.
+    fn in_background(&self, work: impl FnOnce() + Send + 'static) {
+        let done = |result: Result<(), String>| {
+            if let Err(panic) = result {
+                log::error!("a job panicked: {panic}");
+            }
+        };
+        if let Err(full) = self.job.submit(work, done) {
+            log::warn!("{full}; a job was left out");
+        }
+    }
+
+    fn attach(&self, root: PathBuf, served: Vec<Id>) {
+        let (site, registry, ready) = (self.site.clone(), self.registry.clone(), Arc::clone(&self.ready));
+        let (results, at) = (self.results_tx.clone(), root.clone());
+        let work = move || {
+            let (end, socket) = bind::attach(&site, &registry, &at, &served);
+            if let (AttachEnd::Ready(found), Some(socket)) = (&end, socket) {
+                ready.lock().insert(found.id.clone(), socket);
+            }
+            end
+        };
+        let at = root.clone();
+        let done = move |end: Result<AttachEnd, String>| {
+            let end = end.unwrap_or_else(|panic| AttachEnd::Failed(format!("internal error: {panic}")));
+            send(&results, Event::AttachEnded { root: at, end });
+        };
+        if let Err(full) = self.job.submit(work, done) {
+            send(&self.results_tx, Event::AttachEnded { root, end: AttachEnd::Failed(full.to_string()) });
+        }
+    }
+
+    fn serve(&mut self, id: Id, published: Arc<crate::ipc::Published>) {
+        let Some(Socket { bound, entry }) = self.ready.lock().remove(&id) else {
+            log::error!("bug: {id} is to be served and has no socket");
+            return;
+        };
+        let workspace_id = id.to_string();
+        let spec = ListenerSpec { socket: bound, workspace_id, served: PROJECT_SERVES, published };
+        let listener = self.server.add_listener(spec);
+        self.listening.insert(id, Listening { id: listener, entry, cancel: Cancel::new() });
+    }
+
+    fn detach(&mut self, id: &Id, superseded: bool, last_sync: Option<jiff::Timestamp>) {
+        let Some(listening) = self.listening.remove(id) else { return };
+        listening.cancel.cancel();
+        self.server.remove_listener(listening.id);
+        let unwritten = last_sync.map(|at| (PathBuf::from(&listening.entry.workspace_path), at));
+        if superseded {
+            // Files at those paths now belong to the other daemon.
+            return;
+        }
+        if self.ending {
+            self.forgotten.push((id.clone(), unwritten));
+            return;
+        }
+        let (site, registry, id) = (self.site.clone(), self.registry.clone(), id.clone());
+        self.in_background(move || forget(&site, &registry, &id, unwritten));
+    }
+
+    fn remember(&self, projects: Vec<PathBuf>) {
+        // The job writes what is true when it runs, so that two of them cannot end in the older state.
+        *self.remembered.lock() = projects;
+        let (remembered, path) = (Arc::clone(&self.remembered), self.site.dirs.attached());
+        static WRITING: Mutex<()> = Mutex::new(());
+        self.in_background(move || {
+            let _one = WRITING.lock();
+            let projects = remembered.lock().clone();
+            Attached { clean: false, projects }.save(&path);
+        });
+    }
+
+    fn sync(&self, id: Id, root: PathBuf, forced: bool, interval: Duration) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id));
+        let work = move || sync::sync_ledger(&site, &root, forced, interval, &mut |s, p, t| tell(s, p, t), &cancel);
+        let whose = id.clone();
+        self.submit(&self.git, id, work, move |outcome| Event::Synced { id: whose, outcome });
+    }
+
+    fn clone_ledger(&self, id: Id, root: PathBuf) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id));
+        let work = move || sync::clone_ledger(&site, &root, &mut |s, p, t| tell(s, p, t), &cancel);
+        let whose = id.clone();
+        self.submit(&self.clone, id, work, move |outcome| Event::Cloned { id: whose, outcome });
+    }
+
+    fn submit(
+        &self,
+        pool: &Pool,
+        id: Id,
+        work: impl FnOnce() -> Outcome + Send + 'static,
+        event: impl FnOnce(Outcome) -> Event + Send + 'static,
+    ) {
+        let results = self.results_tx.clone();
+        let done = move |outcome: Result<Outcome, String>| {
+            let outcome = outcome.unwrap_or_else(|panic| {
+                log::error!("a worker panicked: {panic}");
+                let text = format!("internal error: {panic}");
+                let end = End::Failed(Failure { class: Class::Bug, text, blocked: None });
+                Outcome { place: None, head: String::new(), end, took: Duration::ZERO }
+            });
+            send(&results, event(outcome));
+        };
+        if let Err(Full(what)) = pool.submit(work, done) {
+            log::warn!("busy: {what} workers");
+            send(&self.results_tx, Event::NoWorker { id });
+        }
+    }
+
+    fn cancel_of(&self, id: &Id) -> Cancel {
+        self.listening.get(id).map(|l| l.cancel.clone()).unwrap_or_default()
+    }
+
+    /// A function that tells the core how far a run has come; what does not fit into the inbox is left out.
+    fn teller(&self, id: &Id) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {
+        let (inbox, id) = (self.inbox_tx.clone(), id.clone());
+        move |stage, percent, text| {
+            let mut progress = Progress::new(stage, text);
+            progress.percent = percent.map(i64::from);
+            drop(inbox.try_send(Wake::Event(Event::Progress { id: id.clone(), progress })));
+        }
+    }
+
+    fn check(&self, all: Vec<(Id, PathBuf, Option<PathBuf>)>) {
+        let taken = |id: Id, inbox: Sender<Wake>| {
+            move |state: PathState| match state {
+                PathState::Ours | PathState::Unknown => {}
+                PathState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
+                PathState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
+                PathState::Taken => {
+                    drop(inbox.try_send(Wake::Event(Event::Checked(vec![(id, Finding::Superseded)]))));
+                }
+            }
+        };
+        self.server.check_listener(self.host_listener, taken(Id::from("host"), self.inbox_tx.clone()));
+        for (id, listening) in &self.listening {
+            self.server.check_listener(listening.id, taken(id.clone(), self.inbox_tx.clone()));
+        }
+        let entries = self.listening.iter().map(|(id, l)| (id.clone(), l.entry.clone())).collect();
+        let (registry, results) = (self.registry.clone(), self.results_tx.clone());
+        let work = move || look(&registry, &all, &entries);
+        let done = move |findings: Result<Vec<(Id, Finding)>, String>| {
+            send(&results, Event::Checked(findings.unwrap_or_default()));
+        };
+        if self.job.submit(work, done).is_err() {
+            send(&self.results_tx, Event::Checked(Vec::new()));
+        }
+    }
+
+    /// Takes back everything outside the process and gives workers a last moment. False if some did not end.
+    pub fn end(&mut self) -> bool {
+        for listening in self.listening.values() {
+            listening.cancel.cancel();
+        }
+        self.listening.clear();
+        // Nobody reads results any more: a worker must not wait for room.
+        let results = self.results.clone();
+        let drain = crate::kit::thread::spawn("drain", STACK_SMALL, move || while results.recv().is_ok() {});
+        let answers = self.server.close();
+        let ended = [&self.git, &self.clone, &self.job].map(|pool| pool.close(WORKERS_END));
+        for (id, unwritten) in std::mem::take(&mut self.forgotten) {
+            forget(&self.site, &self.registry, &id, unwritten);
+        }
+        Attached { clean: true, projects: Vec::new() }.save(&self.site.dirs.attached());
+        drop(drain);
+        answers && ended.iter().all(|ended| *ended)
+    }
+}
+
+/// Results are few and the core reads them whenever it waits; at the end they are drained.
+fn send(results: &Sender<Event>, event: Event) {
+    if results.send(event).is_err() {
+        log::debug!("a result came after the end");
+    }
+}
+
+fn flush(dirs: &crate::project::Dirs, root: &Path, last_sync: jiff::Timestamp) {
+    let written = LocalConfig::update(root, dirs, |local| {
+        if let Some(mut ledger) = local.ledger() {
+            ledger.last_sync = GoTime::from(last_sync);
+            local.set_ledger(&ledger);
+        }
+    });
+    if let Err(e) = written {
+        log::debug!("last sync of {}: {e}", root.display());
+    }
+}
+
+fn forget(site: &Site, registry: &Registry, id: &Id, unwritten: Option<(PathBuf, jiff::Timestamp)>) {
+    if let Some((root, last_sync)) = unwritten {
+        flush(&site.dirs, &root, last_sync);
+    }
+    bind::forget(site, registry, id);
+}
+
+/// Looks for what others may have changed. What could not be looked at is no finding.
+fn look(
+    registry: &Registry,
+    all: &[(Id, PathBuf, Option<PathBuf>)],
+    ours: &BTreeMap<Id, Entry>,
+) -> Vec<(Id, Finding)> {
+    let entries = registry.entries();
+    let mut findings = Vec::new();
+    for (id, root, clone) in all {
+        let Some(mine) = ours.get(id) else { continue };
+        match entries.as_ref().map(|e| e.get(&**id)) {
+            Ok(Some(there)) if there.pid != mine.pid => {
+                findings.push((id.clone(), Finding::Superseded));
+                continue;
+            }
+            Ok(None) => {
+                if let Err(e) = registry.register(mine) {
+                    log::warn!("registry: {e}");
+                }
+            }
+            Ok(Some(_)) | Err(_) => {}
+        }
+        if is_gone(&root.join(".sageox")) {
+            findings.push((id.clone(), Finding::Gone));
+        } else if clone.as_ref().is_some_and(|c| is_gone(c)) {
+            findings.push((id.clone(), Finding::LedgerGone));
+        }
+    }
+    findings
+}
+
+fn is_gone(path: &Path) -> bool {
+    matches!(std::fs::symlink_metadata(path), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
+}
