@@ -10,15 +10,22 @@ mod dirs;
 mod endpoint;
 mod env;
 mod error;
+mod find;
 mod ids;
 mod json;
 pub mod limits;
+mod local;
+mod lock;
+mod marker;
 
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
 pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
 pub use env::Env;
 pub use error::Error;
+pub use find::{PROJECT_ROOT_VAR, Project, find_root};
 pub use ids::{
     REPO_PREFIX, new_repo_id, safe_component, workspace_id, workspace_id_of_path, workspace_id_of_repo,
 };
+pub use local::{LocalConfig, LocalLedger};
+pub use marker::Marker;
