@@ -17,6 +17,10 @@ pub mod limits;
 mod local;
 mod lock;
 mod marker;
+mod remote;
+pub mod scaffold;
+mod sync_state;
+mod trust;
 
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
@@ -29,3 +33,6 @@ pub use ids::{
 };
 pub use local::{LocalConfig, LocalLedger};
 pub use marker::Marker;
+pub use remote::{RemoteKind, RemoteUrl};
+pub use sync_state::SyncState;
+pub use trust::TrustedHosts;

@@ -1,0 +1,194 @@
+//! `.sageox/cache/sync-state.json` in a clone: when it was last in step with its remote. Other programs read it too.
+//!
+//! A clone's content is other people's, so no directory on the way is entered through a symbolic link.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, limits};
+use crate::kit::gotime::GoTime;
+
+/// The directories below the clone.
+const DIRS: [&str; 2] = [".sageox", "cache"];
+const NAME: &str = "sync-state.json";
+
+/// The state of one clone. All keys are always written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncState {
+    /// The last success, UTC; zero for never.
+    pub last_sync: GoTime,
+    /// The commit the clone stood at then; empty if unknown.
+    pub last_sync_commit: String,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+}
+
+impl SyncState {
+    /// The clone's state. Missing, unreadable or damaged is never synced: it is only a note for readers.
+    pub fn load(clone: &Path) -> SyncState {
+        read(clone).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Notes a success at `now` with the clone at `commit`.
+    pub fn succeeded(&mut self, now: Timestamp, commit: &str) {
+        *self =
+            SyncState { last_sync: now.into(), last_sync_commit: commit.to_owned(), consecutive_failures: 0 };
+    }
+
+    /// Notes a failure.
+    pub fn failed(&mut self) {
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+    }
+
+    /// Replaces the clone's state file (0600, its directories 0755 if they must be made).
+    ///
+    /// # Errors
+    /// `Write`: the clone is gone, a directory on the way is a link, or the disk refuses.
+    pub fn save(&self, clone: &Path) -> Result<(), Error> {
+        let write = || {
+            let dir = enter(clone, true)?;
+            let text = serde_json::to_vec_pretty(self)?;
+            replace(&dir, &text)
+        };
+        write().map_err(|e| Error::write(&path(clone), e))
+    }
+}
+
+fn path(clone: &Path) -> PathBuf {
+    clone.join(DIRS[0]).join(DIRS[1]).join(NAME)
+}
+
+/// Opens the directory of the file one step at a time, following no link.
+fn enter(clone: &Path, make: bool) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut dir = open(clone, flags, Mode::empty())?;
+    for name in DIRS {
+        if make {
+            match mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        dir = openat(&dir, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Ok(dir)
+}
+
+fn read(clone: &Path) -> io::Result<Vec<u8>> {
+    let dir = enter(clone, false)?;
+    // Without NONBLOCK a FIFO in the file's place would block for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(&dir, NAME, flags, Mode::empty())?);
+    let mut bytes = Vec::new();
+    file.take(limits::SYNC_STATE_MAX as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn replace(dir: &OwnedFd, text: &[u8]) -> io::Result<()> {
+    let temp = format!(".{NAME}.{}.tmp", std::process::id());
+    // One may be left from a crash; two writers of one clone are kept apart by its lock.
+    match unlinkat(dir, &temp, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, &temp, flags, Mode::from_raw_mode(0o600))?);
+    let done = file.write_all(text).and_then(|()| Ok(renameat(dir, &temp, dir, NAME)?));
+    if done.is_err() {
+        // The first error is the one to report; a leftover is only untidy.
+        let _ = unlinkat(dir, &temp, AtFlags::empty());
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn state() -> SyncState {
+        let mut state = SyncState::default();
+        state.succeeded("2026-03-01T10:00:00.5Z".parse().unwrap(), "abc");
+        state
+    }
+
+    #[test]
+    fn the_file_has_all_keys_and_is_read_back() {
+        let clone = tempfile::tempdir().unwrap();
+        let path = path(clone.path());
+        state().save(clone.path()).unwrap();
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "{\n  \"last_sync\": \"2026-03-01T10:00:00.5Z\",\n  \"last_sync_commit\": \"abc\",\n  \"consecutive_failures\": 0\n}"
+        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut state = SyncState::load(clone.path());
+        state.failed();
+        state.failed();
+        state.save(clone.path()).unwrap();
+        assert_eq!(SyncState::load(clone.path()).consecutive_failures, 2);
+        assert_eq!(SyncState::load(clone.path()).last_sync_commit, "abc");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn missing_and_damaged_are_never_synced() {
+        let clone = tempfile::tempdir().unwrap();
+        assert_eq!(SyncState::load(clone.path()), SyncState::default());
+        state().save(clone.path()).unwrap();
+        for text in ["", "{", "[]", "{\"consecutive_failures\":-1}", "{\"last_sync\":\"soon\"}"] {
+            fs::write(path(clone.path()), text).unwrap();
+            assert_eq!(SyncState::load(clone.path()), SyncState::default(), "{text:?}");
+        }
+        assert_eq!(
+            serde_json::to_string(&SyncState::default()).unwrap(),
+            r#"{"last_sync":"0001-01-01T00:00:00Z","last_sync_commit":"","consecutive_failures":0}"#
+        );
+    }
+
+    #[test]
+    fn sec_03_no_link_leads_out_of_the_clone() {
+        let (clone, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let sageox = clone.path().join(".sageox");
+        let victim = outside.path().join("victim");
+        fs::write(&victim, "keep").unwrap();
+        fs::create_dir(outside.path().join("cache")).unwrap();
+
+        symlink(outside.path(), &sageox).unwrap();
+        assert!(state().save(clone.path()).is_err());
+        fs::remove_file(&sageox).unwrap();
+
+        fs::create_dir(&sageox).unwrap();
+        symlink(outside.path().join("cache"), sageox.join("cache")).unwrap();
+        assert!(state().save(clone.path()).is_err());
+        fs::remove_file(sageox.join("cache")).unwrap();
+
+        // A link in the file's own place is replaced, and so is one that waits under the temporary name.
+        fs::create_dir(sageox.join("cache")).unwrap();
+        symlink(&victim, path(clone.path())).unwrap();
+        symlink(&victim, sageox.join(format!("cache/.{NAME}.{}.tmp", std::process::id()))).unwrap();
+        assert_eq!(SyncState::load(clone.path()), SyncState::default());
+        state().save(clone.path()).unwrap();
+        assert_eq!(SyncState::load(clone.path()), state());
+
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "keep");
+        assert_eq!(fs::read_dir(outside.path().join("cache")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_clone_that_is_gone_is_not_made() {
+        let tmp = tempfile::tempdir().unwrap();
+        assert!(state().save(&tmp.path().join("gone")).is_err());
+        assert!(!tmp.path().join("gone").exists());
+    }
+}
