@@ -20,3 +20,7 @@ pub const REMOTE_MAX: usize = 4096;
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// The longest socket path in bytes. Kernels take 103 (macOS) or 107 (Linux).
 pub const SOCKET_PATH_MAX: usize = 100;
+/// The largest user configuration file that is read, in bytes.
+pub const USER_CONFIG_MAX: usize = 256 * 1024;
+/// The deepest nesting of the user configuration, counted generously.
+pub const YAML_DEPTH_MAX: usize = 200;

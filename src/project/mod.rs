@@ -7,6 +7,7 @@
 
 mod config;
 mod dirs;
+mod duration;
 mod endpoint;
 mod env;
 mod error;
@@ -21,9 +22,11 @@ mod remote;
 pub mod scaffold;
 mod sync_state;
 mod trust;
+mod user;
 
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
+pub use duration::{format_duration, parse_duration};
 pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
 pub use env::Env;
 pub use error::Error;
@@ -36,3 +39,4 @@ pub use marker::Marker;
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;
 pub use trust::TrustedHosts;
+pub use user::{UserConfig, UserValue};
