@@ -100,7 +100,11 @@ impl Core {
             self.out.extend(conn.map(|conn| Effect::Reply(conn, Response::busy("attach"))));
             return;
         }
-        self.attaching.push_back(Attaching { root, waiting: conn.into_iter().collect(), again: conn.is_none() });
+        self.attaching.push_back(Attaching {
+            root,
+            waiting: conn.into_iter().collect(),
+            again: conn.is_none(),
+        });
         self.deadlines.remove(&Beat::Empty);
         if self.attaching.len() == 1 {
             self.attach_next();

@@ -10,7 +10,7 @@ use super::takeover;
 use crate::ipc::listen::{self, Bound};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{Config, LocalConfig, Project, UserConfig};
+use crate::project::{Config, LocalConfig, Project, settings::Settings};
 use crate::sync::{self, Site, Timing};
 
 /// What attaching left to be served.
@@ -77,7 +77,10 @@ fn record(site: &Site, registry: &Registry, project: &Project, socket: &Path) ->
 }
 
 fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
-    let user = UserConfig::load(&site.dirs, &site.env);
+    let (daemon, errors) = Settings::load(&site.env, &site.dirs, Some(&project)).0.daemon();
+    for e in errors {
+        log::warn!("{e}; the default is used");
+    }
     let place = sync::place(&site.dirs, &project);
     if let Err(e) = &place {
         log::warn!("{}: {e}", project.root.display());
@@ -87,8 +90,8 @@ fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
         id,
         socket,
         team_id: project.config.team_id(),
-        timing: Timing { interval: user.sync_interval_read(), debounce: user.debounce_window() },
-        idle_timeout: user.inactivity_timeout(),
+        timing: Timing { interval: daemon.sync_interval_read, debounce: daemon.debounce_window },
+        idle_timeout: daemon.inactivity_timeout.unwrap_or_default(),
         place: place.ok().map(|p| p.to_place()),
         last_sync: local.ledger().and_then(|l| l.last_sync.0),
         repo_id: project.repo_id,

@@ -166,7 +166,8 @@ impl Core {
     /// Plans anew all projects whose remote is on `host`: its gate has moved.
     pub(super) fn plan_host(&mut self, now: Mono, host: &str) {
         let on_host = |p: &Project| p.place.as_ref().is_some_and(|place| place.host.as_deref() == Some(host));
-        let ids: Vec<Id> = self.projects.iter().filter(|(_, p)| on_host(p)).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<Id> =
+            self.projects.iter().filter(|(_, p)| on_host(p)).map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.plan(now, &id);
         }
@@ -203,7 +204,8 @@ impl Core {
         }
         // Also without projects: the host's own socket is looked at.
         let entry = |(id, p): (&Id, &Project)| {
-            let clone = p.place.as_ref().filter(|place| place.exists && !p.cloning).map(|place| place.path.clone());
+            let clone =
+                p.place.as_ref().filter(|place| place.exists && !p.cloning).map(|place| place.path.clone());
             (id.clone(), p.root.clone(), clone)
         };
         let all = self.projects.iter().map(entry).collect();

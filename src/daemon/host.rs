@@ -37,7 +37,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const WORKERS_END: Duration = Duration::from_secs(5);
 
 /// Types that a project's socket serves.
-pub const PROJECT_SERVES: Served = Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
+pub const PROJECT_SERVES: Served =
+    Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
 /// Types that the host's socket serves.
 pub const HOST_SERVES: Served = Served::of(&[Message::Attach, Message::Projects, Message::Stop]);
 
@@ -75,7 +76,8 @@ impl Attached {
 
     /// Replaces the file.
     pub fn save(&self, path: &Path) {
-        let written = serde_json::to_vec(self).map_err(Into::into).and_then(|b| file::write_atomic(path, &b, 0o600));
+        let written =
+            serde_json::to_vec(self).map_err(Into::into).and_then(|b| file::write_atomic(path, &b, 0o600));
         if let Err(e) = written {
             log::warn!("{}: {e}", path.display());
         }
@@ -125,7 +127,8 @@ impl Host {
         host_listener: ListenerId,
         (inbox_tx, inbox): (Sender<Wake>, Receiver<Wake>),
     ) -> std::io::Result<Host> {
-        let pool = |name, threads, stack| Pool::new(PoolConfig { name, threads, queue: QUEUE, stack, fixed: false });
+        let pool =
+            |name, threads, stack| Pool::new(PoolConfig { name, threads, queue: QUEUE, stack, fixed: false });
         let (results_tx, results) = bounded(RESULTS);
         let registry = Registry::at(site.dirs.registry());
         Ok(Host {
@@ -289,7 +292,8 @@ impl Host {
 
     fn sync(&self, id: Id, root: PathBuf, forced: bool, interval: Duration) {
         let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id));
-        let work = move || sync::sync_ledger(&site, &root, forced, interval, &mut |s, p, t| tell(s, p, t), &cancel);
+        let work =
+            move || sync::sync_ledger(&site, &root, forced, interval, &mut |s, p, t| tell(s, p, t), &cancel);
         let whose = id.clone();
         self.submit(&self.git, id, work, move |outcome| Event::Synced { id: whose, outcome });
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,9 +40,11 @@ pub fn start(path: &Path, level: LevelFilter, json: bool) -> io::Result<()> {
         file::private_dir(dir)?;
     }
     // The rotating writer swallows a failure to open; so it is found out here.
-    drop(std::fs::OpenOptions::new().create(true).append(true).open(path)?);
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).create(true).append(true).mode(0o600);
+    drop(options.open(path)?);
     let limit = ContentLimit::BytesSurpassed(SIZE_MAX);
-    let out = FileRotate::new(path, AppendCount::new(FILES_KEPT), limit, Compression::None, Some(0o600));
+    let out = FileRotate::new(path, AppendCount::new(FILES_KEPT), limit, Compression::None, Some(options));
     let sink = Sink { json, state: Mutex::new(State { out, repeats: Repeats::default() }) };
     log::set_boxed_logger(Box::new(sink)).map_err(io::Error::other)?;
     log::set_max_level(level);
@@ -137,7 +140,11 @@ pub fn parse_line(line: &str) -> Option<(Timestamp, Level, Option<String>)> {
     if line.starts_with('{') {
         let object: serde_json::Value = serde_json::from_str(line).ok()?;
         let text = |key: &str| object.get(key).and_then(|v| v.as_str());
-        return Some((text("time")?.parse().ok()?, text("level")?.parse().ok()?, text("project").map(str::to_string)));
+        return Some((
+            text("time")?.parse().ok()?,
+            text("level")?.parse().ok()?,
+            text("project").map(str::to_string),
+        ));
     }
     let mut words = line.split(' ');
     let time = words.next()?.strip_prefix("time=")?.parse().ok()?;
@@ -201,7 +208,10 @@ mod tests {
             let text = line(at(0), Level::Warn, "[my \"project\"] two\nlines\u{1b}[31m", json);
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
-            assert_eq!(parse_line(text.trim_end()), Some((at(0), Level::Warn, Some("my \"project\"".into()))));
+            assert_eq!(
+                parse_line(text.trim_end()),
+                Some((at(0), Level::Warn, Some("my \"project\"".into())))
+            );
             let plain = line(at(0), Level::Info, "starting", json);
             assert_eq!(parse_line(plain.trim_end()), Some((at(0), Level::Info, None)));
         }

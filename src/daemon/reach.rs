@@ -10,7 +10,8 @@ use crate::kit::Class;
 use crate::kit::child::{self, Cmd};
 use crate::kit::clock::{self, Clock, SystemClock, wait_until};
 use crate::kit::lock::{self, FileLock};
-use crate::project::{Dirs, Env, Project, UserConfig};
+use crate::project::settings::Settings;
+use crate::project::{Dirs, Env, Project};
 
 /// A daemon that has started answers within this.
 pub const START_MAX: Duration = Duration::from_secs(5);
@@ -165,7 +166,8 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
     }
     let exe = std::env::current_exe().map_err(|e| failed(format!("own program: {e}")))?;
     let dir = env.cwd().filter(|d| d.is_dir()).unwrap_or(std::path::Path::new("/"));
-    let cmd = Cmd::new(exe).args(["daemon", "start", "--foreground"]).keep_all_env().env(STARTED_BY, "1").dir(dir);
+    let cmd =
+        Cmd::new(exe).args(["daemon", "start", "--foreground"]).keep_all_env().env(STARTED_BY, "1").dir(dir);
     let mut detached = child::spawn_detached(&cmd).map_err(|e| failed(e.to_string()))?;
     let (told, hears) = crossbeam_channel::bounded(1);
     let output = detached.output;
@@ -196,9 +198,17 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
         Ok(Err(text)) => {
             let _ = detached.child.wait();
             let text = text.trim();
-            Err(failed(if text.is_empty() { "it ended without a word".to_string() } else { text.to_string() }))
+            Err(failed(if text.is_empty() {
+                "it ended without a word".to_string()
+            } else {
+                text.to_string()
+            }))
         }
-        Err(_) => Err(failed(format!("no answer after {} s; see its log: {}", START_MAX.as_secs(), dirs.log().display()))),
+        Err(_) => Err(failed(format!(
+            "no answer after {} s; see its log: {}",
+            START_MAX.as_secs(),
+            dirs.log().display()
+        ))),
     }
 }
 
@@ -255,9 +265,10 @@ pub fn ensure(dirs: &Dirs, env: &Env, project: &Project) -> Result<Client, Reach
         };
         match result {
             // It was just ending, or ended under our hands: another round starts it anew.
-            Err(ReachError::NotRunning | ReachError::Client(ClientError::Busy { .. } | ClientError::Closed { .. }))
-                if SystemClock.now().mono < end =>
-            {
+            Err(
+                ReachError::NotRunning
+                | ReachError::Client(ClientError::Busy { .. } | ClientError::Closed { .. }),
+            ) if SystemClock.now().mono < end => {
                 clock::pause(Duration::from_millis(50));
             }
             other => return other,
@@ -273,7 +284,7 @@ fn may_start(dirs: &Dirs, env: &Env) -> Result<(), ReachError> {
     if env.get("OX_NO_DAEMON") == Some("1") {
         return Err(ReachError::Disabled { by: "OX_NO_DAEMON=1" });
     }
-    if !UserConfig::load(dirs, env).auto_start() {
+    if !Settings::load(env, dirs, None).0.daemon().0.auto_start {
         return Err(ReachError::Disabled { by: "daemon.auto_start = false" });
     }
     Ok(())
@@ -293,8 +304,14 @@ pub fn stop_project(dirs: &Dirs, project: &Project) -> Result<Stopped, ReachErro
     }
     // Gone is gone: nothing answers at its socket, and a process on its way out has ended.
     let (host, _) = host(dirs);
-    let gone = || !client.is_reachable() && (host.is_reachable() || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true));
-    if wait_until(STOP_MAX, gone) { Ok(Stopped { was_running: true }) } else { Err(ReachError::Unresponsive { pid: 0 }) }
+    let gone = || {
+        !client.is_reachable() && (host.is_reachable() || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true))
+    };
+    if wait_until(STOP_MAX, gone) {
+        Ok(Stopped { was_running: true })
+    } else {
+        Err(ReachError::Unresponsive { pid: 0 })
+    }
 }
 
 /// Ends the daemon's process.

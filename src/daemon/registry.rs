@@ -107,7 +107,10 @@ impl Registry {
         let mut lock = self.path.clone().into_os_string();
         lock.push(".lock");
         let Some(_lock) = FileLock::acquire(Path::new(&lock), LOCK_WAIT)? else {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the registry is being written by another process"));
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "the registry is being written by another process",
+            ));
         };
         let mut daemons = self.load()?;
         if !change(&mut daemons) {
@@ -125,7 +128,13 @@ mod tests {
     use super::*;
 
     fn entry(id: &str, pid: u32) -> Entry {
-        Entry { workspace_id: id.into(), workspace_path: "/p".into(), socket_path: "/s".into(), pid, ..Entry::default() }
+        Entry {
+            workspace_id: id.into(),
+            workspace_path: "/p".into(),
+            socket_path: "/s".into(),
+            pid,
+            ..Entry::default()
+        }
     }
 
     fn registry() -> (tempfile::TempDir, Registry) {

@@ -108,7 +108,8 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let home = |what: &str, path: &Path, e: std::io::Error| format!("{what} {}: {e}", path.display());
     file::private_dir(dirs.data()).map_err(|e| home("data directory", dirs.data(), e))?;
     let lock_path = dirs.daemon_lock();
-    let Some(lock) = FileLock::try_acquire(&lock_path).map_err(|e| home("instance lock", &lock_path, e))? else {
+    let Some(lock) = FileLock::try_acquire(&lock_path).map_err(|e| home("instance lock", &lock_path, e))?
+    else {
         let pid = holder(dirs).map_or(0, |h| h.pid);
         starter.say(&format!("running {pid}"));
         return Ok(None);
@@ -133,10 +134,12 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let before = Attached::load(&dirs.attached());
     let throttle = throttle::note_start(&dirs.restarts(), site.clock.now().wall, !before.clean);
     let startup = site.clock.now().mono - start;
-    let identity = Identity { pid: holder.pid, version: VERSION.to_string(), startup, throttle, service: false };
+    let identity =
+        Identity { pid: holder.pid, version: VERSION.to_string(), startup, throttle, service: false };
     let seed = u64::from(holder.pid) ^ start.as_nanos();
     let core = Core::new(identity, site.clock.now(), seed);
-    let host = Host::new(core, site, server, listener, (to_core.clone(), inbox)).map_err(|e| format!("workers: {e}"))?;
+    let host = Host::new(core, site, server, listener, (to_core.clone(), inbox))
+        .map_err(|e| format!("workers: {e}"))?;
     log::info!("started: ox {VERSION}, {} ms", startup.as_millis());
     if !throttle.is_zero() {
         log::warn!("several starts failed; background work waits {} s", throttle.as_secs());

@@ -32,12 +32,18 @@ fn status(project: &Project, identity: &super::core::Identity, now: Now) -> Stat
         pid: i64::from(identity.pid),
         version: identity.version.clone(),
         workspace_path: project.root.to_string_lossy().into_owned(),
-        ledger_path: project.place.as_ref().map(|p| p.path.to_string_lossy().into_owned()).unwrap_or_default(),
+        ledger_path: project
+            .place
+            .as_ref()
+            .map(|p| p.path.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         last_sync: GoTime(project.last_sync),
         sync_interval_read: project.interval,
         recent_error_count: count(project.history.recent_errors(now.wall)),
         last_error: last_error.map(|(_, text)| text.to_string()).unwrap_or_default(),
-        last_error_time: last_error.map(|(at, _)| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default(),
+        last_error_time: last_error
+            .map(|(at, _)| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+            .unwrap_or_default(),
         total_syncs: count(project.history.syncs().len()),
         syncs_last_hour: count(project.history.syncs_last_hour(now.wall)),
         avg_sync_time: project.history.mean(),

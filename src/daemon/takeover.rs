@@ -34,7 +34,10 @@ pub fn clear_way(dirs: &Dirs, registry: &Registry, workspace_id: &str) -> Result
             log::warn!("it does not stop: {e}");
         }
         // A daemon of ours that serves other projects too stays alive; what counts is that it has let go of this one.
-        let gone = || !client.is_reachable() && entry.is_none_or(|e| !alive(e.pid) || !has_entry(registry, workspace_id));
+        let gone = || {
+            !client.is_reachable()
+                && entry.is_none_or(|e| !alive(e.pid) || !has_entry(registry, workspace_id))
+        };
         if wait_until(STOP_WAIT, gone) {
             return Ok(());
         }
@@ -94,13 +97,15 @@ fn is_daemon(entry: &Entry) -> bool {
 fn is_daemon_line(args: &[String]) -> bool {
     let Some((program, rest)) = args.split_first() else { return false };
     let name = program.rsplit('/').next().unwrap_or(program);
-    let own = std::env::current_exe().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
+    let own =
+        std::env::current_exe().ok().and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
     (name == "ox" || own.as_deref() == Some(name)) && rest.iter().any(|a| a == "daemon")
 }
 
 fn command_line(pid: u32) -> io::Result<Vec<String>> {
     const LINE_MAX: usize = 1 << 20;
-    let bytes = crate::kit::file::read_capped(std::path::Path::new(&format!("/proc/{pid}/cmdline")), LINE_MAX)?;
+    let bytes =
+        crate::kit::file::read_capped(std::path::Path::new(&format!("/proc/{pid}/cmdline")), LINE_MAX)?;
     let args = bytes.split(|b| *b == 0).filter(|a| !a.is_empty());
     Ok(args.map(|a| String::from_utf8_lossy(a).into_owned()).collect())
 }

@@ -40,7 +40,8 @@ pub fn note_start(path: &Path, now: Timestamp, failed: bool) -> Duration {
 }
 
 fn load(path: &Path) -> Value {
-    let whole = file::read_capped(path, FILE_MAX).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let whole =
+        file::read_capped(path, FILE_MAX).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     whole.filter(Value::is_object).unwrap_or_else(|| json!({}))
 }
 

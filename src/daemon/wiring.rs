@@ -102,7 +102,9 @@ fn settle(core: &mut Core, now: Now, id: &Id, outcome: &Outcome, kind: SyncKind)
     project.schedule.ended(now.mono, ended, &mut core.rng);
     if let (Some((failures, at)), Ended::Failed) = (project.schedule.backoff(), ended) {
         let minutes = at.since(now.mono).as_secs().div_ceil(60);
-        let text = format!("{failures} failed syncs in a row; next attempt in {minutes} min (ox sync tries at once)");
+        let text = format!(
+            "{failures} failed syncs in a row; next attempt in {minutes} min (ox sync tries at once)"
+        );
         project.issues.raise(IssueKind::SyncBackoff, LEDGER, text, now.wall);
     }
     project.dirty = true;
@@ -132,15 +134,13 @@ fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
             true
         }
         // Nothing was asked of the host.
-        None if matches!(outcome.end, End::Skipped(_)) => {
-            core.gates.get_mut(&host).is_some_and(|gate| {
-                let waiting = gate.pass(now.mono) == crate::sync::Pass::Closed(None);
-                if waiting {
-                    gate.failed(now.mono);
-                }
-                waiting
-            })
-        }
+        None if matches!(outcome.end, End::Skipped(_)) => core.gates.get_mut(&host).is_some_and(|gate| {
+            let waiting = gate.pass(now.mono) == crate::sync::Pass::Closed(None);
+            if waiting {
+                gate.failed(now.mono);
+            }
+            waiting
+        }),
         _ => {
             let opened = core.gates.remove(&host).is_some_and(|mut gate| gate.answered());
             if opened {
@@ -166,7 +166,12 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
         record(project, now, outcome, kind, files);
     }
     if change.pushed > 0 {
-        log::info!("[{}] ledger pushed: {} commits, now at {}", project.label(), change.pushed, short(&outcome.head));
+        log::info!(
+            "[{}] ledger pushed: {} commits, now at {}",
+            project.label(),
+            change.pushed,
+            short(&outcome.head)
+        );
         record(project, now, outcome, SyncKind::Push, 0);
     }
     if !change.pulled && change.pushed == 0 {

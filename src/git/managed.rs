@@ -341,7 +341,8 @@ impl<'l> ManagedClone<'l> {
         let has = reader.repo().find_remote("origin").is_ok();
         if has && reader.origin_url().as_deref() != Some(url) {
             let known = reader.refs("refs/remotes/origin/")?;
-            let orders: String = known.iter().map(|(name, _)| format!("option no-deref\ndelete {name}\n")).collect();
+            let orders: String =
+                known.iter().map(|(name, _)| format!("option no-deref\ndelete {name}\n")).collect();
             if !orders.is_empty() {
                 self.local("update-ref").arg("--stdin").stdin(orders.into_bytes()).run(&self.cancel)?;
             }

@@ -118,10 +118,13 @@ impl Reader {
     pub fn changed_files(&self, old: Option<Oid>, new: Option<Oid>) -> Result<usize, GitError> {
         let what = "comparing trees";
         let tree = |id: Option<Oid>| -> Result<Option<git2::Tree<'_>>, GitError> {
-            id.map(|id| self.repo.find_commit(id).and_then(|c| c.tree())).transpose().map_err(GitError::git2(what))
+            id.map(|id| self.repo.find_commit(id).and_then(|c| c.tree()))
+                .transpose()
+                .map_err(GitError::git2(what))
         };
         let (old, new) = (tree(old)?, tree(new)?);
-        let diff = self.repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None).map_err(GitError::git2(what))?;
+        let diff =
+            self.repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None).map_err(GitError::git2(what))?;
         Ok(diff.deltas().len())
     }
 

@@ -78,12 +78,11 @@ impl IssueKind {
     /// Whether `healed` makes it go away. Every kind has an event that does.
     pub fn cleared_by(self, healed: Healed) -> bool {
         match self {
-            IssueKind::MergeConflict | IssueKind::Diverged | IssueKind::SyncBackoff => {
-                healed == Healed::Synced
-            }
-            IssueKind::GitLock | IssueKind::RebaseStuck => {
-                matches!(healed, Healed::Synced | Healed::Unblocked)
-            }
+            IssueKind::MergeConflict
+            | IssueKind::Diverged
+            | IssueKind::SyncBackoff
+            | IssueKind::GitLock
+            | IssueKind::RebaseStuck => healed == Healed::Synced,
             IssueKind::CloneFailed => matches!(healed, Healed::Synced | Healed::Cloned),
             IssueKind::DirtyWorkspace => healed == Healed::Clean,
         }

@@ -32,8 +32,12 @@ pub struct Gate {
 enum State {
     #[default]
     Open,
-    Closed { next: Mono },
-    Probing { started: Mono },
+    Closed {
+        next: Mono,
+    },
+    Probing {
+        started: Mono,
+    },
 }
 
 impl Gate {

@@ -6,17 +6,16 @@ use std::time::Duration;
 use git2::Oid;
 
 use super::kept::KeptList;
-use super::outcome::{Blocked, Change, End, Failure, Outcome, Place, Skip};
+use super::outcome::{Blocked, Change, End, Failure, Outcome, Skip};
 use super::setup::{self, LedgerPlace, SetupError};
 use super::site::Site;
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, ResolveRules, Verdict, clone_plain,
-    create_bare, discover, verify,
+    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, ResolveRules, Verdict,
+    clone_plain, create_bare, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
-use crate::kit::gotime::GoTime;
-use crate::project::{LocalConfig, Project, SyncState};
+use crate::project::{LocalConfig, LocalLedger, Project, SyncState};
 
 /// A run that nobody asked for gives way to another process at work after this long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -27,7 +26,8 @@ const FRESH_MIN: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
 const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
-const EXCLUDES: [&str; 4] = [".sageox/cache/", ".sageox/checkout.json", ".sageox/workspaces.jsonl", "*.conflict-*"];
+const EXCLUDES: [&str; 4] =
+    [".sageox/cache/", ".sageox/checkout.json", ".sageox/workspaces.jsonl", "*.conflict-*"];
 
 /// Says how far a run has come: stage, percent if known, text.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Option<u8>, &str);
@@ -72,7 +72,12 @@ pub fn clone_ledger(site: &Site, root: &Path, on_progress: OnProgress<'_>, cance
     run(site, root, cancel, |job| job.clone(on_progress))
 }
 
-fn run(site: &Site, root: &Path, cancel: &Cancel, work: impl FnOnce(&Job<'_>) -> Result<End, Failure>) -> Outcome {
+fn run(
+    site: &Site,
+    root: &Path,
+    cancel: &Cancel,
+    work: impl FnOnce(&Job<'_>) -> Result<End, Failure>,
+) -> Outcome {
     let start = site.clock.now().mono;
     let took = || site.clock.now().mono - start;
     let (project, ledger) = match locate(site, root) {
@@ -182,7 +187,12 @@ impl Job<'_> {
     }
 
     /// Where the remote's branch is now.
-    fn ask_remote(&self, view: &View, forced: bool, on_progress: OnProgress<'_>) -> Result<Option<Oid>, Failure> {
+    fn ask_remote(
+        &self,
+        view: &View,
+        forced: bool,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Option<Oid>, Failure> {
         if forced && !self.ledger.remote.is_local() {
             // One conversation instead of two: the fetch itself asks.
             on_progress("fetching", None, "asking the remote");
@@ -250,6 +260,7 @@ impl Job<'_> {
                         CloneStage::Receiving => ("cloning", "receiving objects"),
                         CloneStage::Resolving => ("materializing", "resolving deltas"),
                         CloneStage::CheckingOut => ("materializing", "writing files"),
+                        CloneStage::Verifying => ("verifying", "checking the clone"),
                     };
                     on_progress(stage, p.percent, text);
                 }
@@ -289,14 +300,18 @@ impl Job<'_> {
             None => Ok(()),
             Some(host) => Err(Failure {
                 class: Class::Usage,
-                text: format!("{host} is named as the ledger's host but nobody here has agreed to it; run: ox up"),
+                text: format!(
+                    "{host} is named as the ledger's host but nobody here has agreed to it; run: ox up"
+                ),
                 blocked: Some(Blocked::Untrusted),
             }),
         }
     }
 
     fn is_fresh(&self, interval: Duration) -> bool {
-        let Some(at) = CloneLock::peek(&self.lock_path()).and_then(|stamp| stamp.fetched_at) else { return false };
+        let Some(at) = CloneLock::peek(&self.lock_path()).and_then(|stamp| stamp.fetched_at) else {
+            return false;
+        };
         let age = self.site.clock.now().wall.duration_since(at);
         // A stamp of the future is a clock that was set back: it proves nothing.
         !age.is_negative() && age.unsigned_abs() < (interval / 2).max(FRESH_MIN)
@@ -312,7 +327,9 @@ impl Job<'_> {
                 let name = |f: &PathBuf| f.strip_prefix(&self.ledger.path).unwrap_or(f).display().to_string();
                 Ok(End::Skipped(Skip::LockFiles(files.iter().map(name).collect())))
             }
-            GitError::Foreign { what, age } => Ok(End::Skipped(Skip::Foreign { what: what.to_string(), age })),
+            GitError::Foreign { what, age } => {
+                Ok(End::Skipped(Skip::Foreign { what: what.to_string(), age }))
+            }
             e => Err(failure(e)),
         }
     }
@@ -321,21 +338,20 @@ impl Job<'_> {
     /// quiet ledger costs no write.
     fn write_down(&self, end: &End, head: &str) {
         let now = self.site.clock.now().wall;
+        let mut state = SyncState::load(&self.ledger.path);
         let written = match end {
-            End::Level(change) if change.pulled || change.pushed > 0 => SyncState::update(&self.ledger.path, |s| {
-                s.last_sync = GoTime::from(now);
-                s.last_sync_commit = head.to_string();
-                s.consecutive_failures = 0;
-            })
-            .and_then(|()| {
-                LocalConfig::update(&self.site.dirs, &self.project.root, |local| {
-                    local.set_ledger(&self.ledger.path, GoTime::from(now));
-                })
-            }),
-            End::Failed(f) if f.class != Class::Network && self.ledger.exists() => {
-                SyncState::update(&self.ledger.path, |s| s.consecutive_failures += 1)
+            End::Level(change) if change.pulled || change.pushed > 0 => {
+                state.succeeded(now, head);
+                let ledger = LocalLedger { path: self.ledger.path.clone(), last_sync: now.into() };
+                let local =
+                    LocalConfig::update(&self.project.root, &self.site.dirs, |l| l.set_ledger(&ledger));
+                state.save(&self.ledger.path).and(local)
             }
-            _ => Ok(()),
+            End::Failed(f) if f.class != Class::Network && self.ledger.exists() => {
+                state.failed();
+                state.save(&self.ledger.path)
+            }
+            _ => return,
         };
         if let Err(e) = written {
             log::warn!("sync state of {}: {e}", self.ledger.path.display());

@@ -19,7 +19,8 @@ pub use ledger::{clone_ledger, locate, sync_ledger};
 pub use outcome::{Blocked, Change, End, Failure, Kept, Outcome, Place, Skip};
 pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing};
 pub use setup::{
-    InitOptions, Initialised, LedgerPlace, Moved, SetupError, ensure_local_remote, init_project, move_ledger, place,
+    InitOptions, Initialised, LedgerPlace, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
+    place,
 };
 pub use site::Site;
 

@@ -88,9 +88,9 @@ impl Schedule {
 
     /// When a periodic or triggered run is due, leaving aside the gate.
     fn due_at(&self) -> Mono {
-        let triggered = self
-            .triggered
-            .map(|(first, last)| (last + self.timing.debounce).min(first + TRIGGER_MAX.max(self.timing.debounce)));
+        let triggered = self.triggered.map(|(first, last)| {
+            (last + self.timing.debounce).min(first + TRIGGER_MAX.max(self.timing.debounce))
+        });
         let wanted = triggered.map_or(self.next, |t| t.min(self.next));
         self.retry_at.map_or(wanted, |retry| retry.max(wanted))
     }

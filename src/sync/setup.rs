@@ -10,7 +10,9 @@ use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discove
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
-use crate::project::{self, Config, Dirs, Endpoint, LocalConfig, Project, RemoteUrl, TrustedHosts, scaffold};
+use crate::project::{
+    self, Config, Dirs, Endpoint, LocalConfig, Marker, Project, RemoteUrl, TrustedHosts, scaffold,
+};
 
 /// Why a project or its ledger could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +38,9 @@ pub enum SetupError {
         root: PathBuf,
     },
     /// Nothing on this machine knows the ledger's remote.
-    #[error("the ledger of this project comes from {endpoint}, and there is no clone of it here; this version of ox cannot log in there")]
+    #[error(
+        "the ledger of this project comes from {endpoint}, and there is no clone of it here; this version of ox cannot log in there"
+    )]
     NoRemote {
         /// Who would know.
         endpoint: String,
@@ -117,7 +121,7 @@ impl LedgerPlace {
 
     /// The bare repository of our own that is the remote when none is named.
     pub fn own_remote(&self) -> Option<&Path> {
-        (!self.committed).then(|| self.remote.path()).flatten()
+        (!self.committed).then(|| self.remote.local_path()).flatten()
     }
 
     /// The facts for a status.
@@ -142,11 +146,15 @@ pub fn place(dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> 
     }
     let Some(url) = project.config.ledger_url() else {
         let bare = dirs.local_remote(&project.repo_id);
-        let remote = RemoteUrl::parse(&bare.to_string_lossy()).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+        let remote =
+            RemoteUrl::parse(&bare.to_string_lossy()).map_err(|e| SetupError::BadUrl(e.to_string()))?;
         return Ok(LedgerPlace { path, lock, remote, committed: false, untrusted_host: None });
     };
     let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
-    let trusted = TrustedHosts::load(&dirs.trusted_hosts())?;
+    let (trusted, damaged) = TrustedHosts::load(dirs);
+    if let Some(e) = damaged {
+        log::warn!("{e}; no host is trusted");
+    }
     let untrusted_host =
         (!trusted.is_trusted(&remote)).then(|| remote.host().unwrap_or_default().to_string());
     Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host })
@@ -154,12 +162,12 @@ pub fn place(dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> 
 
 /// A ledger that a vendor handed out: known here only by a clone that was made before.
 fn vendor_place(project: &Project, computed: PathBuf, lock: PathBuf) -> Result<LedgerPlace, SetupError> {
-    let path = LocalConfig::load(&project.root)?.ledger_path().unwrap_or(computed);
+    let path = LocalConfig::load(&project.root)?.ledger().map_or(computed, |l| l.path);
     let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
     let Some(url) = origin else {
         return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
     };
-    let remote = RemoteUrl::existing(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+    let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
     Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host: None })
 }
 
@@ -203,7 +211,9 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
     let dir = root.join(".sageox");
     make_project_dir(&dir)?;
     if config.repo_id().is_empty() {
-        config.set_repo_id(&project::new_repo_id());
+        // A marker that survived a lost configuration file still knows the id.
+        let known = Marker::find(&root, None)?.map(|m| m.repo_id);
+        config.set_repo_id(&known.unwrap_or_else(project::new_repo_id));
     }
     if config.endpoint().is_none() {
         config.set_endpoint(&Endpoint::local());
@@ -213,14 +223,10 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
         trust(site, remote)?;
     }
     let mut written = Vec::new();
-    write_new(&root, "README.md", scaffold::readme().as_bytes(), options.force, &mut written)?;
+    write_new(&root, "README.md", scaffold::README.as_bytes(), options.force, &mut written)?;
     merge_ignore(&dir, &mut written)?;
     let endpoint = config.endpoint().unwrap_or_else(Endpoint::local);
-    if let Some(marker) =
-        project::Marker::ensure(&root, &config.repo_id(), &endpoint, first_commit(&root), site.clock.now().wall)?
-    {
-        written.push(marker);
-    }
+    write_marker(site, &root, &config, &endpoint, &mut written)?;
     // Last: its presence says that the project is initialised.
     config.save(&root)?;
     written.push(PathBuf::from(".sageox/config.json"));
@@ -229,14 +235,38 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
 
 /// Notes that the person at this machine has named the remote's host.
 fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
-    TrustedHosts::trust(&site.dirs.trusted_hosts(), remote)?;
-    Ok(())
+    Ok(TrustedHosts::trust(&site.dirs, remote)?)
 }
 
 fn work_tree(start: &Path) -> Result<PathBuf, SetupError> {
     let found = git2::Repository::discover(start).ok().and_then(|r| r.workdir().map(Path::to_path_buf));
     let dir = found.ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
     dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
+}
+
+/// The marker carries the id to whoever loses the configuration file; one that is there is kept.
+fn write_marker(
+    site: &Site,
+    root: &Path,
+    config: &Config,
+    endpoint: &Endpoint,
+    written: &mut Vec<PathBuf>,
+) -> Result<(), SetupError> {
+    if Marker::all(root)?.iter().any(|m| m.repo_id == config.repo_id()) {
+        return Ok(());
+    }
+    let marker = Marker {
+        repo_id: config.repo_id(),
+        r#type: "git".to_string(),
+        init_at: site.clock.now().wall.into(),
+        repo_salt: first_commit(root).unwrap_or_default(),
+        endpoint: endpoint.as_str().to_string(),
+        ..Marker::default()
+    };
+    marker.write(root)?;
+    let path = marker.path(root)?;
+    written.push(path.strip_prefix(root).unwrap_or(&path).to_path_buf());
+    Ok(())
 }
 
 fn first_commit(root: &Path) -> Option<String> {
@@ -257,7 +287,13 @@ fn make_project_dir(dir: &Path) -> Result<(), SetupError> {
     Err(io(std::io::Error::new(std::io::ErrorKind::NotADirectory, "not a directory of this repository")))
 }
 
-fn write_new(root: &Path, name: &str, bytes: &[u8], force: bool, written: &mut Vec<PathBuf>) -> Result<(), SetupError> {
+fn write_new(
+    root: &Path,
+    name: &str,
+    bytes: &[u8],
+    force: bool,
+    written: &mut Vec<PathBuf>,
+) -> Result<(), SetupError> {
     let relative = Path::new(".sageox").join(name);
     let path = root.join(&relative);
     if force || !path.exists() {
@@ -271,12 +307,11 @@ fn merge_ignore(dir: &Path, written: &mut Vec<PathBuf>) -> Result<(), SetupError
     const IGNORE_MAX: usize = 1 << 20;
     let path = dir.join(".gitignore");
     let old = match file::read_capped(&path, IGNORE_MAX) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(SetupError::Io { path, source }),
     };
-    let new = scaffold::gitignore(&old);
-    if new != old {
+    if let Some(new) = scaffold::gitignore(old.as_deref()) {
         file::write_atomic(&path, new.as_bytes(), 0o644).map_err(|source| SetupError::Io { path, source })?;
         written.push(PathBuf::from(".sageox/.gitignore"));
     }
@@ -323,7 +358,8 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     let mut clone = lock.open(git, &ledger.path, cancel)?;
     let reader = Reader::open(&ledger.path)?;
     let head = reader.head()?;
-    let branch = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
+    let branch =
+        head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
     let commit = head.commit.map(|c| c.to_string()).unwrap_or_default();
     let there = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
     let ours = match (there, head.commit) {
@@ -336,7 +372,11 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     }
     let switched = switch(&mut clone, to, &branch, || {
         let shown = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
-        if shown == head.commit { Ok(()) } else { Err(SetupError::NotVerified { url: to.display(), commit: commit.clone() }) }
+        if shown == head.commit {
+            Ok(())
+        } else {
+            Err(SetupError::NotVerified { url: to.display(), commit: commit.clone() })
+        }
     });
     if let Err(e) = switched {
         clone.set_origin(&old)?;
