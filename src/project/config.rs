@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::json::Object;
-use super::{Endpoint, Error, limits};
+use super::{Dirs, Endpoint, Error, limits, lock};
 use crate::kit::file;
 
 /// The directory of a project that holds everything of ours.
@@ -96,6 +96,14 @@ impl Config {
         Config::parse(&bytes).map_err(|reason| Error::damaged(&path, reason))
     }
 
+    /// The line (from 1) of a key in a project's file, if that is laid out as this program and the Go one do.
+    pub fn line_of(root: &Path, key: &str) -> Option<u32> {
+        let bytes = file::read_capped(&Config::path(root), limits::CONFIG_MAX).ok()?;
+        let start = format!("  \"{key}\":");
+        let at = String::from_utf8_lossy(&bytes).lines().position(|line| line.starts_with(&start))?;
+        u32::try_from(at + 1).ok()
+    }
+
     /// Reads the text of a configuration file and brings older keys to their present form, in memory only.
     ///
     /// # Errors
@@ -143,15 +151,40 @@ impl Config {
         }
     }
 
-    /// Replaces the file in one step, 0600. The caller holds the project's lock (`Dirs::project_lock`) if it read before.
+    /// Replaces the file in one step, 0600, whatever is in it now: for a new project. Others [`Config::update`].
     ///
     /// # Errors
     /// `NotInitialized` if there is no `.sageox/`, `Linked` if that is a symbolic link, else `Write`.
     pub fn save(&self, root: &Path) -> Result<(), Error> {
-        let path = Config::path(root);
         check_project_dir(root)?;
-        let text = self.object.to_text().map_err(|e| Error::write(&path, e.into()))?;
-        file::write_durable(&path, &text, 0o600).map_err(|e| Error::write(&path, e))
+        self.write(root, &self.text_of(root)?)
+    }
+
+    /// Reads the file, lets `change` change it and replaces it, all under the project's lock. If nothing changed, nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// `NotInitialized` if there is no file yet, `Linked`, `Busy`, `Write`, or as [`Config::load`].
+    pub fn update(root: &Path, dirs: &Dirs, change: impl FnOnce(&mut Config)) -> Result<(), Error> {
+        check_project_dir(root)?;
+        if !Config::exists(root) {
+            return Err(Error::NotInitialized { root: root.to_owned() });
+        }
+        let _lock = lock::hold(&dirs.project_lock(root), &Config::path(root))?;
+        let mut config = Config::load(root)?;
+        let before = config.text_of(root)?;
+        change(&mut config);
+        let after = config.text_of(root)?;
+        if after == before { Ok(()) } else { config.write(root, &after) }
+    }
+
+    fn text_of(&self, root: &Path) -> Result<Vec<u8>, Error> {
+        self.object.to_text().map_err(|e| Error::write(&Config::path(root), e.into()))
+    }
+
+    fn write(&self, root: &Path, text: &[u8]) -> Result<(), Error> {
+        let path = Config::path(root);
+        file::write_durable(&path, text, 0o600).map_err(|e| Error::write(&path, e))
     }
 
     /// The repository id; empty if none was given.
@@ -301,6 +334,31 @@ mod tests {
         let big = " ".repeat(limits::CONFIG_MAX) + "{}";
         std::fs::write(Config::path(dir.path()), big).unwrap();
         assert!(matches!(Config::load(dir.path()), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn an_update_writes_only_what_changed_and_only_into_a_project() {
+        let dir = project();
+        let env = crate::project::Env::of([("HOME", dir.path().as_os_str())], dir.path());
+        let dirs = Dirs::from_env(&env).unwrap();
+        let path = Config::path(dir.path());
+        let set = |c: &mut Config| c.set_ledger_url(Some("/x"));
+        assert!(matches!(Config::update(dir.path(), &dirs, set), Err(Error::NotInitialized { .. })));
+        std::fs::write(&path, r#"{"repo_id":"repo_1","update_frequency_hours":24}"#).unwrap();
+        Config::update(dir.path(), &dirs, |_| {}).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains('\n'));
+        Config::update(dir.path(), &dirs, set).unwrap();
+        assert_eq!(Config::load(dir.path()).unwrap().ledger_url().as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn a_file_with_too_many_keys_is_damaged() {
+        let text = |n: usize| {
+            let keys: Vec<String> = (0..n).map(|i| format!("\"k{i}\":0")).collect();
+            format!("{{{}}}", keys.join(","))
+        };
+        assert!(Config::parse(text(limits::CONFIG_KEYS_MAX).as_bytes()).is_ok());
+        assert!(Config::parse(text(limits::CONFIG_KEYS_MAX + 1).as_bytes()).is_err());
     }
 
     #[test]

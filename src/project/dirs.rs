@@ -188,8 +188,13 @@ impl Dirs {
         self.of_slug(slug).join("state").join(safe_component(id))
     }
 
-    /// The lock around changes of the files in one project's `.sageox/`.
-    pub fn project_lock(&self, root: &Path) -> PathBuf {
+    /// The lock that whoever initialises a project holds from the first look to the last file.
+    pub fn init_lock(&self, root: &Path) -> PathBuf {
+        self.lock_of("init", root)
+    }
+
+    /// The lock around one change of a file in a project's `.sageox/`.
+    pub(super) fn project_lock(&self, root: &Path) -> PathBuf {
         self.lock_of("project", root)
     }
 

@@ -40,7 +40,7 @@ impl Endpoint {
                 head.eq_ignore_ascii_case(label).then(|| &host[label.len()..])
             })
             // A server that happens to be called api.local must not turn into the word for "none".
-            .filter(|rest| !(scheme.is_empty() && *rest == LOCAL) && !rest.is_empty())
+            .filter(|rest| !rest.is_empty() && (!scheme.is_empty() || *rest != LOCAL))
             .unwrap_or(host);
         Some(Endpoint(format!("{scheme}{host}")))
     }

@@ -6,6 +6,8 @@ use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Vi
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::limits;
+
 /// An object as an ordered list of keys and untouched values. Of a key given twice the last value counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
@@ -76,7 +78,7 @@ impl<'de> Deserialize<'de> for Object {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut object = Object::default();
                 while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if object.entries.len() >= MAX_KEYS {
+                    if object.entries.len() >= limits::CONFIG_KEYS_MAX {
                         return Err(de::Error::custom("too many keys"));
                     }
                     match object.entries.iter_mut().find(|(k, _)| *k == key) {
@@ -90,6 +92,3 @@ impl<'de> Deserialize<'de> for Object {
         d.deserialize_map(V)
     }
 }
-
-/// The most keys of one object.
-const MAX_KEYS: usize = 1000;

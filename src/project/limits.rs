@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The largest configuration file that is read, in bytes.
 pub const CONFIG_MAX: usize = 1024 * 1024;
+/// The most keys of one JSON file's top level.
+pub const CONFIG_KEYS_MAX: usize = 1000;
 /// The largest marker file that is read, in bytes.
 pub const MARKER_MAX: usize = 256 * 1024;
 /// The most markers that are read in one `.sageox/`.

@@ -177,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_markers_is_bounded() {
+        let dir = project();
+        for n in 0..limits::MARKERS_MAX {
+            marker(&format!("repo_{n}"), "local").write(dir.path()).unwrap();
+        }
+        assert_eq!(Marker::all(dir.path()).unwrap().len(), limits::MARKERS_MAX);
+        marker("repo_more", "local").write(dir.path()).unwrap();
+        assert!(Marker::all(dir.path()).is_err());
+    }
+
+    #[test]
     fn sec_02_an_id_that_is_no_file_name_is_refused() {
         let dir = project();
         for id in ["", "x", "repo_../../x", "repo_a/b", "repo_a b", "../repo_a", "repo_a\0"] {

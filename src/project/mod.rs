@@ -20,6 +20,7 @@ mod lock;
 mod marker;
 mod remote;
 pub mod scaffold;
+pub mod settings;
 mod sync_state;
 mod trust;
 mod user;

@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[test]
+    fn the_list_is_bounded() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dirs = dirs(&tmp);
+        std::fs::create_dir_all(dirs.config()).unwrap();
+        let full: Vec<String> = (0..limits::TRUSTED_MAX).map(|n| format!("h{n}.example")).collect();
+        std::fs::write(dirs.trusted_hosts(), serde_json::json!({ "hosts": full }).to_string()).unwrap();
+        assert!(TrustedHosts::trust(&dirs, &url("https://h1.example/x")).is_ok());
+        let done = TrustedHosts::trust(&dirs, &url("https://more.example/x"));
+        assert!(matches!(done, Err(Error::BadValue { .. })));
+    }
+
+    #[test]
     fn unknown_keys_survive() {
         let tmp = tempfile::tempdir().unwrap();
         let dirs = dirs(&tmp);

@@ -1,6 +1,5 @@
 //! The user's `config.yaml`: read by a lossless parser, changed by replacing a value's bytes, so that all others stay.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
@@ -298,12 +297,6 @@ fn check_depth(text: &str) -> Result<(), String> {
         return Err("it is nested too deeply".to_owned());
     }
     Ok(())
-}
-
-impl fmt::Display for UserValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,518 @@
+//! Every configuration key in one table, each value with where it comes from.
+//!
+//! What speaks first counts: the environment, the user's file, the repository's, the default. One exception: a project whose
+//! configuration says `endpoint: local` stays without a server whatever the environment says.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{
+    Config, Dirs, ENDPOINT_VAR, Endpoint, Env, Error, Marker, Project, UserConfig, format_duration,
+    parse_duration,
+};
+
+/// `false` in any case: no command starts the daemon by itself. Any other value says nothing.
+pub const DAEMON_VAR: &str = "SAGEOX_DAEMON";
+
+/// The block of the user's file that holds the daemon's keys.
+const DAEMON: &str = "daemon";
+
+/// What a key's value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A length of time as in Go, at least `floor`.
+    Duration {
+        /// The smallest value; what is below counts as it.
+        floor: Duration,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// Any text.
+    Text,
+}
+
+/// Which file a key stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The user's `config.yaml`.
+    User,
+    /// The repository's `.sageox/config.json`.
+    Repository,
+}
+
+/// One configuration key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name; in a file of blocks the block, a dot and the key.
+    pub key: &'static str,
+    /// What its value may be.
+    pub kind: Kind,
+    /// What it is when nobody says anything; empty for "none".
+    pub default: &'static str,
+    /// The environment variable that overrides it.
+    pub env: Option<&'static str>,
+    /// The file it stands in.
+    pub place: Place,
+    /// For a key that is only shown: what changes it.
+    pub instead: Option<&'static str>,
+    /// What it does, for the manual.
+    pub doc: &'static str,
+}
+
+const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
+    Setting { key, kind, default, env: None, place: Place::User, instead: None, doc }
+}
+
+/// All keys there are.
+pub static SETTINGS: [Setting; 6] = [
+    user(
+        "daemon.sync_interval_read",
+        Kind::Duration { floor: Duration::from_secs(10) },
+        "60s",
+        "How often a ledger's remote is asked for news. Not below 10s.",
+    ),
+    user(
+        "daemon.debounce_window",
+        Kind::Duration { floor: Duration::ZERO },
+        "500ms",
+        "Changes of a ledger that follow each other within this time are synced together.",
+    ),
+    Setting {
+        env: Some(DAEMON_VAR),
+        ..user(
+            "daemon.auto_start",
+            Kind::Bool,
+            "true",
+            "Whether commands that need the daemon start it. The variable counts only with the value false, in any case.",
+        )
+    },
+    user(
+        "daemon.inactivity_timeout",
+        Kind::Duration { floor: Duration::ZERO },
+        "1h",
+        "A project nobody has used for this long, with no work pending, is let go, and with the last one the daemon ends. 0 means never.",
+    ),
+    Setting {
+        key: "endpoint",
+        kind: Kind::Text,
+        default: "local",
+        env: Some(ENDPOINT_VAR),
+        place: Place::Repository,
+        instead: Some("a project gets it from `ox init`"),
+        doc: "The server the project belongs to. local means none: nothing is ever sent to one, and the variable is ignored.",
+    },
+    Setting {
+        key: "ledger_url",
+        kind: Kind::Text,
+        default: "",
+        env: None,
+        place: Place::Repository,
+        instead: Some("use `ox ledger set-remote URL`"),
+        doc: "The git remote of the project's ledger, for everybody who clones the repository. Without one the ledger lies on this machine only.",
+    },
+];
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An environment variable.
+    Environment(&'static str),
+    /// The user's file.
+    User {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u32,
+    },
+    /// A file of the repository.
+    Repository {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, if it is known.
+        line: Option<u32>,
+    },
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::User { path, line } => write!(f, "user {}:{line}", path.display()),
+            Origin::Repository { path, line: Some(line) } => {
+                write!(f, "repository {}:{line}", path.display())
+            }
+            Origin::Repository { path, line: None } => write!(f, "repository {}", path.display()),
+            Origin::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What a key is now, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingValue {
+    /// The key.
+    pub setting: &'static Setting,
+    /// Its value; durations in the form a file has them in; empty for "none".
+    pub text: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// The daemon's settings, ready for use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// How often a ledger's remote is asked for news.
+    pub sync_interval_read: Duration,
+    /// How long changes of a ledger are collected.
+    pub debounce_window: Duration,
+    /// Whether commands start the daemon.
+    pub auto_start: bool,
+    /// How long an unused project stays attached; `None` for ever.
+    pub inactivity_timeout: Option<Duration>,
+}
+
+/// Everything that values come from, read once.
+#[derive(Debug)]
+pub struct Settings<'a> {
+    env: &'a Env,
+    project: Option<&'a Project>,
+    user: UserConfig,
+    user_path: PathBuf,
+}
+
+impl<'a> Settings<'a> {
+    /// Reads the user's file. If it is damaged everything in it counts as unset, and the error is to be shown.
+    pub fn load(env: &'a Env, dirs: &Dirs, project: Option<&'a Project>) -> (Settings<'a>, Option<Error>) {
+        let (user, error) = UserConfig::load(dirs);
+        (Settings { env, project, user, user_path: dirs.user_config() }, error)
+    }
+
+    /// All values in the table's order, and what is wrong with those that could not be used.
+    pub fn list(&self) -> (Vec<SettingValue>, Vec<Error>) {
+        let (values, errors): (Vec<_>, Vec<_>) = SETTINGS.iter().map(|s| self.value(s)).unzip();
+        (values, errors.into_iter().flatten().collect())
+    }
+
+    /// One value, and what is wrong if the one in the file could not be used.
+    ///
+    /// # Errors
+    /// `UnknownKey`.
+    pub fn get(&self, key: &str) -> Result<(SettingValue, Option<Error>), Error> {
+        Ok(self.value(find(key)?))
+    }
+
+    /// The daemon's settings, and what is wrong with those that could not be used.
+    pub fn daemon(&self) -> (DaemonConfig, Vec<Error>) {
+        let mut errors = Vec::new();
+        let mut text = |key: &str| match self.get(key) {
+            Ok((value, error)) => {
+                errors.extend(error);
+                value.text
+            }
+            Err(error) => {
+                errors.push(error);
+                String::new()
+            }
+        };
+        // A value that came through the table always parses.
+        let mut time = |key: &str| parse_duration(&text(key)).unwrap_or_default();
+        let sync_interval_read = time("daemon.sync_interval_read");
+        let debounce_window = time("daemon.debounce_window");
+        let inactivity_timeout = Some(time("daemon.inactivity_timeout")).filter(|t| !t.is_zero());
+        let auto_start = text("daemon.auto_start") == "true";
+        (DaemonConfig { sync_interval_read, debounce_window, auto_start, inactivity_timeout }, errors)
+    }
+
+    fn value(&self, setting: &'static Setting) -> (SettingValue, Option<Error>) {
+        let value = |text: String, origin| SettingValue { setting, text, origin };
+        let default = || value(setting.default.to_owned(), Origin::Default);
+        match setting.place {
+            Place::Repository => {
+                let found = if setting.key == "endpoint" { self.endpoint() } else { self.ledger_url() };
+                (found.map_or_else(default, |(text, origin)| value(text, origin)), None)
+            }
+            Place::User => {
+                if setting.env == Some(DAEMON_VAR) && !daemon_allowed(self.env) {
+                    return (value("false".to_owned(), Origin::Environment(DAEMON_VAR)), None);
+                }
+                match self.in_user_file(setting) {
+                    Ok(Some((text, line, error))) => {
+                        (value(text, Origin::User { path: self.user_path.clone(), line }), error)
+                    }
+                    Ok(None) => (default(), None),
+                    Err(error) => (default(), Some(error)),
+                }
+            }
+        }
+    }
+
+    /// The value in the user's file, its line, and what had to be changed about it.
+    fn in_user_file(&self, setting: &Setting) -> Result<Option<(String, u32, Option<Error>)>, Error> {
+        let (block, key) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        let place = self.user_path.display();
+        let Some(found) = self.user.get(block, key).map_err(|r| bad(setting, format!("{r} ({place})")))?
+        else {
+            return Ok(None);
+        };
+        let text = accept(setting, &found.text)
+            .map_err(|r| bad(setting, format!("{r} ({place}:{})", found.line)))?;
+        match raise(setting, &text) {
+            Some(floor) => {
+                let reason = format!("{text} is too small, {floor} is used ({place}:{})", found.line);
+                Ok(Some((floor, found.line, Some(bad(setting, reason)))))
+            }
+            None => Ok(Some((text, found.line, None))),
+        }
+    }
+
+    fn endpoint(&self) -> Option<(String, Origin)> {
+        let configured = self.project.and_then(|p| Some((p, p.config.endpoint()?)));
+        let from_config = |(project, endpoint): (&Project, Endpoint)| {
+            (endpoint.as_str().to_owned(), repository(project, "endpoint"))
+        };
+        if let Some((_, endpoint)) = &configured
+            && endpoint.is_local()
+        {
+            return configured.map(from_config);
+        }
+        let from_env = self.env.get(ENDPOINT_VAR).and_then(Endpoint::parse);
+        from_env
+            .map(|e| (e.as_str().to_owned(), Origin::Environment(ENDPOINT_VAR)))
+            .or_else(|| configured.map(from_config))
+            .or_else(|| {
+                let root = &self.project?.root;
+                let marker = Marker::find(root, None).ok().flatten()?;
+                let endpoint = Endpoint::parse(&marker.endpoint)?;
+                let path = marker.path(root).ok()?;
+                Some((endpoint.as_str().to_owned(), Origin::Repository { path, line: None }))
+            })
+    }
+
+    fn ledger_url(&self) -> Option<(String, Origin)> {
+        let project = self.project?;
+        // Whoever wrote it, a secret in it is not shown.
+        let text = match super::RemoteUrl::parse(&project.config.ledger_url()?) {
+            Ok(url) => url.display(),
+            Err(error) => format!("({error})"),
+        };
+        Some((text, repository(project, "ledger_url")))
+    }
+}
+
+fn repository(project: &Project, key: &str) -> Origin {
+    Origin::Repository { path: Config::path(&project.root), line: Config::line_of(&project.root, key) }
+}
+
+/// Whether the environment lets commands start the daemon by themselves.
+fn daemon_allowed(env: &Env) -> bool {
+    !env.get(DAEMON_VAR).is_some_and(|v| v.eq_ignore_ascii_case("false"))
+}
+
+/// Sets a key in the user's file. All other bytes of the file stay.
+///
+/// # Errors
+/// `UnknownKey`, `NotSettable`, `BadValue`, or what [`UserConfig::set`] says.
+pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
+    let setting = find(key)?;
+    if let Some(instead) = setting.instead {
+        return Err(Error::NotSettable { key: key.to_owned(), instead });
+    }
+    let text = accept(setting, value).map_err(|reason| bad(setting, reason))?;
+    if let Some(floor) = raise(setting, &text) {
+        return Err(bad(setting, format!("{text} is too small, the smallest value is {floor}")));
+    }
+    let (block, key) = key.split_once('.').unwrap_or((DAEMON, key));
+    UserConfig::set(dirs, block, key, &text)
+}
+
+/// The key of that name.
+///
+/// # Errors
+/// `UnknownKey`.
+pub fn find(key: &str) -> Result<&'static Setting, Error> {
+    SETTINGS.iter().find(|s| s.key == key).ok_or_else(|| Error::UnknownKey { key: key.to_owned() })
+}
+
+fn bad(setting: &Setting, reason: String) -> Error {
+    Error::BadValue { key: setting.key.to_owned(), reason }
+}
+
+/// The value in the one form that is written and compared.
+fn accept(setting: &Setting, text: &str) -> Result<String, String> {
+    match setting.kind {
+        Kind::Duration { .. } => parse_duration(text).map(|_| text.to_owned()),
+        Kind::Bool => match text {
+            "true" | "True" | "TRUE" => Ok("true".to_owned()),
+            "false" | "False" | "FALSE" => Ok("false".to_owned()),
+            _ => Err(format!("{text:?} is neither true nor false")),
+        },
+        Kind::Text => Ok(text.to_owned()),
+    }
+}
+
+/// The smallest value, if `text` is below it.
+fn raise(setting: &Setting, text: &str) -> Option<String> {
+    match setting.kind {
+        Kind::Duration { floor } if parse_duration(text).is_ok_and(|d| d < floor) => {
+            Some(format_duration(floor))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        tmp: tempfile::TempDir,
+        vars: Vec<(&'static str, String)>,
+    }
+
+    impl Fixture {
+        fn new(user: &str, repository: &str) -> Fixture {
+            let tmp = tempfile::tempdir().unwrap();
+            let f = Fixture { vars: vec![("HOME", tmp.path().to_str().unwrap().to_owned())], tmp };
+            std::fs::create_dir_all(f.dirs().config()).unwrap();
+            std::fs::write(f.dirs().user_config(), user).unwrap();
+            std::fs::create_dir_all(f.tmp.path().join("p/.sageox")).unwrap();
+            std::fs::write(Config::path(&f.tmp.path().join("p")), repository).unwrap();
+            f
+        }
+
+        fn with(mut self, name: &'static str, value: &str) -> Fixture {
+            self.vars.push((name, value.to_owned()));
+            self
+        }
+
+        fn env(&self) -> Env {
+            Env::of(self.vars.clone(), self.tmp.path().join("p"))
+        }
+
+        fn dirs(&self) -> Dirs {
+            Dirs::from_env(&self.env()).unwrap()
+        }
+
+        fn values(&self) -> (Vec<SettingValue>, Vec<String>) {
+            let (env, project) = (self.env(), Project::discover(&self.env()).unwrap());
+            let (settings, error) = Settings::load(&env, &self.dirs(), Some(&project));
+            let (values, errors) = settings.list();
+            (values, errors.into_iter().chain(error).map(|e| e.to_string()).collect())
+        }
+
+        fn check(&self, key: &str, text: &str, origin: &str) {
+            let (values, _) = self.values();
+            let value = values.iter().find(|v| v.setting.key == key).unwrap();
+            let shown = value
+                .origin
+                .to_string()
+                .replace(self.tmp.path().canonicalize().unwrap().to_str().unwrap(), "");
+            let shown = shown.replace(self.tmp.path().to_str().unwrap(), "");
+            assert_eq!((value.text.as_str(), shown.as_str()), (text, origin), "{key}");
+        }
+
+        fn daemon(&self) -> DaemonConfig {
+            Settings::load(&self.env(), &self.dirs(), None).0.daemon().0
+        }
+    }
+
+    #[test]
+    fn defaults_are_valid_and_documented() {
+        for s in &SETTINGS {
+            assert_eq!(accept(s, s.default).as_deref(), Ok(s.default), "{}", s.key);
+            assert_eq!(raise(s, s.default), None, "{}", s.key);
+            assert!(s.doc.ends_with('.'), "{}", s.key);
+        }
+        let f = Fixture::new("", "{}");
+        let expected = DaemonConfig {
+            sync_interval_read: Duration::from_secs(60),
+            debounce_window: Duration::from_millis(500),
+            auto_start: true,
+            inactivity_timeout: Some(Duration::from_secs(3600)),
+        };
+        assert_eq!(f.daemon(), expected);
+        let (values, errors) = f.values();
+        assert_eq!((values.len(), errors), (SETTINGS.len(), vec![]));
+        assert!(values.iter().all(|v| v.origin == Origin::Default && v.text == v.setting.default));
+    }
+
+    #[test]
+    fn each_value_says_where_it_comes_from() {
+        let user = "# c\ndaemon:\n  sync_interval_read: 5m # often enough\n  auto_start: true\n  inactivity_timeout: 0\n";
+        let json = "{\n  \"endpoint\": \"https://a.example\",\n  \"x\": {\"ledger_url\": 1},\n  \"ledger_url\": \"ssh://me@b.example/x\"\n}";
+        let f = Fixture::new(user, json);
+        f.check("daemon.sync_interval_read", "5m", "user /.config/sageox/config.yaml:3");
+        f.check("daemon.auto_start", "true", "user /.config/sageox/config.yaml:4");
+        f.check("daemon.debounce_window", "500ms", "default");
+        f.check("endpoint", "https://a.example", "repository /p/.sageox/config.json:2");
+        f.check("ledger_url", "ssh://***@b.example/x", "repository /p/.sageox/config.json:4");
+        assert_eq!(f.daemon().inactivity_timeout, None);
+        let f = f.with(DAEMON_VAR, "FALSE").with(ENDPOINT_VAR, "https://api.c.example/");
+        f.check("daemon.auto_start", "false", "environment SAGEOX_DAEMON");
+        f.check("endpoint", "https://c.example", "environment SAGEOX_ENDPOINT");
+        assert!(!f.daemon().auto_start);
+    }
+
+    #[test]
+    fn the_environment_has_no_say_where_the_table_says_so() {
+        let f =
+            Fixture::new("", r#"{"endpoint":"local"}"#).with(ENDPOINT_VAR, "https://a").with(DAEMON_VAR, "0");
+        f.check("endpoint", "local", "repository /p/.sageox/config.json");
+        f.check("daemon.auto_start", "true", "default");
+        let f = Fixture::new("", "{}");
+        std::fs::write(f.tmp.path().join("p/.sageox/.repo_1"), r#"{"endpoint":"https://m.example"}"#)
+            .unwrap();
+        f.check("endpoint", "https://m.example", "repository /p/.sageox/.repo_1");
+    }
+
+    #[test]
+    fn bad_values_fall_back_one_by_one_and_are_named() {
+        let user = "daemon:\n  sync_interval_read: 1s\n  debounce_window: soon\n  auto_start: [1]\n  inactivity_timeout: 2h\n";
+        let f = Fixture::new(user, "{}");
+        f.check("daemon.sync_interval_read", "10s", "user /.config/sageox/config.yaml:2");
+        f.check("daemon.debounce_window", "500ms", "default");
+        f.check("daemon.auto_start", "true", "default");
+        f.check("daemon.inactivity_timeout", "2h", "user /.config/sageox/config.yaml:5");
+        let (_, errors) = f.values();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors[1].contains("config.yaml:3"), "{errors:?}");
+        let f = Fixture::new("daemon: [", "{}");
+        assert_eq!(f.values().1.len(), 1);
+        assert_eq!(f.daemon(), Fixture::new("", "{}").daemon());
+    }
+
+    #[test]
+    fn a_secret_in_the_ledger_url_is_not_shown() {
+        let f = Fixture::new("", r#"{"ledger_url":"https://me:hunter2@a.example/x"}"#);
+        let (values, errors) = f.values();
+        assert!(!format!("{values:?} {errors:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn set_changes_one_value_or_says_why_not() {
+        let f = Fixture::new("# mine\ndaemon:\n  x: 1\n", "{}");
+        let dirs = f.dirs();
+        set(&dirs, "daemon.sync_interval_read", "2m").unwrap();
+        set(&dirs, "daemon.auto_start", "False").unwrap();
+        let text = std::fs::read_to_string(dirs.user_config()).unwrap();
+        assert_eq!(text, "# mine\ndaemon:\n  auto_start: false\n  sync_interval_read: 2m\n  x: 1\n");
+        let refused = |key: &str, value: &str| set(&dirs, key, value).unwrap_err();
+        assert!(matches!(refused("daemon.none", "1"), Error::UnknownKey { .. }));
+        assert!(matches!(refused("ledger_url", "/x"), Error::NotSettable { .. }));
+        assert!(matches!(refused("endpoint", "x"), Error::NotSettable { .. }));
+        for (key, value) in [
+            ("daemon.sync_interval_read", "9s"),
+            ("daemon.sync_interval_read", "1"),
+            ("daemon.auto_start", "yes"),
+            ("daemon.auto_start", "true\nx: 1"),
+            ("daemon.debounce_window", "-1s"),
+            ("daemon.debounce_window", "1s # x"),
+        ] {
+            assert!(matches!(refused(key, value), Error::BadValue { .. }), "{key} {value}");
+        }
+        assert_eq!(std::fs::read_to_string(dirs.user_config()).unwrap(), text);
+    }
+}
