@@ -253,6 +253,7 @@ fn class_of_git2(e: &git2::Error) -> Class {
     match (e.code(), e.class()) {
         (ErrorCode::Locked, _) => Class::Busy,
         (ErrorCode::Owner, _) => Class::Usage,
+        (ErrorCode::NotFound, ErrorClass::Os | ErrorClass::Repository) => Class::Usage,
         (_, ErrorClass::Os) => Class::Disk,
         (_, ErrorClass::Odb | ErrorClass::Zlib | ErrorClass::Object) => Class::Damage,
         (ErrorCode::NotFound | ErrorCode::InvalidSpec, _) => Class::Usage,
@@ -360,8 +361,7 @@ const MARKERS: &[(Class, &[&str])] = &[
             "couldn't find remote ref",
             "dubious ownership",
             "unknown option",
-            "protocol 'ext' is not allowed",
-            "is not allowed",
+            "not allowed",
             "not supported",
             "unable to find remote helper",
             "invalid refspec",

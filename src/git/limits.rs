@@ -48,5 +48,7 @@ pub const RESCUE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub const STALE_OWNERLESS: Duration = Duration::from_secs(3600);
 /// A lock file whose owner is dead is stale after this time.
 pub const STALE_DEAD_OWNER: Duration = Duration::from_secs(300);
+/// A new holder of the lock waits this long for what a dead one's git children are still doing.
+pub const ORPHANS_END: Duration = Duration::from_secs(5);
 /// Names tried for one temporary sibling.
 pub const STAGING_NAMES: u32 = 64;

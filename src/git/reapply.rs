@@ -235,7 +235,7 @@ impl ManagedClone<'_> {
     }
 
     /// Moves a held file beside its place, as `<name>.conflict-<machine>-<time>`.
-    fn lay_beside(&self, path: &Path, held: &Path, time: i64) -> Result<PathBuf, GitError> {
+    pub(super) fn lay_beside(&self, path: &Path, held: &Path, time: i64) -> Result<PathBuf, GitError> {
         let (dir, name) = nearest_dir(&self.path, path)?;
         for n in 1.. {
             let again = if n == 1 { String::new() } else { format!("-{n}") };

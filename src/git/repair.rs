@@ -1,7 +1,7 @@
 //! Taking back what an operation of ours left half done: our own failed one, or that of a holder of the lock who was
 //! killed. Only what its record tells of is touched; a rebase or a lock file of somebody else stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +11,13 @@ use jiff::Timestamp;
 
 use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
+use super::limits::ORPHANS_END;
 use super::lock::{Op, OpKind};
 use super::managed::ManagedClone;
 use super::read::lock_files;
 use super::reapply::{hash_of, is_part_of, mode_of};
 use super::rescue::{PENDING, entry, tree_at};
+use crate::kit::clock::wait_until;
 
 /// File times come from a coarser clock than records do.
 const FILE_TIME_SLACK: Duration = Duration::from_secs(1);
@@ -35,7 +37,12 @@ impl ManagedClone<'_> {
         if !left_behind {
             return Ok(());
         }
-        let users = git_processes_in(&self.path);
+        // The children of a killed holder's children outlive it by a moment.
+        let mut users = Vec::new();
+        wait_until(ORPHANS_END, || {
+            users = git_processes_in(&self.path);
+            users.is_empty() || self.cancel.is_cancelled()
+        });
         if !users.is_empty() {
             return Err(GitError::LockFiles { files: users });
         }
@@ -85,6 +92,7 @@ impl ManagedClone<'_> {
         let branch = format!("refs/heads/{}", op.branch);
         match (says("head-name"), says("orig-head")) {
             (Some(b), Some(h)) if b == branch && h == op.head => {
+                self.make_way_for_abort(op)?;
                 let aborted = self.local("rebase").arg("--abort").run(&self.cancel);
                 aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
             }
@@ -97,6 +105,32 @@ impl ManagedClone<'_> {
                 self.reattach(op)
             }
         }
+    }
+
+    /// A replay that was killed has written files that the index does not have yet, and git refuses to abort over them. They
+    /// are HEAD's own, or the beginning of that; anything else is laid beside.
+    fn make_way_for_abort(&self, op: &Op) -> Result<(), GitError> {
+        let Ok(head) = Oid::from_str(&op.head) else { return Ok(()) };
+        let known = self.local("ls-files").arg("-z").run(&self.cancel)?.stdout;
+        let known: HashSet<&[u8]> = zero_split(&known).collect();
+        let reader = self.reader()?;
+        let tree = tree_at(reader.repo(), Some(head))?;
+        for path in self.changed_paths(None, head)?.into_iter().filter(|p| !known.contains(bytes_of(p))) {
+            let full = self.path.join(&path);
+            let Some(mode) = mode_of(&full)? else { continue };
+            let Some((_, id)) = entry(tree.as_ref(), &path) else { continue };
+            if hash_of(&full, mode)? == id || is_part_of(reader.repo(), &full, id) {
+                fs::remove_file(&full).map_err(GitError::io("removing", &full))?;
+            } else {
+                let beside = self.lay_beside(&path, &full, op.started.as_second())?;
+                log::warn!(
+                    "{} was in the way of taking a rebase back; it is now {}",
+                    path.display(),
+                    beside.display()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// A rebase killed at its very begin or end may leave HEAD detached.
@@ -172,7 +206,7 @@ impl ManagedClone<'_> {
 
     fn index_entries(&self, paths: &[PathBuf]) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
         let out = self.local("ls-files").args(["-s", "-z"]).run(&self.cancel)?;
-        let wanted: std::collections::HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
+        let wanted: HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
         Ok(zero_split(&out.stdout)
             .filter_map(parse_staged)
             .filter(|(p, _)| wanted.contains(bytes_of(p)))
