@@ -761,6 +761,26 @@ fn rescue_a_conflict_of_commits_puts_everything_back() {
 }
 
 #[test]
+fn rescue_in_a_clone_without_a_commit() {
+    let s = Sandbox::new();
+    let bare = s.at("empty.git");
+    create_bare(&s.git(), &bare, &Cancel::new()).unwrap();
+    let c = s.clone(&bare, "c");
+    s.push_elsewhere(&bare, |w| {
+        write(&w.join("a"), "theirs\n");
+        write(&w.join("b"), "b\n");
+    });
+    c.write("a", "mine\n");
+    c.write("staged", "s\n");
+    c.sh(&["add", "staged"]);
+    let got = c.pull();
+    assert_eq!(got.old, None);
+    let rescued = got.rescued.unwrap();
+    assert_eq!((rescued.conflicts, rescued.copies.len()), (vec![PathBuf::from("a")], 1));
+    assert_eq!((c.read("a").as_str(), c.status().as_str()), ("theirs\n", "A  staged"));
+}
+
+#[test]
 fn rescue_refs_are_pruned_after_30_days() {
     let s = Sandbox::new();
     let c = s.clone(&s.remote("r", &[("a", "1\n")]), "c");
@@ -963,10 +983,13 @@ fn a_commit_takes_its_paths_and_nothing_else() {
     fs::remove_dir_all(c.path.join("d")).unwrap();
     let id = c.with(|m| m.commit(&[Path::new("d")], "gone").unwrap()).unwrap();
     assert_eq!(c.sh(&["ls-tree", "--name-only", &id.to_string()]), ".gitignore\na");
+    let e = c.with(|m| m.commit(&[Path::new("nothing-there")], "x").unwrap_err());
+    assert_eq!(e.class(), Class::Usage, "{e}");
     c.write("bad.json", "<<<<<<< HEAD\n{}\n");
     let head = c.sh(&["rev-parse", "HEAD"]);
     let e = c.with(|m| m.commit(&[Path::new("bad.json")], "x").unwrap_err());
     assert!(matches!(e, GitError::BadJson { .. }), "{e}");
+    assert!(c.status().contains("?? bad.json"), "it is not left staged either");
     assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
     symlink("/etc/passwd", c.path.join("link")).unwrap();
     assert!(matches!(c.with(|m| m.commit(&[Path::new("link")], "x").unwrap_err()), GitError::BadPath { .. }));
@@ -1001,7 +1024,8 @@ fn lock_files_of_others_are_waited_for_and_stale_ones_removed() {
     c.with(|m| m.fetch("main").unwrap());
     let e = c.with(|m| m.integrate("main", &rules()).unwrap_err());
     assert!(
-        matches!(&e, GitError::LockFiles { files } if files == &[lock.clone()]) && e.class() == Class::Busy,
+        matches!(&e, GitError::LockFiles { files } if files == std::slice::from_ref(&lock))
+            && e.class() == Class::Busy,
         "{e}"
     );
     assert!(lock.exists());

@@ -228,6 +228,9 @@ impl Git {
     }
 }
 
+/// Exit code of git for an option it does not know.
+pub(super) const UNKNOWN_OPTION: i32 = 129;
+
 /// Environment of every git child.
 const FIXED_ENV: &[(&str, &str)] = &[
     ("LC_ALL", "C"),
@@ -366,8 +369,12 @@ impl Invocation<'_> {
     /// # Errors
     /// What the output tells of, or why the child did not run or end.
     pub fn run(self, cancel: &Cancel) -> Result<Output, GitError> {
-        let sub = self.sub;
+        let (sub, git) = (self.sub, self.git);
         let out = self.run_any(cancel)?;
+        if out.status.code() == Some(UNKNOWN_OPTION) && sub != "version" {
+            // An option it does not know may just mean that it is too old.
+            git.version(cancel)?;
+        }
         Self::judge(sub, out)
     }
 

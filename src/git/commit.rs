@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use git2::Oid;
 
-use super::command::{Version, path_of, zero_split};
+use super::command::{Invocation, Version, path_of, zero_split};
 use super::error::{GitError, sanitise};
 use super::limits::MERGE_CAP;
 use super::lock::OpKind;
@@ -14,6 +14,8 @@ use super::managed::{ManagedClone, Relation, Standing};
 use super::read::foreign_operation;
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
+
+type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
 
 impl ManagedClone<'_> {
     /// Commits the named files or directories (relative to the clone) as they are now, deletions included; `None` if they are
@@ -54,18 +56,15 @@ impl ManagedClone<'_> {
         branch: &str,
         head: Option<Oid>,
     ) -> Result<Option<Oid>, GitError> {
-        let mut add = self.local("add").args(["-A", "-f"]);
-        if self.git.version(&self.cancel)? >= Version(2, 34) {
-            add = add.arg("--sparse");
-        }
-        add.arg("--").args(paths).run(&self.cancel)?;
-        let staged = self.staged(paths)?;
+        let staged = self.stage_aside(paths)?;
         self.check_staged(&staged)?;
         // From here on the objects are named, so the bytes that were checked are the bytes that are committed.
-        let (tree, old) = self.tree_with(paths, staged, head)?;
+        let (tree, old, entries) = self.tree_with(paths, staged, head)?;
         if Some(&tree) == old.as_ref() {
             return Ok(None);
         }
+        // The index before HEAD: killed in between, the files are staged and the next commit takes them.
+        self.stage(paths, entries)?;
         let mut commit = self.local_as_user("commit-tree")?.args([&tree, "-m", message]);
         if let Some(h) = head {
             commit = commit.args(["-p", &h.to_string()]);
@@ -76,12 +75,31 @@ impl ManagedClone<'_> {
         parse_oid(&new).map(Some)
     }
 
-    fn staged(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, Option<(u32, Oid)>>, GitError> {
-        let out = self.local("ls-files").args(["-s", "-z", "--"]).args(paths).run(&self.cancel)?;
+    /// Stages the paths in a copy of the index, so that what does not pass the checks is staged nowhere.
+    fn stage_aside(&self, paths: &[&Path]) -> Result<Entries, GitError> {
+        let index = TempIndex::copy_of(&self.git_dir())?;
+        let mut add = self.local("add").args(["-A", "-f"]);
+        if self.git.version(&self.cancel)? >= Version(2, 34) {
+            add = add.arg("--sparse");
+        }
+        add.arg("--").args(paths).env("GIT_INDEX_FILE", &index.0).run(&self.cancel)?;
+        self.entries(self.local("ls-files").env("GIT_INDEX_FILE", &index.0), paths)
+    }
+
+    fn entries(&self, list: Invocation<'_>, paths: &[&Path]) -> Result<Entries, GitError> {
+        let out = list.args(["-s", "-z", "--"]).args(paths).run(&self.cancel)?;
         Ok(zero_split(&out.stdout).filter_map(parse_staged).map(|(p, e)| (p, Some(e))).collect())
     }
 
-    fn check_staged(&self, staged: &BTreeMap<PathBuf, Option<(u32, Oid)>>) -> Result<(), GitError> {
+    /// Brings the index to `entries` where it differs; what it knows of other files stays.
+    fn stage(&self, paths: &[&Path], mut entries: Entries) -> Result<(), GitError> {
+        let there = self.entries(self.local("ls-files"), paths)?;
+        entries.retain(|p, e| there.get(p).copied().flatten() != *e);
+        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
+        update.stdin(index_info(&entries)).run(&self.cancel).map(drop)
+    }
+
+    fn check_staged(&self, staged: &Entries) -> Result<(), GitError> {
         let reader = self.reader()?;
         for (path, entry) in staged {
             let Some((mode, id)) = entry else { continue };
@@ -100,15 +118,15 @@ impl ManagedClone<'_> {
         Ok(())
     }
 
-    /// HEAD's tree with the named paths as they are staged, and HEAD's tree.
+    /// HEAD's tree with the named paths as they are staged; HEAD's tree; the entries with those that go away.
     fn tree_with(
         &self,
         paths: &[&Path],
-        mut entries: BTreeMap<PathBuf, Option<(u32, Oid)>>,
+        mut entries: Entries,
         head: Option<Oid>,
-    ) -> Result<(String, Option<String>), GitError> {
+    ) -> Result<(String, Option<String>, Entries), GitError> {
         let index = TempIndex::empty(&self.git_dir())?;
-        let with = |i: super::command::Invocation<'_>| self.one_line(i.env("GIT_INDEX_FILE", &index.0));
+        let with = |i: Invocation<'_>| self.one_line(i.env("GIT_INDEX_FILE", &index.0));
         let mut old = None;
         if let Some(h) = head {
             with(self.local("read-tree").arg(h.to_string()))?;
@@ -120,7 +138,7 @@ impl ManagedClone<'_> {
         }
         let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
         with(update.stdin(index_info(&entries)))?;
-        Ok((with(self.local("write-tree"))?, old))
+        Ok((with(self.local("write-tree"))?, old, entries))
     }
 }
 

@@ -185,6 +185,14 @@ impl GitError {
         }
     }
 
+    /// Whether a git child may have been ended before it could tidy up after itself.
+    pub(super) fn cut_short(&self) -> bool {
+        matches!(
+            self,
+            GitError::Timeout { .. } | GitError::Cancelled { .. } | GitError::Failed { code: None, .. }
+        )
+    }
+
     /// Whether the remote said that another machine pushed first.
     pub(super) fn lost_a_race(&self) -> bool {
         match self {
@@ -233,7 +241,7 @@ impl GitError {
             m => m,
         };
         let class = match code {
-            Some(129) => Class::Usage,
+            Some(super::command::UNKNOWN_OPTION) => Class::Usage,
             _ => classify(output),
         };
         GitError::Failed { sub, class, message, code }
@@ -365,6 +373,7 @@ const MARKERS: &[(Class, &[&str])] = &[
             "not supported",
             "unable to find remote helper",
             "invalid refspec",
+            "did not match any file",
         ],
     ),
     (

@@ -151,8 +151,10 @@ impl<'l> ManagedClone<'l> {
             Ok(done) => self.lock.end().map(|()| done),
             Err(e) => {
                 // Taking back is not cancelled with what it takes back.
-                self.cancel = Cancel::new();
-                match self.take_back() {
+                let cancel = std::mem::take(&mut self.cancel);
+                let taken_back = self.take_back(e.cut_short());
+                self.cancel = cancel;
+                match taken_back {
                     Err(stuck @ GitError::RebaseStuck { .. }) => return Err(stuck),
                     Err(second) => log::warn!("taking back a failed {kind:?}: {second}"),
                     Ok(()) => {}

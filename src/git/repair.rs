@@ -46,13 +46,16 @@ impl ManagedClone<'_> {
         if !users.is_empty() {
             return Err(GitError::LockFiles { files: users });
         }
-        self.take_back()
+        self.take_back(true)
     }
 
-    /// Takes back the recorded operation, puts back what was put aside, clears the record.
-    pub(super) fn take_back(&mut self) -> Result<(), GitError> {
+    /// Takes back the recorded operation, puts back what was put aside, clears the record. Only a git child that was cut
+    /// short leaves lock files: after an orderly failure those that are there are somebody else's.
+    pub(super) fn take_back(&mut self, cut_short: bool) -> Result<(), GitError> {
         if let Some(op) = self.lock.op().cloned() {
-            self.remove_own_locks(&op)?;
+            if cut_short && git_processes_in(&self.path).is_empty() {
+                self.remove_own_locks(&op)?;
+            }
             if op.kind == OpKind::Rebase {
                 self.abort_own_rebase(&op)?;
             }

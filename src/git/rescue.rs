@@ -18,6 +18,7 @@ use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
+use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
 pub(super) const RESCUE: &str = "refs/ox/rescue/";
@@ -120,7 +121,12 @@ impl ManagedClone<'_> {
     pub(super) fn capture(&mut self, dirty: &Dirty, head: Option<Oid>) -> Result<Captured, GitError> {
         for _ in 0..CAPTURE_ATTEMPTS {
             let before = self.look(dirty)?;
-            let entries = self.hash(&before)?;
+            let entries = match self.hash(&before) {
+                Ok(entries) => entries,
+                // A file went away between the look and the hash.
+                Err(GitError::Failed { sub: "hash-object", class: Class::Bug, .. }) => continue,
+                Err(e) => return Err(e),
+            };
             let staged = dirty.values().any(|s| *s);
             let commit = self.write_capture(&entries, staged, head)?;
             verify(self.reader()?.repo(), commit, &entries)?;
@@ -314,7 +320,7 @@ impl ManagedClone<'_> {
 pub(super) struct TempIndex(pub(super) PathBuf);
 
 impl TempIndex {
-    fn copy_of(git_dir: &Path) -> Result<TempIndex, GitError> {
+    pub(super) fn copy_of(git_dir: &Path) -> Result<TempIndex, GitError> {
         let index = TempIndex::empty(git_dir)?;
         match fs::copy(git_dir.join("index"), &index.0) {
             Ok(_) => Ok(index),
