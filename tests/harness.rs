@@ -17,7 +17,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ox::kit::lock::FileLock;
-use support::{Census, TestEnv, own_process, wait_until};
+use support::http_git::{Fault, GitServer};
+use support::{Census, Ran, TestEnv, own_process, wait_until};
 
 /// Drops the environment and returns the text it fails with.
 fn failure(env: TestEnv) -> String {
@@ -106,7 +107,13 @@ fn threads_and_descriptors_left_behind_are_noticed() {
         let before = Census::take();
         before.assert_nothing_left(Duration::ZERO);
         let (stop, wait) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().name("extra".into()).spawn(move || wait.recv()).unwrap();
+        let (started, start) = std::sync::mpsc::channel();
+        let body = move || {
+            started.send(()).unwrap();
+            wait.recv()
+        };
+        let thread = std::thread::Builder::new().name("extra".into()).spawn(body).unwrap();
+        start.recv().unwrap();
         let file = fs::File::open("/dev/null").unwrap();
         let noticed = catch_unwind(|| before.assert_nothing_left(Duration::ZERO)).unwrap_err();
         let text = noticed.downcast_ref::<String>().unwrap();
@@ -115,4 +122,127 @@ fn threads_and_descriptors_left_behind_are_noticed() {
         thread.join().unwrap().unwrap_err();
         before.assert_nothing_left(Duration::from_secs(5));
     });
+}
+
+/// A machine with a served repository that holds one commit, and a clone of it.
+fn served() -> (TestEnv, GitServer, std::path::PathBuf) {
+    let env = TestEnv::new();
+    env.bare("srv/team.git");
+    let server = GitServer::start(&env, &env.work().join("srv"));
+    let url = server.url("team.git");
+    let clone = env.repo("a");
+    env.git(&clone, ["remote", "add", "origin", &url]);
+    env.git(&clone, ["push", "-q", "-u", "origin", "main"]);
+    (env, server, clone)
+}
+
+#[test]
+fn git_pushes_to_the_server_clones_and_fetches() {
+    let (env, server, a) = served();
+    let url = server.url("team.git");
+    env.git(env.work(), ["clone", "-q", &url, "b"]);
+    let b = env.work().join("b");
+    // Large and not compressible: the push comes in chunks.
+    let mut rng = ox::kit::rng::Rng::new(1);
+    let noise: Vec<u8> = (0..400_000).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+    fs::write(a.join("big"), &noise).unwrap();
+    env.git(&a, ["add", "big"]);
+    env.git(&a, ["commit", "-qm", "Big"]);
+    env.git(&a, ["push", "-q"]);
+    env.git(&b, ["pull", "-q"]);
+    assert_eq!(fs::read(b.join("big")).unwrap(), noise);
+    let log = server.log();
+    assert_eq!(log.len(), server.requests());
+    assert!(log.iter().any(|r| r.chunked && r.path.ends_with("/git-receive-pack")));
+    assert!(log.iter().any(|r| r.protocol.as_deref() == Some("version=2")));
+    assert!(
+        log.iter().any(|r| log.iter().filter(|o| o.connection == r.connection).count() > 1),
+        "no kept connection"
+    );
+    assert!(log.iter().all(|r| r.status == Some(200)));
+}
+
+#[test]
+fn a_compressed_request_is_passed_on() {
+    let (env, server, a) = served();
+    // Each line of the request names one commit; past 1 KiB git compresses it.
+    for n in 0..60 {
+        let name = format!("refs/heads/b{n}");
+        let commit = env.git(&a, ["commit-tree", "-p", "HEAD", "-m", &name, "HEAD^{tree}"]);
+        env.git(&a, ["update-ref", &name, &commit]);
+    }
+    env.git(&a, ["push", "-q", "--all"]);
+    let url = server.url("team.git");
+    env.git(env.work(), ["-c", "protocol.version=0", "clone", "-q", "--mirror", &url, "m"]);
+    assert_eq!(env.git(env.work().join("m"), ["for-each-ref", "--format=%(refname)"]).lines().count(), 61);
+    assert!(server.log().iter().any(|r| r.gzip), "nothing came compressed");
+}
+
+#[test]
+fn the_server_misbehaves_when_told_to() {
+    let (mut env, mut server, a) = served();
+    env.set("GIT_HTTP_LOW_SPEED_LIMIT", "1000");
+    env.set("GIT_HTTP_LOW_SPEED_TIME", "1");
+    let fetch = |env: &TestEnv| -> Ran { env.try_git(&a, ["ls-remote", "origin"]) };
+    for (fault, text) in [
+        (Fault::Drop, "Empty reply"),
+        (Fault::Reset, "reset by peer"),
+        (Fault::Stall, "too slow"),
+        (Fault::Cut, "transfer closed"),
+        (Fault::StallHalfway, "too slow"),
+        (Fault::Status(401), "could not read Username"),
+        (Fault::Status(403), "error: 403"),
+        (Fault::Status(500), "error: 500"),
+        (Fault::RetryAfter(7), "error: 429"),
+    ] {
+        server.fault(Some(fault));
+        let ran = fetch(&env);
+        assert_eq!(ran.code, Some(128), "{fault:?}: {ran:?}");
+        assert!(ran.stderr.contains(text), "{fault:?}: {ran:?}");
+    }
+    server.fault(None);
+    fetch(&env).ok();
+    server.fault_times(Fault::Status(500), 1);
+    fetch(&env).fails(128);
+    fetch(&env).ok();
+    server.down();
+    assert!(fetch(&env).fails(128).stderr.contains("Failed to connect"));
+    server.up();
+    fetch(&env).ok();
+}
+
+#[test]
+fn the_server_asks_for_a_login() {
+    let (env, server, a) = served();
+    server.require_login("ann", "s3cret");
+    env.try_git(&a, ["ls-remote", "origin"]).fails(128);
+    let url = server.url("team.git").replace("http://", "http://ann:s3cret@");
+    env.git(&a, ["ls-remote", &url]);
+    let url = url.replace("s3cret", "wrong");
+    env.try_git(&a, ["ls-remote", &url]).fails(128);
+}
+
+#[test]
+fn the_server_leaves_nothing_behind() {
+    own_process("the_server_leaves_nothing_behind", || {
+        let before = Census::take();
+        let (env, server, a) = served();
+        server.fault(Some(Fault::Stall));
+        let mut stuck = env.start_git(&a, ["fetch"]);
+        assert!(wait_until(Duration::from_secs(10), || server
+            .log()
+            .last()
+            .is_some_and(|r| r.status.is_none())));
+        drop(server);
+        assert!(!stuck.wait(Duration::from_secs(10)).unwrap().success());
+        drop((stuck, env));
+        before.assert_nothing_left(Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn base64_pads_as_the_rfc_says() {
+    for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        assert_eq!(support::http_git::base64(plain.as_bytes()), coded);
+    }
 }

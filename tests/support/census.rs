@@ -101,17 +101,17 @@ impl Census {
     /// Within `limit` everything that came since must be gone.
     #[track_caller]
     pub fn assert_nothing_left(&self, limit: Duration) {
-        let extra = |now: &BTreeMap<String, String>, then: &BTreeMap<String, String>| {
-            now.iter()
-                .filter(|(k, v)| then.get(*k) != Some(v))
-                .map(|(k, v)| format!("{k}: {v}"))
-                .collect::<Vec<_>>()
-        };
         let mut left = Vec::new();
         wait_until(limit, || {
             let now = Census::take();
-            left = extra(&now.threads, &self.threads);
-            left.extend(extra(&now.descriptors, &self.descriptors));
+            // A number that leads elsewhere than before is another descriptor; a thread may name itself late.
+            let threads = now.threads.iter().filter(|(id, _)| !self.threads.contains_key(*id));
+            let descriptors =
+                now.descriptors.iter().filter(|(fd, to)| self.descriptors.get(*fd) != Some(*to));
+            left = threads
+                .chain(descriptors)
+                .map(|(number, what)| format!("{number}: {what}"))
+                .collect::<Vec<_>>();
             left.is_empty()
         });
         assert!(left.is_empty(), "threads or descriptors left: {left:#?}");

@@ -1,7 +1,7 @@
 //! What the integration tests share: a machine of their own for each test, and a look at what is left when it ends.
 //!
 //! Each test binary uses its own part of this, so what one of them leaves unused is no finding.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub mod git;
 pub mod census;
+pub mod http_git;
 
 pub use census::{Census, own_process};
 pub use ox::kit::clock::wait_until;
@@ -201,14 +202,33 @@ impl TestEnv {
         run(self.cmd("git").args(&args).dir(dir), what)
     }
 
-    /// A started `ox` that goes on running: a daemon in the foreground, a client that waits. Killed and reaped when dropped.
+    /// A started `ox` that goes on running: a daemon in the foreground, a client that waits.
     pub fn start_ox<A: AsRef<OsStr>>(
         &self,
         dir: impl AsRef<Path>,
         args: impl IntoIterator<Item = A>,
     ) -> Background {
+        self.start(OX, dir, args)
+    }
+
+    /// A started `git` that goes on running.
+    pub fn start_git<A: AsRef<OsStr>>(
+        &self,
+        dir: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Background {
+        self.start("git", dir, args)
+    }
+
+    /// Starts a program and leaves it running. It reads nothing and its output is piped to [`Background`].
+    pub fn start<A: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        dir: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Background {
         self.guard();
-        let mut command = Command::new(OX);
+        let mut command = Command::new(program);
         command.args(args.into_iter().map(|a| a.as_ref().to_os_string()).collect::<Vec<_>>());
         command.env_clear().envs(&self.vars).current_dir(dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -391,7 +411,7 @@ impl fmt::Debug for Ran {
     }
 }
 
-/// A process that runs beside the test.
+/// A process that runs beside the test. Killed and reaped when dropped.
 pub struct Background(pub Child);
 
 impl Background {
