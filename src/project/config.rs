@@ -220,6 +220,11 @@ impl Config {
         }
     }
 
+    /// The team that the project belongs to; empty if none.
+    pub fn team_id(&self) -> String {
+        self.text("team_id")
+    }
+
     /// The teams named by the project itself.
     pub fn teams(&self) -> Vec<Team> {
         self.get("teams")

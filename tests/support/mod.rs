@@ -18,8 +18,8 @@ use ox::kit::child::{self, Cmd};
 use ox::kit::lock;
 use rustix::process::{Pid, Signal, kill_process};
 
-pub mod git;
 pub mod census;
+pub mod git;
 pub mod http_git;
 
 pub use census::{Census, own_process};
