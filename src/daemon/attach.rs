@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::core::{Attaching, Core};
-use super::event::{AttachEnd, Effect, Found, Id};
+use super::event::{AttachEnd, Effect, Found, Id, RunId};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
 use crate::health::{History, Issues, Metrics};
 use crate::ipc::wire::{Attached, Progress, Response};
@@ -29,6 +29,8 @@ pub struct Project {
     pub(super) schedule: Schedule,
     pub(super) idle: Idle,
     pub(super) place: Option<Place>,
+    /// The newest run; the end of any other is not ours.
+    pub(super) run: RunId,
     pub(super) cloning: bool,
     /// Requests that wait for the sync in progress.
     pub(super) waiting: Vec<ConnId>,
@@ -59,6 +61,7 @@ impl Project {
             schedule: Schedule::new(found.timing, first_sync),
             idle: Idle::new(found.idle_timeout),
             place: found.place,
+            run: 0,
             cloning: false,
             waiting: Vec::new(),
             progress: Progress::default(),
@@ -75,6 +78,11 @@ impl Project {
     /// What log lines call it.
     pub(super) fn label(&self) -> String {
         self.root.file_name().unwrap_or(self.root.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// The host behind the ledger's remote; none for a directory of this machine.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.place.as_ref()?.host.as_deref()
     }
 
     /// Whether anything is being worked on for it.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::attach::Project;
-use super::event::{Effect, Event, Id};
+use super::event::{Effect, Event, Id, RunId};
 use super::schedule::{Beat, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY};
 use super::{requests, wiring};
 use crate::ipc::ConnId;
@@ -38,12 +38,16 @@ pub struct Core {
     pub(super) started: Now,
     pub(super) rng: Rng,
     pub(super) projects: BTreeMap<Id, Project>,
+    /// Hosts that do not answer.
     pub(super) gates: BTreeMap<String, Gate>,
+    /// Whose run tried each of them last.
+    pub(super) probed: BTreeMap<String, Id>,
     pub(super) deadlines: Deadlines<Beat>,
     /// Projects to be attached, in turn; the first is in progress.
     pub(super) attaching: VecDeque<Attaching>,
     jumps: JumpDetector,
     checking: bool,
+    last_run: RunId,
     pub(super) closing: bool,
     pub(super) out: Vec<Effect>,
 }
@@ -66,10 +70,12 @@ impl Core {
             rng: Rng::new(seed),
             projects: BTreeMap::new(),
             gates: BTreeMap::new(),
+            probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
             attaching: VecDeque::new(),
             jumps: JumpDetector::new(now),
             checking: false,
+            last_run: 0,
             closing: false,
             out: Vec::new(),
         };
@@ -104,10 +110,18 @@ impl Core {
             Event::Request { conn, door, request } => requests::handle(self, now, conn, door, request),
             Event::Reattach(root) => self.attach(root, None),
             Event::AttachEnded { root, end } => self.attach_ended(now, root, end),
-            Event::Progress { id, progress } => wiring::progress(self, now, &id, progress),
-            Event::Synced { id, outcome } => wiring::synced(self, now, &id, outcome),
-            Event::Cloned { id, outcome } => wiring::cloned(self, now, &id, outcome),
-            Event::NoWorker { id } => self.no_worker(now, &id),
+            Event::Progress { id, run, .. }
+            | Event::Synced { id, run, .. }
+            | Event::Cloned { id, run, .. }
+            | Event::NoWorker { id, run }
+                if self.projects.get(&id).is_none_or(|p| p.run != run) =>
+            {
+                log::debug!("run {run} of {id} ended after its time");
+            }
+            Event::Progress { id, progress, .. } => wiring::progress(self, now, &id, progress),
+            Event::Synced { id, outcome, .. } => wiring::synced(self, now, &id, outcome),
+            Event::Cloned { id, outcome, .. } => wiring::cloned(self, now, &id, outcome),
+            Event::NoWorker { id, .. } => self.no_worker(now, &id),
             Event::Checked(findings) => {
                 self.checking = false;
                 wiring::checked(self, now, findings);
@@ -135,23 +149,55 @@ impl Core {
 
     /// What the gate of a project's remote says; always open for a directory of this machine.
     pub(super) fn pass(&self, id: &Id, now: Mono) -> Pass {
-        let host = self.projects.get(id).and_then(|p| p.place.as_ref()?.host.as_ref());
+        let host = self.projects.get(id).and_then(Project::host);
         host.and_then(|host| self.gates.get(host)).map_or(Pass::Open, |gate| gate.pass(now))
     }
 
     /// Starts the project's sync if it is due, and sets its next deadline.
     pub(super) fn start_due(&mut self, now: Now, id: &Id) {
         let pass = self.pass(id, now.mono);
+        if pass == Pass::Probe
+            && let Some(other) = self.whose_turn_to_probe(now.mono, id)
+        {
+            self.start(now, &other, pass);
+            self.plan(now.mono, id);
+        } else {
+            self.start(now, id, pass);
+        }
+    }
+
+    /// Which project's run tries whether the host is back, if it is not that of `id`: they take turns, so that one whose own remote never
+    /// answers does not keep all others waiting.
+    fn whose_turn_to_probe(&self, now: Mono, id: &Id) -> Option<Id> {
+        let host = self.projects.get(id)?.host()?;
+        let last = self.probed.get(host);
+        let due = |(_, p): &(&Id, &Project)| p.host() == Some(host) && p.schedule.is_due(now);
+        let after_last = self.projects.iter().filter(due).find(|(id, _)| last.is_none_or(|last| *id > last));
+        let (turn, _) = after_last.or_else(|| self.projects.iter().find(due))?;
+        (turn != id).then(|| turn.clone())
+    }
+
+    fn start(&mut self, now: Now, id: &Id, pass: Pass) {
         let Some(project) = self.projects.get_mut(id) else { return };
         if let Some(run) = project.schedule.start_due(now.mono, pass) {
             if run.probe
-                && let Some(gate) = project.place.as_ref().and_then(|p| self.gates.get_mut(p.host.as_ref()?))
+                && let Some(host) = project.host().map(str::to_string)
+                && let Some(gate) = self.gates.get_mut(&host)
             {
                 gate.probe_started(now.mono);
+                self.probed.insert(host, id.clone());
             }
             project.dirty = true;
+            self.last_run += 1;
+            project.run = self.last_run;
             let (root, interval) = (project.root.clone(), project.interval);
-            self.out.push(Effect::Sync { id: id.clone(), root, forced: run.forced, interval });
+            self.out.push(Effect::Sync {
+                id: id.clone(),
+                run: self.last_run,
+                root,
+                forced: run.forced,
+                interval,
+            });
         }
         self.plan(now.mono, id);
     }
@@ -165,9 +211,8 @@ impl Core {
 
     /// Plans anew all projects whose remote is on `host`: its gate has moved.
     pub(super) fn plan_host(&mut self, now: Mono, host: &str) {
-        let on_host = |p: &Project| p.place.as_ref().is_some_and(|place| place.host.as_deref() == Some(host));
-        let ids: Vec<Id> =
-            self.projects.iter().filter(|(_, p)| on_host(p)).map(|(id, _)| id.clone()).collect();
+        let on_host = |(_, p): &(&Id, &Project)| p.host() == Some(host);
+        let ids: Vec<Id> = self.projects.iter().filter(on_host).map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.plan(now, &id);
         }

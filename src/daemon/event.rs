@@ -11,6 +11,9 @@ use crate::sync::{Outcome, Place, Timing};
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
 
+/// Names one run of a project, so that the end of a run of an earlier attachment is not taken for that of the present one.
+pub type RunId = u64;
+
 /// What a project is, as found on disk when it was attached.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -90,6 +93,8 @@ pub enum Event {
     Progress {
         /// Whose.
         id: Id,
+        /// Which run.
+        run: RunId,
         /// How far.
         progress: Progress,
     },
@@ -97,6 +102,8 @@ pub enum Event {
     Synced {
         /// Whose.
         id: Id,
+        /// Which run.
+        run: RunId,
         /// How.
         outcome: Outcome,
     },
@@ -104,6 +111,8 @@ pub enum Event {
     Cloned {
         /// Whose.
         id: Id,
+        /// Which run.
+        run: RunId,
         /// How: [`crate::sync::End::Level`] when the clone is there.
         outcome: Outcome,
     },
@@ -111,6 +120,8 @@ pub enum Event {
     NoWorker {
         /// Whose.
         id: Id,
+        /// Which run.
+        run: RunId,
     },
     /// An [`Effect::Check`] has ended.
     Checked(Vec<(Id, Finding)>),
@@ -158,6 +169,8 @@ pub enum Effect {
     Sync {
         /// Whose.
         id: Id,
+        /// Which run.
+        run: RunId,
         /// The project's directory.
         root: PathBuf,
         /// Somebody waits for it.
@@ -169,6 +182,8 @@ pub enum Effect {
     Clone {
         /// Whose.
         id: Id,
+        /// The run that found that there is no clone.
+        run: RunId,
         /// The project's directory.
         root: PathBuf,
     },

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::bind::{self, Socket};
 use super::core::Core;
-use super::event::{AttachEnd, Door, Effect, Event, Finding, Id};
+use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, RunId};
 use super::registry::{Entry, Registry};
 use crate::ipc::listen::PathState;
 use crate::ipc::wire::{Message, Progress, Served};
@@ -207,8 +207,8 @@ impl Host {
             Effect::Serve { id, published } => self.serve(id, published),
             Effect::Detach { id, superseded, last_sync } => self.detach(&id, superseded, last_sync),
             Effect::Remember(projects) => self.remember(projects),
-            Effect::Sync { id, root, forced, interval } => self.sync(id, root, forced, interval),
-            Effect::Clone { id, root } => self.clone_ledger(id, root),
+            Effect::Sync { id, run, root, forced, interval } => self.sync(id, run, root, forced, interval),
+            Effect::Clone { id, run, root } => self.clone_ledger(id, run, root),
             Effect::Check(all) => self.check(all),
             Effect::Flush { root, last_sync } => {
                 let dirs = self.site.dirs.clone();
@@ -290,25 +290,25 @@ impl Host {
         });
     }
 
-    fn sync(&self, id: Id, root: PathBuf, forced: bool, interval: Duration) {
-        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id));
+    fn sync(&self, id: Id, run: RunId, root: PathBuf, forced: bool, interval: Duration) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id, run));
         let work =
             move || sync::sync_ledger(&site, &root, forced, interval, &mut |s, p, t| tell(s, p, t), &cancel);
         let whose = id.clone();
-        self.submit(&self.git, id, work, move |outcome| Event::Synced { id: whose, outcome });
+        self.submit(&self.git, (id, run), work, move |outcome| Event::Synced { id: whose, run, outcome });
     }
 
-    fn clone_ledger(&self, id: Id, root: PathBuf) {
-        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id));
+    fn clone_ledger(&self, id: Id, run: RunId, root: PathBuf) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id, run));
         let work = move || sync::clone_ledger(&site, &root, &mut |s, p, t| tell(s, p, t), &cancel);
         let whose = id.clone();
-        self.submit(&self.clone, id, work, move |outcome| Event::Cloned { id: whose, outcome });
+        self.submit(&self.clone, (id, run), work, move |outcome| Event::Cloned { id: whose, run, outcome });
     }
 
     fn submit(
         &self,
         pool: &Pool,
-        id: Id,
+        (id, run): (Id, RunId),
         work: impl FnOnce() -> Outcome + Send + 'static,
         event: impl FnOnce(Outcome) -> Event + Send + 'static,
     ) {
@@ -324,7 +324,7 @@ impl Host {
         };
         if let Err(Full(what)) = pool.submit(work, done) {
             log::warn!("busy: {what} workers");
-            send(&self.results_tx, Event::NoWorker { id });
+            send(&self.results_tx, Event::NoWorker { id, run });
         }
     }
 
@@ -333,12 +333,12 @@ impl Host {
     }
 
     /// A function that tells the core how far a run has come; what does not fit into the inbox is left out.
-    fn teller(&self, id: &Id) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {
+    fn teller(&self, id: &Id, run: RunId) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {
         let (inbox, id) = (self.inbox_tx.clone(), id.clone());
         move |stage, percent, text| {
             let mut progress = Progress::new(stage, text);
             progress.percent = percent.map(i64::from);
-            drop(inbox.try_send(Wake::Event(Event::Progress { id: id.clone(), progress })));
+            drop(inbox.try_send(Wake::Event(Event::Progress { id: id.clone(), run, progress })));
         }
     }
 

@@ -49,9 +49,9 @@ pub(super) fn synced(core: &mut Core, now: Now, id: &Id, outcome: Outcome) {
             }
             project.cloning = true;
             project.dirty = true;
-            let (id, root) = (id.clone(), project.root.clone());
-            core.out.push(Effect::Clone { id: id.clone(), root });
-            progress(core, now, &id, Progress::new("cloning", "cloning the ledger"));
+            let (run, root) = (project.run, project.root.clone());
+            core.out.push(Effect::Clone { id: id.clone(), run, root });
+            progress(core, now, id, Progress::new("cloning", "cloning the ledger"));
         }
         _ => settle(core, now, id, &outcome, SyncKind::Pull),
     }
@@ -120,7 +120,7 @@ fn settle(core: &mut Core, now: Now, id: &Id, outcome: &Outcome, kind: SyncKind)
 
 /// A host that answered, if only with a refusal, is there; one that did not closes its gate for all.
 fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
-    let Some(host) = core.projects.get(id).and_then(|p| p.place.as_ref()?.host.clone()) else { return };
+    let Some(host) = core.projects.get(id).and_then(|p| p.host().map(str::to_string)) else { return };
     let failure = match &outcome.end {
         End::Failed(failure) => Some(failure),
         _ => None,
@@ -142,6 +142,7 @@ fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
             waiting
         }),
         _ => {
+            core.probed.remove(&host);
             let opened = core.gates.remove(&host).is_some_and(|mut gate| gate.answered());
             if opened {
                 log::info!("{host} answers again");
@@ -159,8 +160,9 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
     // What changed was written down by the run itself; a mere confirmation is written down in a while.
     project.unflushed = (!change.pulled && change.pushed == 0).then_some(now.wall);
     project.last_error.clear();
-    project.metrics.pulled(now.wall, outcome.took, change.diverged);
+    // A look that found nothing new is no sync in the history, as with the Go program.
     if change.pulled {
+        project.metrics.pulled(now.wall, outcome.took, change.diverged);
         let files = change.files_in;
         log::info!("[{}] ledger pulled: {} files, now at {}", project.label(), files, short(&outcome.head));
         record(project, now, outcome, kind, files);
@@ -173,9 +175,6 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
             short(&outcome.head)
         );
         record(project, now, outcome, SyncKind::Push, 0);
-    }
-    if !change.pulled && change.pushed == 0 {
-        record(project, now, outcome, kind, 0);
     }
     project.issues.heal(LEDGER, Healed::Synced);
     match &change.kept {

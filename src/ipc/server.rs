@@ -35,6 +35,13 @@ pub struct ConnId {
     pub(super) serial: u64,
 }
 
+impl ConnId {
+    /// Names a request that no server knows: for simulations of whoever answers.
+    pub const fn simulated(serial: u64) -> ConnId {
+        ConnId { slot: u32::MAX, serial }
+    }
+}
+
 /// A request that the core has to answer.
 #[derive(Clone, Debug)]
 pub struct Inbound {

@@ -95,6 +95,11 @@ impl Schedule {
         self.retry_at.map_or(wanted, |retry| retry.max(wanted))
     }
 
+    /// Whether a run is due at `now`, leaving aside the gate.
+    pub fn is_due(&self, now: Mono) -> bool {
+        self.running.is_none() && (self.force_waits || self.due_at() <= now)
+    }
+
     /// The run to start at `now`, if any. `pass` is what the host's gate says; with [`Run::probe`] the caller tells the gate.
     pub fn start_due(&mut self, now: Mono, pass: Pass) -> Option<Run> {
         if self.running.is_some() {

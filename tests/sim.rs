@@ -1,0 +1,106 @@
+//! The daemon's core on a simulated clock: all state machines together, scripted effects, faults far denser than life.
+//!
+//! `OX_SIM_SEED=n` runs one seed (with `OX_SIM_TRACE=1` telling every step), `OX_SIM_SEEDS=n` so many from 0, `OX_SIM_DAYS=n` so many virtual days each. A failure names its seed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+#[path = "sim/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use ox::kit::thread;
+use world::{Plan, World};
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn run(seed: u64, plan: &Plan) -> world::Totals {
+    match thread::contain(|| World::new(seed, plan).run()) {
+        Ok(totals) => totals,
+        Err(text) => panic!("seed {seed} (OX_SIM_SEED={seed}): {text}"),
+    }
+}
+
+#[test]
+fn a_week_of_faults_breaks_no_promise() {
+    let days = u32::try_from(number("OX_SIM_DAYS", 7)).unwrap();
+    let plan = Plan { length: DAY * days, ..Plan::faulty() };
+    if let Ok(seed) = std::env::var("OX_SIM_SEED") {
+        println!("{:?}", run(seed.parse().unwrap(), &plan));
+        return;
+    }
+    let seeds = number("OX_SIM_SEEDS", 256);
+    let half = |odd: u64, plan: Plan| {
+        thread::spawn("sim", thread::STACK_LARGE, move || {
+            (0..seeds)
+                .filter(|s| s % 2 == odd)
+                .map(|s| run(s, &plan))
+                .fold(world::Totals::default(), |a, b| a + b)
+        })
+        .unwrap()
+    };
+    let (a, b) = (half(0, plan.clone()), half(1, plan));
+    let total = a.join().unwrap() + b.join().unwrap();
+    println!("{seeds} seeds: {total:?}");
+    // The faults did happen: a simulation in which nothing goes wrong proves nothing.
+    assert!(
+        total.offline > 0
+            && total.failed > 0
+            && total.cloned > 0
+            && total.suspended > 0
+            && total.detached > 0
+    );
+}
+
+#[test]
+fn syn_11_after_any_time_offline_the_first_success_is_within_a_minute() {
+    for (seed, offline) in [240, 8 * 3600, 5 * 86_400].into_iter().enumerate() {
+        let offline = Duration::from_secs(offline);
+        let totals =
+            run(seed as u64, &Plan { length: offline + DAY, offline_once: Some(offline), ..Plan::calm(4) });
+        println!(
+            "offline {} s: back after {:?}, {} attempts",
+            offline.as_secs(),
+            totals.worst_recovery,
+            totals.offline
+        );
+        assert!(totals.worst_recovery <= Duration::from_secs(60), "{:?}", totals.worst_recovery);
+    }
+}
+
+#[test]
+fn res_01_a_day_offline_costs_less_than_two_thousand_attempts() {
+    for projects in [1, 20] {
+        let plan = Plan { length: DAY * 2, offline_once: Some(DAY), ..Plan::calm(projects) };
+        let totals = run(7, &plan);
+        assert!((1000..2000).contains(&totals.offline), "{projects} projects: {} attempts", totals.offline);
+    }
+}
+
+#[test]
+fn syn_20_after_eight_hours_of_sleep_each_due_job_runs_once() {
+    let sleep = Duration::from_secs(8 * 3600);
+    let plan = Plan { length: Duration::from_secs(1800), suspend_once: Some(sleep), ..Plan::calm(1) };
+    let with = run(3, &plan);
+    let without = run(3, &Plan { suspend_once: None, ..plan });
+    // Half an hour awake is half an hour of syncs, give or take the one that the waking itself brings.
+    assert!(with.syncs.abs_diff(without.syncs) <= 2, "{} and {}", with.syncs, without.syncs);
+}
+
+#[test]
+fn one_remote_that_never_answers_does_not_keep_its_neighbours_waiting() {
+    // The first project's runs end in time-outs although the host is there.
+    let plan = Plan { length: DAY, silent_project: true, ..Plan::calm(3) };
+    let totals = run(5, &plan);
+    assert!(totals.longest_wait <= Duration::from_secs(240), "{:?}", totals.longest_wait);
+}
+
+#[test]
+fn an_idle_daemon_wakes_only_for_what_is_due() {
+    let totals = run(1, &Plan { length: Duration::from_secs(3600), ..Plan::calm(1) });
+    // An hour: 60 syncs and 120 looks, each with its end, 12 times writing down, 12 looks for idleness.
+    assert!(totals.turns < 60 * 2 * 12 / 10 + 120 * 2 + 40, "{} turns", totals.turns);
+}
