@@ -59,6 +59,9 @@ pub enum Error {
         /// The link.
         path: PathBuf,
     },
+    /// A clone would lie where none may. Other programs look for this text; it never repeats the path.
+    #[error("invalid repo path: path traversal or unsafe location detected")]
+    UnsafePath,
     /// A remote URL that is never used, whoever wrote it.
     #[error("remote {url:?} refused: {reason}")]
     RemoteRefused {
@@ -102,6 +105,7 @@ impl Error {
             | Error::NoProject { .. }
             | Error::NotInitialized { .. }
             | Error::Linked { .. }
+            | Error::UnsafePath
             | Error::RemoteRefused { .. }
             | Error::UnknownKey { .. }
             | Error::BadValue { .. }

@@ -5,6 +5,7 @@
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
+mod clone_path;
 mod config;
 mod dirs;
 mod duration;
@@ -25,6 +26,7 @@ mod sync_state;
 mod trust;
 mod user;
 
+pub use clone_path::check_clone_path;
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
 pub use duration::{format_duration, parse_duration};

@@ -1,0 +1,185 @@
+//! Where a clone may lie. A path can come from a file that somebody else committed, and what lies there is moved aside, cloned
+//! into and pushed from.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{Dirs, Env, Error};
+
+/// The path with symbolic links resolved, if a clone may lie there: below our data directory, below the home directory but not
+/// in a hidden directory there, or below the directory for temporary files.
+///
+/// # Errors
+/// `UnsafePath`, which never repeats the path.
+pub fn check_clone_path(env: &Env, dirs: &Dirs, path: &Path) -> Result<PathBuf, Error> {
+    let plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let odd = bytes.windows(2).any(|w| w == b"..") || bytes.iter().any(u8::is_ascii_control);
+    if !path.is_absolute() || odd || !path.components().all(plain) {
+        return Err(Error::UnsafePath);
+    }
+    let real = resolve(path).ok_or(Error::UnsafePath)?;
+    let home = env.home().and_then(resolve);
+    let data = resolve(dirs.data());
+    let below = |root: &Path| real.starts_with(root) && real != root;
+    let holds = |root: &Option<PathBuf>| root.as_deref().is_some_and(|root| root.starts_with(&real));
+    if holds(&home) || holds(&data) {
+        return Err(Error::UnsafePath);
+    }
+    let allowed = if data.is_some_and(|data| below(&data)) {
+        true
+    } else if let Some(rest) = home.as_deref().and_then(|home| real.strip_prefix(home).ok()) {
+        !rest.as_os_str().as_encoded_bytes().starts_with(b".")
+    } else {
+        let temp = [env.temp(), Path::new("/tmp"), Path::new("/private/tmp")];
+        temp.into_iter().filter_map(resolve).any(|root| below(&root))
+    };
+    if allowed { Ok(real) } else { Err(Error::UnsafePath) }
+}
+
+/// The path with the links of its existing part resolved; `None` if that cannot be done, as with a link to nowhere.
+fn resolve(path: &Path) -> Option<PathBuf> {
+    for base in path.ancestors() {
+        match base.symlink_metadata() {
+            Ok(_) => {
+                let real = base.canonicalize().ok()?;
+                let rest = path.strip_prefix(base).ok()?;
+                return Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) });
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    struct Fixture {
+        tmp: tempfile::TempDir,
+        env: Env,
+        dirs: Dirs,
+    }
+
+    impl Fixture {
+        /// A home inside of the directory for temporary files, as tests have it.
+        fn new() -> Fixture {
+            let tmp = tempfile::tempdir().unwrap();
+            let home = tmp.path().join("home");
+            std::fs::create_dir_all(home.join("w")).unwrap();
+            let env = Env::of([("HOME", home.as_os_str())], &home);
+            let dirs = Dirs::from_env(&env).unwrap();
+            Fixture { tmp, env, dirs }
+        }
+
+        fn home(&self) -> PathBuf {
+            self.tmp.path().canonicalize().unwrap().join("home")
+        }
+
+        fn check(&self, path: impl AsRef<Path>, allowed: bool) {
+            let done = check_clone_path(&self.env, &self.dirs, path.as_ref());
+            assert_eq!(done.is_ok(), allowed, "{:?}: {done:?}", path.as_ref());
+        }
+    }
+
+    #[test]
+    fn clones_lie_with_our_data_in_the_home_or_in_temporary_directories() {
+        let f = Fixture::new();
+        f.check(f.dirs.ledger("local", "repo_1"), true);
+        f.check(f.home().join("w/p_sageox/sageox.ai/ledger"), true);
+        f.check(f.home().join("new/deep/er"), true);
+        f.check(f.tmp.path().join("elsewhere"), true);
+        std::fs::create_dir(f.home().join("real")).unwrap();
+        symlink(f.home().join("real"), f.home().join("link")).unwrap();
+        let got = check_clone_path(&f.env, &f.dirs, &f.home().join("link/x")).unwrap();
+        assert_eq!(got, f.home().join("real/x"));
+        let other = Env::of([("HOME", "/nonexistent/h"), ("XDG_DATA_HOME", "/nonexistent/data")], "/");
+        let dirs = Dirs::from_env(&other).unwrap();
+        assert!(check_clone_path(&other, &dirs, &dirs.ledger("local", "repo_1")).is_ok());
+    }
+
+    #[test]
+    fn sec_02_no_path_of_somebody_else_s_choice_leads_elsewhere() {
+        let f = Fixture::new();
+        for path in [
+            "",
+            ".",
+            "..",
+            "/",
+            "//",
+            "x",
+            "./x",
+            "../x",
+            "~",
+            "~/x",
+            "$HOME/x",
+            "C:\\x",
+            "file:///tmp/x",
+            "-x",
+            "/..",
+            "/tmp/../etc",
+            "/tmp/..",
+            "/tmp/a..b",
+            "/tmp/.../x",
+            "/tmp/x/../../etc/passwd",
+            "/tmp",
+            "/tmp/",
+            "/etc",
+            "/etc/passwd",
+            "/root/.ssh-none",
+            "/usr/local/x",
+            "/var/lib/x",
+            "/proc/self/root/etc/x",
+            "/dev/shm/x",
+            "/dev/null",
+            "/sys/x",
+            "/boot/x",
+            "/opt/x",
+            "/home",
+            "/bin/x",
+            "/tmpx",
+            "/tmp/x\n",
+            "/tmp/x\0y",
+            "/tmp/\u{1b}[2J",
+            "/nonexistent/x",
+        ] {
+            f.check(path, false);
+        }
+        for below in [
+            "",
+            ".",
+            ".ssh",
+            ".ssh/x",
+            ".config/git",
+            ".local",
+            ".local/share",
+            ".local/share/sageox",
+            ".gnupg/x",
+            ".bashrc",
+            ".cargo/bin",
+            "../x",
+            "w/../../x",
+            "w/../.ssh",
+        ] {
+            f.check(f.home().join(below), false);
+        }
+        f.check(f.tmp.path(), false);
+        f.check(Path::new(OsStr::from_bytes(b"/tmp/../\xff")), false);
+        symlink("/etc", f.home().join("etc")).unwrap();
+        symlink("/nonexistent", f.home().join("nowhere")).unwrap();
+        symlink(f.home().join("loop"), f.home().join("loop")).unwrap();
+        symlink(f.home().join(".ssh"), f.home().join("keys")).unwrap();
+        std::fs::create_dir(f.home().join(".ssh")).unwrap();
+        std::fs::write(f.home().join("file"), "").unwrap();
+        for below in ["etc", "etc/x", "nowhere", "nowhere/x", "loop", "loop/x", "keys/x", "file/x"] {
+            f.check(f.home().join(below), false);
+        }
+        let error = check_clone_path(&f.env, &f.dirs, Path::new("/etc/x")).unwrap_err();
+        assert!(!error.to_string().contains("etc"));
+    }
+}
