@@ -17,6 +17,11 @@ fn number(name: &str, default: u64) -> u64 {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// One seed in sixteen runs at the real beat, the others at one fifteen times as slow.
+fn paced(seed: u64, plan: &Plan) -> Plan {
+    Plan { slow: if seed.is_multiple_of(16) { 1 } else { 15 }, ..plan.clone() }
+}
+
 fn run(seed: u64, plan: &Plan) -> world::Totals {
     match thread::contain(|| World::new(seed, plan).run()) {
         Ok(totals) => totals,
@@ -29,7 +34,10 @@ fn a_week_of_faults_breaks_no_promise() {
     let days = u32::try_from(number("OX_SIM_DAYS", 7)).unwrap();
     let plan = Plan { length: DAY * days, ..Plan::faulty() };
     if let Ok(seed) = std::env::var("OX_SIM_SEED") {
-        println!("{:?}", run(seed.parse().unwrap(), &plan));
+        println!("{:?}", {
+            let seed = seed.parse().unwrap();
+            run(seed, &paced(seed, &plan))
+        });
         return;
     }
     let seeds = number("OX_SIM_SEEDS", 256);
@@ -37,7 +45,7 @@ fn a_week_of_faults_breaks_no_promise() {
         thread::spawn("sim", thread::STACK_LARGE, move || {
             (0..seeds)
                 .filter(|s| s % 2 == odd)
-                .map(|s| run(s, &plan))
+                .map(|s| run(s, &paced(s, &plan)))
                 .fold(world::Totals::default(), |a, b| a + b)
         })
         .unwrap()

@@ -77,11 +77,12 @@ fn record(site: &Site, registry: &Registry, project: &Project, socket: &Path) ->
 }
 
 fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
-    let (daemon, errors) = Settings::load(&site.env, &site.dirs, Some(&project)).0.daemon();
-    for e in errors {
+    let (settings, damaged) = Settings::load(&site.env, &site.dirs, Some(&project));
+    let (daemon, errors) = settings.daemon();
+    for e in damaged.into_iter().chain(errors) {
         log::warn!("{e}; the default is used");
     }
-    let place = sync::place(&site.dirs, &project);
+    let place = sync::place(&site.env, &site.dirs, &project);
     if let Err(e) = &place {
         log::warn!("{}: {e}", project.root.display());
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::attach::Project;
 use super::event::{Effect, Event, Id, RunId};
-use super::schedule::{Beat, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY};
+use super::schedule::{Beat, Beats, EMPTY_MAX};
 use super::{requests, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
@@ -29,6 +29,8 @@ pub struct Identity {
     pub throttle: std::time::Duration,
     /// Whether the process stays without a project.
     pub service: bool,
+    /// How often it looks after itself.
+    pub beats: Beats,
 }
 
 /// All state of the daemon.
@@ -79,8 +81,8 @@ impl Core {
             closing: false,
             out: Vec::new(),
         };
-        core.deadlines.set(Beat::Check, Some(now.mono + CHECK_EVERY));
-        core.deadlines.set(Beat::Flush, Some(now.mono + FLUSH_EVERY));
+        core.deadlines.set(Beat::Check, Some(now.mono + core.identity.beats.check));
+        core.deadlines.set(Beat::Flush, Some(now.mono + core.identity.beats.flush));
         core.watch_emptiness(now.mono);
         core
     }
@@ -243,7 +245,7 @@ impl Core {
     }
 
     fn check(&mut self, now: Mono) {
-        self.deadlines.set(Beat::Check, Some(now + CHECK_EVERY));
+        self.deadlines.set(Beat::Check, Some(now + self.identity.beats.check));
         if self.checking {
             return;
         }
@@ -259,7 +261,7 @@ impl Core {
     }
 
     fn flush(&mut self, now: Mono) {
-        self.deadlines.set(Beat::Flush, Some(now + FLUSH_EVERY));
+        self.deadlines.set(Beat::Flush, Some(now + self.identity.beats.flush));
         for project in self.projects.values_mut() {
             if let Some(last_sync) = project.unflushed.take() {
                 self.out.push(Effect::Flush { root: project.root.clone(), last_sync });

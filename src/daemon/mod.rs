@@ -27,7 +27,7 @@ pub use core::{Core, Identity};
 pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
-pub use schedule::{CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, LINE_EVERY};
+pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, LINE_EVERY};
 
 /// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
 pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));

@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use super::core::{Core, Identity};
 use super::event::Event;
 use super::host::{Attached, HOST_SERVES, Host, INBOX, Wake};
+use super::schedule::Beats;
 use super::{VERSION, log_file, throttle};
 use crate::ipc::{Config, ListenerSpec, Published, Server, ServerHandle, listen};
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -134,8 +135,14 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let before = Attached::load(&dirs.attached());
     let throttle = throttle::note_start(&dirs.restarts(), site.clock.now().wall, !before.clean);
     let startup = site.clock.now().mono - start;
-    let identity =
-        Identity { pid: holder.pid, version: VERSION.to_string(), startup, throttle, service: false };
+    let identity = Identity {
+        pid: holder.pid,
+        version: VERSION.to_string(),
+        startup,
+        throttle,
+        service: false,
+        beats: Beats::default(),
+    };
     let seed = u64::from(holder.pid) ^ start.as_nanos();
     let core = Core::new(identity, site.clock.now(), seed);
     let host = Host::new(core, site, server, listener, (to_core.clone(), inbox))

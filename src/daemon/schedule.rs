@@ -19,6 +19,21 @@ pub const ATTACH_MAX: usize = 256;
 /// At most this many requests wait for one sync.
 pub const WAITING_MAX: usize = 256;
 
+/// How often the daemon looks after itself. The constants above are what it runs with; a simulation may take a longer beat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beats {
+    /// [`CHECK_EVERY`].
+    pub check: Duration,
+    /// [`FLUSH_EVERY`].
+    pub flush: Duration,
+}
+
+impl Default for Beats {
+    fn default() -> Beats {
+        Beats { check: CHECK_EVERY, flush: FLUSH_EVERY }
+    }
+}
+
 /// The names of deadlines in the core's one heap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Beat {

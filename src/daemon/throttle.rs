@@ -79,7 +79,7 @@ mod tests {
     fn only_failed_starts_of_the_last_minutes_count() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config/daemon-restarts.json");
-        let at = |s| Timestamp::from_second(1_000_000 + s).unwrap();
+        let at = |s: i64| Timestamp::from_second(1_000_000 + s).unwrap();
         for n in 0..10 {
             assert_eq!(note_start(&path, at(n), false), Duration::ZERO);
         }

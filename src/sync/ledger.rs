@@ -46,7 +46,7 @@ struct Job<'a> {
 /// The project's configuration cannot be read, or names no usable remote.
 pub fn locate(site: &Site, root: &Path) -> Result<(Project, LedgerPlace), SetupError> {
     let project = Project::load(root, &site.env)?;
-    let ledger = setup::place(&site.dirs, &project)?;
+    let ledger = setup::place(&site.env, &site.dirs, &project)?;
     Ok((project, ledger))
 }
 

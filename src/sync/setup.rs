@@ -10,8 +10,9 @@ use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discove
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
+use crate::kit::lock::FileLock;
 use crate::project::{
-    self, Config, Dirs, Endpoint, LocalConfig, Marker, Project, RemoteUrl, TrustedHosts, scaffold,
+    self, Config, Dirs, Endpoint, Env, LocalConfig, Marker, Project, RemoteUrl, TrustedHosts, scaffold,
 };
 
 /// Why a project or its ledger could not be set up.
@@ -135,14 +136,14 @@ impl LedgerPlace {
 ///
 /// # Errors
 /// Its remote is unknown or not one that may be used.
-pub fn place(dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> {
+pub fn place(env: &Env, dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> {
     if project.repo_id.is_empty() {
         return Err(SetupError::NoRepoId { root: project.root.clone() });
     }
     let lock = dirs.clone_lock(&project.slug, super::LEDGER, &project.repo_id);
     let path = dirs.ledger(&project.slug, &project.repo_id);
     if !project.endpoint.is_local() {
-        return vendor_place(project, path, lock);
+        return vendor_place(env, dirs, project, path, lock);
     }
     let Some(url) = project.config.ledger_url() else {
         let bare = dirs.local_remote(&project.repo_id);
@@ -161,8 +162,18 @@ pub fn place(dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> 
 }
 
 /// A ledger that a vendor handed out: known here only by a clone that was made before.
-fn vendor_place(project: &Project, computed: PathBuf, lock: PathBuf) -> Result<LedgerPlace, SetupError> {
-    let path = LocalConfig::load(&project.root)?.ledger().map_or(computed, |l| l.path);
+fn vendor_place(
+    env: &Env,
+    dirs: &Dirs,
+    project: &Project,
+    computed: PathBuf,
+    lock: PathBuf,
+) -> Result<LedgerPlace, SetupError> {
+    // The file is not committed by us, but somebody else's commit may hold one.
+    let path = match LocalConfig::load(&project.root)?.ledger() {
+        Some(local) => project::check_clone_path(env, dirs, &local.path)?,
+        None => computed,
+    };
     let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
     let Some(url) = origin else {
         return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
@@ -197,6 +208,11 @@ pub struct Initialised {
 /// No git repository there, another ledger than the one asked for, or a file that cannot be written.
 pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<Initialised, SetupError> {
     let root = work_tree(start)?;
+    // Two at once would make two ids.
+    let lock = site.dirs.init_lock(&root);
+    let _one = FileLock::acquire(&lock, std::time::Duration::from_secs(10))
+        .map_err(|source| SetupError::Io { path: lock, source })?
+        .ok_or(SetupError::Busy)?;
     let already = Config::exists(&root);
     let mut config = Config::load(&root)?;
     if already && !options.force {

@@ -1,11 +1,13 @@
 //! The world around the core: hosts that go away, clones that fail, people who ask, a machine that sleeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ox::daemon::{AttachEnd, Core, Door, Effect, Event, Finding, Found, Id, Identity};
+use ox::daemon::{
+    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, Id, Identity,
+};
 use ox::ipc::wire::Attach;
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
@@ -17,6 +19,8 @@ use ox::sync::{Blocked, Change, End, Failure, Outcome, Place, Skip, Timing};
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub length: Duration,
+    /// All intervals are this many times as long: more seeds in the same time.
+    pub slow: u32,
     pub projects: usize,
     /// Percent of runs that fail for a reason of their own.
     pub fail_percent: u64,
@@ -40,6 +44,7 @@ impl Plan {
     pub fn calm(projects: usize) -> Plan {
         Plan {
             length: Duration::from_secs(3600),
+            slow: 1,
             projects,
             fail_percent: 0,
             life: false,
@@ -124,15 +129,12 @@ pub struct World {
     online: bool,
     back_since: Option<Mono>,
     /// Requests not answered yet, and since when.
-    open: BTreeMap<u64, Mono>,
-    conns: BTreeMap<ConnIdKey, u64>,
+    open: BTreeMap<ConnId, Mono>,
     exited: bool,
     /// Print every event and effect: for one seed.
     trace: bool,
     totals: Totals,
 }
-
-type ConnIdKey = ConnId;
 
 impl World {
     pub fn new(seed: u64, plan: &Plan) -> World {
@@ -143,6 +145,11 @@ impl World {
             startup: Duration::from_millis(10),
             throttle: Duration::ZERO,
             service: true,
+            beats: if plan.slow > 1 {
+                Beats { check: CHECK_EVERY * plan.slow, flush: FLUSH_EVERY * plan.slow }
+            } else {
+                Beats::default()
+            },
         };
         let core = Core::new(identity, clock.now(), seed);
         let mut world = World {
@@ -156,7 +163,6 @@ impl World {
             online: true,
             back_since: None,
             open: BTreeMap::new(),
-            conns: BTreeMap::new(),
             exited: false,
             trace: std::env::var_os("OX_SIM_TRACE").is_some(),
             totals: Totals::default(),
@@ -282,10 +288,8 @@ impl World {
             return; // nothing listens there
         }
         self.serial += 1;
-        let serial = self.serial;
-        let conn = ConnId::simulated(serial);
-        self.conns.insert(conn, serial);
-        self.open.insert(serial, self.clock.now().mono);
+        let conn = ConnId::simulated(self.serial);
+        self.open.insert(conn, self.clock.now().mono);
         self.turn(Some(Event::Request { conn, door, request }));
     }
 
@@ -307,17 +311,15 @@ impl World {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Reply(conn, _) => {
-                let serial = self.conns[&conn];
-                assert!(self.open.remove(&serial).is_some(), "a request was answered twice");
+                assert!(self.open.remove(&conn).is_some(), "a request was answered twice");
                 self.totals.answered += 1;
             }
             Effect::ReplyStop(conn, door) => {
-                let serial = self.conns[&conn];
-                assert!(self.open.remove(&serial).is_some(), "a request was answered twice");
+                assert!(self.open.remove(&conn).is_some(), "a request was answered twice");
                 self.after(Duration::from_millis(1), Coming::Event(Event::StopAnswered(door)));
             }
             Effect::Progress(conn, _) => {
-                assert!(self.open.contains_key(&self.conns[&conn]), "progress after the answer");
+                assert!(self.open.contains_key(&conn), "progress after the answer");
             }
             Effect::Attach { root, served } => self.attach(root, &served),
             Effect::Serve { id, .. } => {
@@ -356,7 +358,7 @@ impl World {
                 repo_id: format!("repo_{id}"),
                 socket: PathBuf::from(format!("/run/{id}.sock")),
                 team_id: String::new(),
-                timing: Timing { interval: INTERVAL, debounce: Duration::from_millis(500) },
+                timing: Timing { interval: INTERVAL * self.plan.slow, debounce: Duration::from_millis(500) },
                 idle_timeout: Duration::ZERO,
                 place: Some(place(site)),
                 last_sync: None,
@@ -484,19 +486,18 @@ impl World {
         if let Some(at) = self.core.next_deadline() {
             assert!(at >= now || self.exited, "a deadline was left in the past");
         }
-        if let Some((serial, since)) = self.open.iter().next() {
+        if let Some((conn, since)) = self.open.iter().next() {
             let waits = now.since(*since);
-            assert!(waits <= ANSWER_MAX, "request {serial} has waited {waits:?}");
+            assert!(waits <= ANSWER_MAX, "{conn:?} has waited {waits:?}");
         }
         for (id, site) in &self.sites {
             let (Some(_), Some(good)) = (site.healthy_since, site.last_good) else { continue };
             // The interval with its jitter, a run, a skipped run, and the spread after a sleep.
-            let limit = INTERVAL * 5 + RUN_MAX * 2;
+            let limit = INTERVAL * self.plan.slow * 5 + RUN_MAX * 2;
             assert!(now.since(good) <= limit, "{id} is healthy and was not synced for {:?}", now.since(good));
         }
-        let attached: BTreeSet<&String> =
-            self.sites.iter().filter(|(_, s)| s.attached).map(|(id, _)| id).collect();
-        assert_eq!(attached.len(), self.core.served(), "the core serves what it says it serves");
+        let attached = self.sites.values().filter(|s| s.attached).count();
+        assert_eq!(attached, self.core.served(), "the core serves what it says it serves");
     }
 }
 
