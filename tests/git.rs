@@ -801,7 +801,7 @@ fn moments(short: u32) -> u32 {
 #[test]
 fn kill_in_the_middle_of_a_pull_loses_nothing() {
     let s = Sandbox::new();
-    let names: Vec<String> = (0..150).map(|n| format!("f/{n}")).collect();
+    let names: Vec<String> = (0..60).map(|n| format!("f/{n}")).collect();
     let big = "line\n".repeat(3000);
     let base: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), big.as_str())).collect();
     let remote = s.remote("r", &base);
@@ -814,7 +814,7 @@ fn kill_in_the_middle_of_a_pull_loses_nothing() {
         assert!(child.wait().unwrap().success());
         SystemClock.now().mono - start
     };
-    let count = moments(24);
+    let count = moments(14);
     for n in 1..=count {
         let c = s.clone(&remote, &format!("k{n}"));
         if n % 2 == 0 {

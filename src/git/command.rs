@@ -151,12 +151,12 @@ impl Git {
     }
 
     /// A command on the repository at `dir` that touches only the disk.
-    pub fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
+    pub(super) fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
         self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), false)
     }
 
     /// A command on the repository at `dir` that talks to the remote `url`.
-    pub fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
+    pub(super) fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
         let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), true);
         i.env("GIT_SSH_COMMAND", self.ssh_command(url))
     }
@@ -298,7 +298,7 @@ const VENDOR_CONFIG: &[&str] = &[
 
 /// One git command about to run.
 #[must_use]
-pub struct Invocation<'g> {
+pub(super) struct Invocation<'g> {
     git: &'g Git,
     sub: &'static str,
     network: bool,
@@ -312,19 +312,19 @@ pub struct Invocation<'g> {
 
 impl Invocation<'_> {
     /// One more argument.
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
     /// More arguments.
-    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+    pub(super) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
         self
     }
 
     /// One more setting, `key=value`, for this command only.
-    pub fn config(mut self, setting: &str) -> Self {
+    pub(super) fn config(mut self, setting: &str) -> Self {
         self.config.push(setting.to_owned());
         self
     }
@@ -340,19 +340,19 @@ impl Invocation<'_> {
     }
 
     /// One more variable.
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(super) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.cmd = self.cmd.env(name, value);
         self
     }
 
     /// What the child reads.
-    pub fn stdin(mut self, bytes: Vec<u8>) -> Self {
+    pub(super) fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.cmd = self.cmd.stdin_bytes(bytes);
         self
     }
 
     /// Another deadline than the usual 30 s (60 s with a remote); at most 10 minutes.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
+    pub(super) fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline.min(CHILD_MAX);
         self
     }
@@ -368,7 +368,7 @@ impl Invocation<'_> {
     ///
     /// # Errors
     /// What the output tells of, or why the child did not run or end.
-    pub fn run(self, cancel: &Cancel) -> Result<Output, GitError> {
+    pub(super) fn run(self, cancel: &Cancel) -> Result<Output, GitError> {
         let (sub, git) = (self.sub, self.git);
         let out = self.run_any(cancel)?;
         if out.status.code() == Some(UNKNOWN_OPTION) && sub != "version" {
@@ -394,7 +394,7 @@ impl Invocation<'_> {
     ///
     /// # Errors
     /// Why the child did not run or end.
-    pub fn run_any(self, cancel: &Cancel) -> Result<Output, GitError> {
+    pub(super) fn run_any(self, cancel: &Cancel) -> Result<Output, GitError> {
         let (sub, network) = (self.sub, self.network);
         child::run(self.build(), cancel).map_err(|e| GitError::child(sub, network, e))
     }

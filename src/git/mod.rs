@@ -25,7 +25,7 @@ mod seed;
 mod staging;
 
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
-pub use command::{Env, Git, Invocation, Profile, Version};
+pub use command::{Env, Git, Profile, Version};
 pub use discover::{Remote, discover};
 pub use error::{GitError, sanitise};
 pub use lock::{CloneLock, Op, OpKind, Stamp};

@@ -59,7 +59,7 @@ impl ManagedClone<'_> {
             if op.kind == OpKind::Rebase {
                 self.abort_own_rebase(&op)?;
             }
-            if matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
+            if cut_short && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
                 self.roll_back_checkout(&op)?;
             }
         }
@@ -136,14 +136,13 @@ impl ManagedClone<'_> {
         Ok(())
     }
 
-    /// A rebase killed at its very begin or end may leave HEAD detached.
+    /// A rebase killed at its very begin may leave HEAD detached; the files it had begun to write are rolled back after this.
     fn reattach(&self, op: &Op) -> Result<(), GitError> {
         if self.rebase_under_way() || self.reader()?.head()?.branch.is_some() {
             return Ok(());
         }
         let branch = format!("refs/heads/{}", op.branch);
-        self.local("symbolic-ref").args(["HEAD", &branch]).run(&self.cancel)?;
-        self.local("reset").args(["--hard", "-q"]).run(&self.cancel).map(drop)
+        self.local("symbolic-ref").args(["HEAD", &branch]).run(&self.cancel).map(drop)
     }
 
     /// A checkout towards `op.target` that was killed leaves some files, and perhaps the index, on the way to it. Every path
