@@ -247,7 +247,10 @@ impl<'l> ManagedClone<'l> {
             (Some(h), Some(u)) => match reader.ahead_behind(h, u)? {
                 (_, 0) => Relation::Contained,
                 (0, _) => Relation::Behind,
-                (ahead, _) if reader.is_related(h, u)? => Relation::Diverged(ahead),
+                // Nothing in common is refused, but for our own first commit that came too late: it gives way.
+                (ahead, _) if reader.is_related(h, u)? || self.own_seed(h, u)?.is_some() => {
+                    Relation::Diverged(ahead)
+                }
                 _ => return Err(GitError::Unrelated { branch: branch.to_owned() }),
             },
         };

@@ -153,7 +153,7 @@ impl ManagedClone<'_> {
     }
 
     /// The first commit that we made on an empty remote, if HEAD stands on it and the remote's does not.
-    fn own_seed(&self, head: Oid, upstream: Oid) -> Result<Option<Oid>, GitError> {
+    pub(super) fn own_seed(&self, head: Oid, upstream: Oid) -> Result<Option<Oid>, GitError> {
         let reader = self.reader()?;
         let Some(seed) = reader.target(SEED)? else { return Ok(None) };
         let ours = reader.is_ancestor(seed, head)? && !reader.is_ancestor(seed, upstream)?;

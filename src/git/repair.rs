@@ -71,13 +71,9 @@ impl ManagedClone<'_> {
     fn remove_own_locks(&self, op: &Op) -> Result<(), GitError> {
         let now = self.git.now().wall;
         let running = Duration::try_from(now.duration_since(op.started)).unwrap_or_default();
-        let ours = ["index", "HEAD", "ORIG_HEAD", "shallow", "config", "packed-refs"];
         for lock in lock_files(&self.path, now)? {
-            let name = lock.path.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
-            let known = ours.contains(&name)
-                || name == op.branch
-                || lock.path.starts_with(self.git_dir().join("refs"));
-            if known && lock.age <= running + FILE_TIME_SLACK {
+            let owner_lives = lock.owner.is_some_and(|(_, alive)| alive);
+            if !owner_lives && lock.age <= running + FILE_TIME_SLACK {
                 fs::remove_file(&lock.path).map_err(GitError::io("removing", &lock.path))?;
                 log::info!("removed our own {}", lock.path.display());
             }
