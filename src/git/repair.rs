@@ -87,7 +87,11 @@ impl ManagedClone<'_> {
             return self.reattach(op);
         }
         let dir = self.git_dir().join("rebase-merge");
-        let says = |file: &str| fs::read_to_string(dir.join(file)).ok().map(|t| t.trim().to_owned());
+        // An empty file was just being written.
+        let says = |file: &str| {
+            let text = fs::read_to_string(dir.join(file)).ok()?.trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
         let branch = format!("refs/heads/{}", op.branch);
         match (says("head-name"), says("orig-head")) {
             (Some(b), Some(h)) if b == branch && h == op.head => {
