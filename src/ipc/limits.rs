@@ -69,7 +69,7 @@ pub const OUTBOX: usize = 4096;
 pub const OUTBOX_PROGRESS: usize = 1024;
 
 /// Connections accepted from one listener in one turn of the loop.
-pub const ACCEPTS_PER_TURN: usize = 64;
+pub const ACCEPTS_PER_TURN: usize = 32;
 
 /// Events taken from the kernel in one turn of the loop.
 pub const EVENTS_PER_TURN: usize = 256;

@@ -118,6 +118,8 @@ pub(super) struct Turn {
     /// The earliest deadline of any connection or listener, or earlier.
     sweep_at: Option<Mono>,
     now: Mono,
+    /// Dead kept connections have been looked for in this turn.
+    reaped: bool,
     closing: Option<Mono>,
 }
 
@@ -149,6 +151,7 @@ impl Turn {
             again: Vec::new(),
             sweep_at: None,
             now,
+            reaped: false,
             closing: None,
         }
     }
@@ -167,13 +170,16 @@ impl Turn {
                 }
             }
             self.now = self.clock.now().mono;
-            for token in std::mem::take(&mut self.again) {
-                self.contained(token, |turn| turn.ready(token, false, false, false));
-            }
+            self.reaped = false;
+            let again = std::mem::take(&mut self.again);
             for event in &events {
                 let token = event.token();
                 let (read, write) = (event.is_readable() || event.is_error(), event.is_writable());
                 self.contained(token, |turn| turn.ready(token, read, write, event.is_read_closed()));
+            }
+            // After the events: those may have closed what takes up the room.
+            for token in again {
+                self.contained(token, |turn| turn.ready(token, false, false, false));
             }
             self.outbox.take(&mut commands);
             for command in commands.drain(..) {
@@ -284,7 +290,7 @@ impl Turn {
                 return;
             }
         }
-        if listener.open >= CONNECTIONS_PER_LISTENER || self.open >= CONNECTIONS_TOTAL {
+        if (listener.open >= CONNECTIONS_PER_LISTENER || self.open >= CONNECTIONS_TOTAL) && !self.reap(id) {
             let refused = self.counters.refused.fetch_add(1, Ordering::Relaxed) + 1;
             if refused.is_power_of_two() {
                 log::warn!("ipc: {} connections are open, {refused} refused so far", self.open);
@@ -294,6 +300,7 @@ impl Turn {
             let _ = rustix::io::write(&stream, &line); // as much as it takes at once; then closed
             return;
         }
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
         listener.open += 1;
         self.open += 1;
         Counters::add(&self.counters.accepted);
@@ -325,6 +332,21 @@ impl Turn {
         self.conns[slot] = Some(conn);
         self.arm(deadline);
         self.contained(Token(slot * 2), |turn| turn.drive(slot));
+    }
+
+    /// Closes, once a turn, the kept connections whose peer is gone and whose event has not been seen yet; true if that
+    /// made room for one more.
+    fn reap(&mut self, id: ListenerId) -> bool {
+        if !std::mem::replace(&mut self.reaped, true) {
+            for slot in 0..self.conns.len() {
+                if let Some(conn) = self.conn(slot).filter(|conn| conn.idle) {
+                    conn.readable = true;
+                    self.contained(Token(slot * 2), |turn| turn.drive(slot));
+                }
+            }
+        }
+        let open = self.listeners.get(&id).map_or(usize::MAX, |listener| listener.open);
+        open < CONNECTIONS_PER_LISTENER && self.open < CONNECTIONS_TOTAL
     }
 
     // ---- one connection ----
