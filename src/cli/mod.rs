@@ -1,6 +1,140 @@
-//! The command line.
+//! The command line: one file a command, one table of them, one place that prints.
+//!
+//! Threads: `main`, and `progress` while something long runs.
+//! Files: none of its own; a report of a panic in `<cache>/logs`.
+//! Locks: none.
+//! Promises: results on stdout and all else on stderr; `--json` is one document; never a question without a terminal.
+
+pub mod args;
+mod completions;
+mod config;
+mod context;
+mod crash;
+mod daemon;
+mod daemon_status;
+pub mod docs;
+mod doctor;
+pub mod exit;
+mod failure;
+mod init;
+mod ledger;
+mod status;
+mod sync;
+mod trust;
+pub mod ui;
+mod up;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use args::{Args, Command};
+use context::Cx;
+use exit::Exit;
+use failure::{Failure, Outcome};
 
 /// Runs the command named by the process's arguments.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    run(std::env::args_os().collect())
+}
+
+fn run(argv: Vec<OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(&argv) {
+        Ok(args) => args,
+        Err(error) => return refuse(&error, argv.iter().any(|a| a == "--json")).into(),
+    };
+    let json = args.global.json;
+    match crash::guard(json, || start(args)) {
+        Some(code) => code,
+        None => Exit::Internal.into(),
+    }
+}
+
+fn start(args: Args) -> ExitCode {
+    let ui = ui::Ui::new(args.global.options());
+    let cx = match Cx::new(ui, &args.global) {
+        Ok(cx) => cx,
+        Err((ui, failure)) => return ui.fail(&failure).into(),
+    };
+    match dispatch(&cx, args.command) {
+        Ok(code) => code,
+        Err(failure) => cx.ui.fail(&failure).into(),
+    }
+}
+
+fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(cx, &args).map(done),
+        Command::Init(args) => init::run(cx, &args).map(done),
+        Command::Sync(args) => sync::run(cx, &args).map(done),
+        Command::Status(args) => status::run(cx, &args).map(done),
+        Command::Doctor(args) => doctor::run(cx, &args).map(ExitCode::from),
+        Command::Daemon(args) => daemon::run(cx, args.command),
+        Command::Config(args) => config::run(cx, &args).map(done),
+        Command::Ledger(args) => ledger::run(cx, &args).map(done),
+        Command::Version(args) => version::run(cx, &args).map(done),
+        Command::Completions(args) => completions::run(cx, &args).map(done),
+        Command::Docs(args) => docs::run(cx, &args).map(done),
+    }
+}
+
+fn done((): ()) -> ExitCode {
+    Exit::Done.into()
+}
+
+/// Answers a command line that is no command: help and version on stdout, anything else is an error.
+fn refuse(error: &clap::Error, json: bool) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => Exit::Done,
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+            Err(_) => Exit::Failed,
+        },
+        _ => ui::fail_early(&usage_failure(error), json),
+    }
+}
+
+/// The error of the argument parser in our own form.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let usage = |what: &str| Failure::new(Exit::Usage, what);
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let near = context(ContextKind::SuggestedSubcommand).map(|near| format!("{} {near}", path_of(error)));
+            usage("unknown command").on(word).hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
+        }
+        ErrorKind::UnknownArgument => {
+            let word = context(ContextKind::InvalidArg).unwrap_or_default();
+            let what = if word.starts_with('-') { "unknown flag" } else { "unexpected word" };
+            let near = context(ContextKind::SuggestedArg);
+            usage(what).on(word).hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            usage("a command is missing").hint(format!("{} --help", path_of(error)))
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            usage(first.strip_prefix("error: ").unwrap_or(first)).hint(format!("{} --help", path_of(error)))
+        }
+    }
+}
+
+/// The command that the parser was in: the words of its usage line before the first flag or placeholder.
+fn path_of(error: &clap::Error) -> String {
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => error.to_string(),
+    };
+    let words = usage.split_whitespace().skip_while(|word| *word != "ox");
+    let path: Vec<&str> = words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
+    if path.is_empty() { "ox".into() } else { path.join(" ") }
 }

@@ -1,0 +1,206 @@
+//! The command table: every command and every global flag of the program. Each command's own flags stand in its file.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::ui::Options;
+use super::{completions, config, daemon, docs, doctor, init, ledger, status, sync, up, version};
+
+/// Keeps the ledger of a project in sync and answers questions about it.
+///
+/// One daemon per user serves all projects. Nothing is contacted but the git remotes you name, and nothing is committed
+/// to your repository unless you ask for it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ox",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  ox up\n  ox status\n  ox doctor --fix\n\nManual: man ox, or ox help <command>"
+)]
+pub struct Args {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes, each with one meaning everywhere.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Global {
+    /// Run as if started in this directory
+    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = clap::ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Print one JSON document on stdout and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show more detail
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Print only results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Never colour the output
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Never ask a question; where one is needed, fail with exit code 2
+    #[arg(long, global = true)]
+    pub no_interactive: bool,
+}
+
+impl Global {
+    /// How to print.
+    pub fn options(&self) -> Options {
+        Options {
+            json: self.json,
+            quiet: self.quiet,
+            verbose: self.verbose,
+            no_color: self.no_color,
+            no_interactive: self.no_interactive,
+        }
+    }
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up this repository if needed, start the daemon, sync, and say how it stands
+    Up(up::Args),
+    /// Create `.sageox/` and the ledger of this repository
+    Init(init::Args),
+    /// Bring the ledger up to date now
+    Sync(sync::Args),
+    /// Say how this project stands; starts nothing
+    Status(status::Args),
+    /// Look for what is wrong and how to mend it
+    Doctor(doctor::Args),
+    /// Start, stop and look at the daemon
+    Daemon(daemon::Args),
+    /// Read and change settings
+    Config(config::Args),
+    /// Change where the ledger lives
+    Ledger(ledger::Args),
+    /// Print the version
+    Version(version::Args),
+    /// Print the completion script of a shell
+    Completions(completions::Args),
+    /// Write the manual
+    Docs(docs::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+    use crate::kit::rng::Rng;
+
+    fn each(command: &clap::Command, path: &str, look: &mut dyn FnMut(&clap::Command, &str)) {
+        look(command, path);
+        for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            each(sub, &format!("{path} {}", sub.get_name()), look);
+        }
+    }
+
+    fn built() -> clap::Command {
+        let mut command = Args::command();
+        command.build();
+        command
+    }
+
+    #[test]
+    fn the_table_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn cli_15_a_flag_has_one_meaning_everywhere() {
+        let (mut shorts, mut longs) = (BTreeMap::new(), BTreeMap::new());
+        each(&built(), "ox", &mut |command, path| {
+            for arg in command.get_arguments() {
+                let long = arg.get_long().unwrap_or_default().to_owned();
+                if let Some(short) = arg.get_short() {
+                    let known = shorts.entry(short).or_insert_with(|| long.clone()).clone();
+                    assert_eq!(known, long, "-{short} of {path} means something else elsewhere");
+                }
+                if let (Some(long), short) = (arg.get_long(), arg.get_short()) {
+                    let takes = arg.get_action().takes_values();
+                    let known = *longs.entry(long.to_owned()).or_insert((short, takes));
+                    assert_eq!(known, (short, takes), "--{long} of {path} differs elsewhere");
+                }
+            }
+        });
+        assert_eq!(shorts.get(&'y').map(String::as_str), Some("yes"));
+    }
+
+    #[test]
+    fn every_flag_has_help_and_every_command_an_example_that_parses() {
+        each(&built(), "ox", &mut |command, path| {
+            assert!(command.get_about().is_some(), "{path} has no description");
+            for arg in command.get_arguments().filter(|a| !a.is_hide_set()) {
+                assert!(arg.get_help().is_some(), "{path}: {} has no help", arg.get_id());
+            }
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = after
+                .lines()
+                .skip_while(|l| *l != "Examples:")
+                .skip(1)
+                .take_while(|l| l.starts_with("  "))
+                .collect();
+            assert!(!examples.is_empty(), "{path} has no example");
+            for example in examples {
+                let words = example.split(" > ").next().unwrap().split_whitespace();
+                if let Err(e) = Args::try_parse_from(words) {
+                    panic!("{path}: the example `{}` is wrong: {e}", example.trim());
+                }
+                assert!(path == "ox" || example.trim().starts_with(path), "{path}: {example}");
+            }
+        });
+    }
+
+    /// Words that exist, words that do not, bytes that are no text: whatever comes, an answer and no panic.
+    #[test]
+    fn cli_13_no_command_line_makes_the_parser_panic() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt as _;
+        let mut words: Vec<OsString> = ["", "-", "--", "--=", "-C", "-n", "--json=1", "--ledger", "-qqv", "🐂", "-9"]
+            .iter()
+            .map(Into::into)
+            .collect();
+        words.push(OsString::from_vec(vec![0xff, 0xfe]));
+        each(&built(), "ox", &mut |command, _| {
+            words.push(command.get_name().into());
+            words.extend(command.get_arguments().filter_map(|a| a.get_long()).map(|l| format!("--{l}").into()));
+        });
+        let mut rng = Rng::new(7);
+        let pick = |rng: &mut Rng, n: usize| usize::try_from(rng.below(n as u64)).unwrap();
+        for _ in 0..20_000 {
+            let mut argv = vec![OsString::from("ox")];
+            for _ in 0..pick(&mut rng, 7) {
+                argv.push(words[pick(&mut rng, words.len())].clone());
+            }
+            if let Err(e) = Args::try_parse_from(&argv) {
+                let failure = crate::cli::usage_failure(&e);
+                assert!(!failure.what.is_empty(), "{argv:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn cli_14_an_unknown_word_names_its_neighbour() {
+        let check = |argv: &[&str], what: &str, hint: &str| {
+            let error = Args::try_parse_from(argv).unwrap_err();
+            assert_ne!(error.kind(), ErrorKind::DisplayHelp);
+            let failure = crate::cli::usage_failure(&error);
+            assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
+        };
+        check(&["ox", "stauts"], "unknown command: stauts", "ox status");
+        check(&["ox", "daemon", "restrat"], "unknown command: restrat", "ox daemon restart");
+        check(&["ox", "status", "--jsno"], "unknown flag: --jsno", "--json");
+        check(&["ox", "xyzzy"], "unknown command: xyzzy", "ox --help");
+    }
+}

@@ -1,0 +1,405 @@
+//! `ox daemon status`: one struct, from which both the JSON and the text are made. Pure.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::ui::text::{age, clean, compact, count, relative, short, tilde, took};
+use super::ui::{Mean, Paint, sparkline};
+use super::version::{bare, for_people};
+use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
+
+/// So many recent errors are critical.
+const ERRORS_CRITICAL: i64 = 5;
+/// So many intervals without a sync are a warning.
+const STALE_INTERVALS: u32 = 4;
+/// Syncs listed with `--verbose`.
+const SYNCS_LISTED: usize = 10;
+
+/// The document of `ox daemon status --json` while the daemon runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    running: bool,
+    health: Health,
+    pid: i64,
+    version: String,
+    uptime: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    ledger_path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    sync: Sync,
+    project: Project,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<Issue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_exit_in: Option<String>,
+}
+
+/// In one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Fine.
+    Healthy,
+    /// Needs attention.
+    Warning,
+    /// Broken.
+    Critical,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Sync {
+    repos: usize,
+    interval: String,
+    total_syncs: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avg_time: Option<String>,
+    errors: i64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error_time: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Project {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<Clone_>,
+}
+
+/// One clone that is kept current.
+#[derive(Clone, Debug, Serialize)]
+struct Clone_ {
+    status: CloneState,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CloneState {
+    NotCloned,
+    Error,
+    Syncing,
+    NotSynced,
+    Ok,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Issue {
+    #[serde(rename = "type")]
+    kind: String,
+    severity: String,
+    summary: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    repo: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+}
+
+impl Health {
+    /// The verdict on `data` at `now`. Never synced is no fault by itself.
+    pub fn of(data: &StatusData, now: Timestamp) -> Health {
+        let stale = |last| age(last, now) > data.sync_interval_read * STALE_INTERVALS;
+        if data.recent_error_count >= ERRORS_CRITICAL {
+            Health::Critical
+        } else if data.last_sync.0.is_some_and(stale) || data.recent_error_count > 0 {
+            Health::Warning
+        } else {
+            Health::Healthy
+        }
+    }
+
+    fn glyph(self) -> &'static str {
+        match self {
+            Health::Healthy => "●",
+            Health::Warning => "◐",
+            Health::Critical => "○",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Health::Healthy => "Healthy",
+            Health::Warning => "Warning",
+            Health::Critical => "Critical",
+        }
+    }
+
+    fn mean(self) -> Mean {
+        match self {
+            Health::Healthy => Mean::Good,
+            Health::Warning => Mean::Warn,
+            Health::Critical => Mean::Bad,
+        }
+    }
+}
+
+impl Clone_ {
+    fn of(w: &WorkspaceSyncStatus) -> Clone_ {
+        let status = match (w.exists, w.last_error.is_empty(), w.syncing, w.last_sync.0) {
+            (false, ..) => CloneState::NotCloned,
+            (_, false, ..) => CloneState::Error,
+            (_, _, true, _) => CloneState::Syncing,
+            (.., None) => CloneState::NotSynced,
+            _ => CloneState::Ok,
+        };
+        Clone_ { status, path: w.path.clone(), last_sync: w.last_sync.0, error: w.last_error.clone() }
+    }
+
+    fn text(&self, now: Timestamp, paint: Paint) -> String {
+        match self.status {
+            CloneState::NotCloned => paint.text(Mean::Warn, "not cloned"),
+            CloneState::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
+            CloneState::Syncing => "syncing".into(),
+            CloneState::NotSynced => paint.text(Mean::Dim, "not synced"),
+            CloneState::Ok => {
+                let when = self.last_sync.map(|t| relative(t, now)).unwrap_or_default();
+                format!("{} {when}", paint.text(Mean::Good, "●"))
+            }
+        }
+    }
+}
+
+impl From<&DaemonIssue> for Issue {
+    fn from(i: &DaemonIssue) -> Issue {
+        Issue {
+            kind: i.kind.clone(),
+            severity: i.severity.clone(),
+            summary: i.summary.clone(),
+            repo: i.repo.clone(),
+            since: i.since.0,
+        }
+    }
+}
+
+impl Report {
+    /// What `data` says at `now`.
+    pub fn new(data: &StatusData, now: Timestamp) -> Report {
+        let ledger = data.workspaces.get("ledger").and_then(|list| list.first()).map(Clone_::of);
+        let left = data.inactivity_timeout.saturating_sub(data.time_since_activity);
+        Report {
+            running: true,
+            health: Health::of(data, now),
+            pid: data.pid,
+            version: bare(&data.version).to_owned(),
+            uptime: compact(data.uptime),
+            ledger_path: ledger.as_ref().map_or_else(|| data.ledger_path.clone(), |l| l.path.clone()),
+            last_sync: ledger.as_ref().map_or(data.last_sync.0, |l| l.last_sync),
+            sync: Sync {
+                repos: data.workspaces.values().map(Vec::len).sum(),
+                interval: none_if_zero(data.sync_interval_read).map(compact).unwrap_or_default(),
+                total_syncs: data.total_syncs,
+                avg_time: none_if_zero(data.avg_sync_time).map(took),
+                errors: data.recent_error_count,
+                last_error: data.last_error.clone(),
+                last_error_time: data.last_error_time.parse().ok(),
+            },
+            project: Project { ledger },
+            issues: data.issues.iter().map(Issue::from).collect(),
+            auto_exit_in: none_if_zero(data.inactivity_timeout).map(|_| compact(left)),
+        }
+    }
+
+    /// The health in one word.
+    pub fn health(&self) -> Health {
+        self.health
+    }
+}
+
+fn none_if_zero(span: Duration) -> Option<Duration> {
+    (!span.is_zero()).then_some(span)
+}
+
+/// What the text shows besides the [`Report`].
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The same answer the report was made of.
+    pub data: &'a StatusData,
+    /// The last syncs; empty if they could not be had.
+    pub history: &'a [SyncEvent],
+    /// The version this program names on the wire.
+    pub wire_version: &'a str,
+    /// Written as `~`.
+    pub home: &'a Path,
+    /// More detail.
+    pub verbose: bool,
+    /// The time that ages are counted from.
+    pub now: Timestamp,
+    /// Colour.
+    pub paint: Paint,
+}
+
+/// The text of `ox daemon status` while the daemon runs.
+pub fn text(report: &Report, page: &Page<'_>) -> String {
+    let mut parts = vec![header(report, page), String::new(), summary(report)];
+    parts.extend(last_error(report, page));
+    if let Some(ledger) = &report.project.ledger {
+        parts.extend([String::new(), page.paint.text(Mean::Head, "This Project")]);
+        parts.push(format!("    └── Ledger  {}", ledger.text(page.now, page.paint)));
+    }
+    parts.extend(issues(report, page));
+    if let Some(left) = &report.auto_exit_in {
+        parts.extend([String::new(), format!("Auto-exit in {left}")]);
+    }
+    parts.extend(activity(page));
+    if page.verbose {
+        parts.extend(internals(report, page));
+    }
+    parts.join("\n")
+}
+
+fn header(report: &Report, page: &Page<'_>) -> String {
+    let health = report.health;
+    let theirs = &page.data.version;
+    let version = if theirs == page.wire_version {
+        format!("v{} {}", for_people(theirs), page.paint.text(Mean::Good, "✓ (matching)"))
+    } else {
+        let mismatch = format!("⚠ (mismatch: daemon v{})", clean(for_people(theirs)));
+        format!("v{} {}", for_people(page.wire_version), page.paint.text(Mean::Warn, &mismatch))
+    };
+    let verdict = page.paint.text(health.mean(), &format!("{} {}", health.glyph(), health.word()));
+    format!("{verdict} — {} uptime, {version}", report.uptime)
+}
+
+fn summary(report: &Report) -> String {
+    let sync = &report.sync;
+    let n = |n: i64| u64::try_from(n).unwrap_or(0);
+    let mut parts = Vec::new();
+    if sync.repos > 0 {
+        let every = if sync.interval.is_empty() { String::new() } else { format!(" every {}", sync.interval) };
+        parts.push(format!("Syncing {}{every}", count(sync.repos as u64, "repo")));
+    }
+    if sync.total_syncs > 0 {
+        parts.push(count(n(sync.total_syncs), "sync"));
+    }
+    parts.extend(sync.avg_time.as_ref().map(|avg| format!("{avg} avg")));
+    parts.push(count(n(sync.errors), "error"));
+    parts.join(", ")
+}
+
+fn last_error(report: &Report, page: &Page<'_>) -> Vec<String> {
+    let sync = &report.sync;
+    if sync.last_error.is_empty() {
+        return Vec::new();
+    }
+    let when = sync.last_error_time.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
+    let mut lines = vec![format!("Last error: {}{when}", clean(&humanised(&sync.last_error)))];
+    lines.extend(hint(&sync.last_error).map(|hint| format!("  {}", page.paint.text(Mean::Dim, hint))));
+    lines
+}
+
+fn issues(report: &Report, page: &Page<'_>) -> Vec<String> {
+    if report.issues.is_empty() {
+        return Vec::new();
+    }
+    let heading = format!("Issues ({})", report.issues.len());
+    let mut lines = vec![String::new(), page.paint.text(Mean::Head, &heading)];
+    for issue in &report.issues {
+        let (glyph, mean) =
+            if issue.severity == "warning" { ("⚠", Mean::Warn) } else { ("○", Mean::Bad) };
+        let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
+        let since = issue.since.map(|t| format!("  {}", relative(t, page.now))).unwrap_or_default();
+        let severity = format!("{:<10}", clean(&issue.severity));
+        lines.push(format!(
+            "{} {repo}{}{}",
+            page.paint.text(mean, &format!("{glyph} {severity}")),
+            clean(&issue.summary),
+            page.paint.text(Mean::Dim, &since)
+        ));
+    }
+    lines
+}
+
+fn activity(page: &Page<'_>) -> Vec<String> {
+    if page.history.is_empty() {
+        return Vec::new();
+    }
+    let past = |t: &Timestamp| *t <= page.now;
+    let ages: Vec<Duration> =
+        page.history.iter().filter_map(|e| e.time.0).filter(past).map(|t| age(t, page.now)).collect();
+    vec![
+        String::new(),
+        page.paint.text(Mean::Head, "Activity (4h)"),
+        sparkline::line(&ages),
+        page.paint.text(Mean::Dim, sparkline::SCALE),
+    ]
+}
+
+fn internals(report: &Report, page: &Page<'_>) -> Vec<String> {
+    let data = page.data;
+    let mut lines = vec![String::new(), page.paint.text(Mean::Head, "Internals")];
+    let mut field = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("    {name:<10} {}", clean(&value)));
+        }
+    };
+    field("PID", report.pid.to_string());
+    field("Workspace", tilde(&data.workspace_path, page.home));
+    field("Ledger", tilde(&report.ledger_path, page.home));
+    let throttle = match data.throttle_duration_ms {
+        0 => String::new(),
+        ms => format!(" (held back {ms} ms)"),
+    };
+    field("Startup", format!("{} ms{throttle}", data.startup_duration_ms));
+    if !page.history.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("    {:<12}{:<8}{:<10}FILES", "TIME", "TYPE", "DURATION"));
+    }
+    for event in page.history.iter().rev().take(SYNCS_LISTED) {
+        let time = event.time.0.map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
+        let duration = took(event.duration);
+        lines.push(format!("    {time:<12}{:<8}{duration:<10}{}", clean(&event.kind), event.files_changed));
+    }
+    lines
+}
+
+/// Words of an error in capitals-insensitive form, and what a person is told instead.
+const HUMANISED: &[(&[&str], &str)] = &[
+    (&["could not resolve host"], "the server's name could not be resolved"),
+    (&["no such host"], "the server's name could not be resolved"),
+    (&["lookup", "timeout"], "the server's name could not be resolved in time"),
+    (&["connection refused"], "the server refused the connection"),
+    (&["unable to access", "timed out"], "the server did not answer in time"),
+    (&["cannot access", "timed out"], "the server did not answer in time"),
+    (&["connection timed out"], "the server did not answer in time"),
+    (&["operation timed out"], "the server did not answer in time"),
+];
+
+/// The error in plain words where they are known, else as it is.
+pub fn humanised(error: &str) -> String {
+    let lower = error.to_lowercase();
+    let known = HUMANISED.iter().find(|(words, _)| words.iter().all(|w| lower.contains(w)));
+    known.map_or_else(|| error.to_owned(), |(_, text)| (*text).to_owned())
+}
+
+/// What to do about an error, where something is known.
+fn hint(error: &str) -> Option<&'static str> {
+    let lower = error.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
+    if has(&["timed out", "timeout", "refused", "resolve host", "no such host"]) {
+        Some("tried again by itself as soon as the server can be reached")
+    } else if has(&["authentication", "permission denied", "could not read username"]) {
+        Some("check that `git ls-remote` of the ledger's address works for you")
+    } else if has(&["push failed", "rejected"]) {
+        Some("the next sync brings in the other side and pushes again")
+    } else {
+        None
+    }
+}
+
+/// How long ago the last sync was, or that there was none.
+pub fn freshness(last_sync: Option<Timestamp>, now: Timestamp) -> String {
+    last_sync.map_or_else(|| "never".into(), |t| relative(t, now))
+}
+
+/// A countdown in its largest unit.
+pub fn countdown(span: Duration) -> String {
+    short(span)
+}

@@ -1,0 +1,271 @@
+//! The only place that prints: results on stdout, everything else on stderr.
+//!
+//! With `--json` stdout gets exactly one document and nothing else. A reader that goes away ends the command
+//! quietly. Colour is decided for each stream by itself.
+
+pub mod colour;
+pub mod progress;
+pub mod sparkline;
+pub mod text;
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use serde_json::Value;
+
+pub use colour::{Mean, Paint};
+pub use progress::Progress;
+
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use colour::Wish;
+use progress::Display;
+
+/// Longest answer to a question that is read.
+const ANSWER_MAX: u64 = 1024;
+
+/// How this run prints.
+#[derive(Debug)]
+pub struct Ui {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    ask: bool,
+    out: Paint,
+    err: Paint,
+    err_terminal: bool,
+    width: Option<usize>,
+}
+
+/// What the command line says about printing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// One JSON document on stdout.
+    pub json: bool,
+    /// Only results and errors.
+    pub quiet: bool,
+    /// More detail.
+    pub verbose: bool,
+    /// Never colour.
+    pub no_color: bool,
+    /// Never ask.
+    pub no_interactive: bool,
+}
+
+impl Ui {
+    /// Looks at the streams and the environment once.
+    pub fn new(options: Options) -> Ui {
+        let wish = Wish::read(options.no_color || options.json, |name| std::env::var(name).ok());
+        let (out_terminal, err_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        Ui {
+            json: options.json,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            ask: !options.json && !options.no_interactive && err_terminal && io::stdin().is_terminal(),
+            out: wish.paint(out_terminal),
+            err: wish.paint(err_terminal),
+            err_terminal,
+            width: out_terminal.then(terminal_width).flatten(),
+        }
+    }
+
+    /// Results are one JSON document.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// More detail is wanted.
+    pub fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Colour of stdout.
+    pub fn paint(&self) -> Paint {
+        self.out
+    }
+
+    /// Columns of the terminal on stdout; none elsewhere: nothing is ever cut there.
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Prints a result, as lines.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn print(&self, text: &str) -> Outcome {
+        debug_assert!(!self.json, "with --json stdout holds one document");
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        self.raw(format!("{text}{end}").as_bytes())
+    }
+
+    /// Writes bytes as they are: files for other programs, log lines.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn raw(&self, bytes: &[u8]) -> Outcome {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+            io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
+            _ => Failure::new(Exit::Failed, "cannot write the output").because(&e),
+        })
+    }
+
+    /// Prints the one document of `--json`, indented by two.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn document(&self, value: &impl Serialize) -> Outcome {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|e| Failure::new(Exit::Internal, "cannot encode the result").because(&e))?;
+        self.raw(format!("{text}\n").as_bytes())
+    }
+
+    /// Tells on stderr what was done or decided; not with `--quiet` or `--json`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.stderr(text);
+        }
+    }
+
+    /// A warning on stderr, also with `--json`; not with `--quiet`.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.stderr(&format!("{}: {}", self.err.text(Mean::Warn, "warning"), text::clean(text)));
+        }
+    }
+
+    /// The next step after a command that is used once; at most one.
+    pub fn next_step(&self, command: &str) {
+        self.note(&format!("next: {command}"));
+    }
+
+    /// Shows what is going on while something long runs.
+    pub fn progress(&self, phase: &str) -> Progress {
+        let display = match (self.quiet, self.err_terminal && !self.json) {
+            (true, _) => Display::None,
+            (false, true) => Display::Terminal,
+            (false, false) => Display::Lines,
+        };
+        Progress::start(display, phase)
+    }
+
+    /// Asks a question that needs a yes. With `yes` nobody is asked.
+    ///
+    /// # Errors
+    /// Nobody can be asked: exit code 2, naming `--yes`. The answer was not yes.
+    pub fn confirm(&self, question: &str, yes: bool) -> Outcome {
+        let question = text::clean(question);
+        if yes {
+            return Ok(());
+        }
+        if !self.ask {
+            return Err(Failure::new(Exit::Usage, "a confirmation is needed and nobody can be asked")
+                .because_of(question)
+                .hint("the same command with --yes"));
+        }
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush()); // the answer decides, not the prompt
+        let mut answer = String::new();
+        let read = io::Read::take(io::stdin().lock(), ANSWER_MAX).read_line(&mut answer);
+        match (read, answer.trim().to_ascii_lowercase().as_str()) {
+            (Ok(_), "y" | "yes") => Ok(()),
+            _ => Err(Failure::new(Exit::Failed, "not confirmed, nothing was changed")),
+        }
+    }
+
+    /// Prints a failure and returns its exit code.
+    pub fn fail(&self, failure: &Failure) -> Exit {
+        if failure.quiet {
+            return failure.exit;
+        }
+        if self.json {
+            match self.document(&failure.to_json()) {
+                Err(pipe) if pipe.quiet => return Exit::Done,
+                _ => return failure.exit,
+            }
+        }
+        self.stderr(&error_block(failure, self.err));
+        failure.exit
+    }
+
+    fn stderr(&self, text: &str) {
+        let mut err = io::stderr().lock();
+        let _ = writeln!(err, "{}", text.trim_end()); // nobody reads it: nothing to do about it
+    }
+}
+
+/// `error: <what>: <object>`, a `cause:` line for each cause, `hint: <command>`.
+pub fn error_block(failure: &Failure, paint: Paint) -> String {
+    let mut block = format!("{}: {}", paint.text(Mean::Bad, "error"), text::clean(&failure.headline()));
+    for cause in &failure.causes {
+        block.push_str(&format!("\n{}: {}", paint.text(Mean::Dim, "cause"), text::clean(cause)));
+    }
+    if let Some(hint) = &failure.hint {
+        block.push_str(&format!("\n{}: {}", paint.text(Mean::Head, "hint"), text::clean(hint)));
+    }
+    block
+}
+
+/// Prints a failure of which no [`Ui`] exists yet, such as wrong arguments.
+pub fn fail_early(failure: &Failure, json: bool) -> Exit {
+    Ui::new(Options { json, ..Options::default() }).fail(failure)
+}
+
+/// One line on stderr, for the panic hook.
+pub fn last_words(line: &str, json: bool) {
+    if json {
+        let mut all = serde_json::Map::new();
+        all.insert("success".into(), false.into());
+        all.insert("error".into(), line.into());
+        all.insert("exit_code".into(), Exit::Internal.code().into());
+        let _ = writeln!(io::stdout().lock(), "{}", Value::Object(all));
+    } else {
+        let _ = writeln!(io::stderr().lock(), "error: {line}");
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_what_on_what_why_and_the_next_command() {
+        let failure = Failure::new(Exit::Failed, "cannot read the configuration")
+            .on("/x/config.json")
+            .because_of("permission denied (os error 13)")
+            .hint("ox doctor");
+        insta::assert_snapshot!(error_block(&failure, Paint::PLAIN), @r"
+        error: cannot read the configuration: /x/config.json
+        cause: permission denied (os error 13)
+        hint: ox doctor
+        ");
+    }
+
+    #[test]
+    fn cli_02_without_a_terminal_a_question_is_a_usage_error() {
+        let ui = Ui { ask: false, ..plain() };
+        let failure = ui.confirm("Trust host.example?", false).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.hint.unwrap().contains("--yes"));
+        assert!(ui.confirm("Trust host.example?", true).is_ok());
+    }
+
+    fn plain() -> Ui {
+        Ui {
+            json: false,
+            quiet: false,
+            verbose: false,
+            ask: false,
+            out: Paint::PLAIN,
+            err: Paint::PLAIN,
+            err_terminal: false,
+            width: None,
+        }
+    }
+}
