@@ -6,14 +6,17 @@
 //! Promises: results on stdout and all else on stderr; `--json` is one document; never a question without a terminal.
 
 pub mod args;
+mod commit;
 mod completions;
 mod config;
 mod context;
 mod crash;
 mod daemon;
+mod daemon_logs;
 mod daemon_status;
 pub mod docs;
 mod doctor;
+mod errors;
 pub mod exit;
 mod failure;
 mod init;
@@ -57,7 +60,7 @@ fn start(args: Args) -> ExitCode {
     let ui = ui::Ui::new(args.global.options());
     let cx = match Cx::new(ui, &args.global) {
         Ok(cx) => cx,
-        Err((ui, failure)) => return ui.fail(&failure).into(),
+        Err(refused) => return refused.0.fail(&refused.1).into(),
     };
     match dispatch(&cx, args.command) {
         Ok(code) => code,

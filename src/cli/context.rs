@@ -1,0 +1,71 @@
+//! What every command needs: how to print, and where it stands.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::args::Global;
+use super::errors::of_project;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::ui::Ui;
+use crate::kit::clock::{Clock as _, SystemClock};
+use crate::project::{Dirs, Env, Error, Project};
+
+/// One run of a command.
+#[derive(Debug)]
+pub struct Cx {
+    /// How to print.
+    pub ui: Ui,
+    /// Environment and current directory.
+    pub env: Env,
+    /// Where everything lies.
+    pub dirs: Dirs,
+}
+
+impl Cx {
+    /// Goes to the directory of `-C` and looks where that is. The [`Ui`] comes back with a failure, to tell it.
+    pub fn new(ui: Ui, global: &Global) -> Result<Cx, Box<(Ui, Failure)>> {
+        if let Some(dir) = &global.dir
+            && let Err(e) = std::env::set_current_dir(dir)
+        {
+            let failure = Failure::new(Exit::Usage, "cannot go to the directory").on_path(dir).because(&e);
+            return Err(Box::new((ui, failure)));
+        }
+        let env = Env::process();
+        match Dirs::from_env(&env) {
+            Ok(dirs) => Ok(Cx { ui, env, dirs }),
+            Err(e) => Err(Box::new((ui, of_project(&e)))),
+        }
+    }
+
+    /// The project around the current directory.
+    ///
+    /// # Errors
+    /// There is none, or its configuration cannot be read.
+    pub fn project(&self) -> Outcome<Project> {
+        Project::discover(&self.env).map_err(|e| of_project(&e))
+    }
+
+    /// The project around the current directory, or `None` outside of any.
+    ///
+    /// # Errors
+    /// Its configuration cannot be read.
+    pub fn project_if_any(&self) -> Outcome<Option<Project>> {
+        match Project::discover(&self.env) {
+            Ok(project) => Ok(Some(project)),
+            Err(Error::NoProject { .. }) => Ok(None),
+            Err(e) => Err(of_project(&e)),
+        }
+    }
+
+    /// The home directory, for `~`; the root directory if there is none.
+    pub fn home(&self) -> PathBuf {
+        self.env.home().map_or_else(|| PathBuf::from("/"), Into::into)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        SystemClock.now().wall
+    }
+}

@@ -1,0 +1,264 @@
+//! `ox daemon`: start, stop and look at the daemon.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::context::Cx;
+use super::daemon_logs;
+use super::daemon_status::{self, Absent, Page, Report};
+use super::errors::{of_client, of_reach};
+use super::exit::Exit;
+use super::failure::Outcome;
+use super::ui::text::{Table, compact, count, tilde};
+use super::version::{WIRE, for_people};
+use crate::daemon::reach::{self, HostState, ReachError};
+use crate::ipc::client::{Client, ClientError};
+use crate::kit::Class;
+use crate::project::Project;
+
+/// Flags of `ox daemon`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ox daemon status\n  ox daemon logs -f")]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do with the daemon.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Start the daemon, or say that it runs; inside a project also serve that
+    #[command(after_help = "Examples:\n  ox daemon start\n  ox daemon start --foreground")]
+    Start(Start),
+    /// Stop serving this project; the process ends with its last one
+    #[command(after_help = "Examples:\n  ox daemon stop\n  ox daemon stop --all")]
+    Stop(All),
+    /// Stop the process and start it again with the projects it served
+    #[command(after_help = "Examples:\n  ox daemon restart")]
+    Restart,
+    /// Say how the daemon and this project's sync are; starts nothing
+    #[command(after_help = "Examples:\n  ox daemon status\n  ox daemon status --json")]
+    Status,
+    /// List the projects that the daemon serves
+    #[command(after_help = "Examples:\n  ox daemon list")]
+    List,
+    /// Show the log
+    #[command(after_help = "Examples:\n  ox daemon logs -n 100\n  ox daemon logs -f --all", alias = "log")]
+    Logs(daemon_logs::Args),
+    /// Stop serving this project, or end the process, also if it does not answer
+    #[command(after_help = "Examples:\n  ox daemon kill --all")]
+    Kill(All),
+}
+
+/// Flags of `ox daemon start`.
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// Stay in the foreground and be the daemon
+    #[arg(long)]
+    foreground: bool,
+    /// Shown in process lists only
+    #[arg(long, value_name = "NAME", hide = true)]
+    repo: Option<String>,
+}
+
+/// Flag of the commands that mean one project or all.
+#[derive(Debug, clap::Args)]
+pub struct All {
+    /// All projects, and with them the process
+    #[arg(long)]
+    all: bool,
+}
+
+/// Does it.
+pub fn run(cx: &Cx, command: Command) -> Outcome<ExitCode> {
+    let done = |()| ExitCode::from(Exit::Done);
+    match command {
+        Command::Start(Start { foreground: true, .. }) => Ok(crate::daemon::run::foreground(&cx.dirs, &cx.env)),
+        Command::Start(_) => start(cx).map(done),
+        Command::Stop(All { all }) => stop(cx, all, false).map(done),
+        Command::Kill(All { all }) => stop(cx, all, true).map(done),
+        Command::Restart => restart(cx).map(done),
+        Command::Status => status(cx).map(ExitCode::from),
+        Command::List => list(cx).map(done),
+        Command::Logs(args) => daemon_logs::run(cx, &args).map(done),
+    }
+}
+
+fn start(cx: &Cx) -> Outcome {
+    let project = cx.project_if_any()?;
+    let progress = cx.ui.progress("starting the daemon");
+    let started = reach::start(&cx.dirs, &cx.env).map_err(|e| of_reach(&e))?;
+    if let Some(project) = &project {
+        reach::connect(&cx.dirs, project).map_err(|e| of_reach(&e))?;
+    }
+    drop(progress);
+    let log = cx.dirs.log();
+    if cx.ui.json() {
+        let root = project.as_ref().map(|p| &p.root);
+        return cx.ui.document(&json!({
+            "success": true, "pid": started.pid, "already_running": started.already, "log": log, "project": root,
+        }));
+    }
+    let word = if started.already { "already running" } else { "started" };
+    cx.ui.print(&format!("{word}, pid {}", started.pid))?;
+    cx.ui.note(&format!("log: {}", tilde(&log.to_string_lossy(), &cx.home())));
+    Ok(())
+}
+
+/// Stops serving the project around the current directory, or everything outside of one or with `all`.
+fn stop(cx: &Cx, all: bool, force: bool) -> Outcome {
+    let project = if all { None } else { cx.project_if_any()? };
+    let progress = cx.ui.progress("stopping");
+    let stopped = match (&project, force) {
+        (Some(project), false) => reach::stop_project(&cx.dirs, project),
+        (Some(project), true) => match reach::stop_project(&cx.dirs, project) {
+            Err(ReachError::Unresponsive { .. }) => reach::kill(&cx.dirs),
+            other => other,
+        },
+        (None, false) => reach::stop_all(&cx.dirs),
+        (None, true) => reach::kill(&cx.dirs),
+    };
+    drop(progress);
+    let stopped = stopped.map_err(|e| of_reach(&e))?;
+    if cx.ui.json() {
+        return cx.ui.document(&json!({ "success": true, "was_running": stopped.was_running }));
+    }
+    cx.ui.print(match (stopped.was_running, &project) {
+        (false, Some(_)) => "not running for this project",
+        (false, None) => "not running",
+        (true, Some(_)) => "stopped for this project",
+        (true, None) => "stopped",
+    })
+}
+
+fn restart(cx: &Cx) -> Outcome {
+    let before = match reach::projects(&cx.dirs) {
+        Ok(projects) => projects,
+        Err(e) if e.class() == Class::Busy || matches!(e, ReachError::NotRunning) => Vec::new(),
+        Err(e) => return Err(of_reach(&e)),
+    };
+    let progress = cx.ui.progress("stopping the daemon");
+    match reach::stop_all(&cx.dirs) {
+        Err(ReachError::Unresponsive { .. }) => reach::kill(&cx.dirs),
+        other => other,
+    }
+    .map_err(|e| of_reach(&e))?;
+    progress.phase("starting the daemon", None);
+    let started = reach::start(&cx.dirs, &cx.env).map_err(|e| of_reach(&e))?;
+    let mut served = 0;
+    for info in &before {
+        let attached = Project::load(info.root.as_ref(), &cx.env)
+            .map_err(|e| e.to_string())
+            .and_then(|p| reach::connect(&cx.dirs, &p).map_err(|e| e.to_string()));
+        match attached {
+            Ok(_) => served += 1,
+            Err(e) => cx.ui.warn(&format!("{} is not served any more: {e}", info.root.display())),
+        }
+    }
+    drop(progress);
+    if cx.ui.json() {
+        return cx.ui.document(&json!({ "success": true, "pid": started.pid, "projects": served }));
+    }
+    cx.ui.print(&format!("restarted, pid {}, {}", started.pid, count(served, "project")))
+}
+
+/// The daemon as seen from the project around the current directory; starts nothing and attaches nothing.
+pub enum Seen {
+    /// It does not answer, or not for this project.
+    Absent(Absent),
+    /// What it says of this project.
+    Running(Box<crate::ipc::wire::StatusData>, Client),
+}
+
+/// Looks at the daemon.
+///
+/// # Errors
+/// It could not be looked at, or what answers is no daemon.
+pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
+    let (pid, stuck) = match reach::host_state(&cx.dirs) {
+        HostState::Stopped => return Ok(Seen::Absent(Absent::NotRunning { in_project: project.is_some() })),
+        HostState::Starting { pid } => return Ok(Seen::Absent(Absent::Starting { pid })),
+        HostState::Running { pid } => (pid, false),
+        HostState::Stuck { pid } => (pid, true),
+        HostState::Unknown(why) => {
+            let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot look for the daemon");
+            return Err(failure.because_of(why).hint("ox doctor"));
+        }
+    };
+    if stuck {
+        return Ok(Seen::Absent(Absent::Stuck { pid }));
+    }
+    let Some(project) = project else { return Ok(Seen::Absent(Absent::NoProject { pid })) };
+    let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+    match client.status_patiently() {
+        Ok(data) => Ok(Seen::Running(Box::new(data), client)),
+        Err(ClientError::NotRunning { .. }) => Ok(Seen::Absent(Absent::NotServed { pid })),
+        Err(ClientError::Timeout { .. } | ClientError::Closed { .. } | ClientError::Busy { .. }) => {
+            Ok(Seen::Absent(Absent::Unresponsive { pid }))
+        }
+        Err(e) => Err(of_client("the daemon's answer makes no sense", &e)),
+    }
+}
+
+fn status(cx: &Cx) -> Outcome<Exit> {
+    let project = cx.project_if_any()?;
+    let (data, client) = match look(cx, project.as_ref())? {
+        Seen::Running(data, client) => (data, client),
+        Seen::Absent(absent) => {
+            if cx.ui.json() {
+                cx.ui.document(&absent.to_json())?;
+            } else {
+                cx.ui.print(&absent.text(cx.ui.paint()))?;
+            }
+            return Ok(absent.exit());
+        }
+    };
+    let now = cx.now();
+    let report = Report::new(&data, now);
+    if cx.ui.json() {
+        cx.ui.document(&report)?;
+        return Ok(Exit::Done);
+    }
+    let history = client.sync_history().unwrap_or_default(); // the page is whole without it
+    let page = Page {
+        data: &data,
+        history: &history,
+        wire_version: WIRE,
+        home: &cx.home(),
+        verbose: cx.ui.verbose(),
+        now,
+        paint: cx.ui.paint(),
+    };
+    cx.ui.print(&daemon_status::text(&report, &page))?;
+    Ok(Exit::Done)
+}
+
+fn list(cx: &Cx) -> Outcome {
+    let projects = match reach::projects(&cx.dirs) {
+        Ok(projects) => projects,
+        Err(ReachError::NotRunning) => Vec::new(),
+        Err(e) => return Err(of_reach(&e)),
+    };
+    if cx.ui.json() {
+        let rows: Vec<_> = projects
+            .iter()
+            .map(|p| {
+                json!({
+                    "workspace_id": p.workspace_id, "workspace_path": p.root, "socket_path": p.socket,
+                    "pid": p.pid, "version": p.version, "uptime_seconds": p.uptime.as_secs(),
+                })
+            })
+            .collect();
+        return cx.ui.document(&rows);
+    }
+    if projects.is_empty() {
+        return cx.ui.print("no project is served; ox daemon start in a project serves it");
+    }
+    let mut table = Table::new(&["WORKSPACE", "PID", "VERSION", "UPTIME"]);
+    for p in &projects {
+        let root = tilde(&p.root.to_string_lossy(), &cx.home());
+        table.row([root, p.pid.to_string(), for_people(&p.version).to_owned(), compact(p.uptime)]);
+    }
+    cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
+}

@@ -1,0 +1,82 @@
+//! Errors of the rooms as a person reads them: what failed, why, and the next command.
+
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::daemon::reach::ReachError;
+use crate::ipc::client::ClientError;
+use crate::project::Error;
+use crate::sync::SetupError;
+
+/// A failure from an error of the project's files.
+pub fn of_project(error: &Error) -> Failure {
+    let exit = Exit::of_class(error.class());
+    match error {
+        Error::NoProject { from } => Failure::new(exit, "no project here").on_path(from).hint("ox init"),
+        Error::NotInitialized { root } => {
+            Failure::new(exit, "the project is not initialised").on_path(root).hint("ox init")
+        }
+        Error::UnknownKey { key } => Failure::new(exit, "unknown key").on(key).hint("ox config list"),
+        Error::NotSettable { key, instead } => {
+            Failure::new(exit, "the key is not set this way").on(key).hint(*instead)
+        }
+        Error::BadValue { key, reason } => Failure::new(exit, "bad value").on(key).because_of(reason),
+        Error::RemoteRefused { url, reason } => {
+            Failure::new(exit, "the remote is refused").on(url).because_of(*reason)
+        }
+        _ => Failure::new(exit, error.to_string()).hint("ox doctor"),
+    }
+}
+
+/// A failure from not reaching the daemon.
+pub fn of_reach(error: &ReachError) -> Failure {
+    match error {
+        ReachError::NotRunning => Failure::new(Exit::NotRunning, "the daemon is not running").hint("ox daemon start"),
+        ReachError::Disabled { variable } => {
+            Failure::new(Exit::NotRunning, "the daemon is not running and must not be started")
+                .because_of(format!("{variable} forbids it"))
+                .hint("ox daemon start")
+        }
+        ReachError::Unresponsive { pid } => Failure::new(Exit::Unresponsive, "the daemon does not answer")
+            .on(format!("pid {pid}"))
+            .hint("ox daemon restart"),
+        ReachError::StartFailed { text } => {
+            Failure::new(Exit::Failed, "the daemon could not be started").because_of(text).hint("ox doctor")
+        }
+        ReachError::Refused { text } => {
+            Failure::new(Exit::Failed, "the daemon refused").because_of(text).hint("ox doctor")
+        }
+        ReachError::Client(error) => of_client("the daemon gave no answer", error),
+    }
+}
+
+/// A failure from a call that the daemon did not answer as hoped.
+pub fn of_client(what: &str, error: &ClientError) -> Failure {
+    match error {
+        ClientError::NotRunning { .. } => {
+            Failure::new(Exit::NotRunning, "the daemon is not running").hint("ox daemon start")
+        }
+        ClientError::Remote(text) => Failure::new(Exit::Failed, what).because_of(text).hint("ox doctor"),
+        ClientError::Timeout { .. } | ClientError::Closed { .. } => {
+            Failure::new(Exit::Unresponsive, what).because(error).hint("ox daemon restart")
+        }
+        _ => Failure::new(Exit::Failed, what).because(error).hint("ox doctor"),
+    }
+}
+
+/// A failure from setting up or moving a ledger.
+pub fn of_setup(what: &str, error: &SetupError) -> Failure {
+    let failure = Failure::new(Exit::of_class(error.class()), what);
+    match error {
+        SetupError::Project(error) => of_project(error),
+        SetupError::NoRepository { path } => {
+            Failure::new(Exit::Usage, "no git repository here").on_path(path).hint("git init")
+        }
+        SetupError::NoRepoId { root } => {
+            Failure::new(Exit::Usage, "the project has no repo_id").on_path(root).hint("ox init --force")
+        }
+        SetupError::HasLedger { current } => Failure::new(Exit::Usage, "the project has a ledger already")
+            .on(current)
+            .hint("ox ledger set-remote <URL>"),
+        _ => failure.because(error).hint("ox doctor"),
+    }
+}

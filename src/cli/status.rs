@@ -1,0 +1,259 @@
+//! `ox status`: the project, its ledger and the daemon on one page. Starts nothing, asks no network.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::context::Cx;
+use super::daemon::{Seen, look};
+use super::daemon_status::{Absent, Health, humanised};
+use super::failure::Outcome;
+use super::ui::text::{clean, compact, count, relative, tilde};
+use super::ui::{Mean, Paint};
+use super::version::OURS;
+use crate::git::{CloneLock, Reader, Verdict, verify};
+use crate::ipc::wire::StatusData;
+use crate::project::{Config as ProjectConfig, Project as ProjectFiles};
+use crate::sync;
+
+/// A daemon that has served a project with nothing synced for longer than this deserves a look.
+const SHOULD_HAVE_SYNCED: Duration = Duration::from_secs(60);
+
+/// Flags of `ox status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ox status\n  ox status --json")]
+pub struct Args {}
+
+/// The document of `ox status --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document {
+    config: UserFiles,
+    project: Project,
+    ledger: Option<Ledger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<Daemon>,
+    version: Version,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct UserFiles {
+    user_config_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Project {
+    initialized: bool,
+    directory: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_path: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Ledger {
+    configured: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
+    exists: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untrusted_host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Daemon {
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_syncs: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syncs_last_hour: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<String>,
+    #[serde(skip)]
+    bootstrapping: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Version {
+    current: &'static str,
+}
+
+/// Looks and tells.
+pub fn run(cx: &Cx, _: &Args) -> Outcome {
+    let project = cx.project_if_any()?;
+    let document = document(cx, project.as_ref())?;
+    if cx.ui.json() {
+        return cx.ui.document(&document);
+    }
+    cx.ui.print(&text(&document, &cx.home(), cx.now(), cx.ui.paint()))
+}
+
+fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
+    let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
+    let daemon = project.map(|p| look(cx, Some(p))).transpose()?.map(|seen| match seen {
+        Seen::Running(data, _) => running(&data, cx.now()),
+        Seen::Absent(absent) => absent_daemon(absent),
+    });
+    Ok(Document {
+        config: UserFiles { user_config_dir: cx.dirs.config().into() },
+        project: Project {
+            initialized: project.is_some(),
+            config_path: project.map(|p| ProjectConfig::path(&p.root)),
+            directory,
+        },
+        ledger: project.map(|p| ledger(cx, p)),
+        daemon,
+        version: Version { current: OURS },
+    })
+}
+
+fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
+    let place = match sync::place(&cx.dirs, project) {
+        Ok(place) => place,
+        Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
+    };
+    let exists = place.exists();
+    let verdict = if exists { verify(&place.path) } else { Verdict::Sound };
+    let head = Reader::open(&place.path).and_then(|r| r.head()).ok();
+    Ledger {
+        configured: true,
+        remote: Some(place.remote.display()),
+        exists,
+        branch: head.and_then(|h| h.branch).map(|b| b.trim_start_matches("refs/heads/").to_owned()),
+        last_sync: CloneLock::peek(&place.lock).and_then(|stamp| stamp.fetched_at),
+        untrusted_host: place.untrusted_host,
+        error: match verdict {
+            Verdict::Sound => None,
+            Verdict::Damaged(why) => Some(why),
+            Verdict::Unknown(e) => Some(e.to_string()),
+        },
+        path: Some(place.path),
+    }
+}
+
+fn running(data: &StatusData, now: Timestamp) -> Daemon {
+    Daemon {
+        running: true,
+        state: None,
+        pid: u32::try_from(data.pid).ok(),
+        health: Some(Health::of(data, now)),
+        uptime_seconds: Some(data.uptime.as_secs()),
+        total_syncs: Some(data.total_syncs),
+        syncs_last_hour: Some(data.syncs_last_hour),
+        last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
+        issues: data.issues.iter().map(|i| i.summary.clone()).collect(),
+        bootstrapping: data.is_bootstrapping(),
+    }
+}
+
+fn absent_daemon(absent: Absent) -> Daemon {
+    let state = match absent {
+        Absent::NotRunning { .. } => "not running",
+        Absent::Starting { .. } => "starting",
+        Absent::Stuck { .. } => "stuck",
+        Absent::Unresponsive { .. } => "not answering",
+        Absent::NotServed { .. } | Absent::NoProject { .. } => "not serving this project",
+    };
+    Daemon { running: false, state: Some(state), pid: absent.pid(), ..Daemon::default() }
+}
+
+/// The page. Its first line says whether all is fine.
+fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint) -> String {
+    let directory = tilde(&document.project.directory.to_string_lossy(), home);
+    if !document.project.initialized {
+        return format!("{} — {directory}\nnext: ox init", paint.text(Mean::Dim, "○ No project here"));
+    }
+    let (mean, verdict) = verdict(document);
+    let mut lines = vec![format!("{} — {directory}", paint.text(mean, verdict))];
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<8} {value}"));
+    if let Some(ledger) = &document.ledger {
+        row("ledger", ledger_text(ledger, home, now));
+        if let Some(remote) = &ledger.remote {
+            row("remote", tilde(remote, home));
+        }
+    }
+    if let Some(daemon) = &document.daemon {
+        row("daemon", daemon_text(daemon));
+        for issue in &daemon.issues {
+            row("issue", clean(issue));
+        }
+        if let Some(error) = &daemon.last_error {
+            row("error", clean(&humanised(error)));
+        }
+    }
+    lines.extend(next(document).map(|command| format!("next: {command}")));
+    lines.join("\n")
+}
+
+fn verdict(document: &Document) -> (Mean, &'static str) {
+    let broken = document.ledger.as_ref().is_some_and(|l| l.error.is_some());
+    let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some());
+    let daemon = document.daemon.as_ref();
+    match daemon.and_then(|d| d.health) {
+        _ if broken => (Mean::Bad, "○ Broken"),
+        Some(Health::Critical) => (Mean::Bad, "○ Critical"),
+        _ if untrusted => (Mean::Warn, "◐ Waiting for your yes"),
+        Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Mean::Good, "● Healthy"),
+        Some(_) => (Mean::Warn, "◐ Needs attention"),
+        None => (Mean::Dim, "○ Not being synced"),
+    }
+}
+
+fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> String {
+    let path = ledger.path.as_ref().map(|p| tilde(&p.to_string_lossy(), home)).unwrap_or_default();
+    let state = match (&ledger.error, ledger.exists, ledger.last_sync) {
+        (Some(error), ..) => clean(error),
+        (None, false, _) => "not cloned yet".into(),
+        (None, true, None) => "never synced".into(),
+        (None, true, Some(last)) => format!("synced {}", relative(last, now)),
+    };
+    if path.is_empty() { state } else { format!("{state}, {path}") }
+}
+
+fn daemon_text(daemon: &Daemon) -> String {
+    if let Some(state) = daemon.state {
+        return daemon.pid.map_or_else(|| state.to_owned(), |pid| format!("{state}, pid {pid}"));
+    }
+    let uptime = Duration::from_secs(daemon.uptime_seconds.unwrap_or(0));
+    let syncs = daemon.total_syncs.unwrap_or(0);
+    let synced = match u64::try_from(syncs).unwrap_or(0) {
+        0 if daemon.bootstrapping && uptime <= SHOULD_HAVE_SYNCED => "first sync on its way".into(),
+        0 => "no sync yet".into(),
+        n => count(n, "sync"),
+    };
+    let pid = daemon.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+    format!("running for {}{pid}, {synced}", compact(uptime))
+}
+
+/// The one next command, if there is one.
+fn next(document: &Document) -> Option<&'static str> {
+    let ledger = document.ledger.as_ref()?;
+    let daemon = document.daemon.as_ref()?;
+    let unwell = daemon.health.is_some_and(|h| h != Health::Healthy) || !daemon.issues.is_empty();
+    match (ledger.error.is_some(), daemon.state) {
+        (true, _) => Some("ox doctor"),
+        _ if ledger.untrusted_host.is_some() => Some("ox up"),
+        (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
+        (_, Some("not running" | "not serving this project")) => Some("ox up"),
+        _ if unwell => Some("ox doctor"),
+        _ => None,
+    }
+}

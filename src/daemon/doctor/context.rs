@@ -1,0 +1,122 @@
+//! What the checks look at, gathered once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ipc::wire::StatusData;
+use crate::project::{Dirs, Env, Project};
+
+/// Everything the checks look at besides the disk.
+#[derive(Debug)]
+pub struct Context {
+    /// Environment and current directory.
+    pub env: Env,
+    /// Where everything lies.
+    pub dirs: Dirs,
+    /// The running program; unknown if the system does not say.
+    pub exe: Option<PathBuf>,
+    /// The project around the current directory.
+    pub project: ProjectView,
+    /// The daemon.
+    pub daemon: DaemonView,
+    /// Which daemons the registry names.
+    pub registry: Vec<RegistryEntry>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The project around the current directory.
+#[derive(Debug)]
+pub enum ProjectView {
+    /// There is none.
+    None,
+    /// Its configuration cannot be read.
+    Unreadable(crate::project::Error),
+    /// There is one.
+    Found(Box<Project>),
+}
+
+/// The project's ledger on this machine.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Its clone.
+    pub clone: PathBuf,
+    /// The lock that guards the clone.
+    pub guard: PathBuf,
+}
+
+impl Context {
+    /// The ledger of the project, if there is a project that can be read.
+    pub fn ledger(&self) -> Option<Ledger> {
+        let project = self.project.found()?;
+        let clone = project.ledger_dir(&self.dirs);
+        let guard = self.dirs.clone_lock(&project.slug, "ledger", &project.repo_id);
+        Some(Ledger { clone, guard })
+    }
+}
+
+impl ProjectView {
+    /// Looks for it.
+    pub fn discover(env: &Env) -> ProjectView {
+        match Project::discover(env) {
+            Ok(project) => ProjectView::Found(Box::new(project)),
+            Err(crate::project::Error::NoProject { .. }) => ProjectView::None,
+            Err(error) => ProjectView::Unreadable(error),
+        }
+    }
+
+    /// The project, if it can be read.
+    pub fn found(&self) -> Option<&Project> {
+        match self {
+            ProjectView::Found(project) => Some(project),
+            ProjectView::None | ProjectView::Unreadable(_) => None,
+        }
+    }
+}
+
+/// The daemon, as seen from outside.
+#[derive(Clone, Debug)]
+pub enum DaemonView {
+    /// There is none.
+    Stopped,
+    /// It is on its way.
+    Starting(u32),
+    /// It has been on its way for too long.
+    Stuck(u32),
+    /// It lives and does not answer.
+    Silent(u32),
+    /// It answers; the status is this project's, if it serves that.
+    Running(u32, Option<Box<StatusData>>),
+    /// It could not be looked at.
+    Unknown(String),
+}
+
+impl DaemonView {
+    /// What it says of this project.
+    pub fn status(&self) -> Option<&StatusData> {
+        match self {
+            DaemonView::Running(_, status) => status.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// A daemon that has served this project for less than this long may simply not be through yet.
+    pub const GRACE: Duration = Duration::from_secs(180);
+}
+
+/// One line of the registry of daemons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryEntry {
+    /// Its key: the workspace id.
+    pub workspace_id: String,
+    /// The repository it serves; may be empty.
+    pub repo_id: String,
+    /// Its process.
+    pub pid: u32,
+    /// That process lives.
+    pub alive: bool,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+}

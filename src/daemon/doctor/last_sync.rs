@@ -1,0 +1,30 @@
+//! Was the ledger synced lately?
+
+use std::time::Duration;
+
+use super::{Category, Check, Context, DaemonView, FixLevel, Outcome, Remedy};
+
+/// A sync older than this deserves attention.
+const OLD: Duration = Duration::from_secs(3600);
+
+pub(super) const CHECK: Check = Check {
+    slug: "last-sync",
+    name: "last sync",
+    category: Category::Daemon,
+    fix_level: FixLevel::CheckOnly,
+    run,
+};
+
+fn run(cx: &Context) -> Outcome {
+    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    let sync = Remedy::Ox(&["sync"]);
+    match status.last_sync.0 {
+        None if status.uptime < DaemonView::GRACE => Outcome::skipped("not yet"),
+        None => Outcome::warning(format!("none in {} s of uptime", status.uptime.as_secs())).remedy(sync),
+        Some(last) => {
+            let age = Duration::try_from(cx.now.duration_since(last)).unwrap_or_default();
+            let text = format!("{} s ago", age.as_secs());
+            if age > OLD { Outcome::warning(text).remedy(sync) } else { Outcome::passed(text) }
+        }
+    }
+}

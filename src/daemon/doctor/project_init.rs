@@ -1,0 +1,24 @@
+//! Is there a project here?
+
+use super::{Category, Check, Context, FixLevel, Outcome, ProjectView, Remedy};
+use crate::project::Error;
+
+pub(super) const CHECK: Check = Check {
+    slug: "project-init",
+    name: "project",
+    category: Category::Project,
+    fix_level: FixLevel::CheckOnly,
+    run,
+};
+
+fn run(cx: &Context) -> Outcome {
+    match &cx.project {
+        ProjectView::Found(project) => Outcome::passed(project.root.display().to_string()),
+        ProjectView::None => Outcome::skipped("no project here").remedy(Remedy::Ox(&["init"])),
+        ProjectView::Unreadable(Error::NotInitialized { root }) => {
+            Outcome::failed(format!("{} has a .sageox without config.json", root.display()))
+                .remedy(Remedy::Ox(&["init"]))
+        }
+        ProjectView::Unreadable(_) => Outcome::skipped("its settings cannot be read"),
+    }
+}

@@ -1,0 +1,20 @@
+//! Did syncs fail lately?
+
+use super::{Category, Check, Context, FixLevel, Outcome, Remedy};
+
+pub(super) const CHECK: Check = Check {
+    slug: "sync-errors",
+    name: "sync errors",
+    category: Category::Daemon,
+    fix_level: FixLevel::CheckOnly,
+    run,
+};
+
+fn run(cx: &Context) -> Outcome {
+    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    match status.recent_error_count {
+        0 => Outcome::passed("none in the last hour"),
+        n => Outcome::warning(format!("{n} in the last hour, the last one: {}", status.last_error))
+            .remedy(Remedy::Ox(&["daemon", "logs"])),
+    }
+}
