@@ -8,7 +8,9 @@ use super::failure::Outcome;
 
 /// Flags of `ox completions`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ox completions bash > ~/.local/share/bash-completion/completions/ox\n  ox completions fish > ~/.config/fish/completions/ox.fish")]
+#[command(
+    after_help = "Examples:\n  ox completions bash > ~/.local/share/bash-completion/completions/ox\n  ox completions fish > ~/.config/fish/completions/ox.fish"
+)]
 pub struct Args {
     /// The shell
     shell: Shell,

@@ -17,7 +17,8 @@ pub fn guard<T>(json: bool, work: impl FnOnce() -> T) -> Option<T> {
 
 fn report(info: &PanicHookInfo<'_>, json: bool) {
     let said = info.payload();
-    let said = said.downcast_ref::<&str>().copied().or_else(|| said.downcast_ref::<String>().map(String::as_str));
+    let said =
+        said.downcast_ref::<&str>().copied().or_else(|| said.downcast_ref::<String>().map(String::as_str));
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let fault = format!("{} ({place})", said.unwrap_or("unknown"));
     let path = report_path();

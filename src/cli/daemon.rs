@@ -10,10 +10,12 @@ use super::daemon_status::{self, Absent, Page, Report};
 use super::errors::{of_client, of_reach};
 use super::exit::Exit;
 use super::failure::Outcome;
-use super::ui::text::{Table, compact, count, tilde};
-use super::version::{WIRE, for_people};
+use super::ui::text::{Table, age, compact, count, tilde};
+use crate::daemon::VERSION as WIRE;
+use crate::daemon::kill;
 use crate::daemon::reach::{self, HostState, ReachError};
 use crate::ipc::client::{Client, ClientError};
+use crate::ipc::wire::{ProjectInfo, StatusData};
 use crate::kit::Class;
 use crate::project::Project;
 
@@ -74,7 +76,9 @@ pub struct All {
 pub fn run(cx: &Cx, command: Command) -> Outcome<ExitCode> {
     let done = |()| ExitCode::from(Exit::Done);
     match command {
-        Command::Start(Start { foreground: true, .. }) => Ok(crate::daemon::run::foreground(&cx.dirs, &cx.env)),
+        Command::Start(Start { foreground: true, .. }) => {
+            Ok(crate::daemon::run::foreground(&cx.dirs, &cx.env))
+        }
         Command::Start(_) => start(cx).map(done),
         Command::Stop(All { all }) => stop(cx, all, false).map(done),
         Command::Kill(All { all }) => stop(cx, all, true).map(done),
@@ -113,11 +117,11 @@ fn stop(cx: &Cx, all: bool, force: bool) -> Outcome {
     let stopped = match (&project, force) {
         (Some(project), false) => reach::stop_project(&cx.dirs, project),
         (Some(project), true) => match reach::stop_project(&cx.dirs, project) {
-            Err(ReachError::Unresponsive { .. }) => reach::kill(&cx.dirs),
+            Err(ReachError::Unresponsive { .. }) => kill(&cx.dirs),
             other => other,
         },
         (None, false) => reach::stop_all(&cx.dirs),
-        (None, true) => reach::kill(&cx.dirs),
+        (None, true) => kill(&cx.dirs),
     };
     drop(progress);
     let stopped = stopped.map_err(|e| of_reach(&e))?;
@@ -140,7 +144,7 @@ fn restart(cx: &Cx) -> Outcome {
     };
     let progress = cx.ui.progress("stopping the daemon");
     match reach::stop_all(&cx.dirs) {
-        Err(ReachError::Unresponsive { .. }) => reach::kill(&cx.dirs),
+        Err(ReachError::Unresponsive { .. }) => kill(&cx.dirs),
         other => other,
     }
     .map_err(|e| of_reach(&e))?;
@@ -148,12 +152,13 @@ fn restart(cx: &Cx) -> Outcome {
     let started = reach::start(&cx.dirs, &cx.env).map_err(|e| of_reach(&e))?;
     let mut served = 0;
     for info in &before {
-        let attached = Project::load(info.root.as_ref(), &cx.env)
+        let root = &info.project_root;
+        let attached = Project::load(root.as_ref(), &cx.env)
             .map_err(|e| e.to_string())
             .and_then(|p| reach::connect(&cx.dirs, &p).map_err(|e| e.to_string()));
         match attached {
             Ok(_) => served += 1,
-            Err(e) => cx.ui.warn(&format!("{} is not served any more: {e}", info.root.display())),
+            Err(e) => cx.ui.warn(&format!("{root} is not served any more: {e}")),
         }
     }
     drop(progress);
@@ -168,7 +173,7 @@ pub enum Seen {
     /// It does not answer, or not for this project.
     Absent(Absent),
     /// What it says of this project.
-    Running(Box<crate::ipc::wire::StatusData>, Client),
+    Running(Box<StatusData>, Client),
 }
 
 /// Looks at the daemon.
@@ -240,25 +245,28 @@ fn list(cx: &Cx) -> Outcome {
         Err(ReachError::NotRunning) => Vec::new(),
         Err(e) => return Err(of_reach(&e)),
     };
+    // All are served by the one process.
+    let pid = match reach::host_state(&cx.dirs) {
+        HostState::Running { pid } => pid,
+        _ => 0,
+    };
+    let now = cx.now();
     if cx.ui.json() {
-        let rows: Vec<_> = projects
-            .iter()
-            .map(|p| {
-                json!({
-                    "workspace_id": p.workspace_id, "workspace_path": p.root, "socket_path": p.socket,
-                    "pid": p.pid, "version": p.version, "uptime_seconds": p.uptime.as_secs(),
-                })
+        let row = |p: &ProjectInfo| {
+            json!({
+                "workspace_id": p.workspace_id, "workspace_path": p.project_root, "socket_path": p.socket_path,
+                "pid": pid, "started_at": p.attached_at, "repo_id": p.repo_id,
             })
-            .collect();
-        return cx.ui.document(&rows);
+        };
+        return cx.ui.document(&projects.iter().map(row).collect::<Vec<_>>());
     }
     if projects.is_empty() {
         return cx.ui.print("no project is served; ox daemon start in a project serves it");
     }
-    let mut table = Table::new(&["WORKSPACE", "PID", "VERSION", "UPTIME"]);
+    let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME"]);
     for p in &projects {
-        let root = tilde(&p.root.to_string_lossy(), &cx.home());
-        table.row([root, p.pid.to_string(), for_people(&p.version).to_owned(), compact(p.uptime)]);
+        let uptime = p.attached_at.0.map(|t| compact(age(t, now))).unwrap_or_default();
+        table.row([tilde(&p.project_root, &cx.home()), pid.to_string(), uptime]);
     }
     cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
 }

@@ -10,6 +10,7 @@ use super::context::Cx;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::clean;
+use crate::daemon::parse_log_line;
 use crate::kit::clock::pause;
 
 /// At most this much of the log's end is read; the log itself is cut at 10 MiB.
@@ -48,7 +49,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if args.follow && cx.ui.json() {
         return Err(Failure::new(Exit::Usage, "--follow never ends and --json is one document"));
     }
-    let filter = Filter { project: if args.all { None } else { cx.project_if_any()?.map(|p| p.workspace_id) } };
+    let filter =
+        Filter { project: if args.all { None } else { cx.project_if_any()?.map(|p| log_name(&p.root)) } };
     let failed = |e: io::Error| Failure::new(Exit::Failed, "cannot read the log").on_path(&path).because(&e);
     let mut tail = match Tail::open(&path) {
         Ok(tail) => tail,
@@ -82,6 +84,11 @@ fn nothing(cx: &Cx, path: &Path) -> Outcome {
     Ok(())
 }
 
+/// What the log calls a project.
+fn log_name(root: &Path) -> String {
+    root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// Which lines are shown.
 struct Filter {
     project: Option<String>,
@@ -91,9 +98,9 @@ impl Filter {
     /// Lines of this project, and those that belong to none.
     fn wants(&self, line: &str) -> bool {
         let Some(project) = &self.project else { return true };
-        match line.split(' ').find_map(|word| word.strip_prefix("project=")) {
-            Some(named) => named.trim_matches('"') == project,
-            None => true,
+        match parse_log_line(line) {
+            Some((.., Some(named))) => named == *project,
+            _ => true,
         }
     }
 }
@@ -180,10 +187,12 @@ mod tests {
 
     #[test]
     fn a_project_sees_its_own_lines_and_those_of_nobody() {
-        let filter = Filter { project: Some("2adde374".into()) };
-        assert!(filter.wants("t INFO project=2adde374 msg=x"));
-        assert!(!filter.wants("t INFO project=bb97ae4c msg=x"));
-        assert!(filter.wants("t INFO msg=x"));
-        assert!(Filter { project: None }.wants("t INFO project=bb97ae4c msg=x"));
+        let line = |name: &str| format!("time=2026-01-01T00:00:00.000Z level=INFO pid=1{name} msg=x");
+        let filter = Filter { project: Some("mine".into()) };
+        assert!(filter.wants(&line(" project=mine")));
+        assert!(!filter.wants(&line(" project=other")));
+        assert!(filter.wants(&line("")));
+        assert!(filter.wants("not a line of ours"));
+        assert!(Filter { project: None }.wants(&line(" project=other")));
     }
 }

@@ -69,13 +69,13 @@ struct Sync {
 #[derive(Clone, Debug, Serialize)]
 struct Project {
     #[serde(skip_serializing_if = "Option::is_none")]
-    ledger: Option<Clone_>,
+    ledger: Option<Workspace>,
 }
 
 /// One clone that is kept current.
 #[derive(Clone, Debug, Serialize)]
-struct Clone_ {
-    status: CloneState,
+struct Workspace {
+    status: WorkspaceState,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync: Option<Timestamp>,
@@ -85,7 +85,7 @@ struct Clone_ {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum CloneState {
+enum WorkspaceState {
     NotCloned,
     Error,
     Syncing,
@@ -143,25 +143,25 @@ impl Health {
     }
 }
 
-impl Clone_ {
-    fn of(w: &WorkspaceSyncStatus) -> Clone_ {
+impl Workspace {
+    fn of(w: &WorkspaceSyncStatus) -> Workspace {
         let status = match (w.exists, w.last_error.is_empty(), w.syncing, w.last_sync.0) {
-            (false, ..) => CloneState::NotCloned,
-            (_, false, ..) => CloneState::Error,
-            (_, _, true, _) => CloneState::Syncing,
-            (.., None) => CloneState::NotSynced,
-            _ => CloneState::Ok,
+            (false, ..) => WorkspaceState::NotCloned,
+            (_, false, ..) => WorkspaceState::Error,
+            (_, _, true, _) => WorkspaceState::Syncing,
+            (.., None) => WorkspaceState::NotSynced,
+            _ => WorkspaceState::Ok,
         };
-        Clone_ { status, path: w.path.clone(), last_sync: w.last_sync.0, error: w.last_error.clone() }
+        Workspace { status, path: w.path.clone(), last_sync: w.last_sync.0, error: w.last_error.clone() }
     }
 
     fn text(&self, now: Timestamp, paint: Paint) -> String {
         match self.status {
-            CloneState::NotCloned => paint.text(Mean::Warn, "not cloned"),
-            CloneState::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
-            CloneState::Syncing => "syncing".into(),
-            CloneState::NotSynced => paint.text(Mean::Dim, "not synced"),
-            CloneState::Ok => {
+            WorkspaceState::NotCloned => paint.text(Mean::Warn, "not cloned"),
+            WorkspaceState::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
+            WorkspaceState::Syncing => "syncing".into(),
+            WorkspaceState::NotSynced => paint.text(Mean::Dim, "not synced"),
+            WorkspaceState::Ok => {
                 let when = self.last_sync.map(|t| relative(t, now)).unwrap_or_default();
                 format!("{} {when}", paint.text(Mean::Good, "●"))
             }
@@ -184,7 +184,7 @@ impl From<&DaemonIssue> for Issue {
 impl Report {
     /// What `data` says at `now`.
     pub fn new(data: &StatusData, now: Timestamp) -> Report {
-        let ledger = data.workspaces.get("ledger").and_then(|list| list.first()).map(Clone_::of);
+        let ledger = data.workspaces.get("ledger").and_then(|list| list.first()).map(Workspace::of);
         let left = data.inactivity_timeout.saturating_sub(data.time_since_activity);
         Report {
             running: true,
@@ -207,11 +207,6 @@ impl Report {
             issues: data.issues.iter().map(Issue::from).collect(),
             auto_exit_in: none_if_zero(data.inactivity_timeout).map(|_| compact(left)),
         }
-    }
-
-    /// The health in one word.
-    pub fn health(&self) -> Health {
-        self.health
     }
 }
 
@@ -275,7 +270,8 @@ fn summary(report: &Report) -> String {
     let n = |n: i64| u64::try_from(n).unwrap_or(0);
     let mut parts = Vec::new();
     if sync.repos > 0 {
-        let every = if sync.interval.is_empty() { String::new() } else { format!(" every {}", sync.interval) };
+        let every =
+            if sync.interval.is_empty() { String::new() } else { format!(" every {}", sync.interval) };
         parts.push(format!("Syncing {}{every}", count(sync.repos as u64, "repo")));
     }
     if sync.total_syncs > 0 {
@@ -436,7 +432,9 @@ impl Absent {
     pub fn exit(self) -> Exit {
         match self {
             Absent::NotRunning { .. } | Absent::NotServed { .. } => Exit::NotRunning,
-            Absent::Starting { .. } | Absent::Stuck { .. } | Absent::Unresponsive { .. } => Exit::Unresponsive,
+            Absent::Starting { .. } | Absent::Stuck { .. } | Absent::Unresponsive { .. } => {
+                Exit::Unresponsive
+            }
             Absent::NoProject { .. } => Exit::Done,
         }
     }
@@ -497,3 +495,7 @@ impl Absent {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "daemon_status_tests.rs"]
+mod tests;

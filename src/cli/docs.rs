@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::count;
 use super::version::OURS;
-use crate::project::settings;
+use crate::project::settings::{Kind, Place, SETTINGS, Setting};
 
 /// Flags of `ox docs`.
 #[derive(Debug, clap::Args)]
@@ -155,8 +155,48 @@ fn environment() -> String {
 
 fn exit_codes(all: bool) -> String {
     if !all {
-        return section("SEE ALSO", "ox(1) for files, environment and exit codes; ox-config(5) for settings.", &[]);
+        return section(
+            "SEE ALSO",
+            "ox(1) for files, environment and exit codes; ox-config(5) for settings.",
+            &[],
+        );
     }
     let codes: Vec<_> = Exit::ALL.iter().map(|e| (e.code().to_string(), e.meaning().to_owned())).collect();
     section("EXIT STATUS", "", &codes)
+}
+
+/// `ox-config.5`: every setting with its file, type, default and variable.
+fn settings_page() -> Page {
+    let mut text = format!(".TH ox-config 5 \"\" \"ox {OURS}\" \"ox manual\"\n");
+    text.push_str(&section("NAME", "ox-config - settings of ox", &[]));
+    let intro = "What speaks first counts: the command line, the environment, the user's file, the project's file, the default. \
+                 ox config list --origin shows each value and where it comes from.";
+    text.push_str(&section("DESCRIPTION", intro, &[]));
+    text.push_str(&section(
+        "FILES",
+        "",
+        &pairs(&[
+            ("~/.config/sageox/config.yaml", "the user's; OX_USER_CONFIG names another"),
+            (".sageox/config.json", "the project's, committed with it"),
+        ]),
+    ));
+    for (place, heading) in [(Place::User, "SETTINGS OF THE USER"), (Place::Repository, "SETTINGS OF THE PROJECT")] {
+        let rows: Vec<_> = SETTINGS.iter().filter(|s| s.place == place).map(setting_entry).collect();
+        text.push_str(&section(heading, "", &rows));
+    }
+    text.push_str(&section("SEE ALSO", "ox(1), ox-config(1)", &[]));
+    Page { name: "ox-config.5".into(), text: text.into_bytes() }
+}
+
+fn setting_entry(setting: &Setting) -> (String, String) {
+    let kind = match setting.kind {
+        Kind::Duration { .. } => "a duration, such as 90s or 5m",
+        Kind::Bool => "true or false",
+        Kind::Text => "text",
+    };
+    let default = if setting.default.is_empty() { "none" } else { setting.default };
+    let variable = setting.env.map(|name| format!(" Variable: {name}.")).unwrap_or_default();
+    let instead = setting.instead.map(|how| format!(" Not set with ox config set: {how}.")).unwrap_or_default();
+    let meaning = format!("{} Type: {kind}. Default: {default}.{variable}{instead}", setting.doc);
+    (setting.key.to_owned(), meaning)
 }

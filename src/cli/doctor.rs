@@ -7,7 +7,9 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::{clean, count};
 use super::ui::{Mean, Paint};
-use crate::daemon::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
+use crate::daemon::doctor::{
+    self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status,
+};
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +30,9 @@ pub struct Args {
 pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
     let slugs = doctor::select(&args.fix_slug).map_err(|slug| {
         let all: Vec<&str> = doctor::CHECKS.iter().map(|c| c.slug).collect();
-        Failure::new(Exit::Usage, "no such check").on(slug).because_of(format!("there are {}", all.join(", ")))
+        Failure::new(Exit::Usage, "no such check")
+            .on(slug)
+            .because_of(format!("there are {}", all.join(", ")))
     })?;
     let progress = cx.ui.progress("looking");
     let context = gather(cx);
@@ -77,7 +81,7 @@ fn gather(cx: &Cx) -> Context {
         exe: std::env::current_exe().ok(),
         project,
         daemon,
-        registry: Vec::new(),
+        registry: Context::registry(&cx.dirs),
         now: cx.now(),
     }
 }

@@ -30,10 +30,12 @@ pub fn of_project(error: &Error) -> Failure {
 /// A failure from not reaching the daemon.
 pub fn of_reach(error: &ReachError) -> Failure {
     match error {
-        ReachError::NotRunning => Failure::new(Exit::NotRunning, "the daemon is not running").hint("ox daemon start"),
-        ReachError::Disabled { variable } => {
+        ReachError::NotRunning => {
+            Failure::new(Exit::NotRunning, "the daemon is not running").hint("ox daemon start")
+        }
+        ReachError::Disabled { by } => {
             Failure::new(Exit::NotRunning, "the daemon is not running and must not be started")
-                .because_of(format!("{variable} forbids it"))
+                .because_of(format!("{by} forbids it"))
                 .hint("ox daemon start")
         }
         ReachError::Unresponsive { pid } => Failure::new(Exit::Unresponsive, "the daemon does not answer")

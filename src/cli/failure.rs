@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::ops::Deref;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -11,9 +12,13 @@ use super::exit::Exit;
 /// Longest chain of causes that is shown.
 const CAUSES_MAX: usize = 8;
 
-/// A command's failure.
+/// A command's failure. One pointer, so that results stay small.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Parts>);
+
+/// What a failure is made of.
+#[derive(Debug)]
+pub struct Parts {
     /// Exit code.
     pub exit: Exit,
     /// What failed: lower case, no full stop.
@@ -33,10 +38,18 @@ pub struct Failure {
 /// The result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
+impl Deref for Failure {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Failure {
     /// A failure with this exit code.
     pub fn new(exit: Exit, what: impl Into<String>) -> Failure {
-        Failure {
+        Failure(Box::new(Parts {
             exit,
             what: what.into(),
             object: None,
@@ -44,18 +57,20 @@ impl Failure {
             hint: None,
             partial: Map::new(),
             quiet: false,
-        }
+        }))
     }
 
     /// The reader of the output is gone: end at once and say nothing.
     pub fn broken_pipe() -> Failure {
-        Failure { quiet: true, ..Failure::new(Exit::Done, "nobody reads the output") }
+        let mut failure = Failure::new(Exit::Done, "nobody reads the output");
+        failure.0.quiet = true;
+        failure
     }
 
     /// Names what it failed on.
     #[must_use]
     pub fn on(mut self, object: impl Display) -> Failure {
-        self.object = Some(object.to_string());
+        self.0.object = Some(object.to_string());
         self
     }
 
@@ -74,7 +89,7 @@ impl Failure {
         {
             let text = error.to_string();
             if !self.causes.last().is_some_and(|parent| parent.ends_with(&text)) {
-                self.causes.push(text);
+                self.0.causes.push(text);
             }
             next = error.source();
         }
@@ -84,21 +99,21 @@ impl Failure {
     /// Adds a cause in words.
     #[must_use]
     pub fn because_of(mut self, cause: impl Into<String>) -> Failure {
-        self.causes.push(cause.into());
+        self.0.causes.push(cause.into());
         self
     }
 
     /// Names the next command.
     #[must_use]
     pub fn hint(mut self, command: impl Into<String>) -> Failure {
-        self.hint = Some(command.into());
+        self.0.hint = Some(command.into());
         self
     }
 
     /// Keeps what was found out before the failure, for `--json`.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Failure {
-        self.partial.insert(key.into(), value);
+        self.0.partial.insert(key.into(), value);
         self
     }
 
@@ -146,7 +161,10 @@ mod tests {
 
     #[test]
     fn json_keeps_the_partial_result() {
-        let json = Failure::new(Exit::Network, "sync failed").with("mode", "daemon".into()).hint("ox sync").to_json();
+        let json = Failure::new(Exit::Network, "sync failed")
+            .with("mode", "daemon".into())
+            .hint("ox sync")
+            .to_json();
         assert_eq!(
             json.to_string(),
             r#"{"success":false,"mode":"daemon","error":"sync failed","hint":"ox sync","exit_code":7}"#

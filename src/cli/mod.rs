@@ -104,15 +104,18 @@ fn refuse(error: &clap::Error, json: bool) -> Exit {
 fn usage_failure(error: &clap::Error) -> Failure {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        Some(ContextValue::Strings(texts)) => texts.last().cloned(), // the nearest is the last
         _ => None,
     };
     let usage = |what: &str| Failure::new(Exit::Usage, what);
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near = context(ContextKind::SuggestedSubcommand).map(|near| format!("{} {near}", path_of(error)));
-            usage("unknown command").on(word).hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
+            let near =
+                context(ContextKind::SuggestedSubcommand).map(|near| format!("{} {near}", path_of(error)));
+            usage("unknown command")
+                .on(word)
+                .hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
         }
         ErrorKind::UnknownArgument => {
             let word = context(ContextKind::InvalidArg).unwrap_or_default();
@@ -138,6 +141,7 @@ fn path_of(error: &clap::Error) -> String {
         _ => error.to_string(),
     };
     let words = usage.split_whitespace().skip_while(|word| *word != "ox");
-    let path: Vec<&str> = words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
+    let path: Vec<&str> =
+        words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
     if path.is_empty() { "ox".into() } else { path.join(" ") }
 }

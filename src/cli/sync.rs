@@ -76,9 +76,9 @@ pub fn sync(client: &Client, progress: &Progress) -> Outcome<Duration> {
     client
         .sync(|p| show(progress, &p))
         .map_err(|e| match &e {
-            ClientError::Remote(text) => {
-                Failure::new(Exit::Failed, "the ledger could not be synced").because_of(text).hint("ox doctor")
-            }
+            ClientError::Remote(text) => Failure::new(Exit::Failed, "the ledger could not be synced")
+                .because_of(text)
+                .hint("ox doctor"),
             _ => of_client("the ledger could not be synced", &e),
         })
         .map(|()| SystemClock.now().mono.since(start))

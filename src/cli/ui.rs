@@ -252,7 +252,7 @@ mod tests {
         let ui = Ui { ask: false, ..plain() };
         let failure = ui.confirm("Trust host.example?", false).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.hint.unwrap().contains("--yes"));
+        assert!(failure.hint.as_ref().unwrap().contains("--yes"));
         assert!(ui.confirm("Trust host.example?", true).is_ok());
     }
 

@@ -14,7 +14,9 @@ use crate::project::Project;
 
 /// Flags of `ox up`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ox up\n  ox up -C ~/src/project\n  ox up --ledger git@example.com:team/ledger.git")]
+#[command(
+    after_help = "Examples:\n  ox up\n  ox up -C ~/src/project\n  ox up --ledger git@example.com:team/ledger.git"
+)]
 pub struct Args {
     /// The git remote of the ledger, if the repository is not set up yet
     #[arg(long, value_name = "URL")]
@@ -50,7 +52,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     cx.ui.print(&format!("  synced   {last}, in {}", took(time)))?;
     cx.ui.print(&format!("  daemon   pid {}", data.pid))?;
     if new {
-        cx.ui.next_step("git add .sageox && git commit -m 'Add ox project files', so that your team joins the ledger");
+        cx.ui.next_step(
+            "git add .sageox && git commit -m 'Add ox project files', so that your team joins the ledger",
+        );
     }
     Ok(())
 }

@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use super::context::Cx;
 use super::failure::Outcome;
+use crate::daemon::VERSION as WIRE;
 use crate::ipc::wire::PROTOCOL_VERSION;
 
 /// The version of this program.
 pub const OURS: &str = env!("CARGO_PKG_VERSION");
-/// The version it names on the wire: the release it is compatible with, then its own.
-pub const WIRE: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));
 
 /// Flags of `ox version`.
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,8 @@
 mod attach;
 mod bind;
 mod core;
+pub mod doctor;
+mod end;
 mod event;
 mod host;
 mod log_file;
@@ -24,6 +26,7 @@ mod throttle;
 mod wiring;
 
 pub use core::{Core, Identity};
+pub use end::kill;
 pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};

@@ -53,7 +53,7 @@ fn has_entry(registry: &Registry, workspace_id: &str) -> bool {
 }
 
 /// Signals a daemon that does not answer, if it is one.
-fn end(entry: &Entry) -> Result<(), String> {
+pub(super) fn end(entry: &Entry) -> Result<(), String> {
     if !is_daemon(entry) {
         // The number now belongs to somebody else.
         return Ok(());

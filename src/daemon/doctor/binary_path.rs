@@ -18,12 +18,16 @@ fn run(cx: &Context) -> Outcome {
     let Some(exe) = cx.exe.as_deref() else {
         return Outcome::skipped("the system does not say which program this is");
     };
-    let first = cx.env.get_os("PATH").and_then(|path| split_paths(path).map(|d| d.join("ox")).find(|p| runs(p)));
+    let first =
+        cx.env.get_os("PATH").and_then(|path| split_paths(path).map(|d| d.join("ox")).find(|p| runs(p)));
     match first {
         None => Outcome::skipped(format!("not on PATH; this is {}", exe.display())),
         Some(first) if real(&first) == real(exe) => Outcome::passed(first.display().to_string()),
-        Some(first) => Outcome::warning(format!("{} comes first, this is {}", first.display(), exe.display()))
-            .remedy(Remedy::Person(format!("put {} before it on PATH", exe.parent().unwrap_or(exe).display()))),
+        Some(first) => {
+            Outcome::warning(format!("{} comes first, this is {}", first.display(), exe.display())).remedy(
+                Remedy::Person(format!("put {} before it on PATH", exe.parent().unwrap_or(exe).display())),
+            )
+        }
     }
 }
 

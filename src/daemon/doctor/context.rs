@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::daemon::takeover::alive;
+use crate::daemon::{Entry, Registry};
 use crate::ipc::wire::StatusData;
 use crate::project::{Dirs, Env, Project};
+use crate::sync;
 
 /// Everything the checks look at besides the disk.
 #[derive(Debug)]
@@ -48,12 +51,23 @@ pub struct Ledger {
 }
 
 impl Context {
-    /// The ledger of the project, if there is a project that can be read.
+    /// What the registry at its usual place says; empty if it cannot be read.
+    pub fn registry(dirs: &Dirs) -> Vec<RegistryEntry> {
+        let entry = |e: Entry| RegistryEntry {
+            alive: alive(e.pid),
+            workspace_id: e.workspace_id,
+            repo_id: e.repo_id,
+            pid: e.pid,
+            started_at: e.started_at.0,
+        };
+        let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
+        entries.into_values().map(entry).collect()
+    }
+
+    /// The ledger of the project, if there is a project and its ledger is known.
     pub fn ledger(&self) -> Option<Ledger> {
-        let project = self.project.found()?;
-        let clone = project.ledger_dir(&self.dirs);
-        let guard = self.dirs.clone_lock(&project.slug, "ledger", &project.repo_id);
-        Some(Ledger { clone, guard })
+        let place = sync::place(&self.dirs, self.project.found()?).ok()?;
+        Some(Ledger { clone: place.path, guard: place.lock })
     }
 }
 

@@ -12,12 +12,15 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     match &cx.daemon {
-        DaemonView::Running(pid, _) | DaemonView::Silent(pid) => Outcome::passed(format!("running, pid {pid}")),
+        DaemonView::Running(pid, _) | DaemonView::Silent(pid) => {
+            Outcome::passed(format!("running, pid {pid}"))
+        }
         DaemonView::Starting(pid) => Outcome::skipped(format!("starting, pid {pid}")),
         DaemonView::Stopped => Outcome::skipped("not running").remedy(Remedy::Ox(&["daemon", "start"])),
         DaemonView::Stuck(pid) => Outcome::failed(format!("pid {pid} holds the lock and never became ready"))
             .remedy(Remedy::Ox(&["daemon", "restart"])),
-        DaemonView::Unknown(why) => Outcome::failed(format!("cannot be looked at: {why}"))
-            .remedy(Remedy::Ox(&["daemon", "restart"])),
+        DaemonView::Unknown(why) => {
+            Outcome::failed(format!("cannot be looked at: {why}")).remedy(Remedy::Ox(&["daemon", "restart"]))
+        }
     }
 }

@@ -14,7 +14,8 @@ fn run(cx: &Context) -> Outcome {
     match &cx.daemon {
         DaemonView::Running(_, Some(_)) => Outcome::passed("serves this project"),
         DaemonView::Running(_, None) if cx.project.found().is_some() => {
-            Outcome::skipped("answers, and does not serve this project yet").remedy(Remedy::Ox(&["daemon", "start"]))
+            Outcome::skipped("answers, and does not serve this project yet")
+                .remedy(Remedy::Ox(&["daemon", "start"]))
         }
         DaemonView::Running(_, None) => Outcome::passed("answers"),
         DaemonView::Silent(pid) => {

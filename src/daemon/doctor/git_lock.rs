@@ -24,7 +24,7 @@ pub(super) fn is_leftover(file: &LockFile) -> bool {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let Some(ledger) = cx.ledger() else { return Outcome::skipped("no project here") };
+    let Some(ledger) = cx.ledger() else { return Outcome::skipped("no ledger is known here") };
     let files = match lock_files(&ledger.clone, cx.now) {
         Ok(files) => files,
         Err(e) => return Outcome::skipped(format!("cannot be looked at: {e}")),

@@ -16,7 +16,8 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let git = Git::new(Profile::SelfHosted, Env::of(cx.env.vars()), Arc::new(SystemClock), "doctor");
+    let seen = ["PATH", "HOME"].into_iter().filter_map(|n| Some((n.into(), cx.env.get_os(n)?.to_owned())));
+    let git = Git::new(Profile::SelfHosted, Env::of(seen), Arc::new(SystemClock), "doctor");
     let install = || Remedy::Person("install git 2.30 or newer".into());
     match git.version(&Cancel::new()) {
         Ok(version) => Outcome::passed(format!("version {}.{}", version.0, version.1)),

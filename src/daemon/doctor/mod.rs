@@ -25,8 +25,7 @@ mod remedy;
 mod report;
 mod runtime_private;
 mod sync_errors;
-#[cfg(test)]
-mod tests;
+
 mod user_config;
 
 pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
@@ -195,7 +194,12 @@ impl Outcome {
 
 /// Runs every check.
 pub fn run(cx: &Context) -> Report {
-    Report { rows: CHECKS.iter().map(|check| Row { check: *check, outcome: (check.run)(cx), fixed: None }).collect() }
+    Report {
+        rows: CHECKS
+            .iter()
+            .map(|check| Row { check: *check, outcome: (check.run)(cx), fixed: None })
+            .collect(),
+    }
 }
 
 /// The checks whose slugs are asked for; all for none.

@@ -20,12 +20,15 @@ fn run(cx: &Context) -> Outcome {
         Err(e) => return Outcome::failed(format!("{}: {e}", dir.display())).remedy(move_away(&dir)),
     };
     if !meta.is_dir() || meta.uid() != rustix::process::getuid().as_raw() {
-        return Outcome::failed(format!("{} is not a directory of yours", dir.display())).remedy(move_away(&dir));
+        return Outcome::failed(format!("{} is not a directory of yours", dir.display()))
+            .remedy(move_away(&dir));
     }
     match meta.mode() & 0o777 {
         0o700 => Outcome::passed("ours alone"),
-        mode => Outcome::warning(format!("{} has mode {mode:o}, others may reach the sockets", dir.display()))
-            .remedy(Remedy::Fix(Fix::MakePrivate(dir))),
+        mode => {
+            Outcome::warning(format!("{} has mode {mode:o}, others may reach the sockets", dir.display()))
+                .remedy(Remedy::Fix(Fix::MakePrivate(dir)))
+        }
     }
 }
 

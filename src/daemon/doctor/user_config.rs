@@ -14,9 +14,9 @@ pub(super) const CHECK: Check = Check {
 fn run(cx: &Context) -> Outcome {
     let path = cx.dirs.user_config();
     match UserConfig::load(&cx.dirs) {
-        Ok(_) if !path.exists() => Outcome::passed("none, defaults apply"),
-        Ok(_) => Outcome::passed(path.display().to_string()),
-        Err(e) => Outcome::failed(e.to_string())
+        (_, None) if !path.exists() => Outcome::passed("none, defaults apply"),
+        (_, None) => Outcome::passed(path.display().to_string()),
+        (_, Some(e)) => Outcome::failed(e.to_string())
             .remedy(Remedy::Person(format!("repair {} or remove it", path.display()))),
     }
 }

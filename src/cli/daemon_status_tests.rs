@@ -1,0 +1,274 @@
+//! Both forms of `ox daemon status` at a fixed time.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::daemon::VERSION as WIRE;
+use crate::kit::gotime::GoTime;
+
+fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn ago(secs: i64) -> GoTime {
+    GoTime(Some(Timestamp::from_second(now().as_second() - secs).unwrap()))
+}
+
+fn running() -> StatusData {
+    let ledger = WorkspaceSyncStatus {
+        id: "ledger".into(),
+        kind: "ledger".into(),
+        path: "/home/ann/.local/share/sageox/local/ledgers/repo_1".into(),
+        exists: true,
+        last_sync: ago(42),
+        ..WorkspaceSyncStatus::default()
+    };
+    StatusData {
+        running: true,
+        pid: 4711,
+        version: WIRE.into(),
+        uptime: Duration::from_secs(7_500),
+        workspace_path: "/home/ann/src/p".into(),
+        ledger_path: ledger.path.clone(),
+        last_sync: ago(42),
+        sync_interval_read: Duration::from_secs(300),
+        total_syncs: 12,
+        avg_sync_time: Duration::from_millis(45),
+        workspaces: BTreeMap::from([("ledger".into(), vec![ledger])]),
+        startup_duration_ms: 12,
+        ..StatusData::default()
+    }
+}
+
+fn page(data: &StatusData, history: &[SyncEvent], verbose: bool) -> String {
+    let home = Path::new("/home/ann");
+    let page = Page { data, history, wire_version: WIRE, home, verbose, now: now(), paint: Paint::PLAIN };
+    text(&Report::new(data, now()), &page).replace(crate::cli::version::OURS, "X.Y.Z")
+}
+
+fn json(data: &StatusData) -> String {
+    serde_json::to_string_pretty(&Report::new(data, now())).unwrap()
+}
+
+fn never_synced() -> StatusData {
+    let mut data = running();
+    data.last_sync = GoTime(None);
+    data.total_syncs = 0;
+    data.avg_sync_time = Duration::ZERO;
+    data.uptime = Duration::from_millis(300);
+    for w in data.workspaces.values_mut().flatten() {
+        w.last_sync = GoTime(None);
+    }
+    data
+}
+
+fn failing() -> StatusData {
+    let mut data = running();
+    data.recent_error_count = 5;
+    data.last_error = "fatal: unable to access 'https://h/': Could not resolve host: h".into();
+    data.last_error_time = "2026-03-01T11:55:00Z".into();
+    for w in data.workspaces.values_mut().flatten() {
+        w.last_error = data.last_error.clone();
+    }
+    data
+}
+
+fn with_issues() -> StatusData {
+    let issue = |kind: &str, severity: &str, summary: &str, since| DaemonIssue {
+        kind: kind.into(),
+        severity: severity.into(),
+        repo: "ledger".into(),
+        summary: summary.into(),
+        since,
+        requires_confirm: false,
+    };
+    let mut data = running();
+    data.inactivity_timeout = Duration::from_secs(3_600);
+    data.time_since_activity = Duration::from_secs(1_800);
+    data.issues = vec![
+        issue("merge_conflict", "error", "both sides changed data/x.json", ago(7_200)),
+        issue("dirty_workspace", "warning", "kept in refs/ox/rescue/1", GoTime(None)),
+    ];
+    data
+}
+
+#[test]
+fn cli_09_a_running_daemon() {
+    insta::assert_snapshot!(page(&running(), &[], false), @r"
+    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+
+    This Project
+        └── Ledger  ● 42s ago
+    ");
+    insta::assert_snapshot!(json(&running()), @r#"
+    {
+      "running": true,
+      "health": "healthy",
+      "pid": 4711,
+      "version": "0.6.1",
+      "uptime": "2h 5m",
+      "ledger_path": "/home/ann/.local/share/sageox/local/ledgers/repo_1",
+      "last_sync": "2026-03-01T11:59:18Z",
+      "sync": {
+        "repos": 1,
+        "interval": "5m",
+        "total_syncs": 12,
+        "avg_time": "45 ms",
+        "errors": 0
+      },
+      "project": {
+        "ledger": {
+          "status": "ok",
+          "path": "/home/ann/.local/share/sageox/local/ledgers/repo_1",
+          "last_sync": "2026-03-01T11:59:18Z"
+        }
+      }
+    }
+    "#);
+}
+
+#[test]
+fn cli_09_a_daemon_that_has_never_synced() {
+    insta::assert_snapshot!(page(&never_synced(), &[], false), @r"
+    ● Healthy — <1s uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 1 repo every 5m, 0 errors
+
+    This Project
+        └── Ledger  not synced
+    ");
+    let json: Value = serde_json::from_str(&json(&never_synced())).unwrap();
+    assert_eq!(json["project"]["ledger"]["status"], "not_synced");
+    assert!(json.get("last_sync").is_none());
+}
+
+#[test]
+fn cli_09_a_daemon_with_errors_says_so_once_and_in_words() {
+    insta::assert_snapshot!(page(&failing(), &[], false), @r"
+    ○ Critical — 2h 5m uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 5 errors
+    Last error: the server's name could not be resolved (5m ago)
+      tried again by itself as soon as the server can be reached
+
+    This Project
+        └── Ledger  the server's name could not be resolved
+    ");
+}
+
+#[test]
+fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
+    let event = |secs, kind: &str| SyncEvent {
+        time: ago(secs),
+        kind: kind.into(),
+        workspace_id: "ledger".into(),
+        duration: Duration::from_millis(31),
+        files_changed: 2,
+    };
+    let history = [event(7_000, "pull"), event(400, "push"), event(42, "pull"), event(-60, "pull")];
+    insta::assert_snapshot!(page(&with_issues(), &history, true), @r"
+    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+
+    This Project
+        └── Ledger  ● 42s ago
+
+    Issues (2)
+    ○ error      ledger: both sides changed data/x.json  2h ago
+    ⚠ warning    ledger: kept in refs/ox/rescue/1
+
+    Auto-exit in 30m
+
+    Activity (4h)
+    ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|█▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁██
+    4h ago                  2h                      now
+
+    Internals
+        PID        4711
+        Workspace  ~/src/p
+        Ledger     ~/.local/share/sageox/local/ledgers/repo_1
+        Startup    12 ms
+
+        TIME        TYPE    DURATION  FILES
+        12:01:00    pull    31 ms     2
+        11:59:18    pull    31 ms     2
+        11:53:20    push    31 ms     2
+        10:03:20    pull    31 ms     2
+    ");
+}
+
+#[test]
+fn health_follows_errors_first_then_age() {
+    let check = |errors, last: GoTime, expected| {
+        let data = StatusData { recent_error_count: errors, last_sync: last, ..running() };
+        assert_eq!(Health::of(&data, now()), expected, "{errors} {last:?}");
+    };
+    check(5, ago(1), Health::Critical);
+    check(4, ago(1), Health::Warning);
+    check(0, ago(1_201), Health::Warning);
+    check(0, ago(1_200), Health::Healthy);
+    check(0, GoTime(None), Health::Healthy);
+    check(0, ago(-500), Health::Healthy);
+}
+
+#[test]
+fn a_clone_is_in_the_first_state_that_fits() {
+    let state = |change: fn(&mut WorkspaceSyncStatus)| {
+        let mut w = WorkspaceSyncStatus { exists: true, last_sync: ago(1), ..WorkspaceSyncStatus::default() };
+        change(&mut w);
+        Workspace::of(&w).status
+    };
+    assert_eq!(state(|w| w.exists = false), WorkspaceState::NotCloned);
+    assert_eq!(state(|w| (w.last_error, w.syncing) = ("x".into(), true)), WorkspaceState::Error);
+    assert_eq!(state(|w| w.syncing = true), WorkspaceState::Syncing);
+    assert_eq!(state(|w| w.last_sync = GoTime(None)), WorkspaceState::NotSynced);
+    assert_eq!(state(|_| ()), WorkspaceState::Ok);
+}
+
+#[test]
+fn another_version_is_named() {
+    let data = StatusData { version: "0.3.0+2026-01-01T00:00:00Z".into(), ..running() };
+    assert!(page(&data, &[], false).contains("vX.Y.Z ⚠ (mismatch: daemon v0.3.0)"));
+}
+
+#[test]
+fn every_other_state_has_its_text_json_and_exit_code() {
+    let mut all = String::new();
+    for absent in [
+        Absent::NotRunning { in_project: true },
+        Absent::NotRunning { in_project: false },
+        Absent::Starting { pid: 7 },
+        Absent::Stuck { pid: 7 },
+        Absent::Unresponsive { pid: 7 },
+        Absent::NotServed { pid: 7 },
+        Absent::NoProject { pid: 7 },
+    ] {
+        let (code, json) = (absent.exit().code(), absent.to_json());
+        all.push_str(&format!("{code} {json}\n{}\n", absent.text(Paint::PLAIN)));
+    }
+    insta::assert_snapshot!(all, @r#"
+    3 {"running":false}
+    ○ Not running — ox up and ox sync start it when they need it
+    next: ox daemon start
+    3 {"running":false}
+    ○ Not running — and there is no project here
+    next: ox init
+    4 {"running":false,"starting":true,"pid":7}
+    ◐ Starting — pid 7
+    4 {"running":false,"stuck":true,"pid":7}
+    ⚠ Stuck — pid 7 never became ready
+    next: ox daemon restart
+    4 {"running":true,"responsive":false,"pid":7}
+    ⚠ Not answering — pid 7
+    next: ox daemon restart
+    3 {"running":false,"host_running":true,"pid":7}
+    ○ Not running for this project — pid 7 serves others
+    next: ox daemon start
+    0 {"running":true,"pid":7}
+    ● Running — pid 7; there is no project here
+    next: ox daemon list
+    "#);
+}
