@@ -471,7 +471,7 @@ fn text(args: &[OsString]) -> String {
 /// Where a program that ignores the test's environment would leave its first traces.
 fn real_homes() -> Vec<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let home = var("HOME").unwrap_or_else(|| PathBuf::from("/root"));
+    let home = var("HOME").unwrap_or_else(|| PathBuf::from("/"));
     let mut found = vec![home.join(".sageox")];
     for (name, default) in
         [("XDG_CONFIG_HOME", ".config"), ("XDG_DATA_HOME", ".local/share"), ("XDG_CACHE_HOME", ".cache")]
