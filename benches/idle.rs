@@ -1,0 +1,135 @@
+//! What a daemon with nothing to do takes: memory, processor, wake-ups, threads, descriptors, read from `/proc`.
+//!
+//! `OX_BENCH_IDLE_SECONDS` sets how long is looked (60), `OX_BENCH_QUICK` shortens all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use common::support::{TestEnv, census};
+use common::{Daemon, PATIENCE, dirs, fixed, project, quick, rounds, title};
+use ox::kit::clock::{pause, wait_until};
+
+/// So many pings before memory is looked at again.
+const REQUESTS: usize = 150_000;
+/// A daemon that was not switched to for this long has done its start.
+const QUIET: Duration = Duration::from_secs(2);
+
+fn main() {
+    let seconds = std::env::var("OX_BENCH_IDLE_SECONDS").ok().and_then(|s| s.parse().ok());
+    let minute = Duration::from_secs(seconds.unwrap_or(if quick() { 5 } else { 60 }));
+    for projects in [1, 20] {
+        title(&format!("idle, {projects} project(s), {} s", minute.as_secs()));
+        look(projects, minute);
+    }
+}
+
+fn look(projects: usize, minute: Duration) {
+    let env = TestEnv::new();
+    let daemon = Daemon::start(&env);
+    for n in 0..projects {
+        daemon.attach(&project(&env, &format!("app-{n}"), None));
+    }
+    settle(daemon.pid());
+    let before = Sample::take(daemon.pid());
+    pause(minute);
+    let after = Sample::take(daemon.pid());
+
+    let more = (projects - 1) as f64;
+    let cpu = (after.cpu - before.cpu).as_secs_f64() / minute.as_secs_f64() * 100.0;
+    let wakes = (after.switches - before.switches) as f64 / minute.as_secs_f64();
+    fixed("resident memory", after.resident, "MiB", 6.0 + 0.5 * more);
+    fixed("processor, of one core", cpu, "%", 0.01);
+    fixed("wake-ups a second, all threads", wakes, "", 2.0);
+    fixed("threads", after.threads as f64, "", 12.0);
+    fixed("descriptors", after.descriptors as f64, "", 32.0 + 3.0 * projects as f64);
+    let children = census::processes_of(env.root()).iter().filter(|p| p.parent == daemon.pid()).count();
+    fixed("children", children as f64, "", 0.0);
+
+    ping(&dirs(&env).host_socket(), rounds(REQUESTS));
+    settle(daemon.pid());
+    let busy = Sample::take(daemon.pid());
+    fixed(
+        &format!("resident memory after {} requests", rounds(REQUESTS)),
+        busy.resident,
+        "MiB",
+        6.0 + 0.5 * more,
+    );
+}
+
+/// Waits until nothing more happens by itself.
+fn settle(pid: u32) {
+    let quiet = wait_until(PATIENCE, || {
+        let before = Sample::take(pid).switches;
+        pause(QUIET);
+        Sample::take(pid).switches - before <= 2
+    });
+    if !quiet {
+        println!("(it never was quiet for {} s)", QUIET.as_secs());
+    }
+}
+
+struct Sample {
+    /// MiB.
+    resident: f64,
+    cpu: Duration,
+    /// Times a thread gave up or lost its processor: each time it was woken before.
+    switches: u64,
+    threads: usize,
+    descriptors: usize,
+}
+
+impl Sample {
+    fn take(pid: u32) -> Sample {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mut sample = Sample {
+            resident: field(&status, "VmRSS:") as f64 / 1024.0,
+            cpu: Duration::ZERO,
+            switches: 0,
+            threads: 0,
+            descriptors: census::descriptors(pid).len(),
+        };
+        for thread in census::threads(pid).keys() {
+            let dir = format!("/proc/{pid}/task/{thread}");
+            // A thread may end between the listing and here.
+            let Ok(status) = fs::read_to_string(format!("{dir}/status")) else { continue };
+            let Ok(schedule) = fs::read_to_string(format!("{dir}/schedstat")) else { continue };
+            sample.threads += 1;
+            sample.switches +=
+                field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
+            sample.cpu += Duration::from_nanos(schedule.split(' ').next().unwrap().parse().unwrap());
+        }
+        sample
+    }
+}
+
+/// The number behind a name in a `status` file of `/proc`.
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Sends pings over one kept connection, each after the answer to the one before.
+fn ping(socket: &Path, count: usize) {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    for _ in 0..count {
+        stream.write_all(b"{\"type\":\"ping\"}\n").unwrap();
+        line.clear();
+        answers.read_line(&mut line).unwrap();
+        assert!(line.contains("pong"), "{line}");
+    }
+}

@@ -1,0 +1,116 @@
+//! A sync through the daemon beside what git itself needs for the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use common::support::TestEnv;
+use common::support::http_git::GitServer;
+use common::{Daemon, Times, fixed, project, push_one, ratio, remote, rounds, time, title};
+
+fn main() {
+    title("sync");
+    path_remote();
+    http_remote();
+    processes();
+}
+
+/// Ledger and control clone of the same repository on this machine.
+fn path_remote() {
+    let env = TestEnv::new();
+    let (bare, writer) = remote(&env, "ledger.git");
+    let url = bare.to_str().unwrap();
+    env.git(env.work(), ["clone", "-q", url, "control"]);
+    let control = env.work().join("control");
+    let project = project(&env, "app", Some(url));
+    let daemon = Daemon::start(&env);
+    let client = daemon.attach(&project);
+    let ledger = project.ledger_dir(&common::dirs(&env));
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for _ in 0..rounds(100) {
+        floor.push(time(|| env.git(&control, ["ls-remote", url])));
+        ours.push(time(|| client.sync(|_| ()).unwrap()));
+    }
+    ratio("nothing new, path remote / git ls-remote", ours.p50(), floor.p50(), "ms", 0.5);
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for n in 0..rounds(40) {
+        let head = push_one(&env, &writer, n);
+        floor.push(time(|| env.git(&control, ["fetch", "-q"])));
+        ours.push(time(|| client.sync(|_| ()).unwrap()));
+        assert_eq!(env.git(&ledger, ["rev-parse", "HEAD"]), head, "the sync did not bring the commit");
+    }
+    ratio("one commit, path remote / git fetch", ours.p50(), floor.p50(), "ms", 1.5);
+}
+
+fn http_remote() {
+    let env = TestEnv::new();
+    let (_, writer) = remote(&env, "srv/ledger.git");
+    let server = GitServer::start(&env, &env.work().join("srv"));
+    let url = server.url("ledger.git");
+    env.git(env.work(), ["clone", "-q", &url, "control"]);
+    let control = env.work().join("control");
+    let project = project(&env, "app", Some(&url));
+    let daemon = Daemon::start(&env);
+    let client = daemon.attach(&project);
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for _ in 0..rounds(50) {
+        floor.push(time(|| env.git(&control, ["ls-remote", &url])));
+        ours.push(time(|| client.sync(|_| ()).unwrap()));
+    }
+    ratio("nothing new, HTTP / git ls-remote", ours.p50(), floor.p50(), "ms", 1.0);
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for n in 0..rounds(20) {
+        push_one(&env, &writer, n);
+        floor.push(time(|| env.git(&control, ["fetch", "-q"])));
+        ours.push(time(|| client.sync(|_| ()).unwrap()));
+    }
+    ratio("one commit, HTTP / git fetch", ours.p50(), floor.p50(), "ms", 1.5);
+}
+
+/// How many git processes the daemon starts, counted by a git in front of the real one.
+fn processes() {
+    let mut env = TestEnv::new();
+    let (bare, writer) = remote(&env, "ledger.git");
+    let project = project(&env, "app", Some(bare.to_str().unwrap()));
+    let log = count_git(&mut env);
+    let daemon = Daemon::start(&env);
+    let client = daemon.attach(&project);
+    let count = |head: bool| {
+        if head {
+            push_one(&env, &writer, 0);
+        }
+        fs::write(&log, "").unwrap();
+        client.sync(|_| ()).unwrap();
+        fs::read_to_string(&log).unwrap().lines().count() as f64
+    };
+    fixed("git processes, nothing new, path remote", count(false), "", 0.0);
+    fixed("git processes, one commit, path remote", count(true), "", 2.0);
+}
+
+/// Puts a git that notes each call before the real one.
+fn count_git(env: &mut TestEnv) -> std::path::PathBuf {
+    let log = env.work().join("git.log");
+    let path = std::env::var("PATH").unwrap();
+    let real = path.split(':').map(|d| Path::new(d).join("git")).find(|p| p.exists()).unwrap();
+    let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\nexec '{}' \"$@\"\n", log.display(), real.display());
+    let dir = env.work().join("counted");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("git"), script).unwrap();
+    fs::set_permissions(dir.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    env.set("PATH", format!("{}:{path}", dir.display()));
+    log
+}
