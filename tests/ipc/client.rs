@@ -325,7 +325,7 @@ fn ipc_10_absent_stale_and_forbidden_are_told_apart() {
     let live = UnixListener::bind(dir.path().join("t.sock")).unwrap();
     std::fs::rename(dir.path().join("t.sock"), &path).unwrap();
     if !rustix::process::geteuid().is_root() {
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
         check(Class::Auth, &format!("no permission to connect to {}", path.display()));
     }
     drop(live);
