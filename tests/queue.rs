@@ -57,7 +57,7 @@ fn child_that_appends() {
     loop {
         queue.append(&record(n)).unwrap();
         println!("\nappended {n}");
-        if n % 16 == 0 {
+        if n.is_multiple_of(16) {
             let old = queue.read(queue.position(), 8, usize::MAX).unwrap();
             let first = numbers(&mut queue)[0];
             println!("\nacking {}", first + old.len() as u64);

@@ -266,8 +266,8 @@ impl TestEnv {
     pub fn daemon_pid(&self) -> Option<u32> {
         let held = self.host_locks().into_iter().find(|path| lock::is_held(path).unwrap_or(false))?;
         let content = fs::read_to_string(held).ok()?;
-        let digits: String =
-            content.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let number = content.split_once("\"pid\":").map_or(content.as_str(), |(_, rest)| rest).trim_start();
+        let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     }
 
