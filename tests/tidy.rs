@@ -255,6 +255,7 @@ const COMMON: &[&str] = &[
     "/opt",
     "/private",
     "/private/tmp",
+    "/root",
     "/srv",
     "/tmp",
     "/usr",
@@ -270,9 +271,10 @@ fn no_tracked_file_names_this_machine() {
         return;
     }
     let mut places: BTreeSet<PathBuf> = root().ancestors().map(Path::to_path_buf).collect();
-    for name in ["HOME", "CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME"] {
-        places.extend(std::env::var_os(name).map(PathBuf::from));
-    }
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let home = set("HOME").unwrap_or_default();
+    places.extend(["CARGO_HOME", "CARGO_TARGET_DIR", "RUSTUP_HOME"].into_iter().filter_map(set));
+    places.extend([home.join(".cargo"), home.join(".rustup"), home]);
     places.retain(|p| p.is_absolute() && !COMMON.contains(&p.to_str().unwrap()));
     let needles: Vec<String> = places.iter().map(|p| p.to_str().unwrap().to_string()).collect();
     let mut found = Vec::new();
