@@ -246,3 +246,15 @@ fn base64_pads_as_the_rfc_says() {
         assert_eq!(support::http_git::base64(plain.as_bytes()), coded);
     }
 }
+
+#[test]
+fn a_real_daemon_is_found_stopped_and_leaves_nothing() {
+    let env = TestEnv::new();
+    let repo = env.repo("app");
+    env.ox_in(&repo, ["up"]).ok();
+    let pid = env.daemon_pid().expect("no daemon after `ox up`");
+    assert!(env.processes().iter().any(|p| p.pid == pid));
+    assert!(!env.sockets().is_empty());
+    drop(env);
+    assert!(support::census::state(pid).is_none_or(|(state, _)| state == 'Z'));
+}
