@@ -66,14 +66,16 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     for line in last {
         cx.ui.print(&clean(line))?;
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         pause(LOOK_EVERY);
         let text = tail.more().map_err(failed)?;
         for line in text.lines().filter(|line| filter.wants(line)) {
             cx.ui.print(&clean(line))?;
         }
     }
-    Ok(())
 }
 
 fn nothing(cx: &Cx, path: &Path) -> Outcome {
