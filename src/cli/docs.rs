@@ -180,7 +180,9 @@ fn settings_page() -> Page {
             (".sageox/config.json", "the project's, committed with it"),
         ]),
     ));
-    for (place, heading) in [(Place::User, "SETTINGS OF THE USER"), (Place::Repository, "SETTINGS OF THE PROJECT")] {
+    for (place, heading) in
+        [(Place::User, "SETTINGS OF THE USER"), (Place::Repository, "SETTINGS OF THE PROJECT")]
+    {
         let rows: Vec<_> = SETTINGS.iter().filter(|s| s.place == place).map(setting_entry).collect();
         text.push_str(&section(heading, "", &rows));
     }
@@ -196,7 +198,8 @@ fn setting_entry(setting: &Setting) -> (String, String) {
     };
     let default = if setting.default.is_empty() { "none" } else { setting.default };
     let variable = setting.env.map(|name| format!(" Variable: {name}.")).unwrap_or_default();
-    let instead = setting.instead.map(|how| format!(" Not set with ox config set: {how}.")).unwrap_or_default();
+    let instead =
+        setting.instead.map(|how| format!(" Not set with ox config set: {how}.")).unwrap_or_default();
     let meaning = format!("{} Type: {kind}. Default: {default}.{variable}{instead}", setting.doc);
     (setting.key.to_owned(), meaning)
 }

@@ -13,7 +13,9 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(Ledger { clone, guard }) = cx.ledger() else { return Outcome::skipped("no ledger is known here") };
+    let Some(Ledger { clone, guard }) = cx.ledger() else {
+        return Outcome::skipped("no ledger is known here");
+    };
     let shown = clone.display();
     if std::fs::symlink_metadata(&clone).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
         let fetched = CloneLock::peek(&guard).is_some_and(|s| s.fetched_at.is_some());

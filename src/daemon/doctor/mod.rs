@@ -25,7 +25,8 @@ mod remedy;
 mod report;
 mod runtime_private;
 mod sync_errors;
-
+#[cfg(test)]
+mod tests;
 mod user_config;
 
 pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
