@@ -51,10 +51,10 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     cx.ui.print(&format!("  remote   {}", tilde(&place.remote.display(), &home)))?;
     cx.ui.print(&format!("  synced   {last}, in {}", took(time)))?;
     cx.ui.print(&format!("  daemon   pid {}", data.pid))?;
-    if new {
-        cx.ui.next_step(
-            "git add .sageox && git commit -m 'Add ox project files', so that your team joins the ledger",
-        );
+    match (new, place.committed) {
+        (true, true) => cx.ui.next_step("git add .sageox && git commit -m 'Add ox project files'"),
+        (true, false) => cx.ui.next_step("ox ledger set-remote <URL>, once others are to share this ledger"),
+        (false, _) => {}
     }
     Ok(())
 }

@@ -56,12 +56,17 @@ impl Machine {
             StatusData { running: true, last_sync: GoTime(Some(machine.cx.now)), ..StatusData::default() };
         machine.cx.daemon = DaemonView::Running(7, Some(Box::new(status)));
         git2::Repository::init(machine.ledger()).unwrap();
+        git2::Repository::init_bare(machine.remote()).unwrap();
         machine.cx.dirs.make_runtime_dirs().unwrap();
         machine
     }
 
     fn ledger(&self) -> PathBuf {
         self.cx.ledger().unwrap().clone
+    }
+
+    fn remote(&self) -> PathBuf {
+        self.cx.dirs.local_remote(&self.cx.project.found().unwrap().repo_id)
     }
 
     fn status(&mut self) -> &mut StatusData {
@@ -146,6 +151,7 @@ const SICK: &[Sick] = &[
     ("ledger-remote", Status::Failed, |m| {
         m.write_config(r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"ext::sh -c id"}"#);
     }),
+    ("ledger-remote", Status::Failed, |m| fs::remove_dir_all(m.remote()).unwrap()),
     ("ledger-path", Status::Failed, |m| fs::remove_file(m.ledger().join(".git/HEAD")).unwrap()),
     ("ledger-path", Status::Skipped, |m| fs::remove_dir_all(m.ledger()).unwrap()),
     ("git-lock", Status::Failed, |m| old_lock(m)),
@@ -188,7 +194,6 @@ const SICK: &[Sick] = &[
 #[test]
 fn cli_06_every_check_is_quiet_on_a_healthy_machine() {
     let machine = Machine::healthy();
-    // Its remote is the bare repository that is made with the first clone.
     for check in CHECKS {
         let outcome = (check.run)(&machine.cx);
         assert_eq!((outcome.status, &outcome.remedy), (Status::Passed, &None), "{}: {outcome:?}", check.slug);
@@ -266,7 +271,7 @@ fn a_trusted_host_is_no_finding() {
     machine.write_config(
         r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"https://git.example.com/l.git"}"#,
     );
-    let place = sync::place(&machine.cx.dirs, machine.cx.project.found().unwrap()).unwrap();
+    let place = sync::place(&machine.cx.env, &machine.cx.dirs, machine.cx.project.found().unwrap()).unwrap();
     TrustedHosts::trust(&machine.cx.dirs, &place.remote).unwrap();
     assert_eq!(machine.look("ledger-remote").status, Status::Passed);
 }
