@@ -178,9 +178,9 @@ mod tests {
         write!(file, "one\ntw").unwrap();
         let mut tail = Tail::open(&path).unwrap();
         assert_eq!(tail.end().unwrap(), "one\n");
-        write!(file, "o\n").unwrap();
+        writeln!(file, "o").unwrap();
         assert_eq!(tail.more().unwrap(), "two\n");
-        write!(file, "three\n").unwrap();
+        writeln!(file, "three").unwrap();
         std::fs::rename(&path, dir.path().join("x.log.1")).unwrap();
         std::fs::write(&path, "four\n").unwrap();
         assert_eq!(tail.more().unwrap(), "three\nfour\n");

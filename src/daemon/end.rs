@@ -22,7 +22,11 @@ pub fn kill(dirs: &Dirs) -> Result<Stopped, ReachError> {
     };
     let entry = Entry { pid: holder.pid, ..Entry::default() };
     end(&entry).map_err(|text| ReachError::Refused { text })?;
-    if is_held(dirs) { Err(ReachError::Unresponsive { pid: holder.pid }) } else { Ok(Stopped { was_running: true }) }
+    if is_held(dirs) {
+        Err(ReachError::Unresponsive { pid: holder.pid })
+    } else {
+        Ok(Stopped { was_running: true })
+    }
 }
 
 fn is_held(dirs: &Dirs) -> bool {

@@ -111,7 +111,7 @@ struct Site {
 }
 
 enum Coming {
-    Event(Event),
+    Event(Box<Event>),
     Life,
     NetworkDown(Duration),
     NetworkUp,
@@ -236,7 +236,7 @@ impl World {
         match coming {
             Coming::Event(event) => {
                 self.ended(&event);
-                self.turn(Some(event));
+                self.turn(Some(*event));
             }
             Coming::Life => self.live(),
             Coming::NetworkDown(length) => {
@@ -316,7 +316,7 @@ impl World {
             }
             Effect::ReplyStop(conn, door) => {
                 assert!(self.open.remove(&conn).is_some(), "a request was answered twice");
-                self.after(Duration::from_millis(1), Coming::Event(Event::StopAnswered(door)));
+                self.after(Duration::from_millis(1), Coming::Event(Box::new(Event::StopAnswered(door))));
             }
             Effect::Progress(conn, _) => {
                 assert!(self.open.contains_key(&conn), "progress after the answer");
@@ -339,7 +339,7 @@ impl World {
             Effect::Clone { id, run, .. } => self.clone_ledger(&id, run),
             Effect::Check(all) => {
                 let findings = self.findings(&all);
-                self.after(Duration::from_millis(2), Coming::Event(Event::Checked(findings)));
+                self.after(Duration::from_millis(2), Coming::Event(Box::new(Event::Checked(findings))));
             }
             Effect::Remember(_) | Effect::Flush { .. } => {}
             Effect::Exit => self.exited = true,
@@ -367,7 +367,7 @@ impl World {
             }))
         };
         let wait = self.rng.up_to(Duration::from_millis(50));
-        self.after(wait, Coming::Event(Event::AttachEnded { root, end }));
+        self.after(wait, Coming::Event(Box::new(Event::AttachEnded { root, end })));
     }
 
     fn findings(&mut self, all: &[(Id, PathBuf, Option<PathBuf>)]) -> Vec<(Id, Finding)> {
@@ -398,7 +398,7 @@ impl World {
             self.try_remote(reachable)
         };
         let outcome = self.outcome(id, end, wait);
-        self.after(wait, Coming::Event(Event::Synced { id: id.clone(), run, outcome }));
+        self.after(wait, Coming::Event(Box::new(Event::Synced { id: id.clone(), run, outcome })));
     }
 
     fn clone_ledger(&mut self, id: &Id, run: u64) {
@@ -413,7 +413,7 @@ impl World {
             self.totals.cloned += 1;
         }
         let outcome = self.outcome(id, end, wait);
-        self.after(wait, Coming::Event(Event::Cloned { id: id.clone(), run, outcome }));
+        self.after(wait, Coming::Event(Box::new(Event::Cloned { id: id.clone(), run, outcome })));
     }
 
     fn begin(&mut self, id: &Id, run: u64) {
