@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn cli_05_every_command_that_doctor_advises_exists() {
+        for command in crate::daemon::doctor::Command::ALL {
+            let argv = ["ox"].iter().chain(command.words());
+            assert!(Args::try_parse_from(argv).is_ok(), "{command:?}");
+        }
+    }
+
+    #[test]
     fn cli_14_an_unknown_word_names_its_neighbour() {
         let check = |argv: &[&str], what: &str, hint: &str| {
             let error = Args::try_parse_from(argv).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Category, Check, Context, FixLevel, Outcome, RegistryEntry, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, RegistryEntry, Remedy};
 
 pub(super) const CHECK: Check = Check {
     slug: "daemon-dedup",
@@ -28,5 +28,5 @@ fn run(cx: &Context) -> Outcome {
     });
     Outcome::warning(format!("{} served by several daemons", twice.len()))
         .detail(lines)
-        .remedy(Remedy::Ox(&["daemon", "restart"]))
+        .remedy(Remedy::Ox(Command::DaemonRestart))
 }

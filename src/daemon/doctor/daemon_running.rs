@@ -1,6 +1,6 @@
 //! Is the daemon there?
 
-use super::{Category, Check, Context, DaemonView, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, DaemonView, FixLevel, Outcome, Remedy};
 
 pub(super) const CHECK: Check = Check {
     slug: "daemon-running",
@@ -16,11 +16,11 @@ fn run(cx: &Context) -> Outcome {
             Outcome::passed(format!("running, pid {pid}"))
         }
         DaemonView::Starting(pid) => Outcome::skipped(format!("starting, pid {pid}")),
-        DaemonView::Stopped => Outcome::skipped("not running").remedy(Remedy::Ox(&["daemon", "start"])),
+        DaemonView::Stopped => Outcome::skipped("not running").remedy(Remedy::Ox(Command::DaemonStart)),
         DaemonView::Stuck(pid) => Outcome::failed(format!("pid {pid} holds the lock and never became ready"))
-            .remedy(Remedy::Ox(&["daemon", "restart"])),
+            .remedy(Remedy::Ox(Command::DaemonRestart)),
         DaemonView::Unknown(why) => {
-            Outcome::failed(format!("cannot be looked at: {why}")).remedy(Remedy::Ox(&["daemon", "restart"]))
+            Outcome::failed(format!("cannot be looked at: {why}")).remedy(Remedy::Ox(Command::DaemonRestart))
         }
     }
 }

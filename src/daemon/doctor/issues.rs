@@ -1,6 +1,6 @@
 //! What the daemon leaves to a person.
 
-use super::{Category, Check, Context, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
 
 pub(super) const CHECK: Check = Check {
     slug: "sync-issues",
@@ -19,5 +19,5 @@ fn run(cx: &Context) -> Outcome {
     let message = format!("{} open", status.issues.len());
     let blocked = status.issues.iter().any(|i| i.severity != "warning");
     let outcome = if blocked { Outcome::failed(message) } else { Outcome::warning(message) };
-    outcome.detail(lines).remedy(Remedy::Ox(&["sync"]))
+    outcome.detail(lines).remedy(Remedy::Ox(Command::Sync))
 }

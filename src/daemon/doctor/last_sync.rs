@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Category, Check, Context, DaemonView, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, DaemonView, FixLevel, Outcome, Remedy};
 
 /// A sync older than this deserves attention.
 const OLD: Duration = Duration::from_secs(3600);
@@ -17,7 +17,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
-    let sync = Remedy::Ox(&["sync"]);
+    let sync = Remedy::Ox(Command::Sync);
     match status.last_sync.0 {
         None if status.uptime < DaemonView::GRACE => Outcome::skipped("not yet"),
         None => Outcome::warning(format!("none in {} s of uptime", status.uptime.as_secs())).remedy(sync),

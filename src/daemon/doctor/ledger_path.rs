@@ -1,7 +1,7 @@
 //! Is the ledger's clone there and sound?
 
 use super::context::Ledger;
-use super::{Category, Check, Context, Fix, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, Fix, FixLevel, Outcome, Remedy};
 use crate::git::{CloneLock, Verdict, verify};
 
 pub(super) const CHECK: Check = Check {
@@ -24,7 +24,7 @@ fn run(cx: &Context) -> Outcome {
         } else {
             Outcome::skipped("not cloned yet")
         };
-        return outcome.remedy(Remedy::Ox(&["sync"]));
+        return outcome.remedy(Remedy::Ox(Command::Sync));
     }
     match verify(&clone) {
         Verdict::Sound => Outcome::passed(shown.to_string()),

@@ -1,6 +1,6 @@
 //! Is it known where the ledger comes from, and may that place be used?
 
-use super::{Category, Check, Context, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
 use crate::sync;
 
 pub(super) const CHECK: Check = Check {
@@ -22,9 +22,8 @@ fn run(cx: &Context) -> Outcome {
     };
     let url = place.remote.display();
     match (&place.untrusted_host, place.remote.local_path()) {
-        (Some(host), _) => {
-            Outcome::warning(format!("{url}: nobody here has said yes to {host}")).remedy(Remedy::Ox(&["up"]))
-        }
+        (Some(host), _) => Outcome::warning(format!("{url}: nobody here has said yes to {host}"))
+            .remedy(Remedy::Ox(Command::Up)),
         (None, Some(path)) if place.exists() && !path.exists() => Outcome::failed(format!("{url} is gone"))
             .remedy(Remedy::Person(format!(
                 "bring {url} back, or name another place: ox ledger set-remote URL"

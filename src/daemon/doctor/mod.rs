@@ -30,7 +30,7 @@ mod tests;
 mod user_config;
 
 pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
-pub use remedy::{Fix, Remedy};
+pub use remedy::{Command, Fix, Remedy};
 pub use report::{Report, Row};
 
 /// Every check, in the order in which they are run and shown.

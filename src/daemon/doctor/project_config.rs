@@ -1,6 +1,6 @@
 //! Can the project's settings be read?
 
-use super::{Category, Check, Context, FixLevel, Outcome, ProjectView, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, ProjectView, Remedy};
 use crate::project::Error;
 
 pub(super) const CHECK: Check = Check {
@@ -14,7 +14,7 @@ pub(super) const CHECK: Check = Check {
 fn run(cx: &Context) -> Outcome {
     match &cx.project {
         ProjectView::Found(project) if project.repo_id.is_empty() => {
-            Outcome::failed("config.json names no repo_id").remedy(Remedy::Ox(&["init", "--force"]))
+            Outcome::failed("config.json names no repo_id").remedy(Remedy::Ox(Command::InitForce))
         }
         ProjectView::Found(project) => Outcome::passed(project.repo_id.clone()),
         ProjectView::None | ProjectView::Unreadable(Error::NotInitialized { .. }) => {

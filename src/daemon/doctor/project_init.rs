@@ -1,6 +1,6 @@
 //! Is there a project here?
 
-use super::{Category, Check, Context, FixLevel, Outcome, ProjectView, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, ProjectView, Remedy};
 use crate::project::Error;
 
 pub(super) const CHECK: Check = Check {
@@ -14,10 +14,10 @@ pub(super) const CHECK: Check = Check {
 fn run(cx: &Context) -> Outcome {
     match &cx.project {
         ProjectView::Found(project) => Outcome::passed(project.root.display().to_string()),
-        ProjectView::None => Outcome::skipped("no project here").remedy(Remedy::Ox(&["init"])),
+        ProjectView::None => Outcome::skipped("no project here").remedy(Remedy::Ox(Command::Init)),
         ProjectView::Unreadable(Error::NotInitialized { root }) => {
             Outcome::failed(format!("{} has a .sageox without config.json", root.display()))
-                .remedy(Remedy::Ox(&["init"]))
+                .remedy(Remedy::Ox(Command::Init))
         }
         ProjectView::Unreadable(_) => Outcome::skipped("its settings cannot be read"),
     }

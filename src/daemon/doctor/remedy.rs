@@ -17,8 +17,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// A way to mend a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// A command of ours: the words after `ox`.
-    Ox(&'static [&'static str]),
+    /// A command of ours.
+    Ox(Command),
     /// Something that `ox doctor --fix` does.
     Fix(Fix),
     /// Something that only a person can do.
@@ -29,9 +29,54 @@ impl Remedy {
     /// What the person reads after `hint:`.
     pub fn hint(&self) -> String {
         match self {
-            Remedy::Ox(words) => format!("ox {}", words.join(" ")),
+            Remedy::Ox(command) => format!("ox {}", command.words().join(" ")),
             Remedy::Fix(_) => "ox doctor --fix".into(),
             Remedy::Person(text) => text.clone(),
+        }
+    }
+}
+
+/// A command of ours that mends something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make the project.
+    Init,
+    /// Write the project's files again.
+    InitForce,
+    /// Say yes to the ledger's host, and sync.
+    Up,
+    /// Sync now.
+    Sync,
+    /// Start the daemon, and have it serve the project.
+    DaemonStart,
+    /// Stop the daemon and start it again.
+    DaemonRestart,
+    /// Read what the daemon wrote down.
+    DaemonLogs,
+}
+
+impl Command {
+    /// All of them.
+    pub const ALL: [Command; 7] = [
+        Command::Init,
+        Command::InitForce,
+        Command::Up,
+        Command::Sync,
+        Command::DaemonStart,
+        Command::DaemonRestart,
+        Command::DaemonLogs,
+    ];
+
+    /// The words after `ox`.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Command::Init => &["init"],
+            Command::InitForce => &["init", "--force"],
+            Command::Up => &["up"],
+            Command::Sync => &["sync"],
+            Command::DaemonStart => &["daemon", "start"],
+            Command::DaemonRestart => &["daemon", "restart"],
+            Command::DaemonLogs => &["daemon", "logs"],
         }
     }
 }

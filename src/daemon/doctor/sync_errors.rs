@@ -1,6 +1,6 @@
 //! Did syncs fail lately?
 
-use super::{Category, Check, Context, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
 
 pub(super) const CHECK: Check = Check {
     slug: "sync-errors",
@@ -15,6 +15,6 @@ fn run(cx: &Context) -> Outcome {
     match status.recent_error_count {
         0 => Outcome::passed("none in the last hour"),
         n => Outcome::warning(format!("{n} in the last hour, the last one: {}", status.last_error))
-            .remedy(Remedy::Ox(&["daemon", "logs"])),
+            .remedy(Remedy::Ox(Command::DaemonLogs)),
     }
 }

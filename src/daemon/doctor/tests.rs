@@ -4,8 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::Parser as _;
-
 use super::*;
 use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::kit::clock::{Clock as _, SystemClock};
@@ -215,16 +213,14 @@ fn cli_06_every_check_speaks_on_a_sick_machine() {
 }
 
 #[test]
-fn cli_05_every_remedy_is_a_command_that_exists_or_mends_what_was_found() {
+fn cli_05_every_remedy_of_our_own_mends_what_was_found() {
     for (slug, _, harm) in SICK {
         let mut machine = Machine::healthy();
         harm(&mut machine);
         let before = machine.look(slug);
         match before.remedy.unwrap() {
-            Remedy::Ox(words) => {
-                let argv = ["ox"].iter().chain(words);
-                assert!(crate::cli::args::Args::try_parse_from(argv).is_ok(), "{slug}: ox {words:?}");
-            }
+            // That each is a command that exists, and that they help, is proven where commands are run.
+            Remedy::Ox(command) => assert!(Command::ALL.contains(&command), "{slug}"),
             Remedy::Fix(fix) => {
                 fix.apply(machine.cx.now).unwrap();
                 let after = machine.look(slug);
