@@ -22,7 +22,7 @@ use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 use crate::kit::lock::FileLock;
 use crate::kit::thread::{self, STACK_LARGE, STACK_SMALL};
 use crate::kit::{child, file};
-use crate::project::{Dirs, Env};
+use crate::project::{Dirs, Env, find_root};
 use crate::sync::Site;
 
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
@@ -153,6 +153,12 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     }
     starter.say(&format!("ready {}", holder.pid));
     starter.let_go();
+    if !starter.waits
+        && let Some(root) = find_root(env)
+    {
+        // A starter attaches what it wants; a person in a project's directory means that project.
+        drop(to_core.try_send(Wake::Event(Event::Reattach(root))));
+    }
     if !before.clean {
         for root in before.projects {
             drop(to_core.try_send(Wake::Event(Event::Reattach(root))));

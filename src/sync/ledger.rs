@@ -21,8 +21,6 @@ use crate::project::{LocalConfig, LocalLedger, Project, SyncState};
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// A run that somebody waits for is more patient.
 const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
-/// A look at the remote is not repeated sooner than this, nor than half an interval.
-const FRESH_MIN: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
 const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
@@ -313,8 +311,9 @@ impl Job<'_> {
             return false;
         };
         let age = self.site.clock.now().wall.duration_since(at);
+        // Half an interval, so that with jitter a look of our own never counts as somebody else's.
         // A stamp of the future is a clock that was set back: it proves nothing.
-        !age.is_negative() && age.unsigned_abs() < (interval / 2).max(FRESH_MIN)
+        !age.is_negative() && age.unsigned_abs() < interval / 2
     }
 
     fn level(&self, change: Change, kept: KeptList) -> End {

@@ -1,0 +1,324 @@
+//! The daemon as its users have it: machines that share a ledger, many commands at once, many projects, nothing on the network unasked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::http_git::GitServer;
+use support::{TestEnv, wait_until};
+
+/// The shortest interval that the configuration allows.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Its jitter, a sync and a machine that is busy with other tests.
+const SLACK: Duration = Duration::from_secs(8);
+
+fn quick(env: &TestEnv, dir: &Path) {
+    env.ox_in(dir, ["config", "set", "daemon.sync_interval_read", "10s"]).ok();
+}
+
+fn ledger_of(env: &TestEnv, repo: &Path) -> PathBuf {
+    let status = env.ox_in(repo, ["status", "--json"]).ok().json();
+    PathBuf::from(status["ledger"]["path"].as_str().expect("a ledger"))
+}
+
+fn commit(env: &TestEnv, ledger: &Path, name: &str, text: &str) {
+    let path = ledger.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    env.git(ledger, ["add", name]);
+    env.git(ledger, ["commit", "-q", "-m", name]);
+}
+
+fn is_running(env: &TestEnv) -> bool {
+    env.daemon_pid().is_some_and(|pid| support::census::state(pid).is_some())
+}
+
+#[test]
+fn two_machines_share_a_ledger_over_http_without_a_command() {
+    let (a, b) = (TestEnv::new(), TestEnv::new());
+    let remotes = a.work().join("remotes");
+    fs::create_dir_all(&remotes).unwrap();
+    a.git(&remotes, ["init", "-q", "--bare", "-b", "main", "ledger.git"]);
+    a.git(&remotes, ["init", "-q", "--bare", "-b", "main", "code.git"]);
+    let server = GitServer::start(&a, &remotes);
+
+    // The first machine makes the project, and the team gets it by an ordinary push.
+    let repo_a = a.repo("proj");
+    quick(&a, &repo_a);
+    a.ox_in(&repo_a, ["up", "--ledger", &server.url("ledger.git")]).ok();
+    a.git(&repo_a, ["add", ".sageox"]);
+    a.git(&repo_a, ["commit", "-q", "-m", "ox"]);
+    a.git(&repo_a, ["push", "-q", &server.url("code.git"), "HEAD:main"]);
+    // The second clones it and says the same one word.
+    let repo_b = b.work().join("proj");
+    b.git(b.work(), ["clone", "-q", &server.url("code.git"), "proj"]);
+    quick(&b, &repo_b);
+    b.ox_in(&repo_b, ["up"]).ok();
+
+    let (ledger_a, ledger_b) = (ledger_of(&a, &repo_a), ledger_of(&b, &repo_b));
+    assert_ne!(ledger_a, ledger_b);
+    commit(&a, &ledger_a, "data/note.txt", "from a");
+    // A pushes within its interval, B pulls within its own.
+    let seen = ledger_b.join("data/note.txt");
+    let came = wait_until(INTERVAL * 2 + SLACK, || fs::read(&seen).is_ok_and(|b| b == b"from a"));
+    let log = |env: &TestEnv| fs::read_to_string(env.cache().join("sageox/logs/daemon.log")).unwrap_or_default();
+    assert!(came, "{} did not come; a:\n{}\nb:\n{}", seen.display(), log(&a), log(&b));
+    for (env, repo) in [(&a, &repo_a), (&b, &repo_b)] {
+        let status = env.ox_in(repo, ["status", "--json"]).ok().json();
+        assert_eq!(status["ledger"]["exists"], true, "{status}");
+        let text = env.ox_in(repo, ["status"]).ok().stdout;
+        assert!(text.contains("Healthy") && text.contains("synced"), "{text}");
+    }
+    for env in [&a, &b] {
+        env.ox(["daemon", "stop", "--all"]).ok();
+        assert!(!is_running(env));
+        assert!(env.sockets().is_empty(), "{:?}", env.sockets());
+    }
+    drop(server);
+}
+
+#[test]
+fn twenty_projects_are_one_process() {
+    let env = TestEnv::new();
+    let repos: Vec<PathBuf> = (0..20).map(|n| env.repo(&format!("p{n}"))).collect();
+    for repo in &repos {
+        env.ox_in(repo, ["up"]).ok();
+    }
+    let list = env.ox(["daemon", "list", "--json"]).ok().json();
+    let pids: Vec<&Value> = list.as_array().unwrap().iter().map(|d| &d["pid"]).collect();
+    assert_eq!(pids.len(), 20, "{list}");
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "{list}");
+    let daemons = env.processes();
+    assert_eq!(daemons.len(), 1, "{daemons:?}");
+    // The first to go leaves the others alone; the last takes the process with it.
+    env.ox_in(&repos[0], ["daemon", "stop"]).ok();
+    assert_eq!(env.ox(["daemon", "list", "--json"]).ok().json().as_array().unwrap().len(), 19);
+    for repo in &repos[1..] {
+        env.ox_in(repo, ["daemon", "stop"]).ok();
+    }
+    assert!(wait_until(Duration::from_secs(10), || env.processes().is_empty()), "{:?}", env.processes());
+}
+
+#[test]
+fn ipc_06_fifty_commands_at_once_make_one_daemon_and_all_are_answered() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["init"]).ok();
+    let mut calls: Vec<_> = (0..50).map(|_| env.start_ox(&repo, ["sync", "--json"])).collect();
+    let codes: Vec<_> =
+        calls.iter_mut().map(|c| c.wait(Duration::from_secs(30)).and_then(|s| s.code())).collect();
+    assert!(codes.iter().all(|c| *c == Some(0)), "{codes:?}");
+    let daemons = env.processes();
+    assert_eq!(daemons.len(), 1, "{daemons:?}");
+    assert_eq!(support::census::zombies_of(env.daemon_pid().unwrap()), 0);
+}
+
+#[test]
+fn syn_16_a_failed_sync_says_so_and_a_mended_one_is_healthy_again() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    let remote = env.bare("l.git");
+    env.ox_in(&repo, ["up", "--ledger", remote.to_str().unwrap()]).ok();
+    let aside = remote.with_extension("aside");
+    fs::rename(&remote, &aside).unwrap();
+    let failed = env.ox_in(&repo, ["sync"]);
+    assert_ne!(failed.code, Some(0), "{}", failed.stdout);
+    assert!(failed.stderr.contains("error"), "{}", failed.stderr);
+    let issues = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+    assert_eq!(issues["issues"][0]["type"], "sync_backoff", "{issues}");
+    fs::rename(&aside, &remote).unwrap();
+    env.ox_in(&repo, ["sync"]).ok();
+    let healed = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+    assert!(healed.get("issues").is_none_or(|i| i.as_array().is_some_and(Vec::is_empty)), "{healed}");
+}
+
+#[test]
+fn a_ledger_moves_to_another_remote_and_the_running_daemon_follows() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let ledger = ledger_of(&env, &repo);
+    commit(&env, &ledger, "data/before.txt", "before");
+    let remote = env.bare("new.git");
+    env.ox_in(&repo, ["ledger", "set-remote", remote.to_str().unwrap(), "--yes"]).ok();
+    assert!(env.git(&remote, ["ls-tree", "-r", "--name-only", "main"]).contains("data/before.txt"));
+    commit(&env, &ledger, "data/after.txt", "after");
+    env.ox_in(&repo, ["sync"]).ok();
+    assert!(env.git(&remote, ["ls-tree", "-r", "--name-only", "main"]).contains("data/after.txt"));
+    let status = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+    assert_eq!(status["health"], "healthy", "{status}");
+}
+
+#[test]
+fn syn_18_nothing_of_the_users_repository_changes_but_dot_sageox() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.git(&repo, ["worktree", "add", "-q", "../linked", "-b", "side"]);
+    let before = picture(&env, &repo);
+    env.ox_in(&repo, ["up"]).ok();
+    env.ox_in(&repo, ["sync"]).ok();
+    env.ox_in(env.work().join("linked"), ["status"]);
+    assert_eq!(picture(&env, &repo), before);
+    assert_eq!(env.git(&repo, ["status", "--porcelain"]).trim(), "?? .sageox/");
+}
+
+fn picture(env: &TestEnv, repo: &Path) -> Vec<String> {
+    let config = fs::read_to_string(repo.join(".git/config")).unwrap();
+    let hooks = fs::read_dir(repo.join(".git/hooks")).map_or(0, Iterator::count).to_string();
+    let index = fs::read(repo.join(".git/index")).map(|b| format!("{b:?}")).unwrap_or_default();
+    vec![config, hooks, index, env.git(repo, ["for-each-ref"]), env.git(repo, ["worktree", "list"])]
+}
+
+/// What a line has: its keys in order, with `null`, `bool`, `number`, `string` in place of values.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), shape(v))).collect()),
+        Value::Array(list) => Value::Array(list.iter().map(shape).collect()),
+        Value::Null => "null".into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "string".into(),
+    }
+}
+
+fn answers(socket: &Path, line: &str) -> Vec<Value> {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    BufReader::new(stream).lines().map(|l| serde_json::from_str(&l.unwrap()).unwrap()).collect()
+}
+
+/// Keys that 0.6.1 or this program has and the recorded 0.3.0 had not, or that were left out there because they were zero.
+const NEWER: [&str; 5] =
+    ["startup_duration_ms", "sync_metrics", "clone_url", "total_syncs", "syncs_last_hour"];
+
+fn without_newer(value: Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .filter(|(k, _)| {
+                    !NEWER.contains(&k.as_str()) && k != "avg_sync_time" && k != "project_team_id"
+                })
+                .map(|(k, v)| (k, without_newer(v)))
+                .collect(),
+        ),
+        Value::Array(list) => Value::Array(list.into_iter().map(without_newer).collect()),
+        other => other,
+    }
+}
+
+#[test]
+fn recorded_calls_of_the_go_client_are_answered_in_the_recorded_shape() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let socket = env.sockets().into_iter().find(|s| s.to_string_lossy().contains("daemon-")).unwrap();
+    let frames =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ipc-go-0.3.0.jsonl"))
+            .unwrap();
+    let frames: Vec<Value> = frames.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let lines_of = |conn: &Value, from: &str| -> Vec<Value> {
+        let of = frames.iter().filter(|f| f["conn"] == *conn && f["from"] == from);
+        of.map(|f| serde_json::from_str(f["line"].as_str().unwrap()).unwrap()).collect()
+    };
+    let mut seen = 0;
+    for conn in [1, 2, 3, 4, 6, 20].map(Value::from) {
+        let ask = lines_of(&conn, "client")[0].to_string();
+        let expected: Vec<Value> =
+            lines_of(&conn, "server").into_iter().map(|v| shape(&without_newer(v))).collect();
+        let got: Vec<Value> = answers(&socket, &ask).into_iter().map(|v| shape(&without_newer(v))).collect();
+        if ask.contains("sync_history") {
+            // The recorded one was empty; ours lists the first clone.
+            assert_eq!(got[0]["success"], expected[0]["success"]);
+            assert!(got[0]["data"].is_array());
+        } else if ask.contains("\"sync\"") {
+            // Nothing new: the same two lines, whatever came before them.
+            assert_eq!(got[got.len() - 2..], expected[..], "{ask}");
+        } else {
+            let text = |v: &[Value]| v.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            assert_eq!(text(&got), text(&expected), "{ask}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+    assert!(
+        wait_until(Duration::from_secs(10), || !is_running(&env)),
+        "the recorded stop was its last project's"
+    );
+}
+
+#[test]
+fn one_way_messages_get_no_byte_and_types_not_built_are_unknown() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let socket = env.sockets().into_iter().find(|s| s.to_string_lossy().contains("daemon-")).unwrap();
+    for kind in ["heartbeat", "telemetry", "friction", "murmur", "session_finalize", "murmur_pause"] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(format!("{{\"type\":\"{kind}\",\"payload\":{{}}}}\n").as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all.is_empty(), "{kind}: {}", String::from_utf8_lossy(&all));
+    }
+    for kind in ["doctor", "whispers", "code_status", "nonsense", "attach"] {
+        let answer = &answers(&socket, &format!("{{\"type\":\"{kind}\"}}"))[0];
+        assert_eq!(answer.to_string(), "{\"success\":false,\"error\":\"unknown message type\"}", "{kind}");
+    }
+}
+
+#[test]
+fn local_mode_opens_no_internet_connection() {
+    let strace = ["/usr/bin/strace", "/usr/local/bin/strace"].into_iter().find(|p| Path::new(p).exists());
+    let Some(strace) = strace else {
+        println!("skipped: strace is not installed");
+        return;
+    };
+    let mut env = TestEnv::new();
+    // Whatever the environment says: a local project talks to nobody.
+    env.set("SAGEOX_ENDPOINT", "https://127.0.0.1:1");
+    let repo = env.repo("p");
+    let trace = env.work().join("trace");
+    let traced = |args: &[&str]| {
+        let mut all =
+            vec!["-f", "-qq", "-e", "trace=connect,sendto", "-o", trace.to_str().unwrap(), support::OX];
+        all.extend(args);
+        let mut cmd = env.start(strace, &repo, all);
+        cmd.wait(Duration::from_secs(60))
+    };
+    // The daemon in the foreground under the tracer, so that all it does is seen.
+    env.ox_in(&repo, ["init"]).ok();
+    let mut daemon = {
+        let args = ["-f", "-qq", "-e", "trace=connect,sendto", "-o"];
+        let daemon_trace = env.work().join("daemon-trace");
+        let mut all: Vec<String> = args.iter().map(|s| (*s).to_string()).collect();
+        all.push(daemon_trace.to_string_lossy().into_owned());
+        all.extend([support::OX, "daemon", "start", "--foreground"].map(str::to_string));
+        env.start(strace, &repo, all)
+    };
+    assert!(wait_until(Duration::from_secs(20), || env.ox_in(&repo, ["daemon", "status"]).code == Some(0)));
+    assert_eq!(traced(&["up"]).and_then(|s| s.code()), Some(0));
+    assert_eq!(traced(&["sync"]).and_then(|s| s.code()), Some(0));
+    env.ox(["daemon", "stop", "--all"]).ok();
+    daemon.wait(Duration::from_secs(20));
+    for file in ["trace", "daemon-trace"] {
+        let text = fs::read_to_string(env.work().join(file)).unwrap();
+        assert!(text.contains("AF_UNIX") || file == "daemon-trace", "the tracer saw nothing:\n{text}");
+        let inet: Vec<&str> = text.lines().filter(|l| l.contains("AF_INET")).collect();
+        assert!(inet.is_empty(), "{inet:#?}");
+    }
+}
