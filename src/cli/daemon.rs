@@ -185,6 +185,7 @@ pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
         HostState::Stopped => return Ok(Seen::Absent(Absent::NotRunning { in_project: project.is_some() })),
         HostState::Starting { pid } => return Ok(Seen::Absent(Absent::Starting { pid })),
         HostState::Running { pid } => (pid, false),
+        HostState::Unresponsive { pid } => return Ok(Seen::Absent(Absent::Unresponsive { pid })),
         HostState::Stuck { pid } => (pid, true),
         HostState::Unknown(why) => {
             let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot look for the daemon");

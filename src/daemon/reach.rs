@@ -39,8 +39,13 @@ pub enum HostState {
         /// Its process.
         pid: u32,
     },
-    /// It has held the lock for long and does not answer.
+    /// It has held the lock for long and its socket is not there.
     Stuck {
+        /// Its process; 0 if not known.
+        pid: u32,
+    },
+    /// Its socket takes calls and nobody answers them.
+    Unresponsive {
         /// Its process; 0 if not known.
         pid: u32,
     },
@@ -134,8 +139,11 @@ pub fn host_state(dirs: &Dirs) -> HostState {
         Ok(true) => {}
     }
     let (client, pid) = host(dirs);
-    if client.ping(PING).is_ok() {
-        return HostState::Running { pid };
+    match client.ping(PING) {
+        Ok(()) => return HostState::Running { pid },
+        // It has listened since before it was ready: this is not the start any more.
+        Err(ClientError::Timeout { .. }) => return HostState::Unresponsive { pid },
+        Err(_) => {}
     }
     match lock_age(dirs) {
         Some(age) if age < STUCK_AFTER => HostState::Starting { pid },
@@ -156,6 +164,10 @@ fn lock_age(dirs: &Dirs) -> Option<Duration> {
 /// [`ReachError::StartFailed`] in the daemon's own words, or [`ReachError::Unresponsive`].
 pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
     let failed = |text: String| ReachError::StartFailed { text };
+    // A daemon that is there and does not answer is found so by each command by itself, not by one after another.
+    if lock::is_held(&dirs.daemon_lock()).unwrap_or(false) {
+        return await_answer(dirs);
+    }
     // Many commands at once make one start: the first spawns, the others find it running.
     let starting = dirs.daemon_lock().with_extension("start.lock");
     let _one = FileLock::acquire(&starting, START_MAX * 2)
