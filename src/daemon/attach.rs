@@ -100,6 +100,8 @@ impl Core {
             return;
         }
         if let Some((id, project)) = self.projects.iter().find(|(_, p)| p.root == root) {
+            // Whoever asks for it may have found nothing at its path.
+            self.out.push(Effect::CheckSocket(id.clone()));
             let response = served(id, project);
             self.out.extend(conn.map(|conn| Effect::Reply(conn, response)));
             return;
@@ -133,7 +135,10 @@ impl Core {
         let response = match end {
             AttachEnd::Ready(found) => self.attached(now, *found, asked.again),
             AttachEnd::Served(id) => match self.projects.get(&id) {
-                Some(project) => served(&id, project),
+                Some(project) => {
+                    self.out.push(Effect::CheckSocket(id.clone()));
+                    served(&id, project)
+                }
                 None => Response::busy("attach"),
             },
             AttachEnd::Failed(text) => {

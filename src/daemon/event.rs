@@ -189,6 +189,8 @@ pub enum Effect {
     },
     /// Look whether sockets, registry entries and projects are still what they were.
     Check(Vec<(Id, PathBuf, Option<PathBuf>)>),
+    /// Look at once whether a project's socket is still at its path; what is said after it is heard after it.
+    CheckSocket(Id),
     /// Write down when a ledger was last level with its remote.
     Flush {
         /// The project's directory.

@@ -210,6 +210,11 @@ impl Host {
             Effect::Sync { id, run, root, forced, interval } => self.sync(id, run, root, forced, interval),
             Effect::Clone { id, run, root } => self.clone_ledger(id, run, root),
             Effect::Check(all) => self.check(all),
+            Effect::CheckSocket(id) => {
+                if let Some(listening) = self.listening.get(&id) {
+                    self.check_socket(listening.id, id);
+                }
+            }
             Effect::Flush { root, last_sync } => {
                 let dirs = self.site.dirs.clone();
                 self.in_background(move || flush(&dirs, &root, last_sync));
@@ -342,20 +347,23 @@ impl Host {
         }
     }
 
-    fn check(&self, all: Vec<(Id, PathBuf, Option<PathBuf>)>) {
-        let taken = |id: Id, inbox: Sender<Wake>| {
-            move |state: PathState| match state {
-                PathState::Ours | PathState::Unknown => {}
-                PathState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
-                PathState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
-                PathState::Taken => {
-                    drop(inbox.try_send(Wake::Event(Event::Checked(vec![(id, Finding::Superseded)]))));
-                }
+    /// Has a socket's path looked at, and bound again if it is gone.
+    fn check_socket(&self, listener: ListenerId, id: Id) {
+        let inbox = self.inbox_tx.clone();
+        self.server.check_listener(listener, move |state: PathState| match state {
+            PathState::Ours | PathState::Unknown => {}
+            PathState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
+            PathState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
+            PathState::Taken => {
+                drop(inbox.try_send(Wake::Event(Event::Checked(vec![(id, Finding::Superseded)]))));
             }
-        };
-        self.server.check_listener(self.host_listener, taken(Id::from("host"), self.inbox_tx.clone()));
+        });
+    }
+
+    fn check(&self, all: Vec<(Id, PathBuf, Option<PathBuf>)>) {
+        self.check_socket(self.host_listener, Id::from("host"));
         for (id, listening) in &self.listening {
-            self.server.check_listener(listening.id, taken(id.clone(), self.inbox_tx.clone()));
+            self.check_socket(listening.id, id.clone());
         }
         let entries = self.listening.iter().map(|(id, l)| (id.clone(), l.entry.clone())).collect();
         let (registry, results) = (self.registry.clone(), self.results_tx.clone());

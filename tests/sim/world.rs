@@ -341,7 +341,7 @@ impl World {
                 let findings = self.findings(&all);
                 self.after(Duration::from_millis(2), Coming::Event(Box::new(Event::Checked(findings))));
             }
-            Effect::Remember(_) | Effect::Flush { .. } => {}
+            Effect::Remember(_) | Effect::CheckSocket(_) | Effect::Flush { .. } => {}
             Effect::Exit => self.exited = true,
         }
     }
