@@ -1,0 +1,184 @@
+//! Paths, sockets and entries that others take, remove or leave behind.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::machine::{LOOKED, Machine, SOON, identity, rounds};
+use super::support::{Background, wait_until};
+
+/// Another daemon takes the project over: its socket, pid file and entry, all naming this very process.
+fn take_over(m: &Machine) -> UnixListener {
+    let _ = fs::remove_file(m.socket());
+    let listener = UnixListener::bind(m.socket()).unwrap();
+    let us = std::process::id();
+    fs::write(m.pid_file(), us.to_string()).unwrap();
+    m.registry().register(&m.entry(us)).unwrap();
+    listener
+}
+
+/// Everything of it is where it was.
+#[track_caller]
+fn assert_untouched(m: &Machine, inode: (u64, u64)) {
+    assert_eq!(identity(&m.socket()), inode);
+    assert_eq!(fs::read_to_string(m.pid_file()).unwrap(), std::process::id().to_string());
+    assert_eq!(m.registered(&m.id()), Some(std::process::id()));
+}
+
+fn give_up(m: &Machine, listener: UnixListener) {
+    drop(listener);
+    fs::remove_file(m.socket()).unwrap();
+    fs::remove_file(m.pid_file()).unwrap();
+    m.registry().unregister(&m.id(), std::process::id()).unwrap();
+}
+
+#[test]
+fn ipc_01_on_exit_the_successors_socket_stays() {
+    let m = Machine::up();
+    for round in 0..rounds(20, 1000) {
+        let other = take_over(&m);
+        let inode = identity(&m.socket());
+        assert!(m.stop_daemon());
+        assert_untouched(&m, inode);
+        if round % 2 == 0 {
+            give_up(&m, other);
+        } else {
+            // It was killed: all of its traces stay, and its pid means somebody else.
+            drop(other);
+        }
+        m.here(["sync"]).ok();
+        assert_eq!(m.registered(&m.id()), Some(m.pid()));
+    }
+}
+
+/// The look every 30 s: one daemon, and a project for each thing that it may find.
+#[test]
+fn ipc_01_ipc_04_ipc_08_what_the_daemon_finds_when_it_looks_after_itself() {
+    let m = Machine::up();
+    let socket_lost = m.another("socket-lost");
+    let deleted = m.another("deleted");
+    let emptied = m.another("emptied");
+    let unlisted = m.another("unlisted");
+    let path_taken = m.another("path-taken");
+    let socket = |repo: &Path| m.dirs().project_socket(&m.id_of(repo));
+    let ids = [&deleted, &emptied, &unlisted].map(|repo| m.id_of(repo));
+    assert_eq!(m.served(), 6);
+    let pid = m.pid();
+
+    let other = take_over(&m);
+    let inode = identity(&m.socket());
+    fs::remove_file(socket(&socket_lost)).unwrap();
+    fs::remove_file(m.dirs().host_socket()).unwrap();
+    let kept = socket(&deleted);
+    fs::remove_dir_all(&deleted).unwrap();
+    fs::remove_dir_all(emptied.join(".sageox")).unwrap();
+    m.registry().unregister(&ids[2], pid).unwrap();
+    fs::remove_file(socket(&path_taken)).unwrap();
+    let stranger = UnixListener::bind(socket(&path_taken)).unwrap();
+    let strange = identity(&socket(&path_taken));
+
+    let looked = || m.served() == 2 && m.registered(&ids[2]) == Some(pid) && socket(&socket_lost).exists();
+    assert!(wait_until(LOOKED, looked), "{} served\n{}", m.served(), m.log());
+    assert_eq!(m.daemon_pid(), Some(pid));
+    assert_untouched(&m, inode);
+    assert_eq!(identity(&socket(&path_taken)), strange);
+    assert!(wait_until(SOON, || !kept.exists() && m.registered(&ids[0]).is_none()));
+    assert!(wait_until(SOON, || m.registered(&ids[1]).is_none()));
+    for repo in [&socket_lost, &unlisted] {
+        m.ox_in(repo, ["sync"]).ok();
+    }
+    // And back again.
+    give_up(&m, other);
+    drop(stranger);
+    m.here(["sync"]).ok();
+    m.ox_in(&path_taken, ["sync"]).ok();
+    assert_eq!((m.served(), m.daemon_pid()), (4, Some(pid)));
+}
+
+#[test]
+fn ipc_04_clients_work_at_once_when_a_sockets_file_is_deleted() {
+    let m = Machine::up();
+    let pid = m.pid();
+    for command in [&["sync"][..], &["up"], &["daemon", "start"]] {
+        fs::remove_file(m.socket()).unwrap();
+        m.here(command.iter().copied()).ok();
+        assert!(m.socket().exists(), "{command:?}");
+        m.here(["daemon", "status"]).ok();
+        assert_eq!(m.daemon_pid(), Some(pid));
+    }
+    // A connection to the project's own socket is enough for a client; the host's is bound again when the daemon looks.
+    fs::remove_file(m.dirs().host_socket()).unwrap();
+    m.here(["sync"]).ok();
+    assert_eq!((m.daemon_pid(), m.daemons()), (Some(pid), 1));
+}
+
+/// A process that has nothing to do with us, though its command line may say so.
+fn stranger(args: &[&str]) -> Background {
+    let mut command = Command::new(args[0]);
+    command.args(&args[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Background(command.spawn().unwrap())
+}
+
+#[test]
+fn a_stale_socket_of_a_dead_process_is_cleared() {
+    let m = Machine::new();
+    fs::create_dir_all(m.dirs().daemon_dir()).unwrap();
+    let dead = {
+        let mut process = stranger(&["true"]);
+        process.wait(SOON).unwrap();
+        process.pid()
+    };
+    for socket in [m.socket(), m.dirs().host_socket()] {
+        drop(UnixListener::bind(socket).unwrap());
+    }
+    fs::write(m.pid_file(), dead.to_string()).unwrap();
+    m.registry().register(&m.entry(dead)).unwrap();
+    m.here(["up"]).ok();
+    assert_eq!(m.registered(&m.id()), Some(m.pid()));
+    assert_eq!(fs::read_to_string(m.pid_file()).unwrap(), m.pid().to_string());
+}
+
+#[test]
+fn an_unrelated_process_named_by_pid_file_and_registry_is_never_signalled() {
+    let m = Machine::up();
+    let lines: [&[&str]; 3] = [
+        &["sleep", "600"],
+        // Reads from a pipe that nobody writes to, without a child of its own.
+        &["bash", "-c", "read -r _ <> <(:); : ox daemon start --foreground"],
+        &["bash", "-c", "exec -a 'ox daemon' sleep 600"],
+    ];
+    for args in lines {
+        let mut other = stranger(args);
+        m.kill();
+        fs::write(m.pid_file(), other.pid().to_string()).unwrap();
+        m.registry().register(&m.entry(other.pid())).unwrap();
+        m.here(["sync"]).ok();
+        assert_eq!(m.registered(&m.id()), Some(m.pid()));
+        m.kill();
+        fs::write(m.pid_file(), other.pid().to_string()).unwrap();
+        m.registry().register(&m.entry(other.pid())).unwrap();
+        // Also one whose socket is gone, and the commands that would end a daemon.
+        fs::remove_file(m.socket()).unwrap();
+        for command in ["stop", "kill"] {
+            m.here(["daemon", command]).ok();
+            m.here(["daemon", command, "--all"]).ok();
+        }
+        m.here(["sync"]).ok();
+        assert!(other.0.try_wait().unwrap().is_none(), "{args:?} was ended");
+    }
+}
+
+#[test]
+fn a_lock_file_that_names_another_process_is_not_believed() {
+    let m = Machine::up();
+    m.kill();
+    let mut other = stranger(&["sleep", "600"]);
+    let socket = m.dirs().host_socket();
+    let content = serde_json::json!({ "pid": other.pid(), "socket": socket });
+    fs::write(m.dirs().daemon_lock(), content.to_string()).unwrap();
+    m.here(["daemon", "kill", "--all"]).ok();
+    m.here(["sync"]).ok();
+    assert_ne!(m.pid(), other.pid());
+    assert!(other.0.try_wait().unwrap().is_none());
+}
