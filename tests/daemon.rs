@@ -74,7 +74,8 @@ fn two_machines_share_a_ledger_over_http_without_a_command() {
     // A pushes within its interval, B pulls within its own.
     let seen = ledger_b.join("data/note.txt");
     let came = wait_until(INTERVAL * 2 + SLACK, || fs::read(&seen).is_ok_and(|b| b == b"from a"));
-    let log = |env: &TestEnv| fs::read_to_string(env.cache().join("sageox/logs/daemon.log")).unwrap_or_default();
+    let log =
+        |env: &TestEnv| fs::read_to_string(env.cache().join("sageox/logs/daemon.log")).unwrap_or_default();
     assert!(came, "{} did not come; a:\n{}\nb:\n{}", seen.display(), log(&a), log(&b));
     for (env, repo) in [(&a, &repo_a), (&b, &repo_b)] {
         let status = env.ox_in(repo, ["status", "--json"]).ok().json();

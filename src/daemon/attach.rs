@@ -31,6 +31,8 @@ pub struct Project {
     pub(super) place: Option<Place>,
     /// The newest run; the end of any other is not ours.
     pub(super) run: RunId,
+    /// The host whose gate waits for what the run in progress finds out.
+    pub(super) probing: Option<String>,
     pub(super) cloning: bool,
     /// Requests that wait for the sync in progress.
     pub(super) waiting: Vec<ConnId>,
@@ -62,6 +64,7 @@ impl Project {
             idle: Idle::new(found.idle_timeout),
             place: found.place,
             run: 0,
+            probing: None,
             cloning: false,
             waiting: Vec::new(),
             progress: Progress::default(),
@@ -184,12 +187,8 @@ impl Core {
             self.deadlines.remove(&beat);
         }
         // Its attempt may have been the one that all others on the host wait for.
-        if let (Some(run), Some(host)) = (project.schedule.running(), project.place.and_then(|p| p.host))
-            && run.probe
-            && let Some(gate) = self.gates.get_mut(&host)
-        {
-            gate.failed(now);
-            self.plan_host(now, &host);
+        if let Some(host) = project.probing {
+            self.probe_came_to_nothing(now, &host);
         }
         self.out.push(Effect::Detach { id: id.clone(), superseded, last_sync: project.unflushed });
         self.remember();
@@ -200,7 +199,10 @@ impl Core {
 
     fn remember(&mut self) {
         if !self.closing {
-            self.out.push(Effect::Remember(self.projects.values().map(|p| p.root.clone()).collect()));
+            // Also those that a second unclean end would find still waiting.
+            let waiting = self.attaching.iter().filter(|a| a.again).map(|a| a.root.clone());
+            let served = self.projects.values().map(|p| p.root.clone());
+            self.out.push(Effect::Remember(served.chain(waiting).collect()));
         }
     }
 }

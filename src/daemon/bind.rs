@@ -100,13 +100,15 @@ fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
     }
 }
 
-/// Takes back what [`attach`] recorded, unless it now belongs to another process.
-pub fn forget(site: &Site, registry: &Registry, workspace_id: &str) {
+/// Takes back what [`attach`] recorded, unless it now belongs to another process or to a newer attachment.
+pub fn forget(site: &Site, registry: &Registry, entry: &Entry) {
     let us = std::process::id();
-    if let Err(e) = registry.unregister(workspace_id, us) {
-        log::warn!("registry: {e}");
+    match registry.unregister(entry) {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(e) => log::warn!("registry: {e}"),
     }
-    let pid_file = site.dirs.project_pid(workspace_id);
+    let pid_file = site.dirs.project_pid(&entry.workspace_id);
     let ours = file::read_capped(&pid_file, 64).is_ok_and(|bytes| bytes == us.to_string().as_bytes());
     if ours && let Err(e) = std::fs::remove_file(&pid_file) {
         log::warn!("{}: {e}", pid_file.display());

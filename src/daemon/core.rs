@@ -187,6 +187,7 @@ impl Core {
                 && let Some(gate) = self.gates.get_mut(&host)
             {
                 gate.probe_started(now.mono);
+                project.probing = Some(host.clone());
                 self.probed.insert(host, id.clone());
             }
             project.dirty = true;
@@ -220,12 +221,24 @@ impl Core {
         }
     }
 
+    /// A run that was to find out whether `host` is back has found out nothing: the next one's turn is at the next beat.
+    pub(super) fn probe_came_to_nothing(&mut self, now: Mono, host: &str) {
+        if let Some(gate) = self.gates.get_mut(host) {
+            gate.failed(now);
+        }
+        self.plan_host(now, host);
+    }
+
     fn no_worker(&mut self, now: Now, id: &Id) {
         if let Some(project) = self.projects.get_mut(id) {
+            let probed = project.probing.take();
             project.cloning = false;
             project.schedule.not_started(now.mono);
             // A forced run would find the pool as full as it was.
             self.deadlines.set(Beat::Sync(id.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
+            if let Some(host) = probed {
+                self.probe_came_to_nothing(now.mono, &host);
+            }
         }
     }
 

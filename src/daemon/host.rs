@@ -13,7 +13,7 @@ use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, RunId};
 use super::registry::{Entry, Registry};
 use crate::ipc::listen::PathState;
-use crate::ipc::wire::{Message, Progress, Served};
+use crate::ipc::wire::{Message, Progress, Response, Served};
 use crate::ipc::{Inbound, ListenerId, ListenerSpec, ServerHandle};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -112,7 +112,7 @@ pub struct Host {
     /// The core has said that this is the last turn.
     ending: bool,
     /// Projects whose records are taken back when all workers have ended.
-    forgotten: Vec<(Id, Option<(PathBuf, jiff::Timestamp)>)>,
+    forgotten: Vec<(Entry, Option<jiff::Timestamp>)>,
 }
 
 impl Host {
@@ -184,8 +184,11 @@ impl Host {
         let door = if inbound.listener == self.host_listener {
             Door::Host
         } else {
-            // A listener that was removed since: its connection is being closed.
-            let (id, _) = self.listening.iter().find(|(_, l)| l.id == inbound.listener)?;
+            let Some((id, _)) = self.listening.iter().find(|(_, l)| l.id == inbound.listener) else {
+                // Its project was let go of while the request waited.
+                self.server.reply(inbound.conn, Response::busy("project is being detached"));
+                return None;
+            };
             Door::Project(id.clone())
         };
         Some(Event::Request { conn: inbound.conn, door, request: inbound.request })
@@ -196,7 +199,7 @@ impl Host {
             Effect::Reply(conn, response) => self.server.reply(conn, response),
             Effect::ReplyStop(conn, door) => {
                 let inbox = self.inbox_tx.clone();
-                self.server.reply_then(conn, crate::ipc::wire::Response::ok(), move |_| {
+                self.server.reply_then(conn, Response::ok(), move |_| {
                     if inbox.try_send(Wake::Event(Event::StopAnswered(door))).is_err() {
                         log::error!("the core's inbox is full; a stop was lost");
                     }
@@ -270,17 +273,16 @@ impl Host {
         let Some(listening) = self.listening.remove(id) else { return };
         listening.cancel.cancel();
         self.server.remove_listener(listening.id);
-        let unwritten = last_sync.map(|at| (PathBuf::from(&listening.entry.workspace_path), at));
         if superseded {
             // Files at those paths now belong to the other daemon.
             return;
         }
         if self.ending {
-            self.forgotten.push((id.clone(), unwritten));
+            self.forgotten.push((listening.entry, last_sync));
             return;
         }
-        let (site, registry, id) = (self.site.clone(), self.registry.clone(), id.clone());
-        self.in_background(move || forget(&site, &registry, &id, unwritten));
+        let (site, registry, entry) = (self.site.clone(), self.registry.clone(), listening.entry);
+        self.in_background(move || forget(&site, &registry, &entry, last_sync));
     }
 
     fn remember(&self, projects: Vec<PathBuf>) {
@@ -387,8 +389,8 @@ impl Host {
         let drain = crate::kit::thread::spawn("drain", STACK_SMALL, move || while results.recv().is_ok() {});
         let answers = self.server.close();
         let ended = [&self.git, &self.clone, &self.job].map(|pool| pool.close(WORKERS_END));
-        for (id, unwritten) in std::mem::take(&mut self.forgotten) {
-            forget(&self.site, &self.registry, &id, unwritten);
+        for (entry, last_sync) in std::mem::take(&mut self.forgotten) {
+            forget(&self.site, &self.registry, &entry, last_sync);
         }
         Attached { clean: true, projects: Vec::new() }.save(&self.site.dirs.attached());
         drop(drain);
@@ -415,11 +417,11 @@ fn flush(dirs: &crate::project::Dirs, root: &Path, last_sync: jiff::Timestamp) {
     }
 }
 
-fn forget(site: &Site, registry: &Registry, id: &Id, unwritten: Option<(PathBuf, jiff::Timestamp)>) {
-    if let Some((root, last_sync)) = unwritten {
-        flush(&site.dirs, &root, last_sync);
+fn forget(site: &Site, registry: &Registry, entry: &Entry, last_sync: Option<jiff::Timestamp>) {
+    if let Some(last_sync) = last_sync {
+        flush(&site.dirs, Path::new(&entry.workspace_path), last_sync);
     }
-    bind::forget(site, registry, id);
+    bind::forget(site, registry, entry);
 }
 
 /// Looks for what others may have changed. What could not be looked at is no finding.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+use super::registry::Registry;
 use super::run::{self, Holder, STARTED_BY};
 use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{Attached, ProjectInfo};
@@ -19,6 +20,8 @@ pub const START_MAX: Duration = Duration::from_secs(5);
 pub const PING: Duration = Duration::from_secs(2);
 /// After this long without an answer a starting daemon is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(3 * 60);
+/// A daemon that is found ending is waited for and followed by a new one so many times.
+const START_TRIES: usize = 3;
 /// Reaching a daemon that is just ending or starting is tried for this long.
 const REACH_MAX: Duration = Duration::from_secs(12);
 /// A daemon that was asked to stop is gone after this.
@@ -173,9 +176,19 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
     let _one = FileLock::acquire(&starting, START_MAX * 2)
         .map_err(|e| failed(format!("{}: {e}", starting.display())))?
         .ok_or_else(|| failed("another command has been starting it for too long".to_string()))?;
-    if lock::is_held(&dirs.daemon_lock()).unwrap_or(false) {
-        return await_answer(dirs);
+    for _ in 0..START_TRIES {
+        let held = lock::is_held(&dirs.daemon_lock()).unwrap_or(false);
+        let result = if held { await_answer(dirs) } else { spawn(dirs, env) };
+        // The one that held the lock was on its way out.
+        if !matches!(result, Err(ReachError::NotRunning)) {
+            return result;
+        }
     }
+    Err(ReachError::NotRunning)
+}
+
+fn spawn(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
+    let failed = |text: String| ReachError::StartFailed { text };
     let exe = std::env::current_exe().map_err(|e| failed(format!("own program: {e}")))?;
     let dir = env.cwd().filter(|d| d.is_dir()).unwrap_or(std::path::Path::new("/"));
     let cmd =
@@ -227,12 +240,19 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
 /// Somebody holds the lock: waits until it answers.
 fn await_answer(dirs: &Dirs) -> Result<Started, ReachError> {
     let mut pid = 0;
-    let answered = wait_until(START_MAX, || {
+    let (mut answers, mut ended) = (false, false);
+    wait_until(START_MAX, || {
         let (client, holder) = host(dirs);
         pid = holder;
-        client.ping(PING).is_ok()
+        answers = client.ping(PING).is_ok();
+        ended = !answers && !lock::is_held(&dirs.daemon_lock()).unwrap_or(true);
+        answers || ended
     });
-    if answered { Ok(Started { pid, already: true }) } else { Err(ReachError::Unresponsive { pid }) }
+    match (answers, ended) {
+        (true, _) => Ok(Started { pid, already: true }),
+        (false, true) => Err(ReachError::NotRunning),
+        (false, false) => Err(ReachError::Unresponsive { pid }),
+    }
 }
 
 /// A client of the project's daemon: at the project's socket, else attached through the host. Starts nothing.
@@ -244,10 +264,18 @@ pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
     match client.ping(PING) {
         Ok(()) => return Ok(client),
         Err(ClientError::NotRunning { .. } | ClientError::Closed { .. }) => {}
+        // A daemon of the Go program that hangs: attaching through ours ends it.
+        Err(ClientError::Timeout { .. }) if is_foreign(dirs, project) => {}
         Err(ClientError::Timeout { .. }) => return Err(ReachError::Unresponsive { pid: host(dirs).1 }),
         Err(e) => return Err(e.into()),
     }
     attach(dirs, project)
+}
+
+/// Whether the registry says that another process than the holder of the instance lock serves the project.
+fn is_foreign(dirs: &Dirs, project: &Project) -> bool {
+    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
+    entries.get(&project.workspace_id).is_some_and(|e| e.pid != host(dirs).1)
 }
 
 fn attach(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {

@@ -92,15 +92,20 @@ impl Registry {
         })
     }
 
-    /// Removes the workspace's entry if it is of process `pid`.
+    /// Removes an entry if it still stands as it was registered. True if it did.
     ///
     /// # Errors
     /// As [`Registry::register`].
-    pub fn unregister(&self, workspace_id: &str, pid: u32) -> io::Result<()> {
+    pub fn unregister(&self, entry: &Entry) -> io::Result<bool> {
+        let mut stood = false;
         self.change(|daemons| {
-            let of = daemons.get(workspace_id).and_then(|e| e.get("pid")?.as_u64());
-            of == Some(u64::from(pid)) && daemons.remove(workspace_id).is_some()
-        })
+            let there = daemons
+                .get(&entry.workspace_id)
+                .and_then(|e| serde_json::from_value::<Entry>(e.clone()).ok());
+            stood = there.is_some_and(|e| e.pid == entry.pid && e.started_at == entry.started_at);
+            stood && daemons.remove(&entry.workspace_id).is_some()
+        })?;
+        Ok(stood)
     }
 
     fn change(&self, change: impl FnOnce(&mut Map<String, Value>) -> bool) -> io::Result<()> {
@@ -149,11 +154,11 @@ mod tests {
         let other = r#"{"daemons":{"zz":{"workspace_id":"zz","pid":7,"later":true}}}"#;
         std::fs::write(dir.path().join("registry.json"), other).unwrap();
         r.register(&entry("aa", 1)).unwrap();
-        r.unregister("zz", 1).unwrap();
+        assert!(!r.unregister(&entry("zz", 1)).unwrap());
         let text = std::fs::read_to_string(dir.path().join("registry.json")).unwrap();
         assert!(text.contains("\"later\": true"), "{text}");
         assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["aa", "zz"]);
-        r.unregister("aa", 1).unwrap();
+        assert!(r.unregister(&entry("aa", 1)).unwrap());
         assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["zz"]);
     }
 

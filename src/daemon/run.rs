@@ -32,6 +32,8 @@ pub const LOG_FORMAT: &str = "OX_LOG_FORMAT";
 /// How much is logged: `error`, `warn`, `info` (default), `debug`.
 pub const LOG_LEVEL: &str = "OX_LOG";
 
+/// Whoever only looks at the instance lock holds it for a moment.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
 /// The whole end takes no longer than this.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -104,12 +106,13 @@ struct Running {
 }
 
 fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Result<Option<Running>, String> {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    child::private_umask();
     child::keep_descriptors_private();
     let home = |what: &str, path: &Path, e: std::io::Error| format!("{what} {}: {e}", path.display());
     file::private_dir(dirs.data()).map_err(|e| home("data directory", dirs.data(), e))?;
     let lock_path = dirs.daemon_lock();
-    let Some(lock) = FileLock::try_acquire(&lock_path).map_err(|e| home("instance lock", &lock_path, e))?
+    let Some(lock) =
+        FileLock::acquire(&lock_path, LOCK_WAIT).map_err(|e| home("instance lock", &lock_path, e))?
     else {
         let pid = holder(dirs).map_or(0, |h| h.pid);
         starter.say(&format!("running {pid}"));

@@ -87,11 +87,16 @@ fn settle(core: &mut Core, now: Now, id: &Id, outcome: &Outcome, kind: SyncKind)
         }
         End::Skipped(skip) => {
             skipped(project, now, skip);
-            (Ended::Fine, Progress::new("skipped", skip_text(skip)), Response::ok())
+            let text = skip_text(skip);
+            // Whoever asked for a sync and got none is not told that all is well.
+            let response = if *skip == Skip::Fresh { Response::ok() } else { Response::error(text.clone()) };
+            (Ended::Skipped, Progress::new("skipped", text), response)
         }
         End::Failed(failure) => {
             failed(project, now, failure);
-            let ended = if failure.class == Class::Network { Ended::Network } else { Ended::Failed };
+            // Only a host has a gate that says when to go on.
+            let by_gate = failure.class == Class::Network && project.host().is_some();
+            let ended = if by_gate { Ended::Network } else { Ended::Failed };
             (ended, Progress::new("error", failure.text.clone()), Response::error(failure.text.clone()))
         }
         End::NoClone | End::PutAside(_) => {
@@ -118,40 +123,59 @@ fn settle(core: &mut Core, now: Now, id: &Id, outcome: &Outcome, kind: SyncKind)
     core.plan(now.mono, id);
 }
 
-/// A host that answered, if only with a refusal, is there; one that did not closes its gate for all.
+/// What a run says about a host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// It answered, if only with a refusal.
+    Answered,
+    /// It did not answer.
+    Silent,
+    /// It was not asked, or that cannot be told.
+    Nothing,
+}
+
+fn word(end: &End) -> Word {
+    match end {
+        End::Level(_) => Word::Answered,
+        End::Failed(failure) => match failure.class {
+            Class::Network => Word::Silent,
+            Class::Auth | Class::Conflict => Word::Answered,
+            _ => Word::Nothing,
+        },
+        End::Skipped(_) | End::NoClone | End::PutAside(_) => Word::Nothing,
+    }
+}
+
+/// Tells the gates what the run came to: that of the host it asked, and, if it was an attempt to find out whether a host is back, that one.
 fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
-    let Some(host) = core.projects.get(id).and_then(|p| p.host().map(str::to_string)) else { return };
-    let failure = match &outcome.end {
-        End::Failed(failure) => Some(failure),
-        _ => None,
-    };
-    let moved = match failure.map(|f| f.class) {
-        Some(Class::Network) => {
-            let closed = core.gates.entry(host.clone()).or_default().failed(now.mono);
-            if closed {
-                log::warn!("{host} does not answer; syncs wait: {}", failure.map_or("", |f| &f.text));
+    let Some(project) = core.projects.get_mut(id) else { return };
+    let (host, probed) = (project.host().map(str::to_string), project.probing.take());
+    let word = word(&outcome.end);
+    if let Some(host) = &host {
+        match word {
+            Word::Silent => {
+                if core.gates.entry(host.clone()).or_default().failed(now.mono) {
+                    let why =
+                        if let End::Failed(failure) = &outcome.end { failure.text.as_str() } else { "" };
+                    log::warn!("{host} does not answer; syncs wait: {why}");
+                }
+                core.plan_host(now.mono, host);
             }
-            true
+            Word::Answered => {
+                core.probed.remove(host);
+                if core.gates.remove(host).is_some_and(|mut gate| gate.answered()) {
+                    log::info!("{host} answers again");
+                }
+                core.plan_host(now.mono, host);
+            }
+            Word::Nothing => {}
         }
-        // Nothing was asked of the host.
-        None if matches!(outcome.end, End::Skipped(_)) => core.gates.get_mut(&host).is_some_and(|gate| {
-            let waiting = gate.pass(now.mono) == crate::sync::Pass::Closed(None);
-            if waiting {
-                gate.failed(now.mono);
-            }
-            waiting
-        }),
-        _ => {
-            core.probed.remove(&host);
-            let opened = core.gates.remove(&host).is_some_and(|mut gate| gate.answered());
-            if opened {
-                log::info!("{host} answers again");
-            }
-            opened
-        }
-    };
-    if moved {
-        core.plan_host(now.mono, &host);
+    }
+    // An attempt that found nothing out about its host leaves that to the next one.
+    if let Some(probed) = probed
+        && (word == Word::Nothing || host.as_ref() != Some(&probed))
+    {
+        core.probe_came_to_nothing(now.mono, &probed);
     }
 }
 
@@ -181,7 +205,7 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
         Some(kept) => {
             let text = format!(
                 "uncommitted changes to {} met newer ones; yours are beside them as *.conflict-* and in {}",
-                kept.paths.join(", "),
+                named(&kept.paths),
                 kept.reference
             );
             project.issues.raise(IssueKind::DirtyWorkspace, LEDGER, text, now.wall);
@@ -189,6 +213,16 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
         None => {
             project.issues.heal(LEDGER, Healed::Clean);
         }
+    }
+}
+
+/// The first few of many names.
+fn named(paths: &[String]) -> String {
+    const NAMED: usize = 5;
+    let first = paths.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match paths.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 
@@ -240,7 +274,7 @@ fn skipped(project: &mut Project, now: Now, skip: &Skip) {
 
 fn failed(project: &mut Project, now: Now, failure: &Failure) {
     project.last_error.clone_from(&failure.text);
-    if failure.class == Class::Network {
+    if failure.class == Class::Network && project.host().is_some() {
         // Being offline is normal: no error, no metric; the gate says it once.
         log::debug!("[{}] {}", project.label(), failure.text);
         return;
@@ -260,6 +294,7 @@ fn failed(project: &mut Project, now: Now, failure: &Failure) {
 
 /// A periodic look has found that others changed something.
 pub(super) fn checked(core: &mut Core, now: Now, findings: Vec<(Id, Finding)>) {
+    let served = core.projects.len();
     for (id, finding) in findings {
         let Some(project) = core.projects.get_mut(&id) else { continue };
         match finding {
@@ -278,5 +313,7 @@ pub(super) fn checked(core: &mut Core, now: Now, findings: Vec<(Id, Finding)>) {
             }
         }
     }
-    core.end_if_empty("no project left");
+    if core.projects.len() < served {
+        core.end_if_empty("no project left");
+    }
 }

@@ -357,7 +357,7 @@ impl Invocation<'_> {
         self
     }
 
-    /// No deadline but 30 minutes, as long as the child keeps printing: for clones.
+    /// No deadline but 30 minutes, as long as the child keeps printing its progress: for what may be large.
     pub(super) fn stall(mut self, quiet: Duration) -> Self {
         self.stall = Some(quiet);
         self.deadline = CLONE_MAX;

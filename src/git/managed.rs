@@ -8,7 +8,7 @@ use git2::Oid;
 use super::command::{Git, Invocation, Profile, failure};
 use super::discover::tracking;
 use super::error::GitError;
-use super::limits::{STALE_DEAD_OWNER, STALE_OWNERLESS};
+use super::limits::{CLONE_STALL, STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
 use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
 use super::rescue::{Captured, Rescue};
@@ -196,8 +196,9 @@ impl<'l> ManagedClone<'l> {
                 "--no-tags",
                 "--no-auto-maintenance",
                 "--no-recurse-submodules",
-                "--quiet",
+                "--progress",
             ])
+            .stall(CLONE_STALL)
             .args(["origin", &format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")]);
         let out = fetch.run_any(&self.cancel)?;
         if out.status.success() {

@@ -6,7 +6,7 @@ use git2::Oid;
 
 use super::discover::tracking;
 use super::error::GitError;
-use super::limits::PUSH_ATTEMPTS;
+use super::limits::{CLONE_STALL, PUSH_ATTEMPTS};
 use super::lock::OpKind;
 use super::managed::{Integrated, ManagedClone, Relation, Standing};
 use super::resolve::ResolveRules;
@@ -67,9 +67,10 @@ impl ManagedClone<'_> {
                 "--no-verify",
                 "--no-signed",
                 "--no-recurse-submodules",
-                "--quiet",
+                "--progress",
             ]);
             push.args(["origin", &format!("refs/heads/{branch}:refs/heads/{branch}")])
+                .stall(CLONE_STALL)
                 .run(&c.cancel)
                 .map(drop)
         })

@@ -69,10 +69,9 @@ impl Reader {
         name.as_str().ok().map(str::to_owned)
     }
 
-    /// The URL of `origin`, after the user's rewriting rules.
+    /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.
     pub fn origin_url(&self) -> Option<String> {
-        let remote = self.repo.find_remote("origin").ok()?;
-        remote.url().ok().map(str::to_owned)
+        self.repo.config().ok()?.get_string("remote.origin.url").ok()
     }
 
     /// Whether `older` is `newer` or one of its ancestors.

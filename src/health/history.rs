@@ -32,7 +32,7 @@ impl SyncKind {
     }
 }
 
-/// One sync that did something or confirmed that there was nothing to do.
+/// One sync that moved commits; a look that found nothing new is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncRecord {
     /// When it ended.

@@ -12,7 +12,7 @@ pub const DURATIONS_MAX: usize = 100;
 /// Counters since the start of the daemon. A failure for want of a network is none.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Pulls that ended well, also those with nothing new.
+    /// Pulls that brought something in.
     pub pulls: u64,
     /// Pulls that failed.
     pub failures: u64,

@@ -137,7 +137,7 @@ pub mod client {
     /// `stop`, in every path.
     pub const STOP: Duration = Duration::from_secs(2);
     /// `attach` of a project at the host.
-    pub const ATTACH: Duration = Duration::from_secs(5);
+    pub const ATTACH: Duration = Duration::from_secs(20);
     /// First wait before trying to reach the daemon once more.
     pub const RETRY_FIRST: Duration = Duration::from_millis(100);
     /// Longest wait between two attempts.

@@ -10,9 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Class;
@@ -232,7 +234,11 @@ fn die_with_us(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
         let us = rustix::process::getpid();
+        let umask = UMASK.get().copied();
         let set = move || {
+            if let Some(umask) = umask {
+                rustix::process::umask(umask);
+            }
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // We may have ended before the call above.
             if rustix::process::getppid() == Some(us) {
@@ -241,8 +247,8 @@ fn die_with_us(command: &mut Command) {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
         };
-        // SAFETY: between fork and exec the closure makes two system calls (prctl, getppid) and builds an error without
-        // allocating; it touches no lock and no memory shared with other threads.
+        // SAFETY: between fork and exec the closure makes three system calls (prctl, getppid, umask) and builds an error without
+        // allocating; the umask was copied before, so it touches no lock and no memory shared with other threads.
         #[allow(unsafe_code)]
         unsafe {
             command.pre_exec(set);
@@ -275,6 +281,8 @@ struct Running {
     truncated: bool,
     /// When it last wrote something.
     heard: Mono,
+    /// It has ended and is not reaped yet; its descriptor is readable from now on and would end every wait at once.
+    exited: bool,
 }
 
 impl Running {
@@ -309,6 +317,7 @@ impl Running {
             err: Vec::new(),
             truncated: false,
             heard,
+            exited: false,
         }
     }
 
@@ -342,6 +351,7 @@ impl Running {
         // The child is gone; what it wrote may still be in the pipes, or others may hold them open.
         let drained = SystemClock.now().mono + DRAIN_GRACE;
         self.stdin = None;
+        self.exited = true;
         while self.stdout.is_some() || self.stderr.is_some() {
             let left = drained - SystemClock.now().mono;
             if left.is_zero() {
@@ -373,7 +383,7 @@ impl Running {
         if let Some(stdin) = &self.stdin {
             fds.push(PollFd::new(stdin, PollFlags::OUT));
         }
-        if let Some(pidfd) = &self.pidfd {
+        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| !self.exited) {
             fds.push(PollFd::new(pidfd, PollFlags::IN));
         }
         if let Some(fd) = cancel.and_then(Cancel::fd) {
@@ -384,6 +394,7 @@ impl Running {
         self.feed(cmd)?;
         self.read(cmd, on_stderr)?;
         match &self.pidfd {
+            _ if self.exited => Ok(true),
             Some(fd) => ready(fd.as_fd()),
             None => Ok(self.child.try_wait()?.is_some()),
         }
@@ -512,6 +523,8 @@ pub struct Detached {
 /// # Errors
 /// As [`run`].
 pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
+    // It would hold open for its whole life what we were started with.
+    keep_descriptors_private();
     let io = |source| ChildError::Io { program: cmd.name(), source };
     let (output, writer) = io::pipe().map_err(io)?;
     let mut command = cmd.command();
@@ -520,9 +533,15 @@ pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
     Ok(Detached { output, child })
 }
 
-/// Becomes another program: same process, same descriptors. Comes back only with an error.
-pub fn replace_us(cmd: &Cmd) -> io::Error {
-    cmd.command().exec()
+/// The umask we were started with, if [`private_umask`] has replaced it.
+static UMASK: OnceLock<Mode> = OnceLock::new();
+
+/// From here on files of ours are private unless they say otherwise; children go on with the umask we were started with, so that what they
+/// write for others stays readable for them. Called once, before there is a second thread.
+pub fn private_umask() {
+    let before = rustix::process::umask(Mode::from_raw_mode(0o077));
+    // A second call finds only our own.
+    let _ = UMASK.set(before);
 }
 
 /// Marks every descriptor above standard error that we were started with as not to be handed on, so that a careless parent's descriptors do

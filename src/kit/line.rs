@@ -85,11 +85,6 @@ impl LineBuffer {
         self.bytes.len() - self.start
     }
 
-    /// The unfinished rest behind the last newline.
-    pub fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
     /// Frees memory above `keep` bytes when nothing is pending.
     pub fn shrink(&mut self, keep: usize) {
         if self.pending() == 0 {

@@ -52,7 +52,8 @@ struct State {
     /// `None` once closed.
     tasks: Option<(Sender<Task>, Receiver<Task>)>,
     threads: usize,
-    idle: usize,
+    /// Tasks that wait or run. Counted here, not by what threads seem to be doing, so that two tasks never rely on one idle thread.
+    busy: usize,
 }
 
 impl Pool {
@@ -61,7 +62,7 @@ impl Pool {
     /// # Errors
     /// When a fixed pool's threads cannot be made.
     pub fn new(config: PoolConfig) -> io::Result<Pool> {
-        let state = State { tasks: Some(bounded(config.queue)), threads: 0, idle: 0 };
+        let state = State { tasks: Some(bounded(config.queue)), threads: 0, busy: 0 };
         let pool =
             Pool { config, shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() }) };
         if pool.config.fixed {
@@ -85,13 +86,13 @@ impl Pool {
         let full = || Full(self.config.name);
         let mut state = self.shared.state.lock();
         let (sender, _) = state.tasks.as_ref().ok_or_else(full)?;
-        let waiting = sender.len();
         let task: Task = Box::new(move || done(thread::contain(work)));
         match sender.try_send(task) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(full()),
         }
-        if waiting >= state.idle && state.threads < self.config.threads {
+        state.busy += 1;
+        if state.busy > state.threads && state.threads < self.config.threads {
             // With another thread alive the task is served late rather than never.
             if let Err(e) = self.add_thread(&mut state) {
                 log::warn!("{}: no new thread: {e}", self.config.name);
@@ -99,6 +100,7 @@ impl Pool {
                     if let Some((_, receiver)) = &state.tasks {
                         drop(receiver.try_recv());
                     }
+                    state.busy -= 1;
                     return Err(full());
                 }
             }
@@ -123,7 +125,9 @@ impl Pool {
     pub fn close(&self, limit: Duration) -> bool {
         let mut state = self.shared.state.lock();
         if let Some((_, receiver)) = state.tasks.take() {
-            while receiver.try_recv().is_ok() {}
+            while receiver.try_recv().is_ok() {
+                state.busy -= 1;
+            }
         }
         let late = self.shared.ended.wait_while_for(&mut state, |s| s.threads > 0, limit).timed_out();
         !late || state.threads == 0
@@ -137,22 +141,22 @@ impl Pool {
 
 fn work_off(shared: &Shared, tasks: &Receiver<Task>, fixed: bool) {
     loop {
-        shared.state.lock().idle += 1;
         let next = if fixed {
             tasks.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
             tasks.recv_timeout(IDLE_END)
         };
-        let mut state = shared.state.lock();
-        state.idle -= 1;
         match next {
             Ok(task) => {
-                drop(state);
                 task();
+                shared.state.lock().busy -= 1;
             }
-            // A task may have come in between the time-out and the lock.
-            Err(RecvTimeoutError::Timeout) if !tasks.is_empty() => {}
-            Err(_) => {
+            Err(why) => {
+                let mut state = shared.state.lock();
+                // A task may have come in between the time-out and the lock.
+                if why == RecvTimeoutError::Timeout && !tasks.is_empty() {
+                    continue;
+                }
                 state.threads -= 1;
                 shared.ended.notify_all();
                 return;

@@ -85,11 +85,6 @@ impl Gate {
             *next = now;
         }
     }
-
-    /// Whether the host answered when last asked.
-    pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
-    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub fn locate(site: &Site, root: &Path) -> Result<(Project, LedgerPlace), SetupE
 }
 
 /// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
-fn rules() -> ResolveRules {
+pub(super) fn rules() -> ResolveRules {
     ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
 }
 
@@ -110,28 +110,53 @@ impl Job<'_> {
             Verdict::Unknown(e) => return Err(failure(e)),
         }
         let view = View::of(path).map_err(failure)?;
-        let fresh = !forced && self.is_fresh(interval) && view.origin == self.ledger.url();
-        let tip = if fresh { view.tracking } else { self.ask_remote(&view, forced, on_progress)? };
-        let level = tip == view.tracking && view.head == view.tracking && view.origin == self.ledger.url();
-        let wait = if forced { LOCK_WAIT_FORCED } else { LOCK_WAIT };
+        let moved = view.origin != self.ledger.url();
+        let fresh = !forced && !moved && self.is_fresh(interval);
+        let remote = if fresh {
+            Asked::Told(view.tracking)
+        } else if forced && !self.ledger.remote.is_local() {
+            Asked::NotYet
+        } else {
+            Asked::Told(
+                discover(self.git(), &self.ledger.url(), Some(&view.branch), self.cancel)
+                    .map_err(failure)?
+                    .tip,
+            )
+        };
+        if view.head.is_none() && remote == Asked::Told(None) {
+            // The first commit is part of making the clone.
+            return Ok(End::NoClone);
+        }
+        let level = remote == Asked::Told(view.tracking) && view.head == view.tracking && !moved;
         // A look needs the lock only to be noted; when somebody holds it, that is not worth a wait.
-        let wait = if level { Duration::ZERO } else { wait };
+        let wait = match (level, forced) {
+            (true, _) => Duration::ZERO,
+            (false, true) => LOCK_WAIT_FORCED,
+            (false, false) => LOCK_WAIT,
+        };
+        let mut kept = KeptList::load(&self.state_dir());
         let mut lock = match CloneLock::acquire(&self.lock_path(), wait).map_err(failure)? {
             Some(lock) => lock,
-            None if level => return Ok(self.level(Change::default(), KeptList::load(&self.state_dir()))),
+            None if level => return Ok(self.level(Change::default(), kept)),
             None => return Ok(End::Skipped(Skip::Busy)),
         };
         if level && lock.op().is_none() {
             if fresh {
                 return Ok(End::Skipped(Skip::Fresh));
             }
-            lock.note_fetch(self.site.clock.now().wall, tip).map_err(failure)?;
-            return Ok(self.level(Change::default(), KeptList::load(&self.state_dir())));
+            lock.note_fetch(self.site.clock.now().wall, view.tracking).map_err(failure)?;
+            return Ok(self.level(Change::default(), kept));
         }
         let mut clone = lock.open(self.git(), path, self.cancel).map_err(failure)?;
-        match self.bring_level(&mut clone, &view, tip, fresh, on_progress) {
-            Ok((change, kept)) => Ok(self.level(change, kept)),
-            Err(e) => self.skip_or_fail(e),
+        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
+        let mut change = Change::default();
+        match self.bring_level(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress) {
+            Ok(()) => Ok(self.level(change, kept)),
+            Err(e) => {
+                // What was laid beside is remembered, whatever else failed.
+                kept.settle(path);
+                self.skip_or_fail(e)
+            }
         }
     }
 
@@ -140,35 +165,45 @@ impl Job<'_> {
         &self,
         clone: &mut ManagedClone<'_>,
         view: &View,
-        tip: Option<Oid>,
+        remote: Asked,
         fresh: bool,
+        (change, kept): (&mut Change, &mut KeptList),
         on_progress: OnProgress<'_>,
-    ) -> Result<(Change, KeptList), GitError> {
-        let mut kept = KeptList::load(&self.state_dir());
-        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
+    ) -> Result<(), GitError> {
         let moved = view.origin != self.ledger.url();
         if moved {
             clone.set_origin(&self.ledger.url())?;
         }
-        if !fresh && (moved || tip != view.tracking) && tip.is_some() {
-            on_progress("fetching", None, "fetching from the remote");
-            clone.fetch(&view.branch)?;
-        } else if !fresh {
-            clone.note_looked(tip)?;
+        let tip = match remote {
+            Asked::Told(tip) if tip == view.tracking && !moved => {
+                if !fresh {
+                    clone.note_looked(tip)?;
+                }
+                tip
+            }
+            Asked::Told(None) => None,
+            Asked::Told(Some(_)) | Asked::NotYet => {
+                on_progress("fetching", None, "fetching from the remote");
+                match clone.fetch(&view.branch) {
+                    Ok(fetched) => Some(fetched.new),
+                    Err(GitError::NoRemoteBranch { .. }) => None,
+                    Err(e) => return Err(e),
+                }
+            }
+        };
+        if tip.is_none() && view.tracking.is_some() && !moved {
+            // It had the branch: an emptied remote is not filled again behind its owner's back.
+            return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
         }
-        let mut change = Change::default();
-        let mut steps = vec![clone.integrate(&view.branch, &rules())?];
+        self.count(&clone.integrate(&view.branch, &rules())?, change, kept);
         let ahead = clone.unpushed(&view.branch)?;
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");
             let pushed = clone.push_retry(&view.branch, &rules())?;
             change.pushed = ahead as u64;
-            steps.extend(pushed.integrated);
+            pushed.integrated.iter().for_each(|step| self.count(step, change, kept));
         }
-        for step in &steps {
-            self.count(step, &mut change, &mut kept);
-        }
-        Ok((change, kept))
+        Ok(())
     }
 
     fn count(&self, step: &Integrated, change: &mut Change, kept: &mut KeptList) {
@@ -184,33 +219,6 @@ impl Job<'_> {
         change.files_in += files.unwrap_or_default() as u64;
     }
 
-    /// Where the remote's branch is now.
-    fn ask_remote(
-        &self,
-        view: &View,
-        forced: bool,
-        on_progress: OnProgress<'_>,
-    ) -> Result<Option<Oid>, Failure> {
-        if forced && !self.ledger.remote.is_local() {
-            // One conversation instead of two: the fetch itself asks.
-            on_progress("fetching", None, "asking the remote");
-            let mut lock = CloneLock::acquire(&self.lock_path(), LOCK_WAIT_FORCED).map_err(failure)?;
-            if let Some(lock) = &mut lock {
-                let mut clone = lock.open(self.git(), &self.ledger.path, self.cancel).map_err(failure)?;
-                if view.origin != self.ledger.url() {
-                    clone.set_origin(&self.ledger.url()).map_err(failure)?;
-                }
-                return match clone.fetch(&view.branch) {
-                    Ok(fetched) => Ok(Some(fetched.new)),
-                    Err(GitError::NoRemoteBranch { .. }) => Ok(None),
-                    Err(e) => Err(failure(e)),
-                };
-            }
-        }
-        let remote = discover(self.git(), &self.ledger.url(), Some(&view.branch), self.cancel);
-        Ok(remote.map_err(failure)?.tip)
-    }
-
     fn clone(&self, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
         let Some(mut lock) = CloneLock::acquire(&self.lock_path(), LOCK_WAIT_FORCED).map_err(failure)? else {
@@ -222,6 +230,8 @@ impl Job<'_> {
         on_progress("verifying", None, "checking the clone");
         let git = self.git();
         let mut clone = lock.open(git, &self.ledger.path, self.cancel).map_err(failure)?;
+        let mut kept = KeptList::load(&self.state_dir());
+        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.ensure_excludes(&EXCLUDES).map_err(failure)?;
         let view = View::of(&self.ledger.path).map_err(failure)?;
         let mut change = Change { pulled: true, ..Change::default() };
@@ -234,7 +244,7 @@ impl Job<'_> {
         }
         let tip = clone.remote_tip(&view.branch).map_err(failure)?;
         clone.note_looked(tip).map_err(failure)?;
-        Ok(self.level(change, KeptList::load(&self.state_dir())))
+        Ok(self.level(change, kept))
     }
 
     fn make_clone(&self, on_progress: OnProgress<'_>) -> Result<(), GitError> {
@@ -370,6 +380,15 @@ impl Job<'_> {
     }
 }
 
+/// What is known of the remote's branch before the clone is touched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Its commit; none if there is no such branch.
+    Told(Option<Oid>),
+    /// Nothing: the fetch itself asks, in one conversation instead of two.
+    NotYet,
+}
+
 /// The clone as it stands.
 struct View {
     branch: String,
@@ -393,7 +412,9 @@ fn failure(e: GitError) -> Failure {
     let blocked = match &e {
         GitError::Conflict { .. } => Some(Blocked::Conflict),
         GitError::RebaseStuck { .. } => Some(Blocked::RebaseStuck),
-        GitError::WrongBranch { .. } | GitError::Unrelated { .. } => Some(Blocked::Diverged),
+        GitError::WrongBranch { .. } | GitError::Unrelated { .. } | GitError::NoRemoteBranch { .. } => {
+            Some(Blocked::Diverged)
+        }
         _ => None,
     };
     Failure { class: e.class(), text: e.to_string(), blocked }

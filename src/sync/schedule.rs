@@ -37,8 +37,10 @@ pub struct Run {
 /// How a run ended, as far as the schedule cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Level with the remote, or left for good reason (fresh, busy).
+    /// Level with the remote.
     Fine,
+    /// Left for good reason (fresh, in use by somebody else): nothing was learnt.
+    Skipped,
     /// The network failed: the gate decides when to go on, nothing counts against the workspace.
     Network,
     /// It failed.
@@ -131,6 +133,7 @@ impl Schedule {
                 self.failures = 0;
                 self.retry_at = None;
             }
+            Ended::Skipped => {}
             // Due at once: when the gate opens, or as the next one to try it.
             Ended::Network => self.next = now,
             Ended::Failed => {

@@ -127,7 +127,7 @@ impl LedgerPlace {
 
     /// The facts for a status.
     pub fn to_place(&self) -> Place {
-        let host = self.remote.host().filter(|_| !self.remote.is_local()).map(str::to_string);
+        let host = self.remote.host().map(str::to_string);
         Place { path: self.path.clone(), url: self.remote.display(), host, exists: self.exists() }
     }
 }
@@ -171,8 +171,11 @@ fn vendor_place(
 ) -> Result<LedgerPlace, SetupError> {
     // The file is not committed by us, but somebody else's commit may hold one.
     let path = match LocalConfig::load(&project.root)?.ledger() {
-        Some(local) => project::check_clone_path(env, dirs, &local.path)?,
-        None => computed,
+        Some(local) if local.path != computed => {
+            let path = project::check_clone_path(env, dirs, &local.path)?;
+            if is_ledger_of(&path, &project.repo_id) { path } else { computed }
+        }
+        _ => computed,
     };
     let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
     let Some(url) = origin else {
@@ -180,6 +183,14 @@ fn vendor_place(
     };
     let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
     Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host: None })
+}
+
+/// Whether the clone itself says that it is this project's ledger: a path in a file of the project's proves nothing.
+fn is_ledger_of(clone: &Path, repo_id: &str) -> bool {
+    const MARKER_MAX: usize = 64 << 10;
+    let marker = file::read_capped(&clone.join(".sageox/checkout.json"), MARKER_MAX).unwrap_or_default();
+    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap_or_default();
+    marker["type"] == super::LEDGER && marker["repo_id"] == repo_id
 }
 
 /// What `ox init` is told.
@@ -372,6 +383,7 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         return Err(SetupError::Busy);
     };
     let mut clone = lock.open(git, &ledger.path, cancel)?;
+    bring_all(&mut clone)?;
     let reader = Reader::open(&ledger.path)?;
     let head = reader.head()?;
     let branch =
@@ -403,6 +415,21 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     config.set_ledger_url(Some(to.as_str()));
     config.save(&project.root)?;
     Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
+}
+
+/// What others pushed to the old remote since the last sync comes along. An old remote that does not answer is a good reason to move.
+fn bring_all(clone: &mut crate::git::ManagedClone<'_>) -> Result<(), SetupError> {
+    let head = Reader::open(clone.path())?.head()?.branch;
+    let branch = head.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
+    match clone.fetch(&branch) {
+        Ok(_) => clone.integrate(&branch, &super::ledger::rules()).map(drop).map_err(Into::into),
+        Err(e) if matches!(e.class(), Class::Network) => {
+            log::warn!("the old remote does not answer; what only it has stays there: {e}");
+            Ok(())
+        }
+        Err(GitError::NoRemoteBranch { .. }) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn switch(

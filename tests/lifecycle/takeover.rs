@@ -30,7 +30,8 @@ fn give_up(m: &Machine, listener: UnixListener) {
     drop(listener);
     fs::remove_file(m.socket()).unwrap();
     fs::remove_file(m.pid_file()).unwrap();
-    m.registry().unregister(&m.id(), std::process::id()).unwrap();
+    let entry = m.registry().entries().unwrap()[&m.id()].clone();
+    assert!(m.registry().unregister(&entry).unwrap());
 }
 
 #[test]
@@ -73,7 +74,9 @@ fn ipc_01_ipc_04_ipc_08_what_the_daemon_finds_when_it_looks_after_itself() {
     let kept = socket(&deleted);
     fs::remove_dir_all(&deleted).unwrap();
     fs::remove_dir_all(emptied.join(".sageox")).unwrap();
-    m.registry().unregister(&ids[2], pid).unwrap();
+    let entry = m.registry().entries().unwrap()[&ids[2]].clone();
+    assert_eq!(entry.pid, pid);
+    assert!(m.registry().unregister(&entry).unwrap());
     fs::remove_file(socket(&path_taken)).unwrap();
     let stranger = UnixListener::bind(socket(&path_taken)).unwrap();
     let strange = identity(&socket(&path_taken));
