@@ -147,6 +147,54 @@ fn syn_16_a_failed_sync_says_so_and_a_mended_one_is_healthy_again() {
 }
 
 #[test]
+fn an_emptied_remote_is_an_issue_and_not_a_level_one() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    let remote = env.bare("l.git");
+    env.ox_in(&repo, ["up", "--ledger", remote.to_str().unwrap()]).ok();
+    env.git(&remote, ["update-ref", "-d", "refs/heads/main"]);
+    let said = env.ox_in(&repo, ["sync"]);
+    assert_ne!(said.code, Some(0), "{}", said.stdout);
+    let status = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+    let kinds: Vec<&Value> = status["issues"].as_array().unwrap().iter().map(|i| &i["type"]).collect();
+    assert!(kinds.contains(&&Value::from("diverged")), "{status}");
+    assert_eq!(env.git(&remote, ["for-each-ref"]).trim(), "");
+}
+
+#[test]
+fn work_in_the_way_is_kept_beside_and_named_until_it_is_settled() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    let remote = env.bare("l.git");
+    env.ox_in(&repo, ["up", "--ledger", remote.to_str().unwrap()]).ok();
+    let ledger = ledger_of(&env, &repo);
+    commit(&env, &ledger, "data/a.txt", "base\n");
+    env.ox_in(&repo, ["sync"]).ok();
+    // Somebody else changes the file, and so does somebody here without committing it.
+    let other = env.work().join("other");
+    env.git(env.work(), ["clone", "-q", remote.to_str().unwrap(), "other"]);
+    commit(&env, &other, "data/a.txt", "theirs\n");
+    env.git(&other, ["push", "-q", "origin", "HEAD:main"]);
+    fs::write(ledger.join("data/a.txt"), "mine\n").unwrap();
+    env.ox_in(&repo, ["sync"]).ok();
+    assert_eq!(fs::read_to_string(ledger.join("data/a.txt")).unwrap(), "theirs\n");
+    let beside: Vec<PathBuf> =
+        fs::read_dir(ledger.join("data")).unwrap().map(|e| e.unwrap().path()).collect();
+    let copy = beside.iter().find(|p| p.to_string_lossy().contains(".conflict-")).expect("a copy").clone();
+    assert_eq!(fs::read_to_string(&copy).unwrap(), "mine\n");
+    let issues = || {
+        let status = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+        status["issues"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(issues(), 1);
+    env.ox_in(&repo, ["sync"]).ok();
+    assert_eq!(issues(), 1, "it stays until somebody settles it");
+    fs::remove_file(copy).unwrap();
+    env.ox_in(&repo, ["sync"]).ok();
+    assert_eq!(issues(), 0);
+}
+
+#[test]
 fn a_ledger_moves_to_another_remote_and_the_running_daemon_follows() {
     let env = TestEnv::new();
     let repo = env.repo("p");

@@ -107,6 +107,27 @@ fn one_remote_that_never_answers_does_not_keep_its_neighbours_waiting() {
 }
 
 #[test]
+fn res_01_a_remote_without_a_host_that_fails_is_backed_off_from_and_not_hammered() {
+    let plan = Plan { length: DAY, silent_project: true, on_this_machine: true, ..Plan::calm(1) };
+    let totals = run(9, &plan);
+    // 1, 2, 4, 8, 16 minutes, then every half hour.
+    assert!((40..80).contains(&totals.offline), "{} attempts", totals.offline);
+}
+
+#[test]
+fn a_probe_without_a_worker_leaves_the_gate_to_the_next() {
+    let plan = Plan {
+        length: DAY,
+        offline_once: Some(Duration::from_secs(7200)),
+        few_workers: true,
+        ..Plan::calm(3)
+    };
+    let totals = run(11, &plan);
+    assert!(totals.unstarted > 0);
+    assert!(totals.longest_wait <= Duration::from_secs(7200 + 400), "{:?}", totals.longest_wait);
+}
+
+#[test]
 fn an_idle_daemon_wakes_only_for_what_is_due() {
     let totals = run(1, &Plan { length: Duration::from_secs(3600), ..Plan::calm(1) });
     // An hour: 60 syncs and 120 looks, each with its end, 12 times writing down, 12 looks for idleness.

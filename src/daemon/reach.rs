@@ -342,11 +342,11 @@ pub fn stop_project(dirs: &Dirs, project: &Project) -> Result<Stopped, ReachErro
         Err(ClientError::Timeout { .. }) => return Err(ReachError::Unresponsive { pid: host(dirs).1 }),
         Err(e) => return Err(e.into()),
     }
-    // Gone is gone: nothing answers at its socket, and a process on its way out has ended.
+    // Gone is gone: nothing answers at its socket, and a process that goes with its last project has ended.
     let (host, _) = host(dirs);
-    let gone = || {
-        !client.is_reachable() && (host.is_reachable() || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true))
-    };
+    let goes_on = || host.projects().is_ok_and(|others| !others.is_empty());
+    let ended = || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true);
+    let gone = || !client.is_reachable() && (goes_on() || ended());
     if wait_until(STOP_MAX, gone) {
         Ok(Stopped { was_running: true })
     } else {

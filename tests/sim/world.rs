@@ -28,6 +28,10 @@ pub struct Plan {
     pub life: bool,
     /// The first project's remote never answers, though its host does.
     pub silent_project: bool,
+    /// The remotes are directories of this machine.
+    pub on_this_machine: bool,
+    /// Every fifth run finds no worker.
+    pub few_workers: bool,
     /// After an hour the network goes for this long.
     pub offline_once: Option<Duration>,
     /// After ten minutes the machine sleeps for this long.
@@ -49,6 +53,8 @@ impl Plan {
             fail_percent: 0,
             life: false,
             silent_project: false,
+            on_this_machine: false,
+            few_workers: false,
             offline_once: None,
             suspend_once: None,
         }
@@ -61,6 +67,7 @@ pub struct Totals {
     pub turns: u64,
     pub syncs: u64,
     pub offline: u64,
+    pub unstarted: u64,
     pub failed: u64,
     pub cloned: u64,
     pub suspended: u64,
@@ -78,6 +85,7 @@ impl std::ops::Add for Totals {
             turns: self.turns + o.turns,
             syncs: self.syncs + o.syncs,
             offline: self.offline + o.offline,
+            unstarted: self.unstarted + o.unstarted,
             failed: self.failed + o.failed,
             cloned: self.cloned + o.cloned,
             suspended: self.suspended + o.suspended,
@@ -176,7 +184,7 @@ impl World {
             let id = format!("{n:08x}");
             let root = PathBuf::from(format!("/home/a/project-{n}"));
             // In a calm world all are on the host, so that its gate is what is looked at.
-            let remote = !self.plan.life || n % 3 != 2;
+            let remote = !self.plan.on_this_machine && (!self.plan.life || n % 3 != 2);
             let site = Site {
                 root: root.clone(),
                 remote,
@@ -385,6 +393,11 @@ impl World {
     }
 
     fn sync(&mut self, id: &Id, run: u64, forced: bool) {
+        if self.plan.few_workers && self.rng.chance(20) {
+            self.totals.unstarted += 1;
+            self.after(Duration::ZERO, Coming::Event(Box::new(Event::NoWorker { id: id.clone(), run })));
+            return;
+        }
         self.totals.syncs += 1;
         self.begin(id, run);
         let site = &self.sites[&**id];
