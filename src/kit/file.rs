@@ -95,7 +95,11 @@ pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
 /// # Errors
 /// `PermissionDenied` if it is a symbolic link or belongs to somebody else, `NotADirectory`, else the system's.
 pub fn private_dir(path: &Path) -> io::Result<()> {
-    make_dirs(path, 0o700)?;
+    match make_dirs(path, 0o700) {
+        // What is there instead of a directory is said below.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
     let meta = fs::symlink_metadata(path)?;
     if meta.file_type().is_symlink() {
         return Err(io::Error::new(
