@@ -10,7 +10,7 @@ use super::takeover;
 use crate::ipc::listen::{self, Bound};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{Config, LocalConfig, Project, settings::Settings};
+use crate::project::{Config, Dirs, LocalConfig, Project, settings::Settings};
 use crate::sync::{self, Site, Timing};
 
 /// What attaching left to be served.
@@ -66,14 +66,19 @@ fn record(site: &Site, registry: &Registry, project: &Project, socket: &Path) ->
         version: VERSION.to_string(),
         started_at: GoTime::from(site.clock.now().wall),
     };
-    let pid_file = site.dirs.project_pid(&project.workspace_id);
-    if let Err(e) = file::write_atomic(&pid_file, entry.pid.to_string().as_bytes(), 0o600) {
-        log::warn!("{}: {e}", pid_file.display());
-    }
+    write_pid_file(&site.dirs, &entry);
     if let Err(e) = registry.register(&entry) {
         log::warn!("registry: {e}");
     }
     entry
+}
+
+/// Writes down which process serves a project, where the Go program looks for it.
+pub fn write_pid_file(dirs: &Dirs, entry: &Entry) {
+    let pid_file = dirs.project_pid(&entry.workspace_id);
+    if let Err(e) = file::write_atomic(&pid_file, entry.pid.to_string().as_bytes(), 0o600) {
+        log::warn!("{}: {e}", pid_file.display());
+    }
 }
 
 fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {

@@ -367,9 +367,11 @@ impl Host {
         for (id, listening) in &self.listening {
             self.check_socket(listening.id, id.clone());
         }
-        let entries = self.listening.iter().map(|(id, l)| (id.clone(), l.entry.clone())).collect();
+        let ours = |(id, l): (&Id, &Listening)| (id.clone(), (l.entry.clone(), l.cancel.clone()));
+        let ours = self.listening.iter().map(ours).collect();
         let (registry, results) = (self.registry.clone(), self.results_tx.clone());
-        let work = move || look(&registry, &all, &entries);
+        let dirs = self.site.dirs.clone();
+        let work = move || look(&dirs, &registry, &all, &ours);
         let done = move |findings: Result<Vec<(Id, Finding)>, String>| {
             send(&results, Event::Checked(findings.unwrap_or_default()));
         };
@@ -426,25 +428,21 @@ fn forget(site: &Site, registry: &Registry, entry: &Entry, last_sync: Option<jif
 
 /// Looks for what others may have changed. What could not be looked at is no finding.
 fn look(
+    dirs: &crate::project::Dirs,
     registry: &Registry,
     all: &[(Id, PathBuf, Option<PathBuf>)],
-    ours: &BTreeMap<Id, Entry>,
+    ours: &BTreeMap<Id, (Entry, Cancel)>,
 ) -> Vec<(Id, Finding)> {
     let entries = registry.entries();
     let mut findings = Vec::new();
     for (id, root, clone) in all {
-        let Some(mine) = ours.get(id) else { continue };
+        let Some((mine, detached)) = ours.get(id) else { continue };
         match entries.as_ref().map(|e| e.get(&**id)) {
             Ok(Some(there)) if there.pid != mine.pid => {
                 findings.push((id.clone(), Finding::Superseded));
                 continue;
             }
-            Ok(None) => {
-                if let Err(e) = registry.register(mine) {
-                    log::warn!("registry: {e}");
-                }
-            }
-            Ok(Some(_)) | Err(_) => {}
+            found => restore(dirs, registry, mine, matches!(found, Ok(None)), detached),
         }
         if is_gone(&root.join(".sageox")) {
             findings.push((id.clone(), Finding::Gone));
@@ -453,6 +451,25 @@ fn look(
         }
     }
     findings
+}
+
+/// Writes down again what was lost of an entry and its pid file, but not for a project that is being detached: that takes them back under
+/// the same lock.
+fn restore(dirs: &crate::project::Dirs, registry: &Registry, mine: &Entry, lost: bool, detached: &Cancel) {
+    let pid_file = dirs.project_pid(&mine.workspace_id);
+    if !lost && !is_gone(&pid_file) {
+        return;
+    }
+    let still = || {
+        let still = !detached.is_cancelled();
+        if still && is_gone(&pid_file) {
+            bind::write_pid_file(dirs, mine);
+        }
+        still
+    };
+    if let Err(e) = registry.restore(mine, still) {
+        log::warn!("registry: {e}");
+    }
 }
 
 fn is_gone(path: &Path) -> bool {

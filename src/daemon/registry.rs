@@ -92,6 +92,23 @@ impl Registry {
         })
     }
 
+    /// Adds an entry that was lost, unless another has come in its place or `still` says, under the file's lock, that it is not wanted any
+    /// more.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn restore(&self, entry: &Entry, still: impl FnOnce() -> bool) -> io::Result<()> {
+        self.change(|daemons| {
+            let missing = !daemons.contains_key(&entry.workspace_id);
+            if still() && missing {
+                daemons
+                    .insert(entry.workspace_id.clone(), serde_json::to_value(entry).unwrap_or(Value::Null));
+                return true;
+            }
+            false
+        })
+    }
+
     /// Removes an entry if it still stands as it was registered. True if it did.
     ///
     /// # Errors
@@ -173,6 +190,19 @@ mod tests {
         std::fs::remove_file(dir.path().join("registry.json")).unwrap();
         std::fs::create_dir(dir.path().join("registry.json")).unwrap();
         assert!(r.entries().is_err());
+    }
+
+    #[test]
+    fn a_lost_entry_comes_back_unless_it_is_replaced_or_unwanted() {
+        let (_dir, r) = registry();
+        let pid = |r: &Registry| r.entries().unwrap().get("aa").map(|e| e.pid);
+        r.restore(&entry("aa", 1), || false).unwrap();
+        assert_eq!(pid(&r), None);
+        r.restore(&entry("aa", 1), || true).unwrap();
+        assert_eq!(pid(&r), Some(1));
+        r.register(&entry("aa", 2)).unwrap();
+        r.restore(&entry("aa", 1), || true).unwrap();
+        assert_eq!(pid(&r), Some(2));
     }
 
     #[test]
