@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "lifecycle/beat.rs"]
+mod beat;
 #[path = "lifecycle/damage.rs"]
 mod damage;
 #[path = "lifecycle/disk.rs"]

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::machine::{LOOKED, Machine, SOON, identity, rounds};
-use super::support::{Background, wait_until};
+use super::machine::{Machine, SOON, identity, rounds};
+use super::support::Background;
 
 /// Another daemon takes the project over: its socket, pid file and entry, all naming this very process.
-fn take_over(m: &Machine) -> UnixListener {
+pub fn take_over(m: &Machine) -> UnixListener {
     let _ = fs::remove_file(m.socket());
     let listener = UnixListener::bind(m.socket()).unwrap();
     let us = std::process::id();
@@ -20,13 +19,13 @@ fn take_over(m: &Machine) -> UnixListener {
 
 /// Everything of it is where it was.
 #[track_caller]
-fn assert_untouched(m: &Machine, inode: (u64, u64)) {
+pub fn assert_untouched(m: &Machine, inode: (u64, u64)) {
     assert_eq!(identity(&m.socket()), inode);
     assert_eq!(fs::read_to_string(m.pid_file()).unwrap(), std::process::id().to_string());
     assert_eq!(m.registered(&m.id()), Some(std::process::id()));
 }
 
-fn give_up(m: &Machine, listener: UnixListener) {
+pub fn give_up(m: &Machine, listener: UnixListener) {
     drop(listener);
     fs::remove_file(m.socket()).unwrap();
     fs::remove_file(m.pid_file()).unwrap();
@@ -51,52 +50,6 @@ fn ipc_01_on_exit_the_successors_socket_stays() {
         m.here(["sync"]).ok();
         assert_eq!(m.registered(&m.id()), Some(m.pid()));
     }
-}
-
-/// The look every 30 s: one daemon, and a project for each thing that it may find.
-#[test]
-fn ipc_01_ipc_04_ipc_08_what_the_daemon_finds_when_it_looks_after_itself() {
-    let m = Machine::up();
-    let socket_lost = m.another("socket-lost");
-    let deleted = m.another("deleted");
-    let emptied = m.another("emptied");
-    let unlisted = m.another("unlisted");
-    let path_taken = m.another("path-taken");
-    let socket = |repo: &Path| m.dirs().project_socket(&m.id_of(repo));
-    let ids = [&deleted, &emptied, &unlisted].map(|repo| m.id_of(repo));
-    assert_eq!(m.served(), 6);
-    let pid = m.pid();
-
-    let other = take_over(&m);
-    let inode = identity(&m.socket());
-    fs::remove_file(socket(&socket_lost)).unwrap();
-    fs::remove_file(m.dirs().host_socket()).unwrap();
-    let kept = socket(&deleted);
-    fs::remove_dir_all(&deleted).unwrap();
-    fs::remove_dir_all(emptied.join(".sageox")).unwrap();
-    let entry = m.registry().entries().unwrap()[&ids[2]].clone();
-    assert_eq!(entry.pid, pid);
-    assert!(m.registry().unregister(&entry).unwrap());
-    fs::remove_file(socket(&path_taken)).unwrap();
-    let stranger = UnixListener::bind(socket(&path_taken)).unwrap();
-    let strange = identity(&socket(&path_taken));
-
-    let looked = || m.served() == 2 && m.registered(&ids[2]) == Some(pid) && socket(&socket_lost).exists();
-    assert!(wait_until(LOOKED, looked), "{} served\n{}", m.served(), m.log());
-    assert_eq!(m.daemon_pid(), Some(pid));
-    assert_untouched(&m, inode);
-    assert_eq!(identity(&socket(&path_taken)), strange);
-    assert!(wait_until(SOON, || !kept.exists() && m.registered(&ids[0]).is_none()));
-    assert!(wait_until(SOON, || m.registered(&ids[1]).is_none()));
-    for repo in [&socket_lost, &unlisted] {
-        m.ox_in(repo, ["sync"]).ok();
-    }
-    // And back again.
-    give_up(&m, other);
-    drop(stranger);
-    m.here(["sync"]).ok();
-    m.ox_in(&path_taken, ["sync"]).ok();
-    assert_eq!((m.served(), m.daemon_pid()), (4, Some(pid)));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! The look that the daemon takes at itself every 30 s. What takes so long comes first in the run.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use super::machine::{LOOKED, Machine, SOON, identity};
+use super::support::wait_until;
+use super::takeover::{assert_untouched, give_up, take_over};
+
+/// The look every 30 s: one daemon, and a project for each thing that it may find.
+#[test]
+fn ipc_01_ipc_04_ipc_08_what_the_daemon_finds_when_it_looks_after_itself() {
+    let m = Machine::up();
+    let socket_lost = m.another("socket-lost");
+    let deleted = m.another("deleted");
+    let emptied = m.another("emptied");
+    let unlisted = m.another("unlisted");
+    let path_taken = m.another("path-taken");
+    let socket = |repo: &Path| m.dirs().project_socket(&m.id_of(repo));
+    let ids = [&deleted, &emptied, &unlisted].map(|repo| m.id_of(repo));
+    assert_eq!(m.served(), 6);
+    let pid = m.pid();
+
+    let other = take_over(&m);
+    let inode = identity(&m.socket());
+    fs::remove_file(socket(&socket_lost)).unwrap();
+    fs::remove_file(m.dirs().host_socket()).unwrap();
+    let kept = socket(&deleted);
+    fs::remove_dir_all(&deleted).unwrap();
+    fs::remove_dir_all(emptied.join(".sageox")).unwrap();
+    let entry = m.registry().entries().unwrap()[&ids[2]].clone();
+    assert!(m.registry().unregister(&entry).unwrap());
+    fs::remove_file(socket(&path_taken)).unwrap();
+    let stranger = UnixListener::bind(socket(&path_taken)).unwrap();
+    let strange = identity(&socket(&path_taken));
+
+    let looked = || m.served() == 2 && m.registered(&ids[2]) == Some(pid) && socket(&socket_lost).exists();
+    assert!(wait_until(LOOKED, looked), "{} served\n{}", m.served(), m.log());
+    assert_eq!(m.daemon_pid(), Some(pid));
+    assert_untouched(&m, inode);
+    assert_eq!(identity(&socket(&path_taken)), strange);
+    assert!(wait_until(SOON, || !kept.exists() && m.registered(&ids[0]).is_none()));
+    assert!(wait_until(SOON, || m.registered(&ids[1]).is_none()));
+    for repo in [&socket_lost, &unlisted] {
+        m.ox_in(repo, ["sync"]).ok();
+    }
+    // And back again.
+    give_up(&m, other);
+    drop(stranger);
+    m.here(["sync"]).ok();
+    m.ox_in(&path_taken, ["sync"]).ok();
+    assert_eq!((m.served(), m.daemon_pid()), (4, Some(pid)));
+}
+
+#[test]
+fn ins_04_ipc_04_a_runtime_directory_that_was_cleaned_away_is_made_again() {
+    let m = Machine::up();
+    let pid = m.pid();
+    fs::remove_dir_all(m.dirs().state()).unwrap();
+    let whole = || m.served() == 1 && m.socket().exists() && m.registered(&m.id()) == Some(pid);
+    assert!(wait_until(LOOKED, whole), "{}", m.log());
+    m.here(["sync"]).ok();
+    assert!(wait_until(SOON, || m.pid_file().exists()), "the pid file is made again");
+    assert_eq!((m.daemon_pid(), m.daemons()), (Some(pid), 1));
+}
