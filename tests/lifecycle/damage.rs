@@ -42,7 +42,8 @@ fn ledger_state(m: &Machine) -> PathBuf {
 
 #[test]
 fn nonsense_in_the_daemons_files_is_replaced() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     for content in NONSENSE {
         for path in [m.dirs().registry(), m.dirs().attached(), m.dirs().restarts(), m.pid_file()] {
             check(&m, &path, write(content));
@@ -60,7 +61,8 @@ fn nonsense_in_the_daemons_files_is_replaced() {
 
 #[test]
 fn nonsense_beside_a_ledger_does_not_stop_its_sync() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     let (state, data) = (ledger_state(&m), m.dirs().data().to_owned());
     let locks: Vec<PathBuf> =
         fs::read_dir(data.join("local/locks")).unwrap().map(|e| e.unwrap().path()).collect();
@@ -74,7 +76,8 @@ fn nonsense_beside_a_ledger_does_not_stop_its_sync() {
 
 #[test]
 fn nonsense_in_the_local_configuration_does_not_stop_the_sync() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     let path = m.repo.join(".sageox/config.local.toml");
     for content in [&b"ledger = 7\n"[..], b"[[[", b"", b"\0\0\0\0", b"\xff\xfe"] {
         check(&m, &path, write(content));
@@ -99,7 +102,8 @@ fn a_damaged_list_of_trusted_hosts_trusts_nobody() {
 
 #[test]
 fn a_directory_where_a_state_file_belongs_stops_nothing() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     let files = [m.dirs().registry(), m.dirs().attached(), m.dirs().restarts(), m.pid_file()];
     let state = ledger_state(&m).join("kept.json");
     for path in files.iter().chain([&state]) {

@@ -82,11 +82,12 @@ fn ins_09_ipc_16_a_state_directory_that_is_a_file_is_named() {
 #[test]
 fn ins_09_ipc_16_a_file_where_the_data_directory_or_the_log_belongs_is_named() {
     let m = Machine::new();
-    for path in [m.dirs().log().parent().unwrap().to_owned(), m.dirs().data().to_owned()] {
+    let log = (m.dirs().log().parent().unwrap().to_owned(), "is not a directory");
+    for (path, why) in [log, (m.dirs().data().to_owned(), "Not a directory")] {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "in the way").unwrap();
-        check(&m, &path, "is not a directory", |args| m.here(args.iter().copied()));
+        check(&m, &path, why, |args| m.here(args.iter().copied()));
         fs::remove_file(&path).unwrap();
     }
     m.here(["up"]).ok();

@@ -133,7 +133,7 @@ impl Machine {
         self.env.daemon_pid().expect("no daemon is alive")
     }
 
-    /// Kills the daemon without mercy and waits until it is gone.
+    /// Kills the daemon without mercy and waits until it is gone. What it was just writing stays: its test has to allow leftovers.
     #[track_caller]
     pub fn kill(&self) {
         let pid = self.env.signal_daemon(rustix::process::Signal::KILL);

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::net::UnixListener;
+
+use ox::kit::lock::FileLock;
 
 use super::machine::{Machine, SOON};
 use super::support::{Background, OX, TestEnv, run, wait_until};
@@ -29,6 +32,27 @@ fn ipc_06_many_starts_at_once_make_one_daemon() {
     }
     assert_eq!((started, m.daemons(), m.served()), (1, 1, 1));
     assert_eq!(m.log().matches("started: ox").count(), 1, "{}", m.log());
+}
+
+/// Also a process whose first thread has ended holds the lock for a moment, and one that ends in order for seconds.
+#[test]
+fn ipc_02_a_start_during_the_end_of_another_daemon_waits_for_it() {
+    let m = Machine::new();
+    let lock = FileLock::try_acquire(&m.dirs().daemon_lock()).unwrap().unwrap();
+    let socket = m.root().join("ending.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let holder = serde_json::json!({ "pid": std::process::id(), "socket": socket });
+    lock.write(holder.to_string().as_bytes()).unwrap();
+    let mut client = m.start_ox(&m.repo, ["daemon", "start"]);
+    drop(listener.accept().unwrap());
+    drop(listener);
+    fs::remove_file(&socket).unwrap();
+    // It has seen a daemon that does not answer any more; now that is gone.
+    drop(lock);
+    let (code, text) = output(&mut client);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("started, pid"), "{text}");
+    assert_eq!((m.daemons(), m.served()), (1, 1));
 }
 
 #[test]

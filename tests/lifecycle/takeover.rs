@@ -97,7 +97,8 @@ fn a_stale_socket_of_a_dead_process_is_cleared() {
 
 #[test]
 fn an_unrelated_process_named_by_pid_file_and_registry_is_never_signalled() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     let lines: [&[&str]; 3] = [
         &["sleep", "600"],
         // Reads from a pipe that nobody writes to, without a child of its own.
@@ -127,7 +128,8 @@ fn an_unrelated_process_named_by_pid_file_and_registry_is_never_signalled() {
 
 #[test]
 fn a_lock_file_that_names_another_process_is_not_believed() {
-    let m = Machine::up();
+    let mut m = Machine::up();
+    m.allow_leftovers();
     m.kill();
     let mut other = stranger(&["sleep", "600"]);
     let socket = m.dirs().host_socket();
