@@ -125,6 +125,9 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     // A directory that stays: the one we were started in may be deleted any time.
     std::env::set_current_dir(dirs.data()).map_err(|e| home("data directory", dirs.data(), e))?;
     dirs.make_runtime_dirs().map_err(|e| home("runtime directory", &dirs.daemon_dir(), e))?;
+    for dir in [dirs.data(), dirs.config(), &dirs.daemon_dir()] {
+        file::remove_leftovers(dir);
+    }
     let holder = Holder { pid: std::process::id(), socket: dirs.host_socket() };
     let text = serde_json::to_vec(&holder).unwrap_or_default();
     lock.write(&text).map_err(|e| home("instance lock", &lock_path, e))?;

@@ -7,6 +7,8 @@ pub const LINE_MAX: usize = 1024 * 1024;
 
 /// Open connections of one listener; the next one is told `busy` and closed.
 pub const CONNECTIONS_PER_LISTENER: usize = 100;
+/// At the limit, dead connections are looked for again after so many new ones.
+pub const REAP_EVERY: usize = 16;
 
 /// Open connections of all listeners together: bounds descriptors and memory with many projects.
 pub const CONNECTIONS_TOTAL: usize = 512;

@@ -18,7 +18,7 @@ use rustix::net::SocketFlags;
 use super::conn::{Input, Output};
 use super::limits::{
     ACCEPT_RETRY_MAX, ACCEPT_RETRY_MIN, ACCEPTS_PER_TURN, CLOSE_DRAIN, CONNECTIONS_PER_LISTENER,
-    CONNECTIONS_TOTAL, EVENTS_PER_TURN, LINE_MAX, LISTENERS, READ_DEADLINE, READ_FIRST,
+    CONNECTIONS_TOTAL, EVENTS_PER_TURN, LINE_MAX, LISTENERS, READ_DEADLINE, READ_FIRST, REAP_EVERY,
 };
 use super::listen::{Bound, PathState, peer_uid};
 use super::published::Published;
@@ -115,8 +115,10 @@ pub(super) struct Turn {
     /// The earliest deadline of any connection or listener, or earlier.
     sweep_at: Option<Mono>,
     now: Mono,
-    /// Dead kept connections have been looked for in this turn.
-    reaped: bool,
+    /// Connections taken in this turn.
+    admitted: usize,
+    /// Dead kept connections are looked for again when so many were taken in this turn.
+    reap_at: usize,
     closing: Option<Mono>,
 }
 
@@ -148,7 +150,8 @@ impl Turn {
             again: Vec::new(),
             sweep_at: None,
             now,
-            reaped: false,
+            admitted: 0,
+            reap_at: 0,
             closing: None,
         }
     }
@@ -167,7 +170,7 @@ impl Turn {
                 }
             }
             self.now = self.clock.now().mono;
-            self.reaped = false;
+            (self.admitted, self.reap_at) = (0, 0);
             let again = std::mem::take(&mut self.again);
             for event in &events {
                 let token = event.token();
@@ -300,6 +303,7 @@ impl Turn {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         listener.open += 1;
         self.open += 1;
+        self.admitted += 1;
         Counters::add(&self.counters.accepted);
         self.counters.open.fetch_add(1, Ordering::Relaxed);
         let deadline = self.now + READ_DEADLINE;
@@ -331,10 +335,11 @@ impl Turn {
         self.contained(Token(slot * 2), |turn| turn.drive(slot));
     }
 
-    /// Closes, once a turn, the kept connections whose peer is gone and whose event has not been seen yet; true if that
-    /// made room for one more.
+    /// Closes the kept connections whose peer is gone and whose event has not been seen yet; true if that made room for one more. Clients
+    /// that call in a loop can come and go many times within one turn, so it is done again after every few that were taken.
     fn reap(&mut self, id: ListenerId) -> bool {
-        if !std::mem::replace(&mut self.reaped, true) {
+        if self.admitted >= self.reap_at {
+            self.reap_at = self.admitted + REAP_EVERY;
             for slot in 0..self.conns.len() {
                 if let Some(conn) = self.conn(slot).filter(|conn| conn.idle) {
                     conn.readable = true;

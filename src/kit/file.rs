@@ -52,6 +52,31 @@ fn sibling(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(temp))
 }
 
+/// Removes what [`write_atomic`] left in `dir` when its process was killed in the middle. What another living process may be writing stays.
+pub fn remove_leftovers(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(writer_of) else { continue };
+        let alive = |pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH));
+        if pid != std::process::id().cast_signed()
+            && rustix::process::Pid::from_raw(pid).is_none_or(|pid| !alive(pid))
+            && let Err(e) = fs::remove_file(entry.path())
+        {
+            log::debug!("{}: {e}", entry.path().display());
+        }
+    }
+}
+
+/// The process that a temporary name of ours names: `.<name>.<pid>.<n>.tmp`.
+fn writer_of(name: &str) -> Option<i32> {
+    let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit('.');
+    parts.next()?.parse::<u64>().ok()?;
+    let pid = parts.next()?.parse().ok()?;
+    parts.next()?;
+    Some(pid)
+}
+
 /// Makes the directory entry of `path` durable.
 ///
 /// # Errors
@@ -147,6 +172,23 @@ mod tests {
         assert!(write_atomic(&path, b"new", 0o600).is_err());
         assert!(path.join("x").exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn leftovers_of_dead_writers_go_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let dead = i32::MAX - 1;
+        let names = [
+            format!(".a.json.{dead}.3.tmp"),
+            format!(".a.json.{}.3.tmp", std::process::id()),
+            ".a.json.1.0.tmp".to_string(),
+            format!("a.json.{dead}.3.tmp"),
+            ".mine.tmp".to_string(),
+        ];
+        names.iter().for_each(|n| fs::write(dir.path().join(n), "x").unwrap());
+        remove_leftovers(dir.path());
+        let left: Vec<bool> = names.iter().map(|n| dir.path().join(n).exists()).collect();
+        assert_eq!(left, [false, true, true, true, true]);
     }
 
     #[test]
