@@ -147,6 +147,104 @@ fn syn_16_a_failed_sync_says_so_and_a_mended_one_is_healthy_again() {
 }
 
 #[test]
+fn syn_12_a_failed_fetch_notes_nothing_and_the_next_one_is_not_put_off() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    let remotes = env.work().join("remotes");
+    fs::create_dir_all(&remotes).unwrap();
+    env.git(&remotes, ["init", "-q", "--bare", "-b", "main", "ledger.git"]);
+    let mut server = GitServer::start(&env, &remotes);
+    env.ox_in(&repo, ["up", "--ledger", &server.url("ledger.git")]).ok();
+    let other = env.work().join("other");
+    env.git(env.work(), ["clone", "-q", remotes.join("ledger.git").to_str().unwrap(), "other"]);
+    commit(&env, &other, "data/new.txt", "new");
+    env.git(&other, ["push", "-q", "origin", "HEAD:main"]);
+    let locks = env.data().join("sageox/local/locks");
+    let stamp = || {
+        let lock = fs::read_dir(&locks).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+        fs::read_to_string(lock).unwrap()
+    };
+    let before = stamp();
+    server.down();
+    let failed = env.ox_in(&repo, ["sync"]);
+    assert_ne!(failed.code, Some(0), "{}", failed.stdout);
+    assert_eq!(stamp(), before);
+    server.up();
+    env.ox_in(&repo, ["sync"]).ok();
+    assert!(ledger_of(&env, &repo).join("data/new.txt").exists());
+    assert_ne!(stamp(), before);
+    env.ox(["daemon", "stop", "--all"]).ok();
+}
+
+#[test]
+fn syn_15_cleaning_the_clone_loses_nothing_of_ours() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let ledger = ledger_of(&env, &repo);
+    commit(&env, &ledger, "data/a.txt", "a");
+    env.ox_in(&repo, ["sync"]).ok();
+    env.git(&ledger, ["clean", "-q", "-f", "-d", "-x"]);
+    env.git(&ledger, ["sparse-checkout", "set", "--no-cone", "/*"]);
+    commit(&env, &ledger, "data/b.txt", "b");
+    env.ox_in(&repo, ["sync"]).ok();
+    let status = env.ox_in(&repo, ["daemon", "status", "--json"]).ok().json();
+    assert_eq!(status["health"], "healthy", "{status}");
+    assert_eq!(env.git(&ledger, ["status", "--porcelain"]).trim(), "");
+    let remotes = env.data().join("sageox/local/remotes");
+    let remote = fs::read_dir(remotes).unwrap().next().unwrap().unwrap().path();
+    assert!(env.git(&remote, ["ls-tree", "-r", "--name-only", "main"]).contains("data/b.txt"));
+}
+
+#[test]
+fn res_02_memory_stays_small_under_many_requests() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let socket = env.sockets().into_iter().find(|s| s.to_string_lossy().contains("daemon-")).unwrap();
+    for _ in 0..2000 {
+        assert_eq!(answers(&socket, "{\"type\":\"status\"}")[0]["success"], true);
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", env.daemon_pid().unwrap())).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(kib <= 25 * 1024, "{kib} KiB");
+}
+
+#[test]
+fn res_08_what_cannot_be_made_again_is_on_disk_before_it_has_its_name() {
+    let Some(strace) =
+        ["/usr/bin/strace", "/usr/local/bin/strace"].into_iter().find(|p| Path::new(p).exists())
+    else {
+        println!("skipped: strace is not installed");
+        return;
+    };
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    let trace = env.work().join("trace");
+    let args = [
+        "-f",
+        "-qq",
+        "-y",
+        "-e",
+        "trace=fsync,fdatasync,rename",
+        "-o",
+        trace.to_str().unwrap(),
+        support::OX,
+        "init",
+    ];
+    assert_eq!(env.start(strace, &repo, args).wait(Duration::from_secs(60)).and_then(|s| s.code()), Some(0));
+    let text = fs::read_to_string(trace).unwrap();
+    let last = |what: &dyn Fn(&str) -> bool| {
+        text.lines().collect::<Vec<_>>().iter().rposition(|l| what(l)).unwrap_or_else(|| panic!("{text}"))
+    };
+    let synced = last(&|l| l.contains("sync(") && l.contains(".config.json."));
+    let named = last(&|l| l.contains("rename(") && l.contains("/config.json\""));
+    let directory = last(&|l| l.contains("sync(") && l.contains(".sageox>"));
+    assert!(synced < named && named < directory, "{text}");
+}
+
+#[test]
 fn an_emptied_remote_is_an_issue_and_not_a_level_one() {
     let env = TestEnv::new();
     let repo = env.repo("p");

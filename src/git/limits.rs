@@ -52,3 +52,9 @@ pub const STALE_DEAD_OWNER: Duration = Duration::from_secs(300);
 pub const ORPHANS_END: Duration = Duration::from_secs(5);
 /// Names tried for one temporary sibling.
 pub const STAGING_NAMES: u32 = 64;
+
+// A git child without any sign of progress for five minutes would count as hung; ours are ended well before.
+const _: () = assert!(
+    CLONE_STALL.as_secs() < 300 && NETWORK_DEADLINE.as_secs() < 300 && LOCAL_DEADLINE.as_secs() < 300
+);
+const _: () = assert!(CHILD_MAX.as_secs() <= 600);

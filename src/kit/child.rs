@@ -617,6 +617,14 @@ mod tests {
     }
 
     #[test]
+    fn syn_19_a_child_that_says_nothing_is_ended_and_one_that_goes_on_is_not() {
+        let stuck = run(sh("while :; do sleep 60; done").stall(Duration::from_millis(100)), &Cancel::new());
+        assert!(matches!(stuck, Err(ChildError::Stalled { .. })), "{stuck:?}");
+        let slow = "for i in 1 2 3 4 5 6; do echo $i >&2; sleep 0.1; done";
+        assert!(run(sh(slow).stall(Duration::from_millis(500)), &Cancel::new()).is_ok());
+    }
+
+    #[test]
     fn a_missing_program_and_a_missing_directory_are_told_apart() {
         let none = Cancel::new();
         assert!(matches!(run(Cmd::new("/no/such/program"), &none), Err(ChildError::NotFound { .. })));
