@@ -66,8 +66,8 @@ fn ipc_03_a_frozen_daemon_is_not_replaced() {
     let mut clients: Vec<(&[&str], Background)> =
         calls.iter().map(|args| (*args, m.start_ox(&m.repo, *args))).collect();
     for (args, client) in &mut clients {
-        // Ping 2 s, start 5 s, and a machine with 20 processes on 2 cores.
-        let status = client.wait(Duration::from_secs(12)).unwrap_or_else(|| panic!("{args:?} hangs"));
+        // A call that tries again gives up after 12 s; the rest is for a machine with 20 processes on 2 cores.
+        let status = client.wait(Duration::from_secs(20)).unwrap_or_else(|| panic!("{args:?} hangs"));
         let mut text = String::new();
         client.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         client.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
@@ -158,9 +158,14 @@ fn ipc_11_the_daemon_outlives_the_terminal_it_was_started_from() {
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         let tty = || fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
-        let mut command = std::process::Command::new("setsid");
+        // A runner that ignores SIGHUP hands that on, and the shell could not change it.
+        let mut command = std::process::Command::new("env");
         let script = format!("'{}' up; while :; do sleep 1; done", super::support::OX);
-        command.args(["--ctty", "sh", "-c", &script]).env_clear().envs(m.vars()).current_dir(&m.repo);
+        command
+            .args(["--default-signal=HUP", "setsid", "--ctty", "sh", "-c", &script])
+            .env_clear()
+            .envs(m.vars())
+            .current_dir(&m.repo);
         let shell = command.stdin(tty()).stdout(tty()).stderr(tty()).spawn().unwrap();
         let mut shell = Background(shell);
         assert!(wait_until(SOON, || m.served() == 1), "{}", m.log());
