@@ -245,6 +245,23 @@ fn res_08_what_cannot_be_made_again_is_on_disk_before_it_has_its_name() {
 }
 
 #[test]
+fn rescued_work_is_kept_for_thirty_days() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let ledger = ledger_of(&env, &repo);
+    let now = jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap().as_second();
+    let name = |days: i64| format!("refs/ox/rescue/{}", now - days * 86_400);
+    for days in [29, 31] {
+        env.git(&ledger, ["update-ref", &name(days), "HEAD"]);
+    }
+    commit(&env, &ledger, "data/a.txt", "a");
+    env.ox_in(&repo, ["sync"]).ok();
+    let refs = env.git(&ledger, ["for-each-ref", "--format=%(refname)", "refs/ox/rescue"]);
+    assert_eq!(refs.trim(), name(29));
+}
+
+#[test]
 fn an_emptied_remote_is_an_issue_and_not_a_level_one() {
     let env = TestEnv::new();
     let repo = env.repo("p");

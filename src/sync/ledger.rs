@@ -10,8 +10,8 @@ use super::outcome::{Blocked, Change, End, Failure, Outcome, Skip};
 use super::setup::{self, LedgerPlace, SetupError};
 use super::site::Site;
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, ResolveRules, Verdict,
-    clone_plain, create_bare, discover, verify,
+    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, Verdict, clone_plain,
+    create_bare, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -46,11 +46,6 @@ pub fn locate(site: &Site, root: &Path) -> Result<(Project, LedgerPlace), SetupE
     let project = Project::load(root, &site.env)?;
     let ledger = setup::place(&site.env, &site.dirs, &project)?;
     Ok((project, ledger))
-}
-
-/// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
-pub(super) fn rules() -> ResolveRules {
-    ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
 }
 
 /// Brings the ledger of the project at `root` level with its remote. `forced`: somebody waits for it.
@@ -195,13 +190,17 @@ impl Job<'_> {
             // It had the branch: an emptied remote is not filled again behind its owner's back.
             return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
         }
-        self.count(&clone.integrate(&view.branch, &rules())?, change, kept);
+        self.count(&clone.integrate(&view.branch, &setup::rules())?, change, kept);
         let ahead = clone.unpushed(&view.branch)?;
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");
-            let pushed = clone.push_retry(&view.branch, &rules())?;
+            let pushed = clone.push_retry(&view.branch, &setup::rules())?;
             change.pushed = ahead as u64;
             pushed.integrated.iter().for_each(|step| self.count(step, change, kept));
+        }
+        // Kept for 30 days; one that cannot be removed now is tried again with the next change.
+        if let Err(e) = clone.prune_rescues() {
+            log::warn!("old rescue refs of {}: {e}", self.ledger.path.display());
         }
         Ok(())
     }

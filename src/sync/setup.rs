@@ -193,6 +193,11 @@ fn is_ledger_of(clone: &Path, repo_id: &str) -> bool {
     marker["type"] == super::LEDGER && marker["repo_id"] == repo_id
 }
 
+/// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
+pub(super) fn rules() -> ResolveRules {
+    ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
+}
+
 /// What `ox init` is told.
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
@@ -422,7 +427,7 @@ fn bring_all(clone: &mut crate::git::ManagedClone<'_>) -> Result<(), SetupError>
     let head = Reader::open(clone.path())?.head()?.branch;
     let branch = head.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
     match clone.fetch(&branch) {
-        Ok(_) => clone.integrate(&branch, &super::ledger::rules()).map(drop).map_err(Into::into),
+        Ok(_) => clone.integrate(&branch, &rules()).map(drop).map_err(Into::into),
         Err(e) if matches!(e.class(), Class::Network) => {
             log::warn!("the old remote does not answer; what only it has stays there: {e}");
             Ok(())
