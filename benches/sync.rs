@@ -35,7 +35,7 @@ fn path_remote() {
     let project = project(&env, "app", Some(url));
     let daemon = Daemon::start(&env);
     let client = daemon.attach(&project);
-    let ledger = project.ledger_dir(&common::dirs(&env));
+    let ledger = common::dirs(&env).ledger(&project.slug, &project.repo_id);
 
     let (mut ours, mut floor) = (Times::default(), Times::default());
     for _ in 0..rounds(100) {

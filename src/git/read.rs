@@ -63,12 +63,6 @@ impl Reader {
         }
     }
 
-    /// The remote-tracking ref that a branch (full name) follows by its configuration, if any.
-    pub fn upstream(&self, branch: &str) -> Option<String> {
-        let name = self.repo.branch_upstream_name(branch).ok()?;
-        name.as_str().ok().map(str::to_owned)
-    }
-
     /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.
     pub fn origin_url(&self) -> Option<String> {
         self.repo.config().ok()?.get_string("remote.origin.url").ok()

@@ -84,16 +84,6 @@ impl LineBuffer {
     pub fn pending(&self) -> usize {
         self.bytes.len() - self.start
     }
-
-    /// Frees memory above `keep` bytes when nothing is pending.
-    pub fn shrink(&mut self, keep: usize) {
-        if self.pending() == 0 {
-            self.bytes.clear();
-            self.start = 0;
-            self.scanned = 0;
-            self.bytes.shrink_to(keep);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::PROJECT_DIR;
-use super::{
-    Config, Dirs, Endpoint, Env, Error, Marker, endpoint_for_project, workspace_id, workspace_id_of_path,
-};
+use super::{Config, Endpoint, Env, Error, Marker, endpoint_for_project, workspace_id, workspace_id_of_path};
 
 /// Names the project's root instead of a search from the current directory.
 pub const PROJECT_ROOT_VAR: &str = "OX_PROJECT_ROOT";
@@ -65,11 +63,6 @@ impl Project {
         let from = || env.cwd().unwrap_or(Path::new(".")).to_owned();
         let root = find_root(env).ok_or_else(|| Error::NoProject { from: from() })?;
         Project::load(&root, env)
-    }
-
-    /// Where the clone of the project's ledger lies unless the local configuration says otherwise.
-    pub fn ledger_dir(&self, dirs: &Dirs) -> PathBuf {
-        dirs.ledger(&self.slug, &self.repo_id)
     }
 }
 
