@@ -17,12 +17,14 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("kit", &[]),
     ("project", &["kit"]),
-    ("git", &["kit"]),
+    ("http", &["kit"]),
+    ("git", &["kit", "http"]),
+    ("watch", &["kit"]),
     ("health", &["kit", "project"]),
     ("ipc", &["kit"]),
-    ("sync", &["kit", "project", "git", "health"]),
-    ("daemon", &["kit", "project", "git", "health", "ipc", "sync"]),
-    ("cli", &["kit", "project", "git", "health", "ipc", "sync", "daemon"]),
+    ("sync", &["kit", "project", "http", "git", "health"]),
+    ("daemon", &["kit", "project", "http", "git", "watch", "health", "ipc", "sync"]),
+    ("cli", &["kit", "project", "http", "git", "health", "ipc", "sync", "daemon"]),
 ];
 
 /// Longer files are two files.

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod pool;
 pub mod ring;
 pub mod rng;
+pub mod secret;
 pub mod semaphore;
 pub mod thread;
 
