@@ -81,7 +81,7 @@ pub fn init(cx: &Cx, args: &Args) -> Outcome<(Initialised, Project)> {
     let what = "cannot initialise";
     let done = sync::init_project(&site, &start, &options).map_err(|e| of_setup(what, &e))?;
     let project = Project::load(&done.root, &cx.env).map_err(|e| of_project(&e))?;
-    let place = sync::place(&cx.env, &cx.dirs, &project).map_err(|e| of_setup(what, &e))?;
+    let place = sync::ledger_of(&cx.env, &cx.dirs, &project, None).map_err(|e| of_setup(what, &e))?;
     sync::ensure_local_remote(&site, &place, &Cancel::new()).map_err(|e| of_setup(what, &e))?;
     Ok((done, project))
 }

@@ -41,7 +41,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
     let to = trust::parse(&args.url)?;
     let unusable = |e| of_setup("the ledger's address is unusable", &e);
-    let from = sync::place(&cx.env, &cx.dirs, &project).map_err(unusable)?;
+    let from = sync::ledger_of(&cx.env, &cx.dirs, &project, None).map_err(unusable)?;
     let question = format!("Move the ledger from {} to {}?", from.remote.display(), to.display());
     cx.ui.confirm(&question, args.yes)?;
     let progress = cx.ui.progress("moving the ledger");

@@ -126,7 +126,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
 }
 
 fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
-    let place = match sync::place(&cx.env, &cx.dirs, project) {
+    let place = match sync::ledger_of(&cx.env, &cx.dirs, project, None) {
         Ok(place) => place,
         Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
     };

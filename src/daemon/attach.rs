@@ -4,76 +4,79 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::core::{Attaching, Core};
-use super::event::{AttachEnd, Effect, Found, Id, RunId};
+use super::event::{AttachEnd, Effect, Found, Id, Key};
+use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
-use crate::health::{History, Issues, Metrics};
-use crate::ipc::wire::{Attached, Progress, Response};
+use super::teams;
+use crate::health::{History, Metrics};
+use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
 use crate::kit::clock::{Mono, Now};
-use crate::sync::{Place, Schedule};
+use crate::sync::{Registry, Schedule, Target, Timing};
 
-/// A served project and its state machines.
+/// A served project and what is its own.
 #[derive(Debug)]
 pub struct Project {
     pub(super) repo_id: String,
     pub(super) root: PathBuf,
     pub(super) socket: PathBuf,
-    pub(super) team_id: String,
-    pub(super) interval: Duration,
+    /// Directory name of its endpoint.
+    pub(super) slug: String,
+    /// Host of its endpoint; `None` where it names its remotes itself.
+    pub(super) endpoint: Option<String>,
+    /// The team the project belongs to; may be empty.
+    pub(super) primary: String,
+    pub(super) timing: Timing,
+    pub(super) team_interval: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) attached: Now,
     pub(super) published: Arc<Published>,
-    pub(super) schedule: Schedule,
     pub(super) idle: Idle,
-    pub(super) place: Option<Place>,
-    /// The newest run; the end of any other is not ours.
-    pub(super) run: RunId,
-    /// The host whose gate waits for what the run in progress finds out.
-    pub(super) probing: Option<String>,
-    pub(super) cloning: bool,
-    /// Requests that wait for the sync in progress.
-    pub(super) waiting: Vec<ConnId>,
-    /// The newest progress line, to be said again when nothing new comes.
-    pub(super) progress: Progress,
-    pub(super) last_sync: Option<Timestamp>,
-    /// A time of the last sync that is not written down yet.
-    pub(super) unflushed: Option<Timestamp>,
-    pub(super) last_error: String,
+    /// Its teams, and who names them.
+    pub(super) teams: Registry,
+    /// Its files are being read; more than one request for that is one.
+    pub(super) loading: Loading,
+    /// What was wrong with its files when they were last read.
+    pub(super) problems: Vec<String>,
     pub(super) history: History,
     pub(super) metrics: Metrics,
-    pub(super) issues: Issues,
     /// The published snapshot is older than the state.
     pub(super) dirty: bool,
 }
 
+/// Whether a project's files are being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// No.
+    #[default]
+    No,
+    /// Yes.
+    Yes,
+    /// Yes, and they may have changed since it began.
+    Again,
+}
+
 impl Project {
-    fn new(found: Found, now: Now, first_sync: Mono) -> Project {
+    fn new(found: &Found, now: Now) -> Project {
         Project {
-            repo_id: found.repo_id,
-            root: found.root,
-            socket: found.socket,
-            team_id: found.team_id,
-            interval: found.timing.interval,
+            repo_id: found.repo_id.clone(),
+            root: found.root.clone(),
+            socket: found.socket.clone(),
+            slug: found.loaded.slug.clone(),
+            endpoint: found.loaded.endpoint.clone(),
+            primary: String::new(),
+            timing: found.timing,
+            team_interval: found.team_interval,
             idle_timeout: found.idle_timeout,
             attached: now,
             published: Arc::new(Published::new(now.mono)),
-            schedule: Schedule::new(found.timing, first_sync),
             idle: Idle::new(found.idle_timeout),
-            place: found.place,
-            run: 0,
-            probing: None,
-            cloning: false,
-            waiting: Vec::new(),
-            progress: Progress::default(),
-            last_sync: found.last_sync,
-            unflushed: None,
-            last_error: String::new(),
+            teams: Registry::default(),
+            loading: Loading::No,
+            problems: Vec::new(),
             history: History::default(),
             metrics: Metrics::default(),
-            issues: Issues::default(),
             dirty: true,
         }
     }
@@ -81,16 +84,6 @@ impl Project {
     /// What log lines call it.
     pub(super) fn label(&self) -> String {
         self.root.file_name().unwrap_or(self.root.as_os_str()).to_string_lossy().into_owned()
-    }
-
-    /// The host behind the ledger's remote; none for a directory of this machine.
-    pub(super) fn host(&self) -> Option<&str> {
-        self.place.as_ref()?.host.as_deref()
-    }
-
-    /// Whether anything is being worked on for it.
-    pub(super) fn is_busy(&self) -> bool {
-        self.cloning || self.schedule.running().is_some() || !self.waiting.is_empty()
     }
 }
 
@@ -165,36 +158,83 @@ impl Core {
         } else {
             now.mono + found.timing.debounce
         };
-        let project = Project::new(found, now, first_sync);
+        let project = Project::new(&found, now);
         log::info!("[{}] attached: {} at {}", project.label(), id, project.root.display());
         let response = served(&id, &project);
         self.out.push(Effect::Serve { id: id.clone(), published: Arc::clone(&project.published) });
         let idle = project.idle.ask_again().map(|d| now.mono + d);
         self.deadlines.set(Beat::Idle(id.clone()), idle);
+        let key = Key::Ledger(id.clone());
+        let target = Target::Ledger { root: found.root.clone(), url: None, read_only: false };
+        let mut ledger = Repo::new(project.label(), target, Schedule::new(found.timing, first_sync));
+        ledger.users.insert(id.clone());
+        self.repos.insert(key.clone(), ledger);
         self.projects.insert(id.clone(), project);
-        self.plan(now.mono, &id);
+        teams::loaded(self, now, &id, Some(found.loaded));
+        self.plan(now.mono, &key);
         self.remember();
         response
     }
 
+    /// Has the project's files read again.
+    pub(super) fn load(&mut self, id: &Id) {
+        let Some(project) = self.projects.get_mut(id) else { return };
+        match project.loading {
+            Loading::No => {
+                project.loading = Loading::Yes;
+                self.out.push(Effect::Load { id: id.clone(), root: project.root.clone() });
+            }
+            Loading::Yes | Loading::Again => project.loading = Loading::Again,
+        }
+    }
+
     /// Serves a project no longer. Whoever waits for something of it is told so.
     pub(super) fn detach(&mut self, now: Mono, id: &Id, superseded: bool) {
-        let Some(project) = self.projects.remove(id) else { return };
-        for conn in project.waiting {
-            self.out.push(Effect::Reply(conn, Response::error("daemon is stopping")));
+        let synced = self.unflushed(id);
+        if self.projects.remove(id).is_none() {
+            return;
         }
-        for beat in [Beat::Sync(id.clone()), Beat::Line(id.clone()), Beat::Idle(id.clone())] {
-            self.deadlines.remove(&beat);
+        let stopping = || Response::error("daemon is stopping");
+        let mut waiting: Vec<ConnId> = self.team_requests.drop_of(id);
+        waiting.extend(self.checkouts.drop_of(id));
+        self.deadlines.remove(&Beat::Idle(id.clone()));
+        let keys: Vec<Key> =
+            self.repos.iter().filter(|(_, r)| r.users.contains(id)).map(|(k, _)| k.clone()).collect();
+        for key in keys {
+            waiting.extend(self.let_go_of(now, &key, id));
         }
-        // Its attempt may have been the one that all others on the host wait for.
-        if let Some(host) = project.probing {
-            self.probe_came_to_nothing(now, &host);
-        }
-        self.out.push(Effect::Detach { id: id.clone(), superseded, last_sync: project.unflushed });
+        self.out.extend(waiting.into_iter().map(|conn| Effect::Reply(conn, stopping())));
+        self.out.push(Effect::Watch(id.clone(), None));
+        self.out.push(Effect::Detach { id: id.clone(), superseded, synced });
         self.remember();
         if !self.closing {
             self.watch_emptiness(now);
         }
+    }
+
+    /// The project uses a clone no longer; without any user it is not kept level any more. Answers who waited for it alone.
+    pub(super) fn let_go_of(&mut self, now: Mono, key: &Key, id: &Id) -> Vec<ConnId> {
+        let Some(repo) = self.repos.get_mut(key) else { return Vec::new() };
+        repo.users.remove(id);
+        if !repo.users.is_empty() {
+            return Vec::new();
+        }
+        let Some(repo) = self.repos.remove(key) else { return Vec::new() };
+        self.deadlines.remove(&Beat::Sync(key.clone()));
+        self.deadlines.remove(&Beat::Line(key.clone()));
+        self.out.push(Effect::Drop(key.clone()));
+        // Its attempt may have been the one that all others on the host wait for.
+        if let Some(host) = repo.probing {
+            self.probe_came_to_nothing(now, &host);
+        }
+        if repo.phase == Phase::WaitsForSlot {
+            self.slots.release(key);
+        }
+        let conns = repo.waiting.into_iter().filter_map(|w| match w {
+            Waiter::Conn(conn) => Some(conn),
+            Waiter::Teams(_) => None,
+        });
+        conns.collect()
     }
 
     fn remember(&mut self) {

@@ -10,7 +10,7 @@ use super::takeover;
 use crate::ipc::listen::{self, Bound};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{Config, Dirs, LocalConfig, Project, settings::Settings};
+use crate::project::{Config, Dirs, Project, settings::Settings};
 use crate::sync::{self, Site, Timing};
 
 /// What attaching left to be served.
@@ -87,19 +87,13 @@ fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
     for e in damaged.into_iter().chain(errors) {
         log::warn!("{e}; the default is used");
     }
-    let place = sync::place(&site.env, &site.dirs, &project);
-    if let Err(e) = &place {
-        log::warn!("{}: {e}", project.root.display());
-    }
-    let local = LocalConfig::load(&project.root).unwrap_or_default();
     Found {
         id,
         socket,
-        team_id: project.config.team_id(),
         timing: Timing { interval: daemon.sync_interval_read, debounce: daemon.debounce_window },
+        team_interval: daemon.team_context_sync_interval,
         idle_timeout: daemon.inactivity_timeout.unwrap_or_default(),
-        place: place.ok().map(|p| p.to_place()),
-        last_sync: local.ledger().and_then(|l| l.last_sync.0),
+        loaded: sync::load(site, &project),
         repo_id: project.repo_id,
         root: project.root,
     }

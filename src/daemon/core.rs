@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::attach::Project;
-use super::event::{Effect, Event, Id, RunId};
+use super::checkout::Checkouts;
+use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
+use super::repo::Repo;
 use super::schedule::{Beat, Beats, EMPTY_MAX};
-use super::{requests, wiring};
+use super::teams::TeamRequests;
+use super::{checkout, requests, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
 use crate::kit::rng::Rng;
-use crate::sync::{Gate, Pass};
+use crate::sync::{Ask, Gate, Pass, Slots, Target};
 
 /// What the process is, for its status.
 #[derive(Clone, Debug)]
@@ -40,10 +43,16 @@ pub struct Core {
     pub(super) started: Now,
     pub(super) rng: Rng,
     pub(super) projects: BTreeMap<Id, Project>,
+    /// The clones that are kept level: a ledger a project, and the teams they use.
+    pub(super) repos: BTreeMap<Key, Repo>,
+    /// Who makes a clone now, and who waits.
+    pub(super) slots: Slots<Key>,
+    pub(super) checkouts: Checkouts,
+    pub(super) team_requests: TeamRequests,
     /// Hosts that do not answer.
     pub(super) gates: BTreeMap<String, Gate>,
     /// Whose run tried each of them last.
-    pub(super) probed: BTreeMap<String, Id>,
+    pub(super) probed: BTreeMap<String, Key>,
     pub(super) deadlines: Deadlines<Beat>,
     /// Projects to be attached, in turn; the first is in progress.
     pub(super) attaching: VecDeque<Attaching>,
@@ -71,6 +80,10 @@ impl Core {
             started: now,
             rng: Rng::new(seed),
             projects: BTreeMap::new(),
+            repos: BTreeMap::new(),
+            slots: Slots::default(),
+            checkouts: Checkouts::default(),
+            team_requests: TeamRequests::default(),
             gates: BTreeMap::new(),
             probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
@@ -112,18 +125,32 @@ impl Core {
             Event::Request { conn, door, request } => requests::handle(self, now, conn, door, request),
             Event::Reattach(root) => self.attach(root, None),
             Event::AttachEnded { root, end } => self.attach_ended(now, root, end),
-            Event::Progress { id, run, .. }
-            | Event::Synced { id, run, .. }
-            | Event::Cloned { id, run, .. }
-            | Event::NoWorker { id, run }
-                if self.projects.get(&id).is_none_or(|p| p.run != run) =>
-            {
-                log::debug!("run {run} of {id} ended after its time");
+            Event::Loaded { id, loaded } => teams::loaded(self, now, &id, loaded.map(|l| *l)),
+            Event::PathChecked { key, result } => checkout::path_checked(self, now, &key, result),
+            Event::CheckedOut { key, result } => checkout::ended(self, now, &key, result),
+            Event::LedgerTouched(id) => self.touched(now.mono, &id),
+            Event::Progress { key: key @ Key::Checkout(_), progress, .. } => {
+                checkout::progress(self, now, &key, progress);
             }
-            Event::Progress { id, progress, .. } => wiring::progress(self, now, &id, progress),
-            Event::Synced { id, outcome, .. } => wiring::synced(self, now, &id, outcome),
-            Event::Cloned { id, outcome, .. } => wiring::cloned(self, now, &id, outcome),
-            Event::NoWorker { id, .. } => self.no_worker(now, &id),
+            Event::NoWorker { key: key @ Key::Checkout(_), .. } => {
+                checkout::ended(self, now, &key, Err("busy: clone workers".to_string()));
+            }
+            Event::Progress { key, run, .. }
+            | Event::Synced { key, run, .. }
+            | Event::Cloned { key, run, .. }
+            | Event::NoWorker { key, run }
+                if self.repos.get(&key).is_none_or(|r| r.run != run) =>
+            {
+                log::debug!("{key}: run {run} ended after its time");
+                // A clone that nobody needs any more held its slot until now.
+                if self.repos.get(&key).is_none_or(|r| r.phase != super::repo::Phase::Cloning) {
+                    self.free_slot(now, &key);
+                }
+            }
+            Event::Progress { key, progress, .. } => wiring::progress(self, now, &key, progress),
+            Event::Synced { key, outcome, .. } => wiring::synced(self, now, &key, outcome),
+            Event::Cloned { key, outcome, .. } => wiring::cloned(self, now, &key, outcome),
+            Event::NoWorker { key, .. } => self.no_worker(now, &key),
             Event::Checked(findings) => {
                 self.checking = false;
                 wiring::checked(self, now, findings);
@@ -134,11 +161,13 @@ impl Core {
     }
 
     fn run_due(&mut self, now: Now) {
+        let mut due = Vec::new();
         while let Some(beat) = self.deadlines.pop_due(now.mono) {
             match beat {
-                Beat::Sync(id) => self.start_due(now, &id),
-                Beat::Line(id) => wiring::still_running(self, now, &id),
+                Beat::Sync(key) => due.push(key),
+                Beat::Line(key) => wiring::still_running(self, now, &key),
                 Beat::Idle(id) => self.let_go_if_idle(now, &id),
+                Beat::Slots => self.slots_expired(now),
                 Beat::Check => self.check(now.mono),
                 Beat::Flush => self.flush(now.mono),
                 Beat::Empty => self.end_if_empty("no project"),
@@ -147,77 +176,93 @@ impl Core {
                 return;
             }
         }
+        // Workers take what comes first first: what is in use goes before what is not.
+        due.sort_by_key(|key| self.urgency(now.mono, key));
+        for key in due {
+            self.start_due(now, &key);
+        }
     }
 
-    /// What the gate of a project's remote says; always open for a directory of this machine.
-    pub(super) fn pass(&self, id: &Id, now: Mono) -> Pass {
-        let host = self.projects.get(id).and_then(Project::host);
+    /// What the gate of a clone's remote says; always open for a directory of this machine.
+    pub(super) fn pass(&self, key: &Key, now: Mono) -> Pass {
+        let host = self.repos.get(key).and_then(Repo::host);
         host.and_then(|host| self.gates.get(host)).map_or(Pass::Open, |gate| gate.pass(now))
     }
 
-    /// Starts the project's sync if it is due, and sets its next deadline.
-    pub(super) fn start_due(&mut self, now: Now, id: &Id) {
-        let pass = self.pass(id, now.mono);
+    /// Starts the clone's sync if it is due, and sets its next deadline.
+    pub(super) fn start_due(&mut self, now: Now, key: &Key) {
+        let pass = self.pass(key, now.mono);
         if pass == Pass::Probe
-            && let Some(other) = self.whose_turn_to_probe(now.mono, id)
+            && let Some(other) = self.whose_turn_to_probe(now.mono, key)
         {
             self.start(now, &other, pass);
-            self.plan(now.mono, id);
+            self.plan(now.mono, key);
         } else {
-            self.start(now, id, pass);
+            self.start(now, key, pass);
         }
     }
 
-    /// Which project's run tries whether the host is back, if it is not that of `id`: they take turns, so that one whose own remote never
+    /// Which clone's run tries whether the host is back, if it is not that of `key`: they take turns, so that one whose own remote never
     /// answers does not keep all others waiting.
-    fn whose_turn_to_probe(&self, now: Mono, id: &Id) -> Option<Id> {
-        let host = self.projects.get(id)?.host()?;
+    fn whose_turn_to_probe(&self, now: Mono, key: &Key) -> Option<Key> {
+        let host = self.repos.get(key)?.host()?;
         let last = self.probed.get(host);
-        let due = |(_, p): &(&Id, &Project)| p.host() == Some(host) && p.schedule.is_due(now);
-        let after_last = self.projects.iter().filter(due).find(|(id, _)| last.is_none_or(|last| *id > last));
-        let (turn, _) = after_last.or_else(|| self.projects.iter().find(due))?;
-        (turn != id).then(|| turn.clone())
+        let due = |(_, r): &(&Key, &Repo)| r.host() == Some(host) && r.schedule.is_due(now);
+        let after_last = self.repos.iter().filter(due).find(|(key, _)| last.is_none_or(|last| *key > last));
+        let (turn, _) = after_last.or_else(|| self.repos.iter().find(due))?;
+        (turn != key).then(|| turn.clone())
     }
 
-    fn start(&mut self, now: Now, id: &Id, pass: Pass) {
-        let Some(project) = self.projects.get_mut(id) else { return };
-        if let Some(run) = project.schedule.start_due(now.mono, pass) {
+    fn start(&mut self, now: Now, key: &Key, pass: Pass) {
+        let Some(repo) = self.repos.get_mut(key) else { return };
+        if let Some(run) = repo.schedule.start_due(now.mono, pass) {
             if run.probe
-                && let Some(host) = project.host().map(str::to_string)
+                && let Some(host) = repo.host().map(str::to_string)
                 && let Some(gate) = self.gates.get_mut(&host)
             {
                 gate.probe_started(now.mono);
-                project.probing = Some(host.clone());
-                self.probed.insert(host, id.clone());
+                repo.probing = Some(host.clone());
+                self.probed.insert(host, key.clone());
             }
-            project.dirty = true;
             self.last_run += 1;
-            project.run = self.last_run;
-            let (root, interval) = (project.root.clone(), project.interval);
-            self.out.push(Effect::Sync {
-                id: id.clone(),
-                run: self.last_run,
-                root,
-                forced: run.forced,
-                interval,
-            });
+            repo.run = self.last_run;
+            let ask = Ask { forced: run.forced, interval: repo.schedule.interval() };
+            let target = repo.target.clone();
+            self.out.push(Effect::Sync { key: key.clone(), run: self.last_run, target, ask });
+            self.changed(key);
         }
-        self.plan(now.mono, id);
+        self.plan(now.mono, key);
     }
 
-    /// Sets the deadline of the project's next sync.
-    pub(super) fn plan(&mut self, now: Mono, id: &Id) {
-        let pass = self.pass(id, now);
-        let at = self.projects.get(id).and_then(|p| p.schedule.next_deadline(now, pass));
-        self.deadlines.set(Beat::Sync(id.clone()), at);
+    /// A number for a piece of work that is no sync.
+    pub(super) fn next_run(&mut self) -> RunId {
+        self.last_run += 1;
+        self.last_run
     }
 
-    /// Plans anew all projects whose remote is on `host`: its gate has moved.
+    /// Sets the deadline of the clone's next sync.
+    pub(super) fn plan(&mut self, now: Mono, key: &Key) {
+        let pass = self.pass(key, now);
+        let at = self.repos.get(key).and_then(|r| r.schedule.next_deadline(now, pass));
+        self.deadlines.set(Beat::Sync(key.clone()), at);
+    }
+
+    /// Plans anew all clones whose remote is on `host`: its gate has moved.
     pub(super) fn plan_host(&mut self, now: Mono, host: &str) {
-        let on_host = |(_, p): &(&Id, &Project)| p.host() == Some(host);
-        let ids: Vec<Id> = self.projects.iter().filter(on_host).map(|(id, _)| id.clone()).collect();
-        for id in ids {
-            self.plan(now, &id);
+        let on_host = |(_, r): &(&Key, &Repo)| r.host() == Some(host);
+        let keys: Vec<Key> = self.repos.iter().filter(on_host).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.plan(now, &key);
+        }
+    }
+
+    /// What is shown of the projects that use the clone is older than the state.
+    pub(super) fn changed(&mut self, key: &Key) {
+        let Some(repo) = self.repos.get(key) else { return };
+        for id in &repo.users {
+            if let Some(project) = self.projects.get_mut(id) {
+                project.dirty = true;
+            }
         }
     }
 
@@ -229,16 +274,26 @@ impl Core {
         self.plan_host(now, host);
     }
 
-    fn no_worker(&mut self, now: Now, id: &Id) {
-        if let Some(project) = self.projects.get_mut(id) {
-            let probed = project.probing.take();
-            project.cloning = false;
-            project.schedule.not_started(now.mono);
+    fn no_worker(&mut self, now: Now, key: &Key) {
+        self.free_slot(now, key);
+        if let Some(repo) = self.repos.get_mut(key) {
+            let probed = repo.probing.take();
+            repo.phase = super::repo::Phase::Level;
+            repo.schedule.not_started(now.mono);
             // A forced run would find the pool as full as it was.
-            self.deadlines.set(Beat::Sync(id.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
+            self.deadlines.set(Beat::Sync(key.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
             if let Some(host) = probed {
                 self.probe_came_to_nothing(now.mono, &host);
             }
+        }
+    }
+
+    /// Somebody changed something in a ledger: a sync sees it soon.
+    pub(super) fn touched(&mut self, now: Mono, id: &Id) {
+        let key = Key::Ledger(id.clone());
+        if let Some(repo) = self.repos.get_mut(&key) {
+            repo.schedule.trigger(now);
+            self.plan(now, &key);
         }
     }
 
@@ -248,12 +303,12 @@ impl Core {
         for gate in self.gates.values_mut() {
             gate.jumped(now);
         }
-        let ids: Vec<Id> = self.projects.keys().cloned().collect();
-        for id in ids {
-            if let Some(project) = self.projects.get_mut(&id) {
-                project.schedule.jumped(now, &mut self.rng);
+        let keys: Vec<Key> = self.repos.keys().cloned().collect();
+        for key in keys {
+            if let Some(repo) = self.repos.get_mut(&key) {
+                repo.schedule.jumped(now, &mut self.rng);
             }
-            self.plan(now, &id);
+            self.plan(now, &key);
         }
     }
 
@@ -264,29 +319,55 @@ impl Core {
         }
         // Also without projects: the host's own socket is looked at.
         let entry = |(id, p): (&Id, &Project)| {
-            let clone =
-                p.place.as_ref().filter(|place| place.exists && !p.cloning).map(|place| place.path.clone());
-            (id.clone(), p.root.clone(), clone)
+            let repo = self.repos.get(&Key::Ledger(id.clone()));
+            let whole = repo.filter(|r| r.phase == super::repo::Phase::Level);
+            let place = whole.and_then(|r| r.place.as_ref()).filter(|place| place.exists);
+            (id.clone(), p.root.clone(), place.map(|place| place.path.clone()))
         };
         let all = self.projects.iter().map(entry).collect();
         self.checking = true;
         self.out.push(Effect::Check(all));
+        let ids: Vec<Id> = self.projects.keys().cloned().collect();
+        for id in ids {
+            self.load(&id);
+        }
     }
 
     fn flush(&mut self, now: Mono) {
         self.deadlines.set(Beat::Flush, Some(now + self.identity.beats.flush));
-        for project in self.projects.values_mut() {
-            if let Some(last_sync) = project.unflushed.take() {
-                self.out.push(Effect::Flush { root: project.root.clone(), last_sync });
+        let ids: Vec<Id> = self.projects.keys().cloned().collect();
+        for id in ids {
+            let synced = self.unflushed(&id);
+            if let Some(project) = self.projects.get(&id)
+                && !synced.is_empty()
+            {
+                self.out.push(Effect::Flush { root: project.root.clone(), synced });
             }
+        }
+        for repo in self.repos.values_mut() {
+            repo.unflushed = None;
         }
     }
 
+    /// When the project's clones were last level, as far as that is not written down in it yet.
+    pub(super) fn unflushed(&self, id: &Id) -> SyncedAt {
+        let mut synced = SyncedAt::default();
+        for repo in self.repos.values().filter(|r| r.users.contains(id)) {
+            let (Some(at), Some(place)) = (repo.unflushed, &repo.place) else { continue };
+            match &repo.target {
+                Target::Ledger { .. } => synced.ledger = Some(at),
+                Target::Team { team, .. } => synced.teams.push((team.clone(), place.path.clone(), at)),
+            }
+        }
+        synced
+    }
+
     fn let_go_if_idle(&mut self, now: Now, id: &Id) {
+        let busy = self.is_busy(id);
         let Some(project) = self.projects.get(id) else { return };
         let idle = now.mono.since(project.published.last_activity());
         let served = now.mono.since(project.attached.mono);
-        if project.idle.is_over(idle, served, project.is_busy()) {
+        if project.idle.is_over(idle, served, busy) {
             log::info!("[{}] idle for {} s: detached", project.label(), idle.as_secs());
             self.detach(now.mono, id, false);
             self.end_if_empty("idle");
@@ -294,6 +375,12 @@ impl Core {
             let again = project.idle.ask_again().map(|d| now.mono + d);
             self.deadlines.set(Beat::Idle(id.clone()), again);
         }
+    }
+
+    /// Whether anything is being worked on for a project. Its teams' own beat is no work of its.
+    fn is_busy(&self, id: &Id) -> bool {
+        let ledger = self.repos.get(&Key::Ledger(id.clone())).is_some_and(Repo::is_busy);
+        ledger || self.team_requests.any_of(id) || self.checkouts.any_of(id)
     }
 
     /// Starts counting towards the end of a process that nobody needs, or stops counting.
@@ -323,9 +410,9 @@ impl Core {
         self.out.push(Effect::Exit);
     }
 
-    /// The time of the last good sync of each project, for tests and the simulation.
+    /// The time of the last good sync of a project's ledger, for tests and the simulation.
     pub fn last_sync(&self, id: &str) -> Option<Timestamp> {
-        self.projects.get(id)?.last_sync
+        self.repos.get(&Key::Ledger(Id::from(id)))?.last_sync
     }
 
     /// How many projects are served.
@@ -333,8 +420,13 @@ impl Core {
         self.projects.len()
     }
 
+    /// The clones that are kept level now, for tests and the simulation.
+    pub fn repos(&self) -> impl Iterator<Item = &Key> {
+        self.repos.keys()
+    }
+
     /// Kinds of the issues of a project now.
     pub fn issues(&self, id: &str) -> Vec<crate::health::IssueKind> {
-        self.projects.get(id).map_or_else(Vec::new, |p| p.issues.sorted().iter().map(|i| i.kind).collect())
+        self.issues_of(&Id::from(id)).iter().map(|i| i.kind).collect()
     }
 }

@@ -4,15 +4,36 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ipc::wire::{Progress, Response};
+use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
-use crate::sync::{Outcome, Place, Timing};
+use crate::sync::{Ask, Loaded, Outcome, Saved, Target, Timing};
 
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
 
-/// Names one run of a project, so that the end of a run of an earlier attachment is not taken for that of the present one.
+/// Names one piece of work on a clone, so that the end of an earlier one is not taken for that of the present one.
 pub type RunId = u64;
+
+/// Names a clone that the daemon works on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// The ledger of a project.
+    Ledger(Id),
+    /// A team's context, `<slug>/<team_id>`: one for all projects that use it.
+    Team(Id),
+    /// A path that somebody wants a clone at.
+    Checkout(Id),
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Ledger(id) => write!(f, "ledger of {id}"),
+            Key::Team(id) => write!(f, "team {id}"),
+            Key::Checkout(path) => write!(f, "checkout of {path}"),
+        }
+    }
+}
 
 /// What a project is, as found on disk when it was attached.
 #[derive(Clone, Debug)]
@@ -25,16 +46,30 @@ pub struct Found {
     pub root: PathBuf,
     /// Where it is served.
     pub socket: PathBuf,
-    /// Team the project belongs to; may be empty.
-    pub team_id: String,
     /// When its ledger is synced.
     pub timing: Timing,
+    /// Time between two looks at a team's context, unless the team asks for more.
+    pub team_interval: Duration,
     /// It is detached after this long without a request; zero means never.
     pub idle_timeout: Duration,
-    /// Its ledger; `None` if its remote is not known.
-    pub place: Option<Place>,
-    /// When the ledger was last level with its remote, from the local configuration.
-    pub last_sync: Option<jiff::Timestamp>,
+    /// Its ledger and teams, and what earlier processes knew of them.
+    pub loaded: Loaded,
+}
+
+/// When the clones of one project were last level with their remotes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncedAt {
+    /// The ledger.
+    pub ledger: Option<jiff::Timestamp>,
+    /// Teams.
+    pub teams: Vec<(crate::sync::TeamRef, PathBuf, jiff::Timestamp)>,
+}
+
+impl SyncedAt {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.ledger.is_none() && self.teams.is_empty()
+    }
 }
 
 /// Where a request came in.
@@ -89,40 +124,63 @@ pub enum Event {
         /// How.
         end: AttachEnd,
     },
-    /// A sync or clone has come so far.
-    Progress {
+    /// An [`Effect::Load`] has ended.
+    Loaded {
         /// Whose.
         id: Id,
-        /// Which run.
+        /// What the project's files say now; `None` if they could not be read: then what they said before counts.
+        loaded: Option<Box<Loaded>>,
+    },
+    /// A piece of work has come so far.
+    Progress {
+        /// On which clone.
+        key: Key,
+        /// Which one.
         run: RunId,
         /// How far.
         progress: Progress,
     },
     /// An [`Effect::Sync`] has ended.
     Synced {
-        /// Whose.
-        id: Id,
-        /// Which run.
+        /// Of which clone.
+        key: Key,
+        /// Which one.
         run: RunId,
         /// How.
         outcome: Outcome,
     },
     /// An [`Effect::Clone`] has ended.
     Cloned {
-        /// Whose.
-        id: Id,
-        /// Which run.
+        /// Which clone.
+        key: Key,
+        /// Which one.
         run: RunId,
         /// How: [`crate::sync::End::Level`] when the clone is there.
         outcome: Outcome,
     },
     /// No worker was free for an [`Effect::Sync`] or [`Effect::Clone`].
     NoWorker {
-        /// Whose.
-        id: Id,
-        /// Which run.
+        /// For which clone.
+        key: Key,
+        /// Which piece of work.
         run: RunId,
     },
+    /// An [`Effect::CheckPath`] has ended: the clone is there already, or may be made.
+    PathChecked {
+        /// Which checkout.
+        key: Key,
+        /// Why not, as the wire says it.
+        result: Result<CheckoutResult, String>,
+    },
+    /// An [`Effect::Checkout`] has ended.
+    CheckedOut {
+        /// Which checkout.
+        key: Key,
+        /// Why not, as the wire says it.
+        result: Result<CheckoutResult, String>,
+    },
+    /// Somebody changed something in a project's ledger.
+    LedgerTouched(Id),
     /// An [`Effect::Check`] has ended.
     Checked(Vec<(Id, Finding)>),
     /// The answer to a `stop` has been written, or its connection is gone.
@@ -160,43 +218,77 @@ pub enum Effect {
         id: Id,
         /// Whether its files now belong to another daemon and stay.
         superseded: bool,
-        /// When its ledger was last level with its remote.
-        last_sync: Option<jiff::Timestamp>,
+        /// When its ledger and teams were last level, where that is not written down yet.
+        synced: SyncedAt,
     },
     /// Remember which projects are served, for the next start after an unclean end.
     Remember(Vec<PathBuf>),
-    /// Sync a ledger; ends in [`Event::Synced`] or [`Event::NoWorker`].
-    Sync {
+    /// Read which ledger and teams a project has; ends in [`Event::Loaded`].
+    Load {
         /// Whose.
         id: Id,
-        /// Which run.
-        run: RunId,
         /// The project's directory.
         root: PathBuf,
-        /// Somebody waits for it.
-        forced: bool,
-        /// Time between runs.
-        interval: Duration,
     },
-    /// Clone a ledger; ends in [`Event::Cloned`] or [`Event::NoWorker`].
+    /// Sync a clone; ends in [`Event::Synced`] or [`Event::NoWorker`].
+    Sync {
+        /// Which.
+        key: Key,
+        /// Which piece of work.
+        run: RunId,
+        /// What it is.
+        target: Target,
+        /// What may be left out.
+        ask: Ask,
+    },
+    /// Make a clone; ends in [`Event::Cloned`] or [`Event::NoWorker`].
     Clone {
-        /// Whose.
-        id: Id,
+        /// Which.
+        key: Key,
         /// The run that found that there is no clone.
         run: RunId,
-        /// The project's directory.
+        /// What it is.
+        target: Target,
+    },
+    /// Nobody needs this clone kept level any more: what runs for it ends.
+    Drop(Key),
+    /// Look whether a clone may be made where somebody wants one; ends in [`Event::PathChecked`].
+    CheckPath {
+        /// Which checkout.
+        key: Key,
+        /// What is wanted.
+        checkout: Checkout,
+    },
+    /// Make a clone where somebody wants one; ends in [`Event::CheckedOut`].
+    Checkout {
+        /// Which checkout.
+        key: Key,
+        /// Which piece of work.
+        run: RunId,
+        /// For whom.
         root: PathBuf,
+        /// What is wanted.
+        checkout: Checkout,
+    },
+    /// Watch the directory of a project's ledger, or no longer.
+    Watch(Id, Option<PathBuf>),
+    /// Remember a clone's failures for the next start, or that there are none.
+    SaveBackoff {
+        /// The clone's state directory.
+        state: PathBuf,
+        /// What to remember.
+        saved: Option<Saved>,
     },
     /// Look whether sockets, registry entries and projects are still what they were.
     Check(Vec<(Id, PathBuf, Option<PathBuf>)>),
     /// Look at once whether a project's socket is still at its path; what is said after it is heard after it.
     CheckSocket(Id),
-    /// Write down when a ledger was last level with its remote.
+    /// Write down in a project when its ledger and teams were last level with their remotes.
     Flush {
         /// The project's directory.
         root: PathBuf,
-        /// When.
-        last_sync: jiff::Timestamp,
+        /// When which was.
+        synced: SyncedAt,
     },
     /// End the process in order.
     Exit,

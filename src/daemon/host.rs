@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 
 use super::bind::{self, Socket};
 use super::core::Core;
-use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, RunId};
+use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, SyncedAt};
 use super::registry::{Entry, Registry};
 use crate::ipc::listen::PathState;
-use crate::ipc::wire::{Message, Progress, Response, Served};
+use crate::ipc::wire::{Checkout, CheckoutResult, Message, Progress, Response, Served};
 use crate::ipc::{Inbound, ListenerId, ListenerSpec, ServerHandle};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -22,8 +22,9 @@ use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
-use crate::project::LocalConfig;
-use crate::sync::{self, End, Failure, Outcome, Site};
+use crate::project::{LocalConfig, Project};
+use crate::sync::checkout::{self, Spot, Wanted};
+use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Target};
 
 /// Requests and progress lines that may wait for the core; a further request is answered `busy`.
 pub const INBOX: usize = 1024;
@@ -37,8 +38,16 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 const WORKERS_END: Duration = Duration::from_secs(5);
 
 /// Types that a project's socket serves.
-pub const PROJECT_SERVES: Served =
-    Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
+pub const PROJECT_SERVES: Served = Served::of(&[
+    Message::Status,
+    Message::Sync,
+    Message::TeamSync,
+    Message::SyncHistory,
+    Message::Checkout,
+    Message::Doctor,
+    Message::Heartbeat,
+    Message::Stop,
+]);
 /// Types that the host's socket serves.
 pub const HOST_SERVES: Served = Served::of(&[Message::Attach, Message::Projects, Message::Stop]);
 
@@ -47,7 +56,7 @@ pub enum Wake {
     /// A request.
     Ipc(Inbound),
     /// Anything else.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 impl From<Inbound> for Wake {
@@ -108,11 +117,13 @@ pub struct Host {
     /// Sockets that are bound and recorded but not served yet.
     ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
     listening: BTreeMap<Id, Listening>,
+    /// Ends what runs for a clone.
+    cancels: BTreeMap<Key, Cancel>,
     remembered: Arc<Mutex<Vec<PathBuf>>>,
     /// The core has said that this is the last turn.
     ending: bool,
     /// Projects whose records are taken back when all workers have ended.
-    forgotten: Vec<(Entry, Option<jiff::Timestamp>)>,
+    forgotten: Vec<(Entry, SyncedAt)>,
 }
 
 impl Host {
@@ -145,6 +156,7 @@ impl Host {
             host_listener,
             ready: Arc::default(),
             listening: BTreeMap::new(),
+            cancels: BTreeMap::new(),
             remembered: Arc::default(),
             ending: false,
             forgotten: Vec::new(),
@@ -172,7 +184,7 @@ impl Host {
         select! {
             recv(self.results) -> event => event.ok(),
             recv(self.inbox) -> wake => match wake {
-                Ok(Wake::Event(event)) => Some(event),
+                Ok(Wake::Event(event)) => Some(*event),
                 Ok(Wake::Ipc(inbound)) => self.request(inbound),
                 Err(_) => None,
             },
@@ -200,7 +212,7 @@ impl Host {
             Effect::ReplyStop(conn, door) => {
                 let inbox = self.inbox_tx.clone();
                 self.server.reply_then(conn, Response::ok(), move |_| {
-                    if inbox.try_send(Wake::Event(Event::StopAnswered(door))).is_err() {
+                    if inbox.try_send(Wake::Event(Box::new(Event::StopAnswered(door)))).is_err() {
                         log::error!("the core's inbox is full; a stop was lost");
                     }
                 });
@@ -208,19 +220,33 @@ impl Host {
             Effect::Progress(conn, progress) => self.server.progress(conn, progress),
             Effect::Attach { root, served } => self.attach(root, served),
             Effect::Serve { id, published } => self.serve(id, published),
-            Effect::Detach { id, superseded, last_sync } => self.detach(&id, superseded, last_sync),
+            Effect::Detach { id, superseded, synced } => self.detach(&id, superseded, synced),
             Effect::Remember(projects) => self.remember(projects),
-            Effect::Sync { id, run, root, forced, interval } => self.sync(id, run, root, forced, interval),
-            Effect::Clone { id, run, root } => self.clone_ledger(id, run, root),
+            Effect::Load { id, root } => self.load(id, root),
+            Effect::Sync { key, run, target, ask } => self.sync(key, run, target, ask),
+            Effect::Clone { key, run, target } => self.clone(key, run, target),
+            Effect::Drop(key) => {
+                if let Some(cancel) = self.cancels.remove(&key) {
+                    cancel.cancel();
+                }
+            }
+            Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
+            Effect::Checkout { key, run, root, checkout } => self.checkout(key, run, root, checkout),
+            Effect::Watch(id, path) => self.watch(&id, path),
+            Effect::SaveBackoff { state, saved } => self.in_background(move || {
+                if let Err(e) = Saved::save(&state, saved.as_ref()) {
+                    log::warn!("{}: {e}", state.display());
+                }
+            }),
             Effect::Check(all) => self.check(all),
             Effect::CheckSocket(id) => {
                 if let Some(listening) = self.listening.get(&id) {
                     self.check_socket(listening.id, id);
                 }
             }
-            Effect::Flush { root, last_sync } => {
+            Effect::Flush { root, synced } => {
                 let dirs = self.site.dirs.clone();
-                self.in_background(move || flush(&dirs, &root, last_sync));
+                self.in_background(move || flush(&dirs, &root, &synced));
             }
             Effect::Exit => {}
         }
@@ -269,7 +295,7 @@ impl Host {
         self.listening.insert(id, Listening { id: listener, entry, cancel: Cancel::new() });
     }
 
-    fn detach(&mut self, id: &Id, superseded: bool, last_sync: Option<jiff::Timestamp>) {
+    fn detach(&mut self, id: &Id, superseded: bool, synced: SyncedAt) {
         let Some(listening) = self.listening.remove(id) else { return };
         listening.cancel.cancel();
         self.server.remove_listener(listening.id);
@@ -278,11 +304,11 @@ impl Host {
             return;
         }
         if self.ending {
-            self.forgotten.push((listening.entry, last_sync));
+            self.forgotten.push((listening.entry, synced));
             return;
         }
         let (site, registry, entry) = (self.site.clone(), self.registry.clone(), listening.entry);
-        self.in_background(move || forget(&site, &registry, &entry, last_sync));
+        self.in_background(move || forget(&site, &registry, &entry, &synced));
     }
 
     fn remember(&self, projects: Vec<PathBuf>) {
@@ -297,55 +323,107 @@ impl Host {
         });
     }
 
-    fn sync(&self, id: Id, run: RunId, root: PathBuf, forced: bool, interval: Duration) {
-        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id, run));
-        let work =
-            move || sync::sync_ledger(&site, &root, forced, interval, &mut |s, p, t| tell(s, p, t), &cancel);
-        let whose = id.clone();
-        self.submit(&self.git, (id, run), work, move |outcome| Event::Synced { id: whose, run, outcome });
-    }
-
-    fn clone_ledger(&self, id: Id, run: RunId, root: PathBuf) {
-        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&id), self.teller(&id, run));
-        let work = move || sync::clone_ledger(&site, &root, &mut |s, p, t| tell(s, p, t), &cancel);
-        let whose = id.clone();
-        self.submit(&self.clone, (id, run), work, move |outcome| Event::Cloned { id: whose, run, outcome });
-    }
-
-    fn submit(
-        &self,
-        pool: &Pool,
-        (id, run): (Id, RunId),
-        work: impl FnOnce() -> Outcome + Send + 'static,
-        event: impl FnOnce(Outcome) -> Event + Send + 'static,
-    ) {
-        let results = self.results_tx.clone();
-        let done = move |outcome: Result<Outcome, String>| {
-            let outcome = outcome.unwrap_or_else(|panic| {
-                log::error!("a worker panicked: {panic}");
-                let text = format!("internal error: {panic}");
-                let end = End::Failed(Failure { class: Class::Bug, text, blocked: None });
-                Outcome { place: None, head: String::new(), end, took: Duration::ZERO }
-            });
-            send(&results, event(outcome));
+    fn load(&self, id: Id, root: PathBuf) {
+        let (site, results) = (self.site.clone(), self.results_tx.clone());
+        let work = move || match Project::load(&root, &site.env) {
+            Ok(project) => Some(sync::load(&site, &project)),
+            Err(e) => {
+                log::warn!("{}: {e}; what was read before counts", root.display());
+                None
+            }
         };
-        if let Err(Full(what)) = pool.submit(work, done) {
-            log::warn!("busy: {what} workers");
-            send(&self.results_tx, Event::NoWorker { id, run });
+        let whose = id.clone();
+        let done = move |loaded: Result<Option<Loaded>, String>| {
+            send(&results, Event::Loaded { id: whose, loaded: loaded.ok().flatten().map(Box::new) });
+        };
+        if let Err(full) = self.job.submit(work, done) {
+            log::warn!("{full}; a project's files were not read again");
+            send(&self.results_tx, Event::Loaded { id, loaded: None });
         }
     }
 
-    fn cancel_of(&self, id: &Id) -> Cancel {
-        self.listening.get(id).map(|l| l.cancel.clone()).unwrap_or_default()
+    fn sync(&mut self, key: Key, run: RunId, target: Target, ask: Ask) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&key), self.teller(&key, run));
+        let work = move || sync::sync(&site, &target, ask, &mut |s, p, t| tell(s, p, t), &cancel);
+        let which = key.clone();
+        let done = outcome_of(move |outcome| Event::Synced { key: which, run, outcome });
+        self.submit(&self.git, (key, run), work, done);
     }
 
+    fn clone(&mut self, key: Key, run: RunId, target: Target) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&key), self.teller(&key, run));
+        let work = move || sync::clone(&site, &target, &mut |s, p, t| tell(s, p, t), &cancel);
+        let which = key.clone();
+        let done = outcome_of(move |outcome| Event::Cloned { key: which, run, outcome });
+        self.submit(&self.clone, (key, run), work, done);
+    }
+
+    fn check_path(&self, key: Key, asked: Checkout) {
+        let (site, results) = (self.site.clone(), self.results_tx.clone());
+        let work = move || match checkout::look(&site, &wanted(&asked))? {
+            Spot::Taken(path) => Ok(result(&path, true, false)),
+            Spot::Free(path) => Ok(result(&path, false, false)),
+        };
+        let which = key.clone();
+        let done = move |looked: Result<Result<CheckoutResult, String>, String>| {
+            let result = looked.unwrap_or_else(|panic| Err(format!("internal error: {panic}")));
+            send(&results, Event::PathChecked { key: which, result });
+        };
+        if let Err(Full(what)) = self.job.submit(work, done) {
+            let result = Err(format!("busy: {what} workers"));
+            send(&self.results_tx, Event::PathChecked { key, result });
+        }
+    }
+
+    fn checkout(&mut self, key: Key, run: RunId, root: PathBuf, asked: Checkout) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&key), self.teller(&key, run));
+        let work = move || {
+            let on_progress = &mut |s: &str, p: Option<u8>, t: &str| tell(s, p, t);
+            let (path, made) = checkout::make(&site, &root, &wanted(&asked), on_progress, &cancel)?;
+            Ok(result(&path, !made, made))
+        };
+        let which = key.clone();
+        let done = move |made: Result<Result<CheckoutResult, String>, String>| Event::CheckedOut {
+            key: which,
+            result: made.unwrap_or_else(|panic| Err(format!("internal error: {panic}"))),
+        };
+        self.submit(&self.clone, (key, run), work, done);
+    }
+
+    /// Hands work to a pool; what it came to is told to the core.
+    fn submit<T: Send + 'static>(
+        &self,
+        pool: &Pool,
+        (key, run): (Key, RunId),
+        work: impl FnOnce() -> T + Send + 'static,
+        event: impl FnOnce(Result<T, String>) -> Event + Send + 'static,
+    ) {
+        let results = self.results_tx.clone();
+        let done = move |ended: Result<T, String>| {
+            if let Err(panic) = &ended {
+                log::error!("a worker panicked: {panic}");
+            }
+            send(&results, event(ended));
+        };
+        if let Err(Full(what)) = pool.submit(work, done) {
+            log::warn!("busy: {what} workers");
+            send(&self.results_tx, Event::NoWorker { key, run });
+        }
+    }
+
+    fn cancel_of(&mut self, key: &Key) -> Cancel {
+        self.cancels.entry(key.clone()).or_default().clone()
+    }
+
+    fn watch(&mut self, _id: &Id, _path: Option<PathBuf>) {}
+
     /// A function that tells the core how far a run has come; what does not fit into the inbox is left out.
-    fn teller(&self, id: &Id, run: RunId) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {
-        let (inbox, id) = (self.inbox_tx.clone(), id.clone());
+    fn teller(&self, key: &Key, run: RunId) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {
+        let (inbox, key) = (self.inbox_tx.clone(), key.clone());
         move |stage, percent, text| {
             let mut progress = Progress::new(stage, text);
             progress.percent = percent.map(i64::from);
-            drop(inbox.try_send(Wake::Event(Event::Progress { id: id.clone(), run, progress })));
+            drop(inbox.try_send(Wake::Event(Box::new(Event::Progress { key: key.clone(), run, progress }))));
         }
     }
 
@@ -357,7 +435,7 @@ impl Host {
             PathState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
             PathState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
             PathState::Taken => {
-                drop(inbox.try_send(Wake::Event(Event::Checked(vec![(id, Finding::Superseded)]))));
+                drop(inbox.try_send(Wake::Event(Box::new(Event::Checked(vec![(id, Finding::Superseded)])))));
             }
         });
     }
@@ -382,17 +460,16 @@ impl Host {
 
     /// Takes back everything outside the process and gives workers a last moment. False if some did not end.
     pub fn end(&mut self) -> bool {
-        for listening in self.listening.values() {
-            listening.cancel.cancel();
-        }
+        let detached = self.listening.values().map(|l| &l.cancel);
+        detached.chain(self.cancels.values()).for_each(Cancel::cancel);
         self.listening.clear();
         // Nobody reads results any more: a worker must not wait for room.
         let results = self.results.clone();
         let drain = crate::kit::thread::spawn("drain", STACK_SMALL, move || while results.recv().is_ok() {});
         let answers = self.server.close();
         let ended = [&self.git, &self.clone, &self.job].map(|pool| pool.close(WORKERS_END));
-        for (entry, last_sync) in std::mem::take(&mut self.forgotten) {
-            forget(&self.site, &self.registry, &entry, last_sync);
+        for (entry, synced) in std::mem::take(&mut self.forgotten) {
+            forget(&self.site, &self.registry, &entry, &synced);
         }
         Attached { clean: true, projects: Vec::new() }.save(&self.site.dirs.attached());
         drop(drain);
@@ -407,10 +484,31 @@ fn send(results: &Sender<Event>, event: Event) {
     }
 }
 
-fn flush(dirs: &crate::project::Dirs, root: &Path, last_sync: jiff::Timestamp) {
+/// The event that a run's outcome becomes, also when its worker panicked.
+fn outcome_of(event: impl FnOnce(Outcome) -> Event) -> impl FnOnce(Result<Outcome, String>) -> Event {
+    move |ended| {
+        event(ended.unwrap_or_else(|panic| {
+            let end = End::Failed(Failure::new(Class::Bug, format!("internal error: {panic}")));
+            Outcome { place: None, facts: None, end, took: Duration::ZERO }
+        }))
+    }
+}
+
+fn wanted(checkout: &Checkout) -> Wanted {
+    // Whatever is not said to be a team's is a ledger, as with the Go program.
+    let team = matches!(checkout.repo_type.as_str(), "team-context" | "team_context");
+    let kind = if team { sync::Kind::Team } else { sync::Kind::Ledger };
+    Wanted { path: PathBuf::from(&checkout.repo_path), url: checkout.clone_url.clone(), kind }
+}
+
+fn result(path: &Path, already_exists: bool, cloned: bool) -> CheckoutResult {
+    CheckoutResult { path: path.to_string_lossy().into_owned(), already_exists, cloned }
+}
+
+fn flush(dirs: &crate::project::Dirs, root: &Path, synced: &SyncedAt) {
     let written = LocalConfig::update(root, dirs, |local| {
-        if let Some(mut ledger) = local.ledger() {
-            ledger.last_sync = GoTime::from(last_sync);
+        if let (Some(at), Some(mut ledger)) = (synced.ledger, local.ledger()) {
+            ledger.last_sync = GoTime::from(at);
             local.set_ledger(&ledger);
         }
     });
@@ -419,9 +517,9 @@ fn flush(dirs: &crate::project::Dirs, root: &Path, last_sync: jiff::Timestamp) {
     }
 }
 
-fn forget(site: &Site, registry: &Registry, entry: &Entry, last_sync: Option<jiff::Timestamp>) {
-    if let Some(last_sync) = last_sync {
-        flush(&site.dirs, Path::new(&entry.workspace_path), last_sync);
+fn forget(site: &Site, registry: &Registry, entry: &Entry, synced: &SyncedAt) {
+    if !synced.is_empty() {
+        flush(&site.dirs, Path::new(&entry.workspace_path), synced);
     }
     bind::forget(site, registry, entry);
 }

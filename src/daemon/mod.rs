@@ -9,6 +9,7 @@
 
 mod attach;
 mod bind;
+mod checkout;
 mod core;
 pub mod doctor;
 mod end;
@@ -17,17 +18,19 @@ mod host;
 mod log_file;
 pub mod reach;
 mod registry;
+mod repo;
 mod requests;
 pub mod run;
 mod schedule;
 mod status;
 mod takeover;
+mod teams;
 mod throttle;
 mod wiring;
 
 pub use core::{Core, Identity};
 pub use end::kill;
-pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id};
+pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
 pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, LINE_EVERY};

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::core::Core;
-use super::event::{Door, Effect, Id};
+use super::event::{Door, Effect, Id, Key};
+use super::repo::{Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY, WAITING_MAX};
-use crate::ipc::wire::{ProjectInfo, Projects, Response};
+use super::{checkout, teams};
+use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
@@ -20,6 +22,10 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, reques
     }
     match (request, door) {
         (Request::Sync, Door::Project(id)) => sync(core, now, conn, &id),
+        (Request::TeamSync(ask), Door::Project(id)) => teams::team_sync(core, conn, &id, ask.team),
+        (Request::Checkout(ask), Door::Project(id)) => checkout::asked(core, now, conn, &id, ask),
+        (Request::Doctor, Door::Project(id)) => doctor(core, now, conn, &id),
+        (Request::Heartbeat(beat), Door::Project(id)) => teams::used(core, now, &id, &beat.team_ids),
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
         (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
         (Request::Projects, Door::Host) => projects(core, conn),
@@ -32,20 +38,39 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, reques
 
 /// Starts a sync now, or joins the one in progress; the answer comes when it has ended.
 fn sync(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
-    let Some(project) = core.projects.get_mut(id) else {
+    let key = Key::Ledger(id.clone());
+    let Some(repo) = core.repos.get_mut(&key) else {
         core.out.push(Effect::Reply(conn, Response::error("project is not attached")));
         return;
     };
-    if project.waiting.len() >= WAITING_MAX {
+    if repo.waiting.len() >= WAITING_MAX {
         core.out.push(Effect::Reply(conn, Response::busy("sync")));
         return;
     }
-    project.waiting.push(conn);
-    if !project.cloning {
-        project.schedule.force();
+    repo.waiting.push(Waiter::Conn(conn));
+    repo.schedule.force();
+    core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
+    core.start_due(now, &key);
+}
+
+/// Looks for missing clones: those that are not there and may be tried are begun now.
+fn doctor(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
+    let missing = |(_, r): &(&Key, &Repo)| {
+        let absent = r.place.as_ref().is_none_or(|place| !place.exists);
+        r.users.contains(id) && absent && r.schedule.backoff().is_none() && r.schedule.running().is_none()
+    };
+    let keys: Vec<Key> = core.repos.iter().filter(missing).map(|(key, _)| key.clone()).collect();
+    for key in &keys {
+        if let Some(repo) = core.repos.get_mut(key) {
+            repo.schedule.force();
+        }
+        core.start_due(now, key);
     }
-    core.deadlines.set(Beat::Line(id.clone()), Some(now.mono + LINE_EVERY));
-    core.start_due(now, id);
+    core.load(id);
+    let errors = core.projects.get(id).map(|p| p.problems.clone()).unwrap_or_default();
+    let clones_triggered = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+    let done = Doctor { anti_entropy_triggered: true, clones_triggered, errors, ..Doctor::default() };
+    core.out.push(Effect::Reply(conn, Response::data(&done)));
 }
 
 fn attach_project(core: &mut Core, conn: ConnId, root: &str) {

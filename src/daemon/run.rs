@@ -163,11 +163,11 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         && let Some(root) = find_root(env)
     {
         // A starter attaches what it wants; a person in a project's directory means that project.
-        drop(to_core.try_send(Wake::Event(Event::Reattach(root))));
+        drop(to_core.try_send(Wake::Event(Box::new(Event::Reattach(root)))));
     }
     if !before.clean {
         for root in before.projects {
-            drop(to_core.try_send(Wake::Event(Event::Reattach(root))));
+            drop(to_core.try_send(Wake::Event(Box::new(Event::Reattach(root)))));
         }
     }
     Ok(Some(Running { host, to_core, signals, _lock: lock }))
@@ -220,7 +220,7 @@ impl Running {
                 _ => "SIGHUP",
             };
             // While the inbox is full the core is alive and empties it.
-            if self.to_core.send(Wake::Event(Event::Quit(name))).is_err() {
+            if self.to_core.send(Wake::Event(Box::new(Event::Quit(name)))).is_err() {
                 break;
             }
         }

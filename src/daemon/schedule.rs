@@ -1,8 +1,8 @@
-//! What runs when: the one table of the daemon's own beats. When ledgers are synced is the business of [`crate::sync::Schedule`].
+//! What runs when: the one table of the daemon's own beats. When clones are synced is the business of [`crate::sync::Schedule`].
 
 use std::time::Duration;
 
-use super::event::Id;
+use super::event::{Id, Key};
 
 /// Sockets, registry and project directories are looked at this often.
 pub const CHECK_EVERY: Duration = Duration::from_secs(30);
@@ -14,9 +14,11 @@ pub const LINE_EVERY: Duration = Duration::from_secs(10);
 pub const EMPTY_MAX: Duration = Duration::from_secs(60);
 /// Ledgers of projects that are served again after a start have their first sync within this time.
 pub const FIRST_SYNC_SPREAD: Duration = Duration::from_secs(10);
+/// The first look at a team's context is within this time after it became known.
+pub const FIRST_TEAM_SYNC: Duration = Duration::from_secs(5);
 /// At most this many different projects wait to be attached at once.
 pub const ATTACH_MAX: usize = 256;
-/// At most this many requests wait for one sync.
+/// At most this many requests wait for one piece of work.
 pub const WAITING_MAX: usize = 256;
 
 /// How often the daemon looks after itself. The constants above are what it runs with; a simulation may take a longer beat.
@@ -37,10 +39,12 @@ impl Default for Beats {
 /// The names of deadlines in the core's one heap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Beat {
-    /// A project's ledger may be due.
-    Sync(Id),
-    /// Whoever waits for a sync has heard nothing for a while.
-    Line(Id),
+    /// A clone may be due.
+    Sync(Key),
+    /// Whoever waits for work on a clone has heard nothing for a while.
+    Line(Key),
+    /// Somebody has waited for a clone slot for long enough.
+    Slots,
     /// A project may have been idle for long enough.
     Idle(Id),
     /// [`CHECK_EVERY`].

@@ -1,126 +1,259 @@
 //! Who hears of what: one function an event of the rooms, which tells history, metrics, issues, gates, schedules and waiting requests.
 
-use super::attach::Project;
 use super::core::Core;
-use super::event::{Effect, Finding, Id};
+use super::event::{Effect, Finding, Id, Key};
+use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
+use super::{checkout, teams};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
 use crate::kit::Class;
 use crate::kit::clock::Now;
-use crate::sync::{Blocked, Change, End, Ended, Failure, LEDGER, Outcome, Skip};
+use crate::kit::gotime::GoTime;
+use crate::sync::{
+    Blocked, Change, End, Ended, Facts, Failure, Kind, Outcome, Saved, Skip, Trouble, timeout_text,
+};
 
 /// A piece of work has come so far: whoever waits hears it.
-pub(super) fn progress(core: &mut Core, now: Now, id: &Id, progress: Progress) {
-    let Some(project) = core.projects.get_mut(id) else { return };
-    for conn in &project.waiting {
-        core.out.push(Effect::Progress(*conn, progress.clone()));
-    }
-    if !project.waiting.is_empty() {
-        core.deadlines.set(Beat::Line(id.clone()), Some(now.mono + LINE_EVERY));
-    }
-    project.progress = progress;
+pub(super) fn progress(core: &mut Core, now: Now, key: &Key, progress: Progress) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.progress = progress;
+    tell(core, now, key);
 }
 
 /// Nothing new for a while: say the last line again, so that nobody takes silence for death.
-pub(super) fn still_running(core: &mut Core, now: Now, id: &Id) {
-    let Some(project) = core.projects.get_mut(id) else { return };
-    if project.waiting.is_empty() {
-        return;
+pub(super) fn still_running(core: &mut Core, now: Now, key: &Key) {
+    match key {
+        Key::Checkout(_) => checkout::still_running(core, now, key),
+        _ => tell(core, now, key),
     }
-    for conn in &project.waiting {
-        core.out.push(Effect::Progress(*conn, project.progress.clone()));
+}
+
+/// Whoever waits hears the newest line.
+fn tell(core: &mut Core, now: Now, key: &Key) {
+    let Some(repo) = core.repos.get(key).filter(|r| !r.waiting.is_empty()) else { return };
+    let mut line = repo.progress.clone();
+    if repo.team_id().is_some() && !line.message.is_empty() {
+        line.message = format!("{}: {}", repo.label, line.message);
     }
-    core.deadlines.set(Beat::Line(id.clone()), Some(now.mono + LINE_EVERY));
+    for waiter in repo.waiting.clone() {
+        match waiter {
+            Waiter::Conn(conn) => core.out.push(Effect::Progress(conn, line.clone())),
+            Waiter::Teams(number) => teams::team_progress(core, number, &line),
+        }
+    }
+    core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
 }
 
 /// A sync has ended.
-pub(super) fn synced(core: &mut Core, now: Now, id: &Id, outcome: Outcome) {
-    let Some(project) = core.projects.get_mut(id) else { return };
+pub(super) fn synced(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
     if outcome.place.is_some() {
-        project.place.clone_from(&outcome.place);
+        repo.place.clone_from(&outcome.place);
     }
     match &outcome.end {
         // The clone is part of the run: whoever waits goes on waiting, and the schedule stands still.
         End::NoClone | End::PutAside(_) => {
             if let End::PutAside(aside) = &outcome.end {
-                log::error!("[{}] ledger was damaged; put aside as {}", project.label(), aside.display());
+                let noun = repo.noun();
+                log::error!("[{}] {noun} was damaged; put aside as {}", repo.label, aside.display());
             }
-            project.cloning = true;
-            project.dirty = true;
-            let (run, root) = (project.run, project.root.clone());
-            core.out.push(Effect::Clone { id: id.clone(), run, root });
-            progress(core, now, id, Progress::new("cloning", "cloning the ledger"));
+            repo.phase = Phase::WaitsForSlot;
+            core.changed(key);
+            let urgency = core.urgency(now.mono, key);
+            if core.slots.take(now.mono, key, urgency) {
+                start_clone(core, now, key);
+            } else {
+                progress(core, now, key, Progress::new("cloning", "waiting for a clone slot"));
+                core.plan_slots();
+            }
         }
-        _ => settle(core, now, id, &outcome, SyncKind::Pull),
+        _ => settle(core, now, key, &outcome),
+    }
+}
+
+/// A clone slot is free for `key`.
+fn start_clone(core: &mut Core, now: Now, key: &Key) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.phase = Phase::Cloning;
+    let effect = Effect::Clone { key: key.clone(), run: repo.run, target: repo.target.clone() };
+    let text = format!("cloning {}", repo.noun());
+    core.out.push(effect);
+    progress(core, now, key, Progress::new("cloning", text));
+}
+
+impl Core {
+    /// A clone has ended, or will not be made: whoever is next gets its slot.
+    pub(super) fn free_slot(&mut self, now: Now, key: &Key) {
+        for next in self.slots.release(key) {
+            match next {
+                Key::Checkout(_) => checkout::start(self, &next),
+                _ => start_clone(self, now, &next),
+            }
+        }
+        self.plan_slots();
+    }
+
+    /// Sets the deadline at which somebody has waited for a slot for long enough.
+    pub(super) fn plan_slots(&mut self) {
+        self.deadlines.set(Beat::Slots, self.slots.next_deadline());
+    }
+
+    /// Whoever has waited for a slot for too long gives up until the next cycle; that is no failure of its clone.
+    pub(super) fn slots_expired(&mut self, now: Now) {
+        for key in self.slots.expired(now.mono) {
+            if let Key::Checkout(_) = key {
+                checkout::expired(self, now, &key);
+            } else {
+                let end = End::Failed(Failure::new(Class::Busy, timeout_text()));
+                let outcome = Outcome { place: None, facts: None, end, took: Default::default() };
+                settle(self, now, &key, &outcome);
+            }
+        }
+        self.plan_slots();
     }
 }
 
 /// A clone has ended.
-pub(super) fn cloned(core: &mut Core, now: Now, id: &Id, outcome: Outcome) {
-    let Some(project) = core.projects.get_mut(id) else { return };
-    project.cloning = false;
+pub(super) fn cloned(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
+    core.free_slot(now, key);
+    let Some(repo) = core.repos.get_mut(key) else { return };
     if outcome.place.is_some() {
-        project.place.clone_from(&outcome.place);
+        repo.place.clone_from(&outcome.place);
     }
     match &outcome.end {
         End::Level(_) => {
-            project.issues.heal(LEDGER, Healed::Cloned);
+            repo.issues.heal(&repo.name, Healed::Cloned);
         }
         End::Failed(failure) if failure.class != Class::Network => {
-            let text = format!("clone failed: {}", failure.text);
-            project.issues.raise(IssueKind::CloneFailed, LEDGER, text, now.wall);
+            repo.raise(IssueKind::CloneFailed, format!("clone failed: {}", failure.text), now);
         }
         _ => {}
     }
-    settle(core, now, id, &outcome, SyncKind::Pull);
+    let there = matches!(outcome.end, End::Level(_));
+    settle(core, now, key, &outcome);
+    if there {
+        // Links to it may be made now.
+        for id in core.users(key) {
+            core.load(&id);
+        }
+    }
 }
 
 /// Tells everybody how a run came out, and plans the next.
-fn settle(core: &mut Core, now: Now, id: &Id, outcome: &Outcome, kind: SyncKind) {
-    let Some(project) = core.projects.get_mut(id) else { return };
-    let (ended, line, response) = match &outcome.end {
+fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    let cloning = std::mem::replace(&mut repo.phase, Phase::Level) != Phase::Level;
+    if let Some(facts) = &outcome.facts {
+        take_in_facts(repo, now, facts);
+    }
+    let (ended, line, told) = match &outcome.end {
         End::Level(change) => {
-            level(project, now, outcome, change, kind);
-            (Ended::Fine, level_line(change), Response::ok())
+            level(core, now, key, outcome, change);
+            (Ended::Fine, level_line(change), Told::Synced)
         }
         End::Skipped(skip) => {
-            skipped(project, now, skip);
-            let text = skip_text(skip);
+            skipped(repo, now, skip);
+            let text = skip_text(skip, &repo.noun());
             // Whoever asked for a sync and got none is not told that all is well.
-            let response = if *skip == Skip::Fresh { Response::ok() } else { Response::error(text.clone()) };
-            (Ended::Skipped, Progress::new("skipped", text), response)
+            let told = if *skip == Skip::Fresh { Told::Skipped } else { Told::Error(text.clone()) };
+            (Ended::Skipped, Progress::new("skipped", text), told)
         }
         End::Failed(failure) => {
-            failed(project, now, failure);
-            // Only a host has a gate that says when to go on.
-            let by_gate = failure.class == Class::Network && project.host().is_some();
-            let ended = if by_gate { Ended::Network } else { Ended::Failed };
-            (ended, Progress::new("error", failure.text.clone()), Response::error(failure.text.clone()))
+            let ended = ended_by(repo, failure, cloning);
+            failed(core, now, key, failure);
+            (ended, Progress::new("error", failure.text.clone()), Told::Error(failure.text.clone()))
         }
         End::NoClone | End::PutAside(_) => {
-            let text = "ledger is missing and could not be cloned";
-            (Ended::Failed, Progress::new("error", text), Response::error(text))
+            let text = format!("{} is missing and could not be cloned", repo.noun());
+            (Ended::Failed(Trouble::Clone), Progress::new("error", text.clone()), Told::Error(text))
         }
     };
-    project.schedule.ended(now.mono, ended, &mut core.rng);
-    if let (Some((failures, at)), Ended::Failed) = (project.schedule.backoff(), ended) {
+    let rng = &mut core.rng;
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.schedule.ended(now.mono, ended, rng);
+    if let (Some((failures, at)), Ended::Failed(_)) = (repo.schedule.backoff(), ended) {
         let minutes = at.since(now.mono).as_secs().div_ceil(60);
         let text = format!(
             "{failures} failed syncs in a row; next attempt in {minutes} min (ox sync tries at once)"
         );
-        project.issues.raise(IssueKind::SyncBackoff, LEDGER, text, now.wall);
+        repo.raise(IssueKind::SyncBackoff, text, now);
     }
-    project.dirty = true;
-    project.progress = Progress::default();
-    core.deadlines.remove(&Beat::Line(id.clone()));
-    for conn in std::mem::take(&mut project.waiting) {
-        core.out.push(Effect::Progress(conn, line.clone()));
-        core.out.push(Effect::Reply(conn, response.clone()));
+    remember_backoff(core, now, key);
+    answer(core, key, &line, &told);
+    tell_gate(core, now, key, outcome);
+    core.changed(key);
+    core.plan(now.mono, key);
+}
+
+/// What whoever asked for a run is told of it.
+enum Told {
+    Synced,
+    Skipped,
+    Error(String),
+}
+
+/// Whoever waited hears how it came out.
+fn answer(core: &mut Core, key: &Key, line: &Progress, told: &Told) {
+    core.deadlines.remove(&Beat::Line(key.clone()));
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.progress = Progress::default();
+    let (status, error) = match told {
+        Told::Synced => ("synced", ""),
+        Told::Skipped => ("skipped", ""),
+        Told::Error(text) => ("error", text.as_str()),
+    };
+    for waiter in std::mem::take(&mut repo.waiting) {
+        match waiter {
+            Waiter::Conn(conn) => {
+                let response = if error.is_empty() { Response::ok() } else { Response::error(error) };
+                core.out.push(Effect::Progress(conn, line.clone()));
+                core.out.push(Effect::Reply(conn, response));
+            }
+            Waiter::Teams(number) => teams::team_ended(core, number, key, status, error.to_string()),
+        }
     }
-    tell_gate(core, now, id, outcome);
-    core.plan(now.mono, id);
+}
+
+/// Failures are remembered over a restart, and forgotten with the first success.
+fn remember_backoff(core: &mut Core, now: Now, key: &Key) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    let Some(state) = repo.place.as_ref().map(|p| p.state.clone()) else { return };
+    let saved = repo.schedule.backoff().map(|(failures, at)| {
+        let wait = jiff::SignedDuration::try_from(at.since(now.mono)).unwrap_or_default();
+        Saved { failures, retry_at: GoTime(now.wall.checked_add(wait).ok()) }
+    });
+    if saved.is_some() || repo.backoff_saved {
+        repo.backoff_saved = saved.is_some();
+        core.out.push(Effect::SaveBackoff { state, saved });
+    }
+}
+
+/// What a failure means for the time until the next attempt.
+fn ended_by(repo: &Repo, failure: &Failure, cloning: bool) -> Ended {
+    match failure.class {
+        // Only a host has a gate that says when to go on.
+        Class::Network if repo.host().is_some() => Ended::Network,
+        // All slots are busy: they free themselves.
+        Class::Busy if cloning => Ended::Skipped,
+        Class::Auth | Class::Usage if cloning => Ended::Failed(Trouble::CloneRefused),
+        _ if cloning => Ended::Failed(Trouble::Clone),
+        _ => Ended::Failed(Trouble::Sync),
+    }
+}
+
+fn take_in_facts(repo: &mut Repo, now: Now, facts: &Facts) {
+    repo.facts.clone_from(facts);
+    match &facts.missing {
+        Some(text) => repo.raise(IssueKind::MissingScaffolding, text.clone(), now),
+        None => {
+            repo.issues.heal(&repo.name, Healed::Whole);
+        }
+    }
+    if let Some(interval) = facts.interval {
+        repo.schedule.set_interval(interval.max(repo.interval));
+    }
 }
 
 /// What a run says about a host.
@@ -147,20 +280,13 @@ fn word(end: &End) -> Word {
 }
 
 /// Tells the gates what the run came to: that of the host it asked, and, if it was an attempt to find out whether a host is back, that one.
-fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
-    let Some(project) = core.projects.get_mut(id) else { return };
-    let (host, probed) = (project.host().map(str::to_string), project.probing.take());
+fn tell_gate(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    let (host, probed) = (repo.host().map(str::to_string), repo.probing.take());
     let word = word(&outcome.end);
     if let Some(host) = &host {
         match word {
-            Word::Silent => {
-                if core.gates.entry(host.clone()).or_default().failed(now.mono) {
-                    let why =
-                        if let End::Failed(failure) = &outcome.end { failure.text.as_str() } else { "" };
-                    log::warn!("{host} does not answer; syncs wait: {why}");
-                }
-                core.plan_host(now.mono, host);
-            }
+            Word::Silent => silent(core, now, host, &outcome.end),
             Word::Answered => {
                 core.probed.remove(host);
                 if core.gates.remove(host).is_some_and(|mut gate| gate.answered()) {
@@ -179,28 +305,34 @@ fn tell_gate(core: &mut Core, now: Now, id: &Id, outcome: &Outcome) {
     }
 }
 
-fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, kind: SyncKind) {
-    project.last_sync = Some(now.wall);
-    // What changed was written down by the run itself; a mere confirmation is written down in a while.
-    project.unflushed = (!change.pulled && change.pushed == 0).then_some(now.wall);
-    project.last_error.clear();
-    // A look that found nothing new is no sync in the history, as with the Go program.
+fn silent(core: &mut Core, now: Now, host: &str, end: &End) {
+    let gate = core.gates.entry(host.to_string()).or_default();
+    let first = gate.failed(now.mono);
+    let End::Failed(failure) = end else { return };
+    if let Some(wait) = failure.retry_after {
+        gate.asked_to_wait(now.mono, wait);
+    }
+    if first {
+        log::warn!("{host} does not answer; syncs wait: {}", failure.text);
+    }
+    core.plan_host(now.mono, host);
+}
+
+fn level(core: &mut Core, now: Now, key: &Key, outcome: &Outcome, change: &Change) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.last_sync = Some(now.wall);
+    // What changed in a ledger was written down by the run itself; a mere confirmation is written down in a while.
+    let written = repo.team_id().is_none() && (change.pulled || change.pushed > 0);
+    repo.unflushed = (!written).then_some(now.wall);
+    repo.last_error.clear();
+    let (label, noun, head) = (repo.label.clone(), repo.noun(), repo.facts.head.clone());
     if change.pulled {
-        project.metrics.pulled(now.wall, outcome.took, change.diverged);
-        let files = change.files_in;
-        log::info!("[{}] ledger pulled: {} files, now at {}", project.label(), files, short(&outcome.head));
-        record(project, now, outcome, kind, files);
+        log::info!("[{label}] {noun} pulled: {} files, now at {}", change.files_in, short(&head));
     }
     if change.pushed > 0 {
-        log::info!(
-            "[{}] ledger pushed: {} commits, now at {}",
-            project.label(),
-            change.pushed,
-            short(&outcome.head)
-        );
-        record(project, now, outcome, SyncKind::Push, 0);
+        log::info!("[{label}] {noun} pushed: {} commits, now at {}", change.pushed, short(&head));
     }
-    project.issues.heal(LEDGER, Healed::Synced);
+    repo.issues.heal(&repo.name, Healed::Synced);
     match &change.kept {
         Some(kept) => {
             let text = format!(
@@ -208,10 +340,42 @@ fn level(project: &mut Project, now: Now, outcome: &Outcome, change: &Change, ki
                 named(&kept.paths),
                 kept.reference
             );
-            project.issues.raise(IssueKind::DirtyWorkspace, LEDGER, text, now.wall);
+            repo.raise(IssueKind::DirtyWorkspace, text, now);
         }
         None => {
-            project.issues.heal(LEDGER, Healed::Clean);
+            repo.issues.heal(&repo.name, Healed::Clean);
+        }
+    }
+    record(core, now, key, outcome, change);
+}
+
+/// Writes a sync that moved commits into history and metrics of all projects that use the clone. A look that found nothing new is none,
+/// as with the Go program.
+fn record(core: &mut Core, now: Now, key: &Key, outcome: &Outcome, change: &Change) {
+    let Some(repo) = core.repos.get(key) else { return };
+    let (kind, workspace) = (repo.target.kind(), repo.name.clone());
+    let event = |kind, files_changed| SyncRecord {
+        time: now.wall,
+        kind,
+        workspace: workspace.clone(),
+        took: outcome.took,
+        files_changed,
+    };
+    for id in core.users(key) {
+        let Some(project) = core.projects.get_mut(&id) else { continue };
+        match kind {
+            Kind::Ledger if change.pulled => {
+                project.metrics.pulled(now.wall, outcome.took, change.diverged);
+                project.history.synced(event(SyncKind::Pull, change.files_in));
+            }
+            Kind::Team if change.pulled => {
+                project.metrics.team_synced();
+                project.history.synced(event(SyncKind::Team, change.files_in));
+            }
+            _ => {}
+        }
+        if change.pushed > 0 {
+            project.history.synced(event(SyncKind::Push, 0));
         }
     }
 }
@@ -224,11 +388,6 @@ fn named(paths: &[String]) -> String {
         0 => first,
         more => format!("{first} and {more} more"),
     }
-}
-
-fn record(project: &mut Project, now: Now, outcome: &Outcome, kind: SyncKind, files_changed: u64) {
-    let workspace = LEDGER.to_string();
-    project.history.synced(SyncRecord { time: now.wall, kind, workspace, took: outcome.took, files_changed });
 }
 
 fn short(head: &str) -> &str {
@@ -245,10 +404,10 @@ fn level_line(change: &Change) -> Progress {
     Progress::new("complete", text)
 }
 
-fn skip_text(skip: &Skip) -> String {
+fn skip_text(skip: &Skip, noun: &str) -> String {
     match skip {
         Skip::Fresh => "Recently fetched, skipping pull".to_string(),
-        Skip::Busy => "Another process works on the ledger, skipping pull".to_string(),
+        Skip::Busy => format!("Another process works on {noun}, skipping pull"),
         Skip::LockFiles(names) => format!("Lock files present: {}", names.join(", ")),
         Skip::Foreign { what, .. } => format!("{what} in progress, skipping pull"),
     }
@@ -257,39 +416,57 @@ fn skip_text(skip: &Skip) -> String {
 /// A foreign operation is reported as stuck when nothing in it has moved for this long.
 const STUCK_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
 
-fn skipped(project: &mut Project, now: Now, skip: &Skip) {
+fn skipped(repo: &mut Repo, now: Now, skip: &Skip) {
+    let noun = repo.noun();
     match skip {
         Skip::Fresh | Skip::Busy => {}
         Skip::LockFiles(names) => {
-            let text = format!("git lock files stay in the ledger: {}", names.join(", "));
-            project.issues.raise(IssueKind::GitLock, LEDGER, text, now.wall);
+            let text = format!("git lock files stay in {noun}: {}", names.join(", "));
+            repo.raise(IssueKind::GitLock, text, now);
         }
         Skip::Foreign { what, age } if *age >= STUCK_AFTER => {
-            let text = format!("a {what} that ox did not start is in progress in the ledger");
-            project.issues.raise(IssueKind::RebaseStuck, LEDGER, text, now.wall);
+            let text = format!("a {what} that ox did not start is in progress in {noun}");
+            repo.raise(IssueKind::RebaseStuck, text, now);
         }
         Skip::Foreign { .. } => {}
     }
 }
 
-fn failed(project: &mut Project, now: Now, failure: &Failure) {
-    project.last_error.clone_from(&failure.text);
-    if failure.class == Class::Network && project.host().is_some() {
+fn failed(core: &mut Core, now: Now, key: &Key, failure: &Failure) {
+    let users = core.users(key);
+    let Some(repo) = core.repos.get_mut(key) else { return };
+    repo.last_error.clone_from(&failure.text);
+    if failure.class == Class::Network && repo.host().is_some() {
         // Being offline is normal: no error, no metric; the gate says it once.
-        log::debug!("[{}] {}", project.label(), failure.text);
+        log::debug!("[{}] {}", repo.label, failure.text);
         return;
     }
-    log::warn!("[{}] sync failed: {}", project.label(), failure.text);
-    project.metrics.failed(now.wall, failure.class == Class::Conflict);
-    project.history.failed(now.wall, failure.text.clone());
-    let kind = match failure.blocked {
-        Some(Blocked::Conflict) => IssueKind::MergeConflict,
-        Some(Blocked::Diverged) => IssueKind::Diverged,
-        Some(Blocked::RebaseStuck) => IssueKind::RebaseStuck,
-        Some(Blocked::Untrusted) => IssueKind::CloneFailed,
-        None => return,
-    };
-    project.issues.raise(kind, LEDGER, failure.text.clone(), now.wall);
+    log::warn!("[{}] sync failed: {}", repo.label, failure.text);
+    match failure.blocked {
+        Some(Blocked::Conflict) => repo.raise(IssueKind::MergeConflict, &failure.text, now),
+        Some(Blocked::Diverged) => repo.raise(IssueKind::Diverged, &failure.text, now),
+        Some(Blocked::RebaseStuck) => repo.raise(IssueKind::RebaseStuck, &failure.text, now),
+        Some(Blocked::Untrusted) => repo.raise(IssueKind::CloneFailed, &failure.text, now),
+        None => {}
+    }
+    let kind = repo.target.kind();
+    for id in users {
+        let Some(project) = core.projects.get_mut(&id) else { continue };
+        match kind {
+            Kind::Ledger => {
+                project.metrics.failed(now.wall, failure.class == Class::Conflict);
+                project.history.failed(now.wall, failure.text.clone());
+            }
+            Kind::Team => project.metrics.team_failed(),
+        }
+    }
+}
+
+impl Core {
+    /// The projects that use a clone.
+    pub(super) fn users(&self, key: &Key) -> Vec<Id> {
+        self.repos.get(key).map(|r| r.users.iter().cloned().collect()).unwrap_or_default()
+    }
 }
 
 /// A periodic look has found that others changed something.
@@ -308,8 +485,7 @@ pub(super) fn checked(core: &mut Core, now: Now, findings: Vec<(Id, Finding)>) {
             }
             Finding::LedgerGone => {
                 log::warn!("[{}] the ledger's clone is gone; it is cloned again", project.label());
-                project.schedule.trigger(now.mono);
-                core.plan(now.mono, &id);
+                core.touched(now.mono, &id);
             }
         }
     }

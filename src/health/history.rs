@@ -20,6 +20,8 @@ pub enum SyncKind {
     Pull,
     /// Our commits went out.
     Push,
+    /// A team's commits came in.
+    Team,
 }
 
 impl SyncKind {
@@ -28,6 +30,7 @@ impl SyncKind {
         match self {
             SyncKind::Pull => "pull",
             SyncKind::Push => "push",
+            SyncKind::Team => "team_context",
         }
     }
 }

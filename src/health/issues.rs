@@ -24,6 +24,10 @@ pub enum IssueKind {
     DirtyWorkspace,
     /// A rebase that is not ours, or that could not be undone, is in progress.
     RebaseStuck,
+    /// The server takes the login no longer.
+    AuthExpiring,
+    /// The clone lacks files that every one of its kind has.
+    MissingScaffolding,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -35,11 +39,15 @@ pub enum Healed {
     Cloned,
     /// Uncommitted work was merged back, or the person settled it.
     Clean,
+    /// The files that every clone of its kind has are there.
+    Whole,
+    /// The server has taken the login.
+    LoggedIn,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 7] = [
+    pub const ALL: [IssueKind; 9] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -47,6 +55,8 @@ impl IssueKind {
         IssueKind::SyncBackoff,
         IssueKind::DirtyWorkspace,
         IssueKind::RebaseStuck,
+        IssueKind::AuthExpiring,
+        IssueKind::MissingScaffolding,
     ];
 
     /// Its name on the wire.
@@ -59,13 +69,18 @@ impl IssueKind {
             IssueKind::SyncBackoff => "sync_backoff",
             IssueKind::DirtyWorkspace => "dirty_workspace",
             IssueKind::RebaseStuck => "rebase_stuck",
+            IssueKind::AuthExpiring => "auth_expiring",
+            IssueKind::MissingScaffolding => "missing_scaffolding",
         }
     }
 
     /// How urgent it is.
     pub fn severity(self) -> Severity {
         match self {
-            IssueKind::GitLock | IssueKind::SyncBackoff | IssueKind::DirtyWorkspace => Severity::Warning,
+            IssueKind::GitLock
+            | IssueKind::SyncBackoff
+            | IssueKind::DirtyWorkspace
+            | IssueKind::MissingScaffolding => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -85,6 +100,8 @@ impl IssueKind {
             | IssueKind::RebaseStuck => healed == Healed::Synced,
             IssueKind::CloneFailed => matches!(healed, Healed::Synced | Healed::Cloned),
             IssueKind::DirtyWorkspace => healed == Healed::Clean,
+            IssueKind::MissingScaffolding => healed == Healed::Whole,
+            IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
 }
@@ -173,7 +190,8 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 3] = [Healed::Synced, Healed::Cloned, Healed::Clean];
+    const HEALS: [Healed; 5] =
+        [Healed::Synced, Healed::Cloned, Healed::Clean, Healed::Whole, Healed::LoggedIn];
 
     #[test]
     fn syn_03_every_kind_is_raised_healed_and_gone() {

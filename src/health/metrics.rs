@@ -20,6 +20,10 @@ pub struct Metrics {
     pub conflicts: u64,
     /// Pulls that found commits on both sides.
     pub divergences: u64,
+    /// Team contexts that brought something in.
+    pub team_syncs: u64,
+    /// Syncs of team contexts that failed.
+    pub team_failures: u64,
     /// When a pull last ended well.
     pub last_success: Option<Timestamp>,
     /// When one last failed.
@@ -36,6 +40,8 @@ impl Default for Metrics {
             failures: 0,
             conflicts: 0,
             divergences: 0,
+            team_syncs: 0,
+            team_failures: 0,
             last_success: None,
             last_failure: None,
             last_conflict: None,
@@ -61,6 +67,16 @@ impl Metrics {
             self.conflicts += 1;
             self.last_conflict = Some(at);
         }
+    }
+
+    /// Counts a team context that brought something in.
+    pub fn team_synced(&mut self) {
+        self.team_syncs += 1;
+    }
+
+    /// Counts a sync of a team context that failed.
+    pub fn team_failed(&mut self) {
+        self.team_failures += 1;
     }
 
     /// Mean duration of the last pulls; zero if there are none.

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::socket;
 use super::wire::{
-    self, Attach, Attached, Envelope, Line, Message, Progress, ProjectInfo, Projects, Response, StatusData,
-    SyncEvent, text,
+    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Line, Message, Progress, ProjectInfo,
+    Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -154,9 +154,7 @@ impl Client {
         payload: Option<&P>,
         timeout: Duration,
     ) -> Result<T, ClientError> {
-        let data = self.call(message, payload, timeout)?;
-        wire::decode(data.as_ref().map(|data| data.get().as_bytes()))
-            .map_err(|e| ClientError::Malformed { detail: e.to_string() })
+        read_data(self.call(message, payload, timeout)?.as_deref())
     }
 
     /// One request whose progress lines are handed to `on_progress` until the answer comes. The first final line counts.
@@ -168,8 +166,25 @@ impl Client {
         message: Message,
         payload: Option<&P>,
         patience: Patience,
-        mut on_progress: impl FnMut(Progress),
+        on_progress: impl FnMut(Progress),
     ) -> Result<Option<Box<RawValue>>, ClientError> {
+        match self.exchange(message, payload, patience, on_progress)? {
+            Response { success: true, data, .. } => Ok(data),
+            Response { error, .. } => Err(refusal(error)),
+        }
+    }
+
+    /// As [`Client::stream`], with the whole answer, also one that says no.
+    ///
+    /// # Errors
+    /// That there was no answer: see [`ClientError`].
+    pub fn exchange<P: Serialize + ?Sized>(
+        &self,
+        message: Message,
+        payload: Option<&P>,
+        patience: Patience,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Response, ClientError> {
         let (Patience::Idle(timeout) | Patience::Whole(timeout)) = patience;
         let line = self.request_line(message, payload)?;
         let start = now();
@@ -185,13 +200,7 @@ impl Client {
                         wire.deadline = now() + idle;
                     }
                 }
-                Line::Final(Response { success: true, data, .. }) => return Ok(data),
-                Line::Final(Response { error, .. }) => {
-                    return Err(match error.strip_prefix(text::BUSY) {
-                        Some(what) => ClientError::Busy { what: what.to_owned() },
-                        None => ClientError::Remote(error),
-                    });
-                }
+                Line::Final(response) => return Ok(response),
             }
         }
     }
@@ -309,6 +318,57 @@ impl Client {
             .map(drop)
     }
 
+    /// Syncs the team contexts now, or only the one that `team` names. What became of each is said also when some failed.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `Remote` if nothing was tried at all.
+    pub fn team_sync(
+        &self,
+        team: &str,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<Vec<TeamSyncResult>, ClientError> {
+        let ask = (!team.is_empty()).then(|| TeamSyncAsk { team: team.to_owned() });
+        let patience = Patience::Idle(limits::client::TEAM_SYNC_IDLE);
+        let response = self.exchange(Message::TeamSync, ask.as_ref(), patience, on_progress)?;
+        match (&response.data, response.success) {
+            (None, false) => Err(refusal(response.error)),
+            (data, _) => read_data(data.as_deref()),
+        }
+    }
+
+    /// Makes a clone, unless it is there.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; `Remote` is the clone's own message.
+    pub fn checkout(
+        &self,
+        checkout: &Checkout,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<CheckoutResult, ClientError> {
+        let patience = Patience::Idle(limits::client::CHECKOUT);
+        let data = self.stream(Message::Checkout, Some(checkout), patience, on_progress)?;
+        read_data(data.as_deref())
+    }
+
+    /// Has the daemon look for missing clones.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn doctor(&self) -> Result<Doctor, ClientError> {
+        self.call_as(Message::Doctor, NO_PAYLOAD, limits::client::STATUS_AGAIN)
+    }
+
+    /// Slims the clones now.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn trigger_gc(&self, on_progress: impl FnMut(Progress)) -> Result<TriggerGc, ClientError> {
+        let patience = Patience::Idle(limits::client::TEAM_SYNC_IDLE);
+        let ask = TriggerGcAsk { progress: true };
+        let data = self.stream(Message::TriggerGc, Some(&ask), patience, on_progress)?;
+        read_data(data.as_deref())
+    }
+
     /// Detaches the project; at the host socket: ends the process.
     ///
     /// # Errors
@@ -334,6 +394,19 @@ impl Client {
         self.call_as::<_, Projects>(Message::Projects, NO_PAYLOAD, limits::client::STATUS)
             .map(|reply| reply.projects)
     }
+}
+
+/// The error behind an answer that says no.
+fn refusal(error: String) -> ClientError {
+    match error.strip_prefix(text::BUSY) {
+        Some(what) => ClientError::Busy { what: what.to_owned() },
+        None => ClientError::Remote(error),
+    }
+}
+
+fn read_data<T: DeserializeOwned + Default>(data: Option<&RawValue>) -> Result<T, ClientError> {
+    wire::decode(data.map(|data| data.get().as_bytes()))
+        .map_err(|e| ClientError::Malformed { detail: e.to_string() })
 }
 
 fn now() -> Mono {

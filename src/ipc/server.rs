@@ -12,7 +12,9 @@ use super::limits::{CLOSE_WAIT, OUTBOX, OUTBOX_PROGRESS, STACK};
 use super::listen::{Bound, PathState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
-use super::wire::{Attach, Message, Progress, Response, Served};
+use super::wire::{
+    Attach, Checkout, Heartbeat, Message, Progress, Response, Served, TeamSyncAsk, TriggerGcAsk,
+};
 use super::workers;
 use crate::kit::clock::Clock;
 use crate::kit::thread::spawn;
@@ -60,6 +62,16 @@ pub struct Inbound {
 pub enum Request {
     /// Sync the ledger, with progress lines.
     Sync,
+    /// Sync the team contexts, with progress lines; answer a list of [`super::wire::TeamSyncResult`].
+    TeamSync(TeamSyncAsk),
+    /// Make a clone, with progress lines; answer [`super::wire::CheckoutResult`].
+    Checkout(Checkout),
+    /// Look for missing clones; answer [`super::wire::Doctor`].
+    Doctor,
+    /// Slim the clones; answer [`super::wire::TriggerGc`].
+    TriggerGc(TriggerGcAsk),
+    /// Somebody is at work; no answer.
+    Heartbeat(Box<Heartbeat>),
     /// Stop serving the project; at the host: end the process.
     Stop,
     /// Serve a project: answer [`super::wire::Attached`] once its socket answers.
@@ -76,17 +88,25 @@ impl Request {
     pub(super) fn from_wire(message: Message, payload: Option<&[u8]>) -> Result<Option<Request>, Response> {
         Ok(Some(match message {
             Message::Sync => Request::Sync,
+            Message::TeamSync => Request::TeamSync(payload_of(payload, "")?),
+            Message::Checkout => Request::Checkout(payload_of(payload, "checkout ")?),
+            Message::Doctor => Request::Doctor,
+            Message::TriggerGc => Request::TriggerGc(payload_of(payload, "")?),
+            Message::Heartbeat => Request::Heartbeat(Box::new(payload_of(payload, "")?)),
             Message::Stop => Request::Stop,
-            Message::Attach => Request::Attach(payload_of(payload)?),
+            Message::Attach => Request::Attach(payload_of(payload, "")?),
             Message::Projects => Request::Projects,
             _ => return Ok(None),
         }))
     }
 }
 
-fn payload_of<T: serde::de::DeserializeOwned + Default>(payload: Option<&[u8]>) -> Result<T, Response> {
-    super::wire::decode(payload)
-        .map_err(|e| Response::error(format!("{}{e}", super::wire::text::INVALID_PAYLOAD)))
+/// Reads a payload; the error text names its type where the Go program does.
+fn payload_of<T: serde::de::DeserializeOwned + Default>(
+    payload: Option<&[u8]>,
+    what: &str,
+) -> Result<T, Response> {
+    super::wire::decode(payload).map_err(|e| Response::error(format!("invalid {what}payload: {e}")))
 }
 
 /// What a listener serves.

@@ -172,6 +172,11 @@ impl Dirs {
         self.of_slug(slug).join("ledgers").join(safe_component(repo_id))
     }
 
+    /// The clone of a team's context.
+    pub fn team(&self, slug: &str, team_id: &str) -> PathBuf {
+        self.of_slug(slug).join("teams").join(safe_component(team_id))
+    }
+
     /// The bare repository that is the ledger's remote when no other is named.
     pub fn local_remote(&self, repo_id: &str) -> PathBuf {
         self.data.join("local").join("remotes").join(format!("{}.git", safe_component(repo_id)))

@@ -65,12 +65,18 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 6] = [
+pub static SETTINGS: [Setting; 7] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10) },
         "60s",
         "How often a ledger's remote is asked for news. Not below 10s.",
+    ),
+    user(
+        "daemon.team_context_sync_interval",
+        Kind::Duration { floor: Duration::from_secs(10) },
+        "15s",
+        "How often a team context's remote is asked for news, unless the team asks for more. Not below 10s.",
     ),
     user(
         "daemon.debounce_window",
@@ -166,6 +172,8 @@ pub struct SettingValue {
 pub struct DaemonConfig {
     /// How often a ledger's remote is asked for news.
     pub sync_interval_read: Duration,
+    /// How often a team context's remote is asked for news.
+    pub team_context_sync_interval: Duration,
     /// How long changes of a ledger are collected.
     pub debounce_window: Duration,
     /// Whether commands start the daemon.
@@ -220,10 +228,18 @@ impl<'a> Settings<'a> {
         // A value that came through the table always parses.
         let mut time = |key: &str| parse_duration(&text(key)).unwrap_or_default();
         let sync_interval_read = time("daemon.sync_interval_read");
+        let team_context_sync_interval = time("daemon.team_context_sync_interval");
         let debounce_window = time("daemon.debounce_window");
         let inactivity_timeout = Some(time("daemon.inactivity_timeout")).filter(|t| !t.is_zero());
         let auto_start = text("daemon.auto_start") == "true";
-        (DaemonConfig { sync_interval_read, debounce_window, auto_start, inactivity_timeout }, errors)
+        let config = DaemonConfig {
+            sync_interval_read,
+            team_context_sync_interval,
+            debounce_window,
+            auto_start,
+            inactivity_timeout,
+        };
+        (config, errors)
     }
 
     fn value(&self, setting: &'static Setting) -> (SettingValue, Option<Error>) {
@@ -429,6 +445,7 @@ mod tests {
         let f = Fixture::new("", "{}");
         let expected = DaemonConfig {
             sync_interval_read: Duration::from_secs(60),
+            team_context_sync_interval: Duration::from_secs(15),
             debounce_window: Duration::from_millis(500),
             auto_start: true,
             inactivity_timeout: Some(Duration::from_secs(3600)),

@@ -11,6 +11,9 @@ use crate::kit::clock::Mono;
 /// that a network that returns is used within 60 s.
 pub const PROBE_EVERY: Duration = Duration::from_secs(55);
 
+/// A host that asks for more time than this is asked again after this.
+pub const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// What a workspace may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
@@ -79,6 +82,13 @@ impl Gate {
         }
     }
 
+    /// The host answered, and asks to be left alone for so long; at most [`WAIT_MAX`] is granted.
+    pub fn asked_to_wait(&mut self, now: Mono, wait: Duration) {
+        if let State::Closed { next } = &mut self.state {
+            *next = (*next).max(now + wait.min(WAIT_MAX));
+        }
+    }
+
     /// After a sleep of the machine nothing that was known about the network holds: try at once.
     pub fn jumped(&mut self, now: Mono) {
         if let State::Closed { next } = &mut self.state {
@@ -119,6 +129,18 @@ mod tests {
         g.probe_started(at(55));
         g.failed(at(130));
         assert_eq!(g.pass(at(130)), Pass::Probe);
+    }
+
+    #[test]
+    fn a_host_that_asks_for_time_gets_it_within_bounds() {
+        let mut g = Gate::default();
+        g.failed(at(0));
+        g.asked_to_wait(at(0), Duration::from_secs(10));
+        assert_eq!(g.pass(at(0)), Pass::Closed(Some(at(55))));
+        g.asked_to_wait(at(0), Duration::from_secs(300));
+        assert_eq!(g.pass(at(299)), Pass::Closed(Some(at(300))));
+        g.asked_to_wait(at(0), Duration::from_secs(86_400));
+        assert_eq!(g.pass(at(1)), Pass::Closed(Some(at(900))));
     }
 
     #[test]

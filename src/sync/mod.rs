@@ -1,28 +1,36 @@
-//! Ledgers kept current: when (schedule, gate), how (pull, conflicts, rescue, push), and the first clone.
+//! Ledgers and team contexts kept current: which there are, when (schedule, gate, slots), how (pull, conflicts, rescue, push), and clones.
 //!
 //! Threads: none of its own; runs are performed on the daemon's `git` and `clone` threads, or by the command line.
-//! Files: the clone at `<data>/<slug>/ledgers/<repo_id>`, its state under `<data>/<slug>/state/`, `sync-state.json` inside it, and
-//! `last_sync` in the project's `config.local.toml`.
+//! Files: the clones at `<data>/<slug>/ledgers/<repo_id>` and `<data>/<slug>/teams/<team_id>`, their state under `<data>/<slug>/state/`,
+//! `sync-state.json` inside them; in projects `config.local.toml` and the links in `.sageox/`.
 //! Locks: the clone's lock, for the whole of every change; none while only looking.
 //! Promises: nothing that somebody wrote is lost; a network failure never counts against a workspace; policy is pure.
 
+pub mod checkout;
 mod gate;
 mod kept;
-mod ledger;
+mod load;
 mod outcome;
+mod registry;
+mod run;
 mod schedule;
 mod setup;
 mod site;
+mod slots;
+mod workspace;
 
-pub use gate::{Gate, PROBE_EVERY, Pass};
-pub use ledger::{clone_ledger, locate, sync_ledger};
-pub use outcome::{Blocked, Change, End, Failure, Kept, Outcome, Place, Skip};
-pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing};
+pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
+pub use load::{Known, Loaded, Saved, load};
+pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
+pub use registry::{Registry, Source, TEAMS_MAX};
+pub use run::{Ask, OnProgress, clone, locate, sync};
+pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing, Trouble};
 pub use setup::{
-    InitOptions, Initialised, LedgerPlace, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
-    place,
+    InitOptions, Initialised, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
 };
 pub use site::Site;
+pub use slots::{SLOTS, Slots, Urgency, timeout_text};
+pub use workspace::{Kind, Target, TeamRef, Workspace, ledger_of, team_of};
 
 /// The workspace id of a project's ledger, and the key of its issues.
 pub const LEDGER: &str = "ledger";

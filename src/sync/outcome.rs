@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::kit::Class;
 
-/// Where a project's ledger is and where it comes from, as the last run found it.
+/// Where a managed clone is and where it comes from, as the last run found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The clone's directory.
@@ -16,6 +18,8 @@ pub struct Place {
     pub host: Option<String>,
     /// Whether the clone is there.
     pub exists: bool,
+    /// Directory for what belongs to the clone and never enters it.
+    pub state: PathBuf,
 }
 
 /// Why a run did nothing.
@@ -84,6 +88,20 @@ pub struct Failure {
     pub text: String,
     /// What the failure left for a person to decide, if it did.
     pub blocked: Option<Blocked>,
+    /// The remote asked to be left alone for so long.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure that leaves nobody anything to decide.
+    pub fn new(class: Class, text: impl Into<String>) -> Failure {
+        Failure { class, text: text.into(), blocked: None, retry_after: None }
+    }
+
+    /// One that does.
+    pub fn blocked(self, blocked: Blocked) -> Failure {
+        Failure { blocked: Some(blocked), ..self }
+    }
 }
 
 /// A failure that stays until somebody acts.
@@ -95,17 +113,32 @@ pub enum Blocked {
     Diverged,
     /// Our own rebase could not be undone.
     RebaseStuck,
-    /// The ledger's host was named by somebody else and nobody here has said yes to it.
+    /// The remote's host was named by somebody else and nobody here has said yes to it.
     Untrusted,
+}
+
+/// What is known of a clone after a run, beside how the run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// HEAD, in hex; empty if unknown.
+    pub head: String,
+    /// When the remote's branch was last seen to move.
+    pub remote_changed: Option<Timestamp>,
+    /// What the clone should hold and does not, in words; `None` if nothing is missing.
+    pub missing: Option<String>,
+    /// The time between syncs that the team asks for.
+    pub interval: Option<Duration>,
+    /// The days between slimmings that the team asks for.
+    pub gc_days: Option<u32>,
 }
 
 /// A finished run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Where the ledger is; `None` if that could not be found out.
+    /// Where the clone is; `None` if that could not be found out.
     pub place: Option<Place>,
-    /// HEAD afterwards, in hex; empty if unknown.
-    pub head: String,
+    /// What is known of it; `None` if the run did not come so far.
+    pub facts: Option<Facts>,
     /// How it ended.
     pub end: End,
     /// How long it took.

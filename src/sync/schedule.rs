@@ -13,8 +13,14 @@ pub const JITTER_PERCENT: u32 = 10;
 pub const AFTER_JUMP: Duration = Duration::from_secs(30);
 /// However often a trigger comes again, the run it asks for waits no longer than this.
 pub const TRIGGER_MAX: Duration = Duration::from_secs(5);
-/// After failures that are not the network's: 1, 2, 4, 8, 16, 30, 30 … minutes.
+/// After failed syncs that are not the network's fault: 1, 2, 4, 8, 16, 30, 30 … minutes.
 pub const BACKOFF: Backoff = Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(30 * 60) };
+/// After failed clones: 1, 2, 4 … 32, 60 minutes.
+pub const CLONE_BACKOFF: Backoff =
+    Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(60 * 60) };
+/// After clones that were refused, which a person can mend any moment: 1, 2, 4, 5, 5 … minutes.
+pub const REFUSED_BACKOFF: Backoff =
+    Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(5 * 60) };
 
 /// The numbers of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +50,28 @@ pub enum Ended {
     /// The network failed: the gate decides when to go on, nothing counts against the workspace.
     Network,
     /// It failed.
-    Failed,
+    Failed(Trouble),
+}
+
+/// What failed, as far as the time until the next attempt depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A sync: [`BACKOFF`].
+    Sync,
+    /// A clone: [`CLONE_BACKOFF`].
+    Clone,
+    /// A clone that was refused: [`REFUSED_BACKOFF`].
+    CloneRefused,
+}
+
+impl Trouble {
+    fn backoff(self) -> Backoff {
+        match self {
+            Trouble::Sync => BACKOFF,
+            Trouble::Clone => CLONE_BACKOFF,
+            Trouble::CloneRefused => REFUSED_BACKOFF,
+        }
+    }
 }
 
 /// When one workspace is due.
@@ -136,9 +163,9 @@ impl Schedule {
             Ended::Skipped => {}
             // Due at once: when the gate opens, or as the next one to try it.
             Ended::Network => self.next = now,
-            Ended::Failed => {
+            Ended::Failed(trouble) => {
                 self.failures = self.failures.saturating_add(1);
-                self.retry_at = Some(now + BACKOFF.delay(self.failures));
+                self.retry_at = Some(now + trouble.backoff().delay(self.failures));
             }
         }
     }
@@ -176,6 +203,29 @@ impl Schedule {
     /// The run in progress.
     pub fn running(&self) -> Option<Run> {
         self.running
+    }
+
+    /// The team asks for another time between runs, or the user has set one; counts from the next run on.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.timing.interval = interval;
+    }
+
+    /// Time between runs.
+    pub fn interval(&self) -> Duration {
+        self.timing.interval
+    }
+
+    /// Takes up what an earlier process knew: so many failures in a row, the next attempt not before `at`.
+    pub fn restore(&mut self, failures: u32, at: Mono) {
+        if failures > 0 && self.failures == 0 {
+            self.failures = failures;
+            self.retry_at = Some(at);
+        }
+    }
+
+    /// When the next run of its own is, as far as is known.
+    pub fn next_run(&self) -> Option<Mono> {
+        self.running.is_none().then(|| self.due_at())
     }
 
     /// Failures in a row that were not the network's, and when the next attempt is.
@@ -244,14 +294,14 @@ mod tests {
         let mut now = at(0);
         for minutes in [1, 2, 4, 8, 16, 30, 30] {
             assert!(s.start_due(now, Pass::Open).is_some());
-            s.ended(now, Ended::Failed, &mut rng);
+            s.ended(now, Ended::Failed(Trouble::Sync), &mut rng);
             let next = s.next_deadline(now, Pass::Open).unwrap();
             let floor = Duration::from_secs(minutes * MIN);
             assert!(next - now >= floor && next - now <= floor + Duration::from_secs(6), "{minutes}");
             now = next;
         }
         s.start_due(now, Pass::Open);
-        s.ended(now, Ended::Failed, &mut rng);
+        s.ended(now, Ended::Failed(Trouble::Sync), &mut rng);
         s.force();
         assert_eq!(s.next_deadline(now, Pass::Open), Some(now));
         assert_eq!(s.start_due(now, Pass::Closed(None)), Some(FORCED));
@@ -283,7 +333,7 @@ mod tests {
     fn syn_20_after_a_sleep_a_due_run_happens_once_within_thirty_seconds() {
         let (mut s, mut rng) = schedule();
         s.start_due(at(0), Pass::Open);
-        s.ended(at(0), Ended::Failed, &mut rng);
+        s.ended(at(0), Ended::Failed(Trouble::Sync), &mut rng);
         s.jumped(at(5), &mut rng);
         let next = s.next_deadline(at(5), Pass::Open).unwrap();
         assert!(next <= at(35));

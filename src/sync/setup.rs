@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::outcome::Place;
+use super::run::ledger_rules as rules;
 use super::site::Site;
+use super::workspace::{Workspace, ledger_of};
 use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
 use crate::kit::lock::FileLock;
-use crate::project::{
-    self, Config, Dirs, Endpoint, Env, LocalConfig, Marker, Project, RemoteUrl, TrustedHosts, scaffold,
-};
+use crate::project::{self, Config, Endpoint, Marker, Project, RemoteUrl, TrustedHosts, scaffold};
 
 /// Why a project or its ledger could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +66,12 @@ pub enum SetupError {
         /// The remote.
         url: String,
     },
+    /// Nobody has said where the team's context comes from.
+    #[error("the context of team {team} has no address; run: ox team add <id>=<URL>")]
+    NoTeamRemote {
+        /// The team.
+        team: String,
+    },
     /// Somebody else works on the clone.
     #[error("the ledger is in use by another process; try again")]
     Busy,
@@ -92,110 +97,6 @@ impl SetupError {
             _ => Class::Usage,
         }
     }
-}
-
-/// Where a ledger is and where it comes from.
-#[derive(Clone, Debug)]
-pub struct LedgerPlace {
-    /// The clone's directory.
-    pub path: PathBuf,
-    /// The clone's lock file.
-    pub lock: PathBuf,
-    /// The remote.
-    pub remote: RemoteUrl,
-    /// The remote is named in the project's committed configuration.
-    pub committed: bool,
-    /// Host that nobody on this machine has agreed to yet.
-    pub untrusted_host: Option<String>,
-}
-
-impl LedgerPlace {
-    /// Whether there is a clone.
-    pub fn exists(&self) -> bool {
-        self.path.join(".git").exists()
-    }
-
-    /// The remote as git takes it.
-    pub fn url(&self) -> String {
-        self.remote.as_str().to_string()
-    }
-
-    /// The bare repository of our own that is the remote when none is named.
-    pub fn own_remote(&self) -> Option<&Path> {
-        (!self.committed).then(|| self.remote.local_path()).flatten()
-    }
-
-    /// The facts for a status.
-    pub fn to_place(&self) -> Place {
-        let host = self.remote.host().map(str::to_string);
-        Place { path: self.path.clone(), url: self.remote.display(), host, exists: self.exists() }
-    }
-}
-
-/// Where the project's ledger is.
-///
-/// # Errors
-/// Its remote is unknown or not one that may be used.
-pub fn place(env: &Env, dirs: &Dirs, project: &Project) -> Result<LedgerPlace, SetupError> {
-    if project.repo_id.is_empty() {
-        return Err(SetupError::NoRepoId { root: project.root.clone() });
-    }
-    let lock = dirs.clone_lock(&project.slug, super::LEDGER, &project.repo_id);
-    let path = dirs.ledger(&project.slug, &project.repo_id);
-    if !project.endpoint.is_local() {
-        return vendor_place(env, dirs, project, path, lock);
-    }
-    let Some(url) = project.config.ledger_url() else {
-        let bare = dirs.local_remote(&project.repo_id);
-        let remote =
-            RemoteUrl::parse(&bare.to_string_lossy()).map_err(|e| SetupError::BadUrl(e.to_string()))?;
-        return Ok(LedgerPlace { path, lock, remote, committed: false, untrusted_host: None });
-    };
-    let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
-    let (trusted, damaged) = TrustedHosts::load(dirs);
-    if let Some(e) = damaged {
-        log::warn!("{e}; no host is trusted");
-    }
-    let untrusted_host =
-        (!trusted.is_trusted(&remote)).then(|| remote.host().unwrap_or_default().to_string());
-    Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host })
-}
-
-/// A ledger that a vendor handed out: known here only by a clone that was made before.
-fn vendor_place(
-    env: &Env,
-    dirs: &Dirs,
-    project: &Project,
-    computed: PathBuf,
-    lock: PathBuf,
-) -> Result<LedgerPlace, SetupError> {
-    // The file is not committed by us, but somebody else's commit may hold one.
-    let path = match LocalConfig::load(&project.root)?.ledger() {
-        Some(local) if local.path != computed => {
-            let path = project::check_clone_path(env, dirs, &local.path)?;
-            if is_ledger_of(&path, &project.repo_id) { path } else { computed }
-        }
-        _ => computed,
-    };
-    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
-    let Some(url) = origin else {
-        return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
-    };
-    let remote = RemoteUrl::parse(&url).map_err(|e| SetupError::BadUrl(e.to_string()))?;
-    Ok(LedgerPlace { path, lock, remote, committed: true, untrusted_host: None })
-}
-
-/// Whether the clone itself says that it is this project's ledger: a path in a file of the project's proves nothing.
-fn is_ledger_of(clone: &Path, repo_id: &str) -> bool {
-    const MARKER_MAX: usize = 64 << 10;
-    let marker = file::read_capped(&clone.join(".sageox/checkout.json"), MARKER_MAX).unwrap_or_default();
-    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap_or_default();
-    marker["type"] == super::LEDGER && marker["repo_id"] == repo_id
-}
-
-/// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
-pub(super) fn rules() -> ResolveRules {
-    ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
 }
 
 /// What `ox init` is told.
@@ -354,7 +255,7 @@ fn merge_ignore(dir: &Path, written: &mut Vec<PathBuf>) -> Result<(), SetupError
 ///
 /// # Errors
 /// Git's.
-pub fn ensure_local_remote(site: &Site, ledger: &LedgerPlace, cancel: &Cancel) -> Result<bool, SetupError> {
+pub fn ensure_local_remote(site: &Site, ledger: &Workspace, cancel: &Cancel) -> Result<bool, SetupError> {
     match ledger.own_remote() {
         Some(bare) if !bare.exists() => {
             create_bare(site.git(true), bare, cancel)?;
@@ -381,7 +282,8 @@ pub struct Moved {
 /// # Errors
 /// Nothing is switched by any of them.
 pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) -> Result<Moved, SetupError> {
-    let (project, ledger) = super::locate(site, root)?;
+    let project = Project::load(root, &site.env)?;
+    let ledger = ledger_of(&site.env, &site.dirs, &project, None)?;
     let git = site.git(true);
     let old = ledger.url();
     let Some(mut lock) = CloneLock::acquire(&ledger.lock, std::time::Duration::from_secs(30))? else {

@@ -66,7 +66,7 @@ impl Context {
 
     /// The ledger of the project, if there is a project and its ledger is known.
     pub fn ledger(&self) -> Option<Ledger> {
-        let place = sync::place(&self.env, &self.dirs, self.project.found()?).ok()?;
+        let place = sync::ledger_of(&self.env, &self.dirs, self.project.found()?, None).ok()?;
         Some(Ledger { clone: place.path, guard: place.lock })
     }
 }

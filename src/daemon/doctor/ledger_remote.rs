@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(project) = cx.project.found() else { return Outcome::skipped("no project here") };
-    let place = match sync::place(&cx.env, &cx.dirs, project) {
+    let place = match sync::ledger_of(&cx.env, &cx.dirs, project, None) {
         Ok(place) => place,
         Err(e) => {
             return Outcome::failed(e.to_string())

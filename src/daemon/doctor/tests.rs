@@ -267,7 +267,8 @@ fn a_trusted_host_is_no_finding() {
     machine.write_config(
         r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"https://git.example.com/l.git"}"#,
     );
-    let place = sync::place(&machine.cx.env, &machine.cx.dirs, machine.cx.project.found().unwrap()).unwrap();
+    let place = sync::ledger_of(&machine.cx.env, &machine.cx.dirs, machine.cx.project.found().unwrap(), None)
+        .unwrap();
     TrustedHosts::trust(&machine.cx.dirs, &place.remote).unwrap();
     assert_eq!(machine.look("ledger-remote").status, Status::Passed);
 }

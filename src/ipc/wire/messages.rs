@@ -140,6 +140,37 @@ pub struct Friction {
     pub error_msg: String,
 }
 
+/// Narrows down a `team_sync`; ours, may be absent as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TeamSyncAsk {
+    /// Only this team: its id, short name or name. Empty: all.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team: String,
+}
+
+/// What became of one team in a `team_sync`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TeamSyncResult {
+    /// Which.
+    pub team_id: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team_name: String,
+    /// Its short name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub team_slug: String,
+    /// Where its clone is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// `synced`, `skipped`, `cloning` or `error`.
+    pub status: String,
+    /// Why not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
 /// Asks for a clone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -271,6 +302,15 @@ pub struct Doctor {
     /// What could not be looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+}
+
+/// How a `trigger_gc` is to be answered; ours, may be absent as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TriggerGcAsk {
+    /// With progress lines before the answer. Other clients take the first line for the answer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub progress: bool,
 }
 
 /// Answer to `trigger_gc`.

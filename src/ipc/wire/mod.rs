@@ -26,8 +26,6 @@ pub mod text {
     pub const UNKNOWN_TYPE: &str = "unknown message type";
     /// Start of a transient refusal: a full queue, or too many connections.
     pub const BUSY: &str = "busy: ";
-    /// Start of the answer to a payload that could not be read.
-    pub const INVALID_PAYLOAD: &str = "invalid payload: ";
     /// Start of the answer when a result could not be encoded.
     pub const MARSHAL: &str = "marshal error: ";
 }

@@ -140,6 +140,32 @@ pub struct WorkspaceSyncStatus {
     /// 0 = 7 days.
     #[serde(skip_serializing_if = "is_zero")]
     pub gc_interval_days: i64,
+    /// Ours, additive: who names it: `config`, `credentials`, `api`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// Ours, additive: HEAD of the clone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub head: String,
+    /// Ours, additive: when the remote was last seen to have moved.
+    #[serde(skip_serializing_if = "is_never")]
+    pub remote_changed: GoTime,
+    /// Ours, additive: failures in a row.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sync_failures: i64,
+    /// Ours, additive: after failures, the time of the next attempt.
+    #[serde(skip_serializing_if = "is_never")]
+    pub next_sync_attempt: GoTime,
+    /// Ours, additive: the time of the next run as planned.
+    #[serde(skip_serializing_if = "is_never")]
+    pub next_sync: GoTime,
+    /// Ours, additive: nothing may be pushed there.
+    #[serde(skip_serializing_if = "is_false")]
+    pub read_only: bool,
+}
+
+/// True for a time that an optional key leaves out.
+fn is_never(time: &GoTime) -> bool {
+    time.0.is_none()
 }
 
 /// A team's clone, older form.

@@ -1,17 +1,19 @@
-//! One run: bring a ledger level with its remote, or clone it.
+//! One run: bring a managed clone level with its remote, or make it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::Oid;
+use jiff::Timestamp;
 
 use super::kept::KeptList;
-use super::outcome::{Blocked, Change, End, Failure, Outcome, Skip};
-use super::setup::{self, LedgerPlace, SetupError};
+use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
+use super::setup::{self, SetupError};
 use super::site::Site;
+use super::workspace::{Kind, Target, Workspace, ledger_of, team_of};
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, Verdict, clone_plain,
-    create_bare, discover, verify,
+    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, ResolveRules, Verdict,
+    clone_plain, create_bare, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -20,7 +22,7 @@ use crate::project::{LocalConfig, LocalLedger, Project, SyncState};
 /// A run that nobody asked for gives way to another process at work after this long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// A run that somebody waits for is more patient.
-const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
+pub(super) const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
 const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
@@ -33,70 +35,75 @@ pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Option<u8>, &str);
 /// What a run is about.
 struct Job<'a> {
     site: &'a Site,
-    project: Project,
-    ledger: LedgerPlace,
+    /// Whose ledger it is; none for a team's context.
+    project: Option<Project>,
+    at: Workspace,
     cancel: &'a Cancel,
 }
 
-/// Where the project's ledger is, without touching it.
+/// How much a sync may leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Somebody waits for it: nothing is left out.
+    pub forced: bool,
+    /// A look by anybody that is younger than half of this is enough.
+    pub interval: Duration,
+}
+
+/// Where the clone of `target` is, without touching it.
 ///
 /// # Errors
-/// The project's configuration cannot be read, or names no usable remote.
-pub fn locate(site: &Site, root: &Path) -> Result<(Project, LedgerPlace), SetupError> {
-    let project = Project::load(root, &site.env)?;
-    let ledger = setup::place(&site.env, &site.dirs, &project)?;
-    Ok((project, ledger))
+/// Configuration that cannot be read, or no usable remote.
+pub fn locate(site: &Site, target: &Target) -> Result<(Option<Project>, Workspace), SetupError> {
+    match target {
+        Target::Ledger { root, url, read_only } => {
+            let project = Project::load(root, &site.env)?;
+            let at = ledger_of(&site.env, &site.dirs, &project, url.as_deref())?;
+            Ok((Some(project), Workspace { read_only: *read_only, ..at }))
+        }
+        Target::Team { slug, endpoint, team } => {
+            team_of(&site.dirs, slug, endpoint.as_deref(), team).map(|at| (None, at))
+        }
+    }
 }
 
-/// Brings the ledger of the project at `root` level with its remote. `forced`: somebody waits for it.
-pub fn sync_ledger(
-    site: &Site,
-    root: &Path,
-    forced: bool,
-    interval: Duration,
-    on_progress: OnProgress<'_>,
-    cancel: &Cancel,
-) -> Outcome {
-    run(site, root, cancel, |job| job.sync(forced, interval, on_progress))
+/// Brings a managed clone level with its remote.
+pub fn sync(site: &Site, target: &Target, ask: Ask, on_progress: OnProgress<'_>, cancel: &Cancel) -> Outcome {
+    run(site, target, cancel, |job| job.sync(ask.forced, ask.interval, on_progress))
 }
 
-/// Clones the ledger of the project at `root`, and gives an empty remote its first commit.
-pub fn clone_ledger(site: &Site, root: &Path, on_progress: OnProgress<'_>, cancel: &Cancel) -> Outcome {
-    run(site, root, cancel, |job| job.clone(on_progress))
+/// Makes a managed clone, and gives the empty remote of a ledger its first commit.
+pub fn clone(site: &Site, target: &Target, on_progress: OnProgress<'_>, cancel: &Cancel) -> Outcome {
+    run(site, target, cancel, |job| job.clone(on_progress))
 }
 
 fn run(
     site: &Site,
-    root: &Path,
+    target: &Target,
     cancel: &Cancel,
     work: impl FnOnce(&Job<'_>) -> Result<End, Failure>,
 ) -> Outcome {
     let start = site.clock.now().mono;
     let took = || site.clock.now().mono - start;
-    let (project, ledger) = match locate(site, root) {
+    let (project, at) = match locate(site, target) {
         Ok(found) => found,
         Err(e) => {
-            let failure = Failure { class: e.class(), text: e.to_string(), blocked: None };
-            return Outcome { place: None, head: String::new(), end: End::Failed(failure), took: took() };
+            let end = End::Failed(Failure::new(e.class(), e.to_string()));
+            return Outcome { place: None, facts: None, end, took: took() };
         }
     };
-    let job = Job { site, project, ledger, cancel };
+    let job = Job { site, project, at, cancel };
     let end = work(&job).unwrap_or_else(End::Failed);
-    let place = job.ledger.to_place();
-    let head = match &end {
-        End::Level(_) => Reader::open(&job.ledger.path).and_then(|r| r.head()).ok().and_then(|h| h.commit),
-        _ => None,
-    };
-    let head = head.map(|h| h.to_string()).unwrap_or_default();
-    job.write_down(&end, &head);
-    Outcome { place: Some(place), head, end, took: took() }
+    let facts = matches!(end, End::Level(_)).then(|| job.facts());
+    job.write_down(&end, facts.as_ref());
+    Outcome { place: Some(job.at.to_place()), facts, end, took: took() }
 }
 
 impl Job<'_> {
     fn sync(&self, forced: bool, interval: Duration, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
-        let path = &self.ledger.path;
-        if !self.ledger.exists() {
+        let path = &self.at.path;
+        if !self.at.exists() {
             return Ok(End::NoClone);
         }
         match verify(path) {
@@ -105,20 +112,18 @@ impl Job<'_> {
             Verdict::Unknown(e) => return Err(failure(e)),
         }
         let view = View::of(path).map_err(failure)?;
-        let moved = view.origin != self.ledger.url();
+        let moved = view.origin != self.at.url();
         let fresh = !forced && !moved && self.is_fresh(interval);
         let remote = if fresh {
             Asked::Told(view.tracking)
-        } else if forced && !self.ledger.remote.is_local() {
+        } else if forced && !self.at.remote.is_local() {
             Asked::NotYet
         } else {
             Asked::Told(
-                discover(self.git(), &self.ledger.url(), Some(&view.branch), self.cancel)
-                    .map_err(failure)?
-                    .tip,
+                discover(self.git(), &self.at.url(), Some(&view.branch), self.cancel).map_err(failure)?.tip,
             )
         };
-        if view.head.is_none() && remote == Asked::Told(None) {
+        if self.at.kind == Kind::Ledger && view.head.is_none() && remote == Asked::Told(None) {
             // The first commit is part of making the clone.
             return Ok(End::NoClone);
         }
@@ -129,8 +134,8 @@ impl Job<'_> {
             (false, true) => LOCK_WAIT_FORCED,
             (false, false) => LOCK_WAIT,
         };
-        let mut kept = KeptList::load(&self.state_dir());
-        let mut lock = match CloneLock::acquire(&self.lock_path(), wait).map_err(failure)? {
+        let mut kept = KeptList::load(&self.at.state);
+        let mut lock = match CloneLock::acquire(&self.at.lock, wait).map_err(failure)? {
             Some(lock) => lock,
             None if level => return Ok(self.level(Change::default(), kept)),
             None => return Ok(End::Skipped(Skip::Busy)),
@@ -165,9 +170,9 @@ impl Job<'_> {
         (change, kept): (&mut Change, &mut KeptList),
         on_progress: OnProgress<'_>,
     ) -> Result<(), GitError> {
-        let moved = view.origin != self.ledger.url();
+        let moved = view.origin != self.at.url();
         if moved {
-            clone.set_origin(&self.ledger.url())?;
+            clone.set_origin(&self.at.url())?;
         }
         let tip = match remote {
             Asked::Told(tip) if tip == view.tracking && !moved => {
@@ -190,17 +195,18 @@ impl Job<'_> {
             // It had the branch: an emptied remote is not filled again behind its owner's back.
             return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
         }
-        self.count(&clone.integrate(&view.branch, &setup::rules())?, change, kept);
-        let ahead = clone.unpushed(&view.branch)?;
+        let rules = self.rules(clone.path());
+        self.count(&clone.integrate(&view.branch, &rules)?, change, kept);
+        let ahead = if self.at.read_only { 0 } else { clone.unpushed(&view.branch)? };
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");
-            let pushed = clone.push_retry(&view.branch, &setup::rules())?;
+            let pushed = clone.push_retry(&view.branch, &rules)?;
             change.pushed = ahead as u64;
             pushed.integrated.iter().for_each(|step| self.count(step, change, kept));
         }
         // Kept for 30 days; one that cannot be removed now is tried again with the next change.
         if let Err(e) = clone.prune_rescues() {
-            log::warn!("old rescue refs of {}: {e}", self.ledger.path.display());
+            log::warn!("old rescue refs of {}: {e}", self.at.path.display());
         }
         Ok(())
     }
@@ -214,29 +220,29 @@ impl Job<'_> {
         }
         change.pulled = true;
         change.diverged |= matches!(step.how, How::Rebased { .. });
-        let files = Reader::open(&self.ledger.path).and_then(|r| r.changed_files(step.old, step.new));
+        let files = Reader::open(&self.at.path).and_then(|r| r.changed_files(step.old, step.new));
         change.files_in += files.unwrap_or_default() as u64;
     }
 
     fn clone(&self, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
-        let Some(mut lock) = CloneLock::acquire(&self.lock_path(), LOCK_WAIT_FORCED).map_err(failure)? else {
+        let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT_FORCED).map_err(failure)? else {
             return Ok(End::Skipped(Skip::Busy));
         };
-        if !self.ledger.exists() {
+        if !self.at.exists() {
             self.make_clone(on_progress).map_err(failure)?;
         }
         on_progress("verifying", None, "checking the clone");
         let git = self.git();
-        let mut clone = lock.open(git, &self.ledger.path, self.cancel).map_err(failure)?;
-        let mut kept = KeptList::load(&self.state_dir());
+        let mut clone = lock.open(git, &self.at.path, self.cancel).map_err(failure)?;
+        let mut kept = KeptList::load(&self.at.state);
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.ensure_excludes(&EXCLUDES).map_err(failure)?;
-        let view = View::of(&self.ledger.path).map_err(failure)?;
+        let view = View::of(&self.at.path).map_err(failure)?;
         let mut change = Change { pulled: true, ..Change::default() };
-        if view.head.is_none() {
+        if let (Some(project), None) = (&self.project, view.head) {
             on_progress("initializing", None, "writing the first commit");
-            let text = setup::ledger_readme(&self.project, self.site.clock.now().wall);
+            let text = setup::ledger_readme(project, self.site.clock.now().wall);
             let files: [(&Path, &[u8]); 1] = [(Path::new("AGENTS.md"), text.as_bytes())];
             clone.seed(&view.branch, &files, "docs: describe this ledger").map_err(failure)?;
             change.pushed = 1;
@@ -248,75 +254,56 @@ impl Job<'_> {
 
     fn make_clone(&self, on_progress: OnProgress<'_>) -> Result<(), GitError> {
         let git = self.git();
-        if let Some(bare) = self.ledger.own_remote()
+        if let Some(bare) = self.at.own_remote()
             && !bare.exists()
         {
             create_bare(git, bare, self.cancel)?;
         }
-        on_progress("connecting", None, &format!("cloning {}", self.ledger.remote.display()));
-        let mut last = None;
-        let made = clone_plain(
-            git,
-            &self.ledger.url(),
-            &self.ledger.path,
-            &mut |p| {
-                if last != Some(p) {
-                    last = Some(p);
-                    let (stage, text) = match p.stage {
-                        CloneStage::Connecting => ("connecting", "waiting for the remote"),
-                        CloneStage::Receiving => ("cloning", "receiving objects"),
-                        CloneStage::Resolving => ("materializing", "resolving deltas"),
-                        CloneStage::CheckingOut => ("materializing", "writing files"),
-                        CloneStage::Verifying => ("verifying", "checking the clone"),
-                    };
-                    on_progress(stage, p.percent, text);
-                }
-            },
-            self.cancel,
-        );
+        on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
+        let url = self.at.url();
+        let made = clone_plain(git, &url, &self.at.path, &mut |p| tell(p, on_progress), self.cancel);
         match made {
-            Err(GitError::AlreadyExists { .. }) if self.ledger.exists() => Ok(()),
+            Err(GitError::AlreadyExists { .. }) if self.at.exists() => Ok(()),
             other => other,
         }
     }
 
     /// A proven damaged clone is moved out of the way, never deleted.
     fn put_aside(&self, proof: &str) -> Result<End, Failure> {
-        let Some(_lock) = CloneLock::acquire(&self.lock_path(), LOCK_WAIT).map_err(failure)? else {
+        let Some(_lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
             return Ok(End::Skipped(Skip::Busy));
         };
         // Somebody may have mended it meanwhile.
-        if !matches!(verify(&self.ledger.path), Verdict::Damaged(_)) {
+        if !matches!(verify(&self.at.path), Verdict::Damaged(_)) {
             return Ok(End::Skipped(Skip::Busy));
         }
         let seconds = self.site.clock.now().wall.as_second();
-        let mut name = self.ledger.path.as_os_str().to_owned();
+        let mut name = self.at.path.as_os_str().to_owned();
         name.push(format!(".bak.{seconds}"));
         let aside = PathBuf::from(name);
-        log::error!("ledger {} is damaged: {proof}", self.ledger.path.display());
-        std::fs::rename(&self.ledger.path, &aside).map_err(|e| Failure {
-            class: Class::of_io(&e),
-            text: format!("ledger is damaged ({proof}) and cannot be moved aside: {e}"),
-            blocked: None,
+        log::error!("{} at {} is damaged: {proof}", self.at, self.at.path.display());
+        std::fs::rename(&self.at.path, &aside).map_err(|e| {
+            let text = format!("{} is damaged ({proof}) and cannot be moved aside: {e}", self.at);
+            Failure::new(Class::of_io(&e), text)
         })?;
         Ok(End::PutAside(aside))
     }
 
     fn check_trust(&self) -> Result<(), Failure> {
-        match &self.ledger.untrusted_host {
+        match &self.at.untrusted_host {
             None => Ok(()),
-            Some(host) => Err(Failure {
-                class: Class::Usage,
-                text: format!(
-                    "{host} is named as the ledger's host but nobody here has agreed to it; run: ox up"
-                ),
-                blocked: Some(Blocked::Untrusted),
-            }),
+            Some(host) => {
+                let text = format!(
+                    "{host} is named as the host of {} but nobody here has agreed to it; run: ox up",
+                    self.at
+                );
+                Err(Failure::new(Class::Usage, text).blocked(Blocked::Untrusted))
+            }
         }
     }
 
     fn is_fresh(&self, interval: Duration) -> bool {
-        let Some(at) = CloneLock::peek(&self.lock_path()).and_then(|stamp| stamp.fetched_at) else {
+        let Some(at) = CloneLock::peek(&self.at.lock).and_then(|stamp| stamp.fetched_at) else {
             return false;
         };
         let age = self.site.clock.now().wall.duration_since(at);
@@ -326,13 +313,13 @@ impl Job<'_> {
     }
 
     fn level(&self, change: Change, kept: KeptList) -> End {
-        End::Level(Change { kept: kept.settle(&self.ledger.path), ..change })
+        End::Level(Change { kept: kept.settle(&self.at.path), ..change })
     }
 
     fn skip_or_fail(&self, e: GitError) -> Result<End, Failure> {
         match e {
             GitError::LockFiles { files } => {
-                let name = |f: &PathBuf| f.strip_prefix(&self.ledger.path).unwrap_or(f).display().to_string();
+                let name = |f: &PathBuf| f.strip_prefix(&self.at.path).unwrap_or(f).display().to_string();
                 Ok(End::Skipped(Skip::LockFiles(files.iter().map(name).collect())))
             }
             GitError::Foreign { what, age } => {
@@ -343,40 +330,66 @@ impl Job<'_> {
     }
 
     /// What others read: the state file inside the clone, and the project's local configuration. Only when something changed, so that a
-    /// quiet ledger costs no write.
-    fn write_down(&self, end: &End, head: &str) {
+    /// quiet clone costs no write.
+    fn write_down(&self, end: &End, facts: Option<&Facts>) {
         let now = self.site.clock.now().wall;
-        let mut state = SyncState::load(&self.ledger.path);
-        let written = match end {
-            End::Level(change) if change.pulled || change.pushed > 0 => {
-                state.succeeded(now, head);
-                let ledger = LocalLedger { path: self.ledger.path.clone(), last_sync: now.into() };
-                let local =
-                    LocalConfig::update(&self.project.root, &self.site.dirs, |l| l.set_ledger(&ledger));
-                state.save(&self.ledger.path).and(local)
+        let mut state = SyncState::load(&self.at.path);
+        let written = match (end, facts) {
+            (End::Level(change), Some(facts)) if change.pulled || change.pushed > 0 => {
+                state.succeeded(now, &facts.head);
+                state.save(&self.at.path).and(self.note_ledger(now))
             }
-            End::Failed(f) if f.class != Class::Network && self.ledger.exists() => {
+            (End::Failed(f), _) if f.class != Class::Network && self.at.exists() => {
                 state.failed();
-                state.save(&self.ledger.path)
+                state.save(&self.at.path)
             }
             _ => return,
         };
         if let Err(e) = written {
-            log::warn!("sync state of {}: {e}", self.ledger.path.display());
+            log::warn!("sync state of {}: {e}", self.at.path.display());
         }
     }
 
+    fn note_ledger(&self, now: Timestamp) -> Result<(), crate::project::Error> {
+        let Some(project) = &self.project else { return Ok(()) };
+        let ledger = LocalLedger { path: self.at.path.clone(), last_sync: now.into() };
+        LocalConfig::update(&project.root, &self.site.dirs, |l| l.set_ledger(&ledger))
+    }
+
+    fn facts(&self) -> Facts {
+        let reader = Reader::open(&self.at.path);
+        let head = reader.and_then(|r| r.head()).ok().and_then(|h| h.commit);
+        Facts {
+            head: head.map(|h| h.to_string()).unwrap_or_default(),
+            remote_changed: CloneLock::peek(&self.at.lock).and_then(|stamp| stamp.remote_changed_at),
+            ..Facts::default()
+        }
+    }
+
+    fn rules(&self, _clone: &Path) -> ResolveRules {
+        ledger_rules()
+    }
+
     fn git(&self) -> &crate::git::Git {
-        self.site.git(self.project.endpoint.is_local())
+        self.site.git(self.at.self_hosted)
     }
+}
 
-    fn lock_path(&self) -> PathBuf {
-        self.ledger.lock.clone()
-    }
+/// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
+pub(super) fn ledger_rules() -> ResolveRules {
+    ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
+}
 
-    fn state_dir(&self) -> PathBuf {
-        self.site.dirs.state_of(&self.project.slug, &format!("{}-{}", super::LEDGER, self.project.repo_id))
-    }
+/// Hands on how far git has come with a clone.
+pub(super) fn tell(p: crate::git::Progress, on_progress: OnProgress<'_>) {
+    let (stage, text) = match p.stage {
+        CloneStage::Connecting => ("connecting", "waiting for the remote"),
+        CloneStage::Receiving => ("cloning", "receiving objects"),
+        CloneStage::Resolving => ("materializing", "resolving deltas"),
+        CloneStage::CheckingOut => ("materializing", "writing files"),
+        CloneStage::Verifying => ("verifying", "checking the clone"),
+    };
+    on_progress(stage, p.percent, text);
 }
 
 /// What is known of the remote's branch before the clone is touched.
@@ -416,5 +429,5 @@ fn failure(e: GitError) -> Failure {
         }
         _ => None,
     };
-    Failure { class: e.class(), text: e.to_string(), blocked }
+    Failure { class: e.class(), text: e.to_string(), blocked, retry_after: None }
 }

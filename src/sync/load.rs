@@ -1,0 +1,124 @@
+//! What the files of a project and of this machine say about its ledger and teams.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::outcome::Place;
+use super::registry::Source;
+use super::site::Site;
+use super::workspace::{TeamRef, ledger_of, team_of};
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::project::{LocalConfig, Project};
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Directory name of the project's endpoint.
+    pub slug: String,
+    /// Host of the endpoint; `None` where the project names its remotes itself.
+    pub endpoint: Option<String>,
+    /// The project's own team; may be empty.
+    pub primary: String,
+    /// Its ledger; `None` if its remote is not known.
+    pub ledger: Option<Known>,
+    /// The teams, by who names them. A source that could not be read is absent.
+    pub teams: BTreeMap<Source, Vec<TeamRef>>,
+    /// What is known of clones of teams, by team id.
+    pub clones: BTreeMap<String, Known>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// What this machine knows of a clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Where it is.
+    pub place: Place,
+    /// When it was last level with its remote, as the project's local configuration has it.
+    pub last_sync: Option<Timestamp>,
+    /// Failures that an earlier process remembered.
+    pub saved: Option<Saved>,
+}
+
+/// Failures in a row, as they are remembered over a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Saved {
+    /// How many.
+    pub failures: u32,
+    /// The next attempt is not before.
+    pub retry_at: GoTime,
+}
+
+/// File below a clone's state directory.
+const BACKOFF_FILE: &str = "backoff.json";
+const FILE_MAX: usize = 4096;
+
+impl Saved {
+    /// Reads what is remembered below `state`; nothing, if that cannot be read: then an attempt is made early.
+    pub fn load(state: &Path) -> Option<Saved> {
+        let bytes = file::read_capped(&state.join(BACKOFF_FILE), FILE_MAX).ok()?;
+        serde_json::from_slice(&bytes).ok().filter(|s: &Saved| s.failures > 0)
+    }
+
+    /// Remembers it below `state`; `None` forgets.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn save(state: &Path, saved: Option<&Saved>) -> std::io::Result<()> {
+        let path = state.join(BACKOFF_FILE);
+        match saved {
+            Some(saved) => {
+                file::make_dirs(state, 0o700)?;
+                file::write_atomic(&path, &serde_json::to_vec(saved)?, 0o600)
+            }
+            None => match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// Reads what there is to know about the ledger and teams of `project`, without touching a clone.
+pub fn load(site: &Site, project: &Project) -> Loaded {
+    let mut loaded = Loaded {
+        slug: project.slug.clone(),
+        endpoint: (!project.endpoint.is_local()).then(|| project.endpoint.as_str().to_string()),
+        primary: project.config.team_id(),
+        ..Loaded::default()
+    };
+    let local = LocalConfig::load(&project.root).unwrap_or_else(|e| {
+        loaded.problems.push(e.to_string());
+        LocalConfig::default()
+    });
+    match ledger_of(&site.env, &site.dirs, project, None) {
+        Ok(at) => {
+            let last_sync = local.ledger().and_then(|l| l.last_sync.0);
+            loaded.ledger = Some(Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync });
+        }
+        Err(e) => loaded.problems.push(e.to_string()),
+    }
+    let named = project.config.teams().into_iter().map(|t| TeamRef {
+        id: t.team_id,
+        name: t.name,
+        url: t.url,
+        ..TeamRef::default()
+    });
+    loaded.teams.insert(Source::Config, named.collect());
+    let all: Vec<TeamRef> = loaded.teams.values().flatten().cloned().collect();
+    for team in all {
+        match team_of(&site.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) {
+            Ok(at) => {
+                let known = Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync: None };
+                loaded.clones.insert(team.id.clone(), known);
+            }
+            Err(e) => loaded.problems.push(format!("team {}: {e}", team.label())),
+        }
+    }
+    loaded
+}

@@ -1,0 +1,285 @@
+//! A managed clone: what it holds, where it lies, where it comes from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::outcome::Place;
+use super::setup::SetupError;
+use crate::git::Reader;
+use crate::kit::file;
+use crate::project::{self, Dirs, Env, LocalConfig, Project, RemoteUrl, TrustedHosts};
+
+/// What a managed clone holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The record of one project.
+    Ledger,
+    /// What a team shares.
+    Team,
+}
+
+impl Kind {
+    /// Its name in a status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Ledger => "ledger",
+            Kind::Team => "team-context",
+        }
+    }
+
+    /// Its name in paths of locks and state.
+    fn tag(self) -> &'static str {
+        match self {
+            Kind::Ledger => super::LEDGER,
+            Kind::Team => "team",
+        }
+    }
+}
+
+/// A team as somebody named it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TeamRef {
+    /// Its id, the same on every machine.
+    pub id: String,
+    /// Its name for people; may be empty.
+    pub name: String,
+    /// Its short name; may be empty.
+    pub slug: String,
+    /// The git remote of its context; empty if that source does not know it.
+    pub url: String,
+    /// Nothing may be pushed there.
+    pub read_only: bool,
+}
+
+impl TeamRef {
+    /// What people call it.
+    pub fn label(&self) -> &str {
+        [&self.name, &self.slug].into_iter().find(|s| !s.is_empty()).unwrap_or(&self.id)
+    }
+}
+
+/// What is to be kept level, as the daemon's core knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The ledger of the project at `root`.
+    Ledger {
+        /// The project's directory.
+        root: PathBuf,
+        /// Its remote, where a server named it.
+        url: Option<String>,
+        /// Nothing may be pushed there.
+        read_only: bool,
+    },
+    /// A team's context.
+    Team {
+        /// Directory name of the endpoint it belongs to.
+        slug: String,
+        /// Host of that endpoint; `None` where the team names its remotes itself.
+        endpoint: Option<String>,
+        /// Which.
+        team: TeamRef,
+    },
+}
+
+impl Target {
+    /// What it holds.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Target::Ledger { .. } => Kind::Ledger,
+            Target::Team { .. } => Kind::Team,
+        }
+    }
+
+    /// What log lines call it.
+    pub fn label(&self) -> String {
+        match self {
+            Target::Ledger { root, .. } => {
+                root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned()
+            }
+            Target::Team { team, .. } => team.label().to_string(),
+        }
+    }
+}
+
+/// Where a managed clone is and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// What it holds.
+    pub kind: Kind,
+    /// `ledger`, or the team's id: what issues and messages call it.
+    pub id: String,
+    /// The clone's directory.
+    pub path: PathBuf,
+    /// The clone's lock file.
+    pub lock: PathBuf,
+    /// Directory for what belongs to the clone and never enters it.
+    pub state: PathBuf,
+    /// The remote.
+    pub remote: RemoteUrl,
+    /// The remote is of the team's own choice and not a vendor's.
+    pub self_hosted: bool,
+    /// The remote is named in the project's committed configuration.
+    pub committed: bool,
+    /// Nothing may be pushed to the remote.
+    pub read_only: bool,
+    /// Host that nobody on this machine has agreed to yet.
+    pub untrusted_host: Option<String>,
+}
+
+impl Workspace {
+    /// Whether there is a clone.
+    pub fn exists(&self) -> bool {
+        self.path.join(".git").exists()
+    }
+
+    /// The remote as git takes it.
+    pub fn url(&self) -> String {
+        self.remote.as_str().to_string()
+    }
+
+    /// The bare repository of our own that is the remote when none is named.
+    pub fn own_remote(&self) -> Option<&Path> {
+        (self.kind == Kind::Ledger && !self.committed).then(|| self.remote.local_path()).flatten()
+    }
+
+    /// The facts for a status.
+    pub fn to_place(&self) -> Place {
+        Place {
+            path: self.path.clone(),
+            url: self.remote.display(),
+            host: self.remote.host().map(str::to_string),
+            exists: self.exists(),
+            state: self.state.clone(),
+        }
+    }
+
+    fn at(dirs: &Dirs, slug: &str, kind: Kind, id: &str, path: PathBuf, remote: RemoteUrl) -> Workspace {
+        Workspace {
+            kind,
+            id: if kind == Kind::Ledger { super::LEDGER.to_string() } else { id.to_string() },
+            path,
+            lock: dirs.clone_lock(slug, kind.tag(), id),
+            state: dirs.state_of(slug, &format!("{}-{id}", kind.tag())),
+            remote,
+            self_hosted: true,
+            committed: true,
+            read_only: false,
+            untrusted_host: None,
+        }
+    }
+}
+
+impl fmt::Display for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Ledger => f.write_str("the ledger"),
+            Kind::Team => write!(f, "team context {}", self.id),
+        }
+    }
+}
+
+/// Where the project's ledger is. `named` is its remote if a server has told it.
+///
+/// # Errors
+/// Its remote is unknown or not one that may be used.
+pub fn ledger_of(
+    env: &Env,
+    dirs: &Dirs,
+    project: &Project,
+    named: Option<&str>,
+) -> Result<Workspace, SetupError> {
+    if project.repo_id.is_empty() {
+        return Err(SetupError::NoRepoId { root: project.root.clone() });
+    }
+    let path = dirs.ledger(&project.slug, &project.repo_id);
+    let at = |path, remote| Workspace::at(dirs, &project.slug, Kind::Ledger, &project.repo_id, path, remote);
+    if !project.endpoint.is_local() {
+        let (path, remote) = vendor_ledger(env, dirs, project, path, named)?;
+        return Ok(Workspace { self_hosted: false, ..at(path, remote) });
+    }
+    let Some(url) = project.config.ledger_url() else {
+        let bare = dirs.local_remote(&project.repo_id);
+        let remote = parse(&bare.to_string_lossy())?;
+        return Ok(Workspace { committed: false, ..at(path, remote) });
+    };
+    let (remote, untrusted_host) = remote_of(dirs, &url)?;
+    Ok(Workspace { untrusted_host, ..at(path, remote) })
+}
+
+/// A ledger that a vendor handed out: known by a clone that was made before, or by what the server says.
+fn vendor_ledger(
+    env: &Env,
+    dirs: &Dirs,
+    project: &Project,
+    computed: PathBuf,
+    named: Option<&str>,
+) -> Result<(PathBuf, RemoteUrl), SetupError> {
+    // The file is not committed by us, but somebody else's commit may hold one.
+    let path = match LocalConfig::load(&project.root)?.ledger() {
+        Some(local) if local.path != computed => {
+            let path = project::check_clone_path(env, dirs, &local.path)?;
+            if is_ledger_of(&path, &project.repo_id) { path } else { computed }
+        }
+        _ => computed,
+    };
+    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
+    let Some(url) = origin.or_else(|| named.map(str::to_string)) else {
+        return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
+    };
+    Ok((path, parse(&url)?))
+}
+
+/// Where a team's context is.
+///
+/// # Errors
+/// Its id is none, or its remote is not one that may be used.
+pub fn team_of(
+    dirs: &Dirs,
+    slug: &str,
+    endpoint: Option<&str>,
+    team: &TeamRef,
+) -> Result<Workspace, SetupError> {
+    let path = dirs.team(slug, &team.id);
+    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
+    let url = match (team.url.is_empty(), origin) {
+        (false, _) => team.url.clone(),
+        (true, Some(origin)) => origin,
+        (true, None) => return Err(SetupError::NoTeamRemote { team: team.label().to_string() }),
+    };
+    let remote = parse(&url)?;
+    let self_hosted = endpoint.is_none();
+    let untrusted_host = if self_hosted { untrusted(dirs, &remote) } else { None };
+    let read_only = team.read_only;
+    let at = Workspace::at(dirs, slug, Kind::Team, &team.id, path, remote);
+    Ok(Workspace { self_hosted, read_only, untrusted_host, ..at })
+}
+
+/// A remote as somebody named it, and its host if nobody on this machine has agreed to it yet.
+///
+/// # Errors
+/// It is not one that may be used.
+pub(super) fn remote_of(dirs: &Dirs, url: &str) -> Result<(RemoteUrl, Option<String>), SetupError> {
+    let remote = parse(url)?;
+    let untrusted = untrusted(dirs, &remote);
+    Ok((remote, untrusted))
+}
+
+fn parse(url: &str) -> Result<RemoteUrl, SetupError> {
+    RemoteUrl::parse(url).map_err(|e| SetupError::BadUrl(e.to_string()))
+}
+
+fn untrusted(dirs: &Dirs, remote: &RemoteUrl) -> Option<String> {
+    let (trusted, damaged) = TrustedHosts::load(dirs);
+    if let Some(e) = damaged {
+        log::warn!("{e}; no host is trusted");
+    }
+    (!trusted.is_trusted(remote)).then(|| remote.host().unwrap_or_default().to_string())
+}
+
+/// Whether the clone itself says that it is this project's ledger: a path in a file of the project's proves nothing.
+fn is_ledger_of(clone: &Path, repo_id: &str) -> bool {
+    const MARKER_MAX: usize = 64 << 10;
+    let marker = file::read_capped(&clone.join(".sageox/checkout.json"), MARKER_MAX).unwrap_or_default();
+    let marker: serde_json::Value = serde_json::from_slice(&marker).unwrap_or_default();
+    marker["type"] == super::LEDGER && marker["repo_id"] == repo_id
+}
