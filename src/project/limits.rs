@@ -26,3 +26,17 @@ pub const SOCKET_PATH_MAX: usize = 100;
 pub const USER_CONFIG_MAX: usize = 256 * 1024;
 /// The deepest nesting of the user configuration, counted generously.
 pub const YAML_DEPTH_MAX: usize = 200;
+/// The largest manifest of a team context that is read, in bytes.
+pub const MANIFEST_MAX: usize = 256 * 1024;
+/// A line of a manifest is shorter than this, in bytes without its newline.
+pub const MANIFEST_LINE_MAX: usize = 64 * 1024;
+/// The most rules of a manifest; one with more is not used.
+pub const MANIFEST_RULES_MAX: usize = 1000;
+/// The most warnings about one manifest; further ones are not kept.
+pub const MANIFEST_WARNINGS_MAX: usize = 100;
+/// Time between two syncs of a team context whose manifest does not say.
+pub const TEAM_SYNC_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// Time between two fresh clones of a team context whose manifest does not say, and of every ledger.
+pub const GC_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The longest time between two fresh clones, in days.
+pub const GC_DAYS_MAX: u64 = 90;

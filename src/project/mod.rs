@@ -1,7 +1,8 @@
 //! Who and where: ids, endpoints, directories, and the formats of all configuration files.
 //!
 //! Threads: none; every function runs on its caller's.
-//! Files: `.sageox/` of a project, the user's `config.yaml` and `trusted-hosts.json`, `sync-state.json` of a clone.
+//! Files: `.sageox/` of a project, the user's `config.yaml` and `trusted-hosts.json`, `sync-state.json`
+//! and `sync.manifest` of a clone.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
@@ -14,10 +15,12 @@ mod env;
 mod error;
 mod find;
 mod ids;
+mod inside;
 mod json;
 pub mod limits;
 mod local;
 mod lock;
+mod manifest;
 mod marker;
 mod remote;
 pub mod scaffold;
@@ -38,6 +41,7 @@ pub use ids::{
     REPO_PREFIX, new_repo_id, safe_component, workspace_id, workspace_id_of_path, workspace_id_of_repo,
 };
 pub use local::{LocalConfig, LocalLedger};
+pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;

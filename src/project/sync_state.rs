@@ -1,17 +1,15 @@
 //! `.sageox/cache/sync-state.json` in a clone: when it was last in step with its remote. Other programs read it too.
-//!
-//! A clone's content is other people's, so no directory on the way is entered through a symbolic link.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, limits};
+use super::{Error, inside, limits};
 use crate::kit::gotime::GoTime;
 
 /// The directories below the clone.
@@ -33,7 +31,10 @@ pub struct SyncState {
 impl SyncState {
     /// The clone's state. Missing, unreadable or damaged is never synced: it is only a note for readers.
     pub fn load(clone: &Path) -> SyncState {
-        read(clone).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        inside::read(clone, &DIRS, NAME, limits::SYNC_STATE_MAX)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
     }
 
     /// Notes a success at `now` with the clone at `commit`.
@@ -53,7 +54,7 @@ impl SyncState {
     /// `Write`: the clone is gone, a directory on the way is a link, or the disk refuses.
     pub fn save(&self, clone: &Path) -> Result<(), Error> {
         let write = || {
-            let dir = enter(clone, true)?;
+            let dir = inside::enter(clone, &DIRS, true)?;
             let text = serde_json::to_vec_pretty(self)?;
             replace(&dir, &text)
         };
@@ -63,32 +64,6 @@ impl SyncState {
 
 fn path(clone: &Path) -> PathBuf {
     clone.join(DIRS[0]).join(DIRS[1]).join(NAME)
-}
-
-/// Opens the directory of the file one step at a time, following no link.
-fn enter(clone: &Path, make: bool) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut dir = open(clone, flags, Mode::empty())?;
-    for name in DIRS {
-        if make {
-            match mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        dir = openat(&dir, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
-    }
-    Ok(dir)
-}
-
-fn read(clone: &Path) -> io::Result<Vec<u8>> {
-    let dir = enter(clone, false)?;
-    // Without NONBLOCK a FIFO in the file's place would block for ever.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(openat(&dir, NAME, flags, Mode::empty())?);
-    let mut bytes = Vec::new();
-    file.take(limits::SYNC_STATE_MAX as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn replace(dir: &OwnedFd, text: &[u8]) -> io::Result<()> {

@@ -1,0 +1,44 @@
+//! Files inside a clone. Its content is other people's, so no directory on the way is entered through a symbolic link.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+
+/// Opens the directory `dirs` below `clone` one step at a time, following no link; with `make` missing ones are made, 0755.
+pub(super) fn enter(clone: &Path, dirs: &[&str], make: bool) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut dir = open(clone, flags, Mode::empty())?;
+    for name in dirs {
+        if make {
+            match mkdirat(&dir, *name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        dir = openat(&dir, *name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Ok(dir)
+}
+
+/// Reads the regular file `name` in `dirs` below `clone`.
+///
+/// # Errors
+/// `InvalidInput` for what is no regular file, `FileTooLarge` above `cap` bytes, else the system's; a link is refused.
+pub(super) fn read(clone: &Path, dirs: &[&str], name: &str, cap: usize) -> io::Result<Vec<u8>> {
+    let dir = enter(clone, dirs, false)?;
+    // Without NONBLOCK a FIFO in the file's place would block for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(&dir, name, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > cap {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {cap} bytes")));
+    }
+    Ok(bytes)
+}
