@@ -13,6 +13,9 @@ pub const LEGACY_VAR: &str = "OX_XDG_DISABLE";
 /// Names another user configuration file.
 pub const USER_CONFIG_VAR: &str = "OX_USER_CONFIG";
 
+/// Names the file with git's credentials, whatever the endpoint.
+pub const GIT_CREDENTIALS_VAR: &str = "OX_GIT_CREDENTIALS_FILE";
+
 /// The base directories, and below them every path by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dirs {
@@ -21,6 +24,7 @@ pub struct Dirs {
     cache: PathBuf,
     state: PathBuf,
     user_config: PathBuf,
+    git_credentials: Option<PathBuf>,
     uid: u32,
 }
 
@@ -57,6 +61,7 @@ impl Dirs {
             config,
             state,
             user_config,
+            git_credentials: env.get_os(GIT_CREDENTIALS_VAR).map(|path| env.absolute(Path::new(path))),
             uid,
         })
     }
@@ -162,6 +167,27 @@ impl Dirs {
         self.user_config.clone()
     }
 
+    /// The file with git's credentials at an endpoint, or the one that `OX_GIT_CREDENTIALS_FILE` names.
+    pub fn git_credentials(&self, slug: &str) -> PathBuf {
+        let name = format!("git-credentials-{}.json", safe_component(slug));
+        self.git_credentials.clone().unwrap_or_else(|| self.config.join(name))
+    }
+
+    /// The one file that `OX_GIT_CREDENTIALS_FILE` names for all endpoints.
+    pub fn git_credentials_override(&self) -> Option<&Path> {
+        self.git_credentials.as_deref()
+    }
+
+    /// The tokens of all endpoints.
+    pub fn auth_file(&self) -> PathBuf {
+        self.config.join("auth.json")
+    }
+
+    /// Held while an endpoint is asked for new credentials, so that of many that want some one asks.
+    pub fn refresh_lock(&self, slug: &str) -> PathBuf {
+        self.of_slug(slug).join("locks").join("refresh.lock")
+    }
+
     /// The git hosts the user said yes to.
     pub fn trusted_hosts(&self) -> PathBuf {
         self.config.join("trusted-hosts.json")
@@ -172,7 +198,7 @@ impl Dirs {
         self.of_slug(slug).join("ledgers").join(safe_component(repo_id))
     }
 
-    /// The clone of a team's context.
+    /// The clone of a team's context, shared by all projects. The id has passed [`super::check_team_id`].
     pub fn team(&self, slug: &str, team_id: &str) -> PathBuf {
         self.of_slug(slug).join("teams").join(safe_component(team_id))
     }
@@ -292,6 +318,14 @@ mod tests {
         check(d.user_config(), "/h/.config/sageox/config.yaml");
         check(d.trusted_hosts(), "/h/.config/sageox/trusted-hosts.json");
         check(d.ledger("sageox.ai", "repo_1"), "/h/.local/share/sageox/sageox.ai/ledgers/repo_1");
+        check(d.team("sageox.ai", "team_a1"), "/h/.local/share/sageox/sageox.ai/teams/team_a1");
+        check(d.team("sageox.ai", "../../x"), "/h/.local/share/sageox/sageox.ai/teams/x");
+        check(d.git_credentials("sageox.ai"), "/h/.config/sageox/git-credentials-sageox.ai.json");
+        check(d.auth_file(), "/h/.config/sageox/auth.json");
+        check(d.refresh_lock("sageox.ai"), "/h/.local/share/sageox/sageox.ai/locks/refresh.lock");
+        let named = dirs(&[("HOME", "/h"), (GIT_CREDENTIALS_VAR, "c.json")]);
+        check(named.git_credentials("sageox.ai"), "/w/c.json");
+        check(named.git_credentials("other"), "/w/c.json");
         check(d.local_remote("repo_1"), "/h/.local/share/sageox/local/remotes/repo_1.git");
         check(
             d.clone_lock("local", "ledger", "repo_1"),

@@ -47,6 +47,25 @@ pub enum Error {
         /// What the parser says.
         reason: String,
     },
+    /// A file with tokens is there and does not say anything sensible. Nothing goes on as if there were no login.
+    #[error("{}{} cannot be used: {reason}; mend it, or move it away and log in again", path.display(),
+        named.map(|name| format!(" (named by {name})")).unwrap_or_default())]
+    DamagedSecret {
+        /// The file.
+        path: PathBuf,
+        /// The variable that named it, if one did.
+        named: Option<&'static str>,
+        /// What is wrong, without a word out of the file.
+        reason: String,
+    },
+    /// A team id that cannot be one.
+    #[error("team id {id:?} refused: {reason}")]
+    BadTeamId {
+        /// The id, cut if it is long.
+        id: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Another process has been changing the file for too long.
     #[error("{} is being changed by another process; try again", path.display())]
     Busy {
@@ -100,12 +119,14 @@ impl Error {
         match self {
             Error::Read { source, .. } | Error::Write { source, .. } => Class::of_io(source),
             Error::Damaged { .. } => Class::Damage,
+            Error::DamagedSecret { .. } => Class::Auth,
             Error::Busy { .. } => Class::Busy,
             Error::NoHome
             | Error::NoProject { .. }
             | Error::NotInitialized { .. }
             | Error::Linked { .. }
             | Error::UnsafePath
+            | Error::BadTeamId { .. }
             | Error::RemoteRefused { .. }
             | Error::UnknownKey { .. }
             | Error::BadValue { .. }
@@ -123,5 +144,9 @@ impl Error {
 
     pub(super) fn damaged(path: &Path, reason: impl ToString) -> Error {
         Error::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(super) fn damaged_secret(path: &Path, named: Option<&'static str>, reason: String) -> Error {
+        Error::DamagedSecret { path: path.to_owned(), named, reason }
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::{Error, limits};
+
 /// What every repository id begins with.
 pub const REPO_PREFIX: &str = "repo_";
 
@@ -54,6 +56,42 @@ pub fn safe_component(name: &str) -> String {
     }
 }
 
+/// Checks that a team id may become a directory: letters, digits, `_`, `-` and single dots, a letter or digit at both ends. No two
+/// such ids share a directory, and none has the name of something that is only on its way.
+///
+/// # Errors
+/// `BadTeamId`.
+pub fn check_team_id(id: &str) -> Result<(), Error> {
+    let refuse = |reason| {
+        let id = id.chars().take(limits::TEAM_ID_MAX).collect();
+        Err(Error::BadTeamId { id, reason })
+    };
+    if id.is_empty() || id.len() > limits::TEAM_ID_MAX {
+        return refuse("it is empty or too long");
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+    let end = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    let bytes = id.as_bytes();
+    if !id.bytes().all(plain)
+        || !end(bytes.first().copied())
+        || !end(bytes.last().copied())
+        || id.contains("..")
+    {
+        return refuse("only letters, digits, `_`, `-` and single dots, a letter or digit at both ends");
+    }
+    if is_staging_name(id) {
+        return refuse("it is the name of a clone on its way in or out");
+    }
+    Ok(())
+}
+
+/// Whether a directory beside clones is one on its way in or out: `*.new`, `*.old`, `*.gc-*`, `*.bak.*`, `*.revoked.*`.
+pub fn is_staging_name(name: &str) -> bool {
+    name.ends_with(".new")
+        || name.ends_with(".old")
+        || [".gc-", ".bak.", ".revoked."].iter().any(|part| name.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,7 +136,37 @@ mod tests {
         check("a\0b\n", "a_b");
     }
 
+    #[test]
+    fn team_ids_are_plain_words() {
+        let check = |id: &str, expected: bool| assert_eq!(check_team_id(id).is_ok(), expected, "{id:?}");
+        for id in ["team_a1", "a", "Team-1", "acme.core", "01900000-0000-7000-8000-000000000000"] {
+            check(id, true);
+        }
+        for id in [
+            "", ".", "..", "a..b", "../x", "a/b", "a b", "-a", "_a", "a_", ".a", "a.", "ü", "a\0", "a\n", "~",
+        ] {
+            check(id, false);
+        }
+        check(&"a".repeat(limits::TEAM_ID_MAX), true);
+        check(&"a".repeat(limits::TEAM_ID_MAX + 1), false);
+        for id in ["a.new", "a.old", "a.gc-1", "a.gc-x.new", "a.bak.1700000000", "a.revoked.17"] {
+            assert!(is_staging_name(id), "{id}");
+            check(id, false);
+        }
+        for id in ["new", "a.newer", "bak.1", "gc-1", "a.revoked"] {
+            assert!(!is_staging_name(id), "{id}");
+            check(id, true);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn sec_02_a_good_team_id_is_its_directorys_name(id in "[-a-c._/ ]{1,8}") {
+            if check_team_id(&id).is_ok() {
+                prop_assert_eq!(safe_component(&id), id);
+            }
+        }
+
         #[test]
         fn sec_02_no_name_leaves_its_directory(name in any::<String>()) {
             let safe = safe_component(&name);

@@ -40,3 +40,13 @@ pub const TEAM_SYNC_DEFAULT: Duration = Duration::from_secs(5 * 60);
 pub const GC_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest time between two fresh clones, in days.
 pub const GC_DAYS_MAX: u64 = 90;
+/// The largest file with tokens that is read, in bytes.
+pub const SECRETS_MAX: usize = 1024 * 1024;
+/// The most repositories of one credential file.
+pub const REPOS_MAX: usize = 1000;
+/// The most credential files that are looked at.
+pub const CREDENTIAL_FILES_MAX: usize = 64;
+/// Credentials that end within this time are to be replaced.
+pub const EXPIRING_SOON: Duration = Duration::from_secs(60 * 60);
+/// The longest team id, in bytes.
+pub const TEAM_ID_MAX: usize = 128;

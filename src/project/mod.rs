@@ -1,13 +1,14 @@
 //! Who and where: ids, endpoints, directories, and the formats of all configuration files.
 //!
 //! Threads: none; every function runs on its caller's.
-//! Files: `.sageox/` of a project, the user's `config.yaml` and `trusted-hosts.json`, `sync-state.json`
-//! and `sync.manifest` of a clone.
+//! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `auth.json` and `git-credentials-*.json`;
+//! `sync-state.json` and `sync.manifest` of a clone.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
 mod clone_path;
 mod config;
+mod credentials;
 mod dirs;
 mod duration;
 mod endpoint;
@@ -22,6 +23,7 @@ mod local;
 mod lock;
 mod manifest;
 mod marker;
+mod private;
 mod remote;
 pub mod scaffold;
 pub mod settings;
@@ -31,14 +33,16 @@ mod user;
 
 pub use clone_path::check_clone_path;
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
-pub use dirs::{Dirs, LEGACY_VAR, USER_CONFIG_VAR};
+pub use credentials::{CredentialRepo, CredentialStatus, FreshCredentials, GitCredentials};
+pub use dirs::{Dirs, GIT_CREDENTIALS_VAR, LEGACY_VAR, USER_CONFIG_VAR};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
 pub use env::Env;
 pub use error::Error;
 pub use find::{PROJECT_ROOT_VAR, Project, find_root};
 pub use ids::{
-    REPO_PREFIX, new_repo_id, safe_component, workspace_id, workspace_id_of_path, workspace_id_of_repo,
+    REPO_PREFIX, check_team_id, is_staging_name, new_repo_id, safe_component, workspace_id,
+    workspace_id_of_path, workspace_id_of_repo,
 };
 pub use local::{LocalConfig, LocalLedger};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
