@@ -48,5 +48,7 @@ pub const REPOS_MAX: usize = 1000;
 pub const CREDENTIAL_FILES_MAX: usize = 64;
 /// Credentials that end within this time are to be replaced.
 pub const EXPIRING_SOON: Duration = Duration::from_secs(60 * 60);
+/// The most endpoints of the token file.
+pub const LOGINS_MAX: usize = 100;
 /// The longest team id, in bytes.
 pub const TEAM_ID_MAX: usize = 128;

@@ -6,6 +6,7 @@
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
+mod auth;
 mod clone_path;
 mod config;
 mod credentials;
@@ -31,6 +32,7 @@ mod sync_state;
 mod trust;
 mod user;
 
+pub use auth::{Login, Logins, UserInfo};
 pub use clone_path::check_clone_path;
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use credentials::{CredentialRepo, CredentialStatus, FreshCredentials, GitCredentials};
