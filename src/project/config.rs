@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::json::Object;
 use super::{Dirs, Endpoint, Error, limits, lock};
@@ -126,7 +127,9 @@ impl Config {
         }
         self.object.get::<i64>("update_frequency_hours")?;
         self.object.get::<Vec<String>>("repo_remote_hashes")?;
-        self.object.get::<Vec<Team>>("teams")?;
+        if self.object.get::<Vec<Team>>("teams")?.len() > limits::TEAMS_MAX {
+            return Err(format!("teams: more than {} entries", limits::TEAMS_MAX));
+        }
         Ok(())
     }
 
@@ -225,9 +228,68 @@ impl Config {
         self.text("team_id")
     }
 
+    /// Its name for people; empty if none.
+    pub fn team_name(&self) -> String {
+        self.text("team_name")
+    }
+
+    /// Sets the team that the project belongs to, or takes it out.
+    pub fn set_team(&mut self, team_id: &str, team_name: &str) {
+        for (key, value) in [("team_id", team_id), ("team_name", team_name)] {
+            match value {
+                "" => self.object.remove(key),
+                value => self.put(key, &value),
+            }
+        }
+    }
+
     /// The teams named by the project itself.
     pub fn teams(&self) -> Vec<Team> {
         self.get("teams")
+    }
+
+    /// Names exactly these teams. What else an entry of the same id holds stays.
+    pub fn set_teams(&mut self, teams: &[Team]) {
+        let old = self.team_entries();
+        let entry = |team: &Team| {
+            let known = old.iter().find(|entry| is_entry_of(entry, &team.team_id)).cloned();
+            filled(known.unwrap_or_default(), team)
+        };
+        self.put_teams(&teams.iter().map(entry).collect::<Vec<_>>());
+    }
+
+    /// Names a team, in the place of one with its id or last.
+    pub fn add_team(&mut self, team: &Team) {
+        let mut entries = self.team_entries();
+        match entries.iter_mut().find(|entry| is_entry_of(entry, &team.team_id)) {
+            Some(entry) => *entry = filled(std::mem::take(entry), team),
+            None => entries.push(filled(Map::new(), team)),
+        }
+        self.put_teams(&entries);
+    }
+
+    /// Names a team no more. True if it was named.
+    pub fn remove_team(&mut self, team_id: &str) -> bool {
+        let mut entries = self.team_entries();
+        let before = entries.len();
+        entries.retain(|entry| !is_entry_of(entry, team_id));
+        let removed = entries.len() < before;
+        if removed {
+            self.put_teams(&entries);
+        }
+        removed
+    }
+
+    fn team_entries(&self) -> Vec<Map<String, Value>> {
+        self.get("teams")
+    }
+
+    fn put_teams(&mut self, entries: &[Map<String, Value>]) {
+        if entries.is_empty() {
+            self.object.remove("teams");
+        } else {
+            self.put("teams", &entries);
+        }
     }
 
     fn text(&self, key: &str) -> String {
@@ -244,6 +306,18 @@ impl Config {
         let done = self.object.set(key, value);
         debug_assert!(done.is_ok());
     }
+}
+
+fn is_entry_of(entry: &Map<String, Value>, team_id: &str) -> bool {
+    entry.get("team_id").and_then(Value::as_str) == Some(team_id)
+}
+
+/// The entry with a team's values in it.
+fn filled(mut entry: Map<String, Value>, team: &Team) -> Map<String, Value> {
+    for (key, value) in [("team_id", &team.team_id), ("name", &team.name), ("url", &team.url)] {
+        entry.insert(key.to_owned(), value.as_str().into());
+    }
+    entry
 }
 
 /// Whether something may be written into a project's `.sageox/`: it is there, and is a directory and no link.
@@ -301,6 +375,47 @@ mod tests {
             },
             "{\n  \"a\": 1,\n  \"b\": 2,\n  \"update_frequency_hours\": 24,\n  \"c\": 3,\n  \"endpoint\": \"local\"\n}\n",
         );
+    }
+
+    fn team(id: &str, name: &str) -> Team {
+        Team { team_id: id.into(), name: name.into(), url: format!("/srv/{id}.git") }
+    }
+
+    #[test]
+    fn teams_are_named_and_unnamed_and_what_else_they_hold_stays() {
+        let before = r#"{"a":1,"teams":[{"x":7,"team_id":"t1","name":"One","url":"/srv/t1.git"},{"team_id":"t2","name":"Two","url":"/srv/t2.git"}],"update_frequency_hours":24}"#;
+        let after = |teams: &str| {
+            format!("{{\n  \"a\": 1,\n  \"teams\": [{teams}],\n  \"update_frequency_hours\": 24\n}}\n")
+        };
+        let one = r#"{"x":7,"team_id":"t1","name":"New","url":"/srv/t1.git"}"#;
+        let two = r#"{"team_id":"t2","name":"Two","url":"/srv/t2.git"}"#;
+        let three = r#"{"team_id":"t3","name":"","url":"/srv/t3.git"}"#;
+        check_rewrite(before, |c| c.add_team(&team("t1", "New")), &after(&format!("{one},{two}")));
+        let add = |c: &mut Config| {
+            c.add_team(&team("t3", ""));
+            assert!(c.remove_team("t1") && !c.remove_team("t1"));
+            assert_eq!(c.teams(), [team("t2", "Two"), team("t3", "")]);
+        };
+        check_rewrite(before, add, &after(&format!("{two},{three}")));
+        let set = |c: &mut Config| c.set_teams(&[team("t3", ""), team("t1", "New")]);
+        check_rewrite(before, set, &after(&format!("{three},{one}")));
+        let none = "{\n  \"a\": 1,\n  \"update_frequency_hours\": 24\n}\n";
+        check_rewrite(before, |c| c.set_teams(&[]), none);
+        let long = |n: usize| format!(r#"{{"teams":[{}]}}"#, vec!["{}"; n].join(","));
+        assert!(Config::parse(long(limits::TEAMS_MAX).as_bytes()).is_ok());
+        assert!(Config::parse(long(limits::TEAMS_MAX + 1).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_projects_own_team_is_set_and_taken_out() {
+        let set = |c: &mut Config| {
+            c.set_team("t1", "One");
+            assert_eq!((c.team_id(), c.team_name()), ("t1".into(), "One".into()));
+        };
+        let after =
+            "{\n  \"update_frequency_hours\": 24,\n  \"team_id\": \"t1\",\n  \"team_name\": \"One\"\n}\n";
+        check_rewrite(r#"{"update_frequency_hours":24}"#, set, after);
+        check_rewrite(after, |c| c.set_team("", ""), "{\n  \"update_frequency_hours\": 24\n}\n");
     }
 
     #[test]

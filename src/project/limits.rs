@@ -52,3 +52,5 @@ pub const EXPIRING_SOON: Duration = Duration::from_secs(60 * 60);
 pub const LOGINS_MAX: usize = 100;
 /// The longest team id, in bytes.
 pub const TEAM_ID_MAX: usize = 128;
+/// The most teams of one machine-local configuration or one project.
+pub const TEAMS_MAX: usize = 1000;

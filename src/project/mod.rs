@@ -46,7 +46,7 @@ pub use ids::{
     REPO_PREFIX, check_team_id, is_staging_name, new_repo_id, safe_component, workspace_id,
     workspace_id_of_path, workspace_id_of_repo,
 };
-pub use local::{LocalConfig, LocalLedger};
+pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
 pub use remote::{RemoteKind, RemoteUrl};
