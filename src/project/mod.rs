@@ -31,6 +31,7 @@ pub mod settings;
 mod sync_state;
 mod trust;
 mod user;
+mod vendor;
 
 pub use auth::{Login, Logins, UserInfo};
 pub use clone_path::check_clone_path;
@@ -53,3 +54,4 @@ pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;
 pub use trust::TrustedHosts;
 pub use user::{UserConfig, UserValue};
+pub use vendor::{AllowedHosts, VendorUrl};
