@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+#[path = "git/partial.rs"]
+mod partial;
 mod support;
 
 use std::collections::BTreeMap;
@@ -29,7 +31,7 @@ use support::git::{Cloned, Sandbox, rules, with_clone, write};
 
 // ---- other processes: this test binary again, in a role ----
 
-fn in_role(role: &str, sandbox: &Sandbox, args: &[&str]) -> Child {
+pub fn in_role(role: &str, sandbox: &Sandbox, args: &[&str]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "role", "--nocapture", "--test-threads=1"])
         .env("OX_TEST_ROLE", role)
@@ -52,6 +54,9 @@ fn role() {
     match (role.as_str(), args.as_slice()) {
         ("clone", [url, target]) => {
             clone_plain(&git, url, Path::new(target), &mut |_| (), &Cancel::new()).unwrap();
+        }
+        ("slim", [url, target]) => {
+            partial::slim(&git, url, Path::new(target), &Cancel::new()).map(drop).unwrap()
         }
         ("cycles", [lock, clone, name, count]) => {
             for n in 0..count.parse::<u32>().unwrap() {
@@ -792,7 +797,7 @@ fn rescue_refs_are_pruned_after_30_days() {
 
 // ---- kills ----
 
-fn moments(short: u32) -> u32 {
+pub fn moments(short: u32) -> u32 {
     if std::env::var_os("OX_TEST_LONG").is_some() { 200 } else { short }
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::command::Git;
 use super::discover::discover;
 use super::error::GitError;
-use super::limits::CLONE_STALL;
 use super::read::{Head, Reader, Verdict, verify};
+use super::slim::clone_command;
 use super::staging::Staging;
 use crate::kit::cancel::Cancel;
 
@@ -49,21 +49,7 @@ pub fn clone_plain(
     let staging = Staging::new(target)?;
     progress(Progress { stage: CloneStage::Connecting, percent: None });
     let parent = target.parent().unwrap_or(Path::new("/"));
-    let clone = git
-        .network_outside("clone", parent, url)
-        .args([
-            "--progress",
-            "--no-local",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--template=",
-            "--origin",
-            "origin",
-        ])
-        // The Go program sets this too; it keeps a `git pull` by hand from making merge commits.
-        .args(["--config", "pull.rebase=true", "--", url])
-        .arg(&staging.dir)
-        .stall(CLONE_STALL);
+    let clone = clone_command(git, parent, url).args(["--", url]).arg(&staging.dir);
     let mut parser = ProgressParser::default();
     clone.run_with(cancel, &mut |bytes| parser.feed(bytes, progress))?;
     progress(Progress { stage: CloneStage::Verifying, percent: None });
@@ -72,7 +58,7 @@ pub fn clone_plain(
 }
 
 /// HEAD and its commit are readable; without a commit the remote must have none either.
-fn verify_clone(git: &Git, url: &str, dir: &Path, cancel: &Cancel) -> Result<(), GitError> {
+pub(super) fn verify_clone(git: &Git, url: &str, dir: &Path, cancel: &Cancel) -> Result<(), GitError> {
     match verify(dir) {
         Verdict::Sound => {}
         Verdict::Damaged(proof) => return Err(GitError::Damaged { what: "the new clone", proof }),
@@ -131,13 +117,13 @@ const LINE_CAP: usize = 1024;
 
 /// Reads what `git clone --progress` prints, in pieces of any size.
 #[derive(Default)]
-struct ProgressParser {
+pub(super) struct ProgressParser {
     line: Vec<u8>,
     last: Option<Progress>,
 }
 
 impl ProgressParser {
-    fn feed(&mut self, bytes: &[u8], progress: &mut dyn FnMut(Progress)) {
+    pub(super) fn feed(&mut self, bytes: &[u8], progress: &mut dyn FnMut(Progress)) {
         for b in bytes {
             if !matches!(b, b'\r' | b'\n') {
                 if self.line.len() < LINE_CAP {

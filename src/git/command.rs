@@ -150,9 +150,10 @@ impl Git {
         Ok(*self.version.get_or_init(|| version))
     }
 
-    /// A command on the repository at `dir` that touches only the disk.
+    /// A command on the repository at `dir` that touches only the disk, also where contents are missing.
     pub(super) fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
-        self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), false)
+        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), false);
+        i.env("GIT_NO_LAZY_FETCH", "1")
     }
 
     /// A command on the repository at `dir` that talks to the remote `url`.

@@ -101,8 +101,13 @@ impl ManagedClone<'_> {
 
     fn check_staged(&self, staged: &Entries) -> Result<(), GitError> {
         let reader = self.reader()?;
+        let partial = reader.is_partial();
         for (path, entry) in staged {
             let Some((mode, id)) = entry else { continue };
+            // What was staged now is here; what was left at the remote was committed by somebody before.
+            if partial && !reader.has_object(*id) {
+                continue;
+            }
             if *mode == 0o120_000 {
                 check_path(&self.path, path)?;
             } else if path.extension().is_some_and(|e| e == "json") {
@@ -138,7 +143,7 @@ impl ManagedClone<'_> {
         }
         let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
         with(update.stdin(index_info(&entries)))?;
-        Ok((with(self.local("write-tree"))?, old, entries))
+        Ok((with(self.write_tree()?)?, old, entries))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use git2::{ErrorCode, Oid};
 
 use super::command::Git;
 use super::error::GitError;
-use super::read::Reader;
+use super::read::{Reader, open};
 use crate::kit::cancel::Cancel;
 
 /// What a remote shows of itself.
@@ -63,8 +63,6 @@ fn decode_percent(text: &str) -> PathBuf {
 
 /// Reads a repository on this machine; `None` if only the git program understands it.
 fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitError> {
-    let open =
-        |p: &Path| Repository::open_ext(p, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>());
     let repo = match open(path) {
         Err(e) if e.code() == ErrorCode::NotFound => {
             let mut dotted = path.as_os_str().to_owned();

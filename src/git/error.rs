@@ -193,6 +193,11 @@ impl GitError {
         )
     }
 
+    /// Whether a git child may have ended because it could not fetch contents that it needed.
+    pub(super) fn lacked_contents(&self) -> bool {
+        matches!(self, GitError::Failed { class: Class::Network | Class::Auth, .. })
+    }
+
     /// Whether the remote said that another machine pushed first.
     pub(super) fn lost_a_race(&self) -> bool {
         match self {
@@ -337,6 +342,7 @@ const MARKERS: &[(Class, &[&str])] = &[
             "early eof",
             "deadline exceeded",
             "i/o timeout",
+            "from promisor remote",
             "bad gateway",
             "service unavailable",
             "gateway timeout",
@@ -372,6 +378,8 @@ const MARKERS: &[(Class, &[&str])] = &[
             "not allowed",
             "not supported",
             "unable to find remote helper",
+            "does not support",
+            "does not allow request",
             "invalid refspec",
             "did not match any file",
         ],

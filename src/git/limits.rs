@@ -44,6 +44,10 @@ pub const NAMED_PATHS: usize = 20;
 pub const LOCK_FILES_CAP: usize = 1000;
 /// Rescue refs are kept so long.
 pub const RESCUE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Bytes of `.git/info/sparse-checkout`, and of our note of a set, that are read.
+pub const SPARSE_CAP: usize = 4 * 1024 * 1024;
+/// Missing objects that one command fetches.
+pub const OBJECTS_BATCH: usize = 10_000;
 /// A lock file without an owner's name is stale after this time.
 pub const STALE_OWNERLESS: Duration = Duration::from_secs(3600);
 /// A lock file whose owner is dead is stale after this time.

@@ -48,6 +48,8 @@ pub enum OpKind {
     Push,
     /// Giving up our own first commit for the remote's.
     Seed,
+    /// Changing which files are checked out.
+    Sparse,
 }
 
 /// An own operation under way: written before the clone is touched, cleared after. Found by a new holder of the lock it

@@ -152,7 +152,9 @@ impl<'l> ManagedClone<'l> {
             Err(e) => {
                 // Taking back is not cancelled with what it takes back.
                 let cancel = std::mem::take(&mut self.cancel);
-                let taken_back = self.take_back(e.cut_short());
+                // A command that could not fetch what it needed may have begun to change files.
+                let half_done = e.cut_short() || e.lacked_contents();
+                let taken_back = self.take_back(e.cut_short(), half_done);
                 self.cancel = cancel;
                 match taken_back {
                     Err(stuck @ GitError::RebaseStuck { .. }) => return Err(stuck),
@@ -217,7 +219,7 @@ impl<'l> ManagedClone<'l> {
     /// Nothing is lost by any: HEAD is where it was, or where it should be; dirty files lie in place or in a rescue ref
     /// that the next holder of the lock puts back.
     pub fn integrate(&mut self, branch: &str, rules: &ResolveRules) -> Result<Integrated, GitError> {
-        let standing = self.standing(branch)?;
+        let standing = self.standing_deep(branch)?;
         if standing.relation == Relation::Contained {
             let (old, new) = (standing.head, standing.head);
             return Ok(Integrated { old, new, how: How::Unchanged, rescued: None });
@@ -287,7 +289,7 @@ impl<'l> ManagedClone<'l> {
     fn merge(&self, standing: &Standing) -> Result<(), GitError> {
         let target = standing.upstream.map(|u| u.to_string()).unwrap_or_default();
         // Without --no-overwrite-ignore git replaces ignored files without a word.
-        self.local("merge")
+        self.lazy("merge")?
             .args(["--ff-only", "--no-overwrite-ignore", "--no-autostash", "--no-stat", "--quiet", &target])
             .deadline(super::limits::CHILD_MAX)
             .run(&self.cancel)
@@ -319,13 +321,14 @@ impl<'l> ManagedClone<'l> {
         if dirty.is_empty() {
             return Ok(None);
         }
+        self.ensure_versions(&dirty, standing)?;
         let captured = self.capture(&dirty, standing.head)?;
         self.clear_away(&captured, standing.head)?;
         Ok(Some(captured))
     }
 
     /// Removes lock files that are proven stale; any other is an answer.
-    fn clear_lock_files(&self) -> Result<(), GitError> {
+    pub(super) fn clear_lock_files(&self) -> Result<(), GitError> {
         let mut left = Vec::new();
         for lock in lock_files(&self.path, self.git.now().wall)? {
             if is_stale(&lock) && std::fs::remove_file(&lock.path).is_ok() {
@@ -394,7 +397,10 @@ impl<'l> ManagedClone<'l> {
 
     /// As [`ManagedClone::local`], for commands that write commits. The author of a replayed commit stays who it was.
     pub(super) fn local_as_user(&self, sub: &'static str) -> Result<Invocation<'l>, GitError> {
-        let mut i = self.local(sub);
+        self.as_user(self.local(sub))
+    }
+
+    pub(super) fn as_user(&self, mut i: Invocation<'l>) -> Result<Invocation<'l>, GitError> {
         for (name, value) in self.identity()? {
             i = i.env(name, value);
         }

@@ -14,6 +14,7 @@ mod exclude;
 pub mod limits;
 mod lock;
 mod managed;
+mod partial;
 mod push;
 mod read;
 mod reapply;
@@ -22,6 +23,8 @@ mod repair;
 mod rescue;
 mod resolve;
 mod seed;
+mod slim;
+mod sparse;
 mod staging;
 
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
@@ -35,3 +38,5 @@ pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock
 pub use rescue::Rescue;
 pub use resolve::ResolveRules;
 pub use seed::Seeded;
+pub use slim::{Made, Slim, clone_slim};
+pub use sparse::Sparse;

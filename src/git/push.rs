@@ -32,7 +32,7 @@ impl ManagedClone<'_> {
     pub fn push_retry(&mut self, branch: &str, rules: &ResolveRules) -> Result<Pushed, GitError> {
         let mut integrated = Vec::new();
         for attempt in 1..=PUSH_ATTEMPTS {
-            let standing = self.standing(branch)?;
+            let standing = self.standing_deep(branch)?;
             if standing.head.is_none() || standing.head == standing.upstream {
                 return Ok(Pushed { commit: standing.upstream, attempts: attempt - 1, integrated });
             }

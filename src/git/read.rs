@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryOpenFlags};
@@ -138,8 +139,26 @@ impl Reader {
     }
 }
 
-fn open(path: &Path) -> Result<Repository, git2::Error> {
+/// Opens the repository at exactly `path`.
+pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
+    know_extensions();
     Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>())
+}
+
+/// Tells the library that this room copes with clones that lack contents; it refuses to open them otherwise. Programs before
+/// 2.43 write the extension, later ones only the settings of the remote.
+fn know_extensions() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Sound: the library keeps the names in a static that it reads when it opens a repository. This room is the only place
+        // in the program that opens one, it does so only after coming through here, and `Once` runs this a single time and
+        // makes everybody else wait for its end.
+        #[allow(unsafe_code)]
+        let known = unsafe { git2::opts::set_extensions(&["partialclone"]) };
+        if let Err(e) = known {
+            log::warn!("partial clones cannot be opened: {e}");
+        }
+    });
 }
 
 /// The answer to "is this clone sound?". Only a proof may ever lead to deleting or replacing it.

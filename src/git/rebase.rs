@@ -11,7 +11,7 @@ use super::error::GitError;
 use super::limits::{CHILD_MAX, REBASE_BASE, REBASE_MAX, REBASE_PASSES, REBASE_PER_COMMIT};
 use super::managed::{ManagedClone, Standing};
 use super::reapply::is_json;
-use super::rescue::{entry, tree_at};
+use super::rescue::{blobs, entry, tree_at};
 use super::resolve::ResolveRules;
 use super::seed::SEED;
 use crate::kit::clock::Mono;
@@ -62,7 +62,7 @@ impl ManagedClone<'_> {
     fn rebase_command(&self, end: Mono) -> Result<Invocation<'_>, GitError> {
         let left = end - self.git.now().mono;
         Ok(self
-            .local_as_user("rebase")?
+            .as_user(self.lazy("rebase")?)?
             .config("rebase.backend=merge")
             .config("rebase.updateRefs=false")
             .config("rebase.autoSquash=false")
@@ -105,11 +105,11 @@ impl ManagedClone<'_> {
         }
         let undecided: Vec<PathBuf> = broken.keys().filter(|p| !rules.is_auto(p)).cloned().collect();
         if !undecided.is_empty() {
-            self.local("reset").args(["--keep", "-q", &head.to_string()]).run(&self.cancel)?;
+            self.lazy("reset")?.args(["--keep", "-q", &head.to_string()]).run(&self.cancel)?;
             return Err(GitError::Conflict { paths: undecided });
         }
         self.restore(&broken)?;
-        let commit = self.local_as_user("commit")?.args([
+        let commit = self.as_user(self.lazy("commit")?)?.args([
             "-q",
             "--no-verify",
             "-m",
@@ -136,6 +136,9 @@ impl ManagedClone<'_> {
         let parses = |e: Option<(u32, Oid)>| {
             e.and_then(|(_, id)| repo.find_blob(id).ok()).map(|b| is_json(b.content()))
         };
+        let both: Vec<PathBuf> = both.collect();
+        let versions = both.iter().flat_map(|p| [entry(local.as_ref(), p), entry(now.as_ref(), p)]);
+        self.ensure_objects(&blobs(versions))?;
         let mut broken = BTreeMap::new();
         for path in both {
             let mine = entry(local.as_ref(), &path);

@@ -17,6 +17,7 @@ use super::managed::ManagedClone;
 use super::read::lock_files;
 use super::reapply::{hash_of, is_part_of, mode_of};
 use super::rescue::{PENDING, entry, tree_at};
+use super::sparse::Sparse;
 use crate::kit::clock::wait_until;
 
 /// File times come from a coarser clock than records do.
@@ -46,12 +47,13 @@ impl ManagedClone<'_> {
         if !users.is_empty() {
             return Err(GitError::LockFiles { files: users });
         }
-        self.take_back(true)
+        self.take_back(true, true)
     }
 
     /// Takes back the recorded operation, puts back what was put aside, clears the record. Only a git child that was cut
-    /// short leaves lock files: after an orderly failure those that are there are somebody else's.
-    pub(super) fn take_back(&mut self, cut_short: bool) -> Result<(), GitError> {
+    /// short leaves lock files: after an orderly failure those that are there are somebody else's. Files are rolled back only
+    /// if they may be `half_done`.
+    pub(super) fn take_back(&mut self, cut_short: bool, half_done: bool) -> Result<(), GitError> {
         if let Some(op) = self.lock.op().cloned() {
             if cut_short && git_processes_in(&self.path).is_empty() {
                 self.remove_own_locks(&op)?;
@@ -59,8 +61,11 @@ impl ManagedClone<'_> {
             if op.kind == OpKind::Rebase {
                 self.abort_own_rebase(&op)?;
             }
-            if cut_short && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
+            if half_done && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
                 self.roll_back_checkout(&op)?;
+            }
+            if op.kind == OpKind::Sparse {
+                self.roll_back_sparse()?;
             }
         }
         self.put_back_pending()?;
@@ -96,7 +101,7 @@ impl ManagedClone<'_> {
         match (says("head-name"), says("orig-head")) {
             (Some(b), Some(h)) if b == branch && h == op.head => {
                 self.make_way_for_abort(op)?;
-                let aborted = self.local("rebase").arg("--abort").run(&self.cancel);
+                let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
                 aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
             }
             (Some(_), Some(_)) => Ok(()), // somebody else's
@@ -153,7 +158,8 @@ impl ManagedClone<'_> {
         if op.target.is_empty() || head.map(|h| h.to_string()).unwrap_or_default() != op.head {
             return Ok(());
         }
-        let entries = self.half_done(head, target)?;
+        let (entries, skipped) = self.half_done(head, target)?;
+        self.restore_skipped(&skipped)?;
         for (path, _) in entries.iter().filter(|(_, e)| e.is_none()) {
             let full = self.path.join(path);
             if mode_of(&full)?.is_some() {
@@ -163,9 +169,13 @@ impl ManagedClone<'_> {
         self.restore(&entries)
     }
 
-    fn half_done(&self, head: Option<Oid>, target: Oid) -> Result<Entries, GitError> {
+    /// Which paths go back to what: those whose file (and index) does, and those that are not checked out, whose index does.
+    fn half_done(&self, head: Option<Oid>, target: Oid) -> Result<(Entries, Entries), GitError> {
         let changed = self.changed_paths(head, target)?;
         let index = self.index_entries(&changed)?;
+        let sparse = self.sparse()?;
+        let skipped = if sparse == Sparse::Everything { Default::default() } else { self.skipped()? };
+        let mut unseen = Entries::new();
         let reader = self.reader()?;
         let repo = reader.repo();
         let (from, to) = (tree_at(repo, head)?, tree_at(repo, Some(target))?);
@@ -178,6 +188,14 @@ impl ManagedClone<'_> {
                 None => None,
             };
             let in_index = index.get(&path).copied();
+            // Outside of the set there is no file that could tell.
+            let outside = in_index.is_none() && sparse.has(&path) == Some(false);
+            if disk.is_none() && (outside || skipped.contains(&path)) {
+                if in_index != old && in_index == new {
+                    unseen.insert(path, old);
+                }
+                continue;
+            }
             let moved =
                 disk == new || new.is_some_and(|(_, id)| disk.is_some() && is_part_of(repo, &full, id));
             let untouched = disk == old && in_index == old;
@@ -187,7 +205,7 @@ impl ManagedClone<'_> {
                 entries.insert(path, old);
             }
         }
-        Ok(entries)
+        Ok((entries, unseen))
     }
 
     fn changed_paths(&self, head: Option<Oid>, target: Oid) -> Result<Vec<PathBuf>, GitError> {

@@ -216,8 +216,23 @@ impl ManagedClone<'_> {
         parse_oid(&self.one_line(commit.durable(&self.cancel)?)?)
     }
 
+    /// `write-tree`, which may refer to contents that were left at the remote.
+    pub(super) fn write_tree(&self) -> Result<super::command::Invocation<'_>, GitError> {
+        let write = self.local("write-tree");
+        Ok(if self.is_partial()? { write.arg("--missing-ok") } else { write })
+    }
+
+    /// Brings here what putting dirty paths aside and back needs: their versions in HEAD and in the remote's branch.
+    pub(super) fn ensure_versions(&self, dirty: &Dirty, standing: &Standing) -> Result<(), GitError> {
+        let reader = self.reader()?;
+        let (head, remote) =
+            (tree_at(reader.repo(), standing.head)?, tree_at(reader.repo(), standing.upstream)?);
+        let versions = dirty.keys().flat_map(|p| [entry(head.as_ref(), p), entry(remote.as_ref(), p)]);
+        self.ensure_objects(&blobs(versions)).map(drop)
+    }
+
     fn tree_of(&self, index: &TempIndex) -> Result<String, GitError> {
-        let write = self.local("write-tree").env("GIT_INDEX_FILE", &index.0);
+        let write = self.write_tree()?.env("GIT_INDEX_FILE", &index.0);
         self.one_line(write.durable(&self.cancel)?)
     }
 
@@ -268,6 +283,7 @@ impl ManagedClone<'_> {
         if entries.is_empty() {
             return Ok(());
         }
+        self.ensure_objects(&blobs(entries.values().copied()))?;
         let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
         update.stdin(index_info(entries)).run(&self.cancel)?;
         let present: Vec<u8> = entries
@@ -387,6 +403,12 @@ pub(super) fn entry(tree: Option<&Tree<'_>>, path: &Path) -> Option<(u32, Oid)> 
     let e = tree?.get_path(path).ok()?;
     let mode = u32::try_from(e.filemode()).ok()?;
     (mode != 0o040_000).then(|| (mode, e.id()))
+}
+
+/// The objects of entries that are files or links.
+pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Vec<Oid> {
+    let is_blob = |(mode, _): &(u32, Oid)| *mode != 0o160_000;
+    entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
 }
 
 fn on_disk(path: &Path) -> Result<OnDisk, GitError> {

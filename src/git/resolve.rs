@@ -8,7 +8,7 @@ use git2::Oid;
 use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
 use super::managed::ManagedClone;
-use super::rescue::parse_oid;
+use super::rescue::{blobs, parse_oid};
 
 /// Prefixes of paths whose conflicts are decided (`auto`: the local version wins) or not (`none`). The longest one that a
 /// path begins with counts; of two equally long ones `none`; without one nothing is decided.
@@ -75,6 +75,8 @@ impl ManagedClone<'_> {
         if !undecided.is_empty() {
             return Err(GitError::Conflict { paths: undecided });
         }
+        // Whether a version is a pointer is told by its content.
+        self.ensure_objects(&blobs(unmerged.values().flat_map(|s| [s.remote, s.local])))?;
         let winners: BTreeMap<PathBuf, Option<(u32, Oid)>> =
             unmerged.iter().map(|(p, s)| (p.clone(), self.winner(s))).collect();
         // What is in the work tree of a path without a winner is git's mixture of both.

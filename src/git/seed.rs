@@ -82,7 +82,7 @@ impl ManagedClone<'_> {
         if standing.head.is_some() && standing.head == reader.target(SEED)? {
             // --keep refuses where a file was changed since; then the rebase of the next integration decides.
             let kept = self.within(OpKind::Seed, branch, &standing, |c| {
-                c.local("reset").args(["--keep", "-q", &theirs.to_string()]).run(&c.cancel).map(drop)
+                c.lazy("reset")?.args(["--keep", "-q", &theirs.to_string()]).run(&c.cancel).map(drop)
             });
             if kept.is_ok() {
                 self.forget_seed()?;

@@ -137,6 +137,11 @@ impl Sandbox {
         Cloned { sandbox: self, path, lock: self.at(&format!("locks/{name}.lock")) }
     }
 
+    /// Whether a remote knows how to leave contents out of what it sends.
+    pub fn filters(&self, remote: &Path, on: bool) {
+        self.sh(remote, &["config", "uploadpack.allowFilter", if on { "true" } else { "false" }]);
+    }
+
     /// Commits to a remote from another machine, by plain git.
     pub fn push_elsewhere(&self, remote: &Path, change: impl FnOnce(&Path)) -> String {
         let dir = tempfile::Builder::new().prefix("other-").tempdir_in(self.root.path()).unwrap();
