@@ -48,6 +48,9 @@ const KEPT: &[&str] = &[
     "CURL_CA_BUNDLE",
 ];
 
+/// Names that our credential helper needs to find its file; only children that talk to a remote with it see them.
+const KEPT_HELPER: &[&str] = &["OX_GIT_CREDENTIALS_FILE", "OX_XDG_DISABLE", "SAGEOX_ENDPOINT"];
+
 /// Names that only a self-hosted remote's child may see besides.
 const KEPT_SELF_HOSTED: &[&str] = &[
     "GIT_CONFIG_GLOBAL",
@@ -76,7 +79,9 @@ impl Env {
 
     /// The allowed ones among `vars`.
     pub fn of(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Env {
-        let allowed = |name: &OsStr| KEPT.iter().chain(KEPT_SELF_HOSTED).any(|k| OsStr::new(k) == name);
+        let allowed = |name: &OsStr| {
+            KEPT.iter().chain(KEPT_SELF_HOSTED).chain(KEPT_HELPER).any(|k| OsStr::new(k) == name)
+        };
         Env(vars.into_iter().filter(|(name, _)| allowed(name)).collect())
     }
 
@@ -100,6 +105,7 @@ pub struct Git {
     env: Env,
     clock: Arc<dyn Clock>,
     machine: Arc<str>,
+    helper: Option<Arc<Path>>,
     version: Arc<OnceLock<Version>>,
 }
 
@@ -109,7 +115,18 @@ impl Git {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
         let machine: String = machine.chars().map(safe).take(40).collect();
         let machine = if machine.is_empty() { "machine".to_owned() } else { machine };
-        Git { profile, env, clock, machine: machine.into(), version: Arc::default() }
+        Git { profile, env, clock, machine: machine.into(), helper: None, version: Arc::default() }
+    }
+
+    /// The same with our credential helper, the `ox` program at `program`, for remotes of the vendor profile.
+    pub fn with_helper(self, program: &Path) -> Git {
+        Git { helper: Some(program.into()), ..self }
+    }
+
+    /// What git is told to ask for credentials; nothing unless the profile is the vendor's and there is a helper.
+    pub(super) fn helper_command(&self) -> Option<String> {
+        let program = self.helper.as_deref().filter(|_| self.profile == Profile::Vendor)?;
+        Some(format!("!{} git-credential-helper", quote_for_shell(program.as_os_str()).to_string_lossy()))
     }
 
     /// Whose configuration these commands see.
@@ -175,8 +192,11 @@ impl Git {
     fn start(&self, sub: &'static str, cwd: &Path, dir: Option<&Path>, network: bool) -> Invocation<'_> {
         let deadline = if network { NETWORK_DEADLINE } else { LOCAL_DEADLINE };
         let mut cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
+        let helper = if network { self.helper_command() } else { None };
         for (name, value) in &self.env.0 {
-            if self.profile == Profile::SelfHosted || KEPT.iter().any(|k| OsStr::new(k) == name) {
+            let is_in = |list: &[&str]| list.iter().any(|k| OsStr::new(k) == name);
+            let own = self.profile == Profile::SelfHosted && is_in(KEPT_SELF_HOSTED);
+            if is_in(KEPT) || own || (helper.is_some() && is_in(KEPT_HELPER)) {
                 cmd = cmd.env(name, value);
             }
         }
@@ -195,6 +215,7 @@ impl Git {
         if self.profile == Profile::Vendor {
             config.extend(VENDOR_CONFIG.iter().map(|c| (*c).to_owned()));
         }
+        config.extend(helper.map(|command| format!("credential.helper={command}")));
         let (dir, args) = (dir.map(Path::to_path_buf), Vec::new());
         Invocation { git: self, sub, network, cmd, dir, config, args, deadline, stall: None }
     }
@@ -289,7 +310,7 @@ const FIXED_CONFIG: &[&str] = &[
 const NETWORK_CONFIG: &[&str] =
     &["http.connectTimeout=10", "http.lowSpeedLimit=1000", "http.lowSpeedTime=15"];
 
-/// Configuration of the vendor profile: nobody's credential helper, one protocol.
+/// Configuration of the vendor profile: nobody's credential helper (ours follows where it is needed), one protocol.
 const VENDOR_CONFIG: &[&str] = &[
     "credential.helper=",
     "protocol.allow=never",
@@ -499,9 +520,9 @@ mod tests {
 
     #[test]
     fn only_allowed_variables_pass() {
-        let vars = ["PATH", "GIT_DIR", "GIT_SSH_COMMAND", "TOKEN", "GIT_TRACE"];
+        let vars = ["PATH", "GIT_DIR", "GIT_SSH_COMMAND", "TOKEN", "GIT_TRACE", "SAGEOX_ENDPOINT"];
         let env = Env::of(vars.map(|n| (n.into(), "v".into())));
         let names: Vec<_> = env.0.iter().map(|(n, _)| n.to_string_lossy().into_owned()).collect();
-        assert_eq!(names, ["PATH", "GIT_SSH_COMMAND"]);
+        assert_eq!(names, ["PATH", "GIT_SSH_COMMAND", "SAGEOX_ENDPOINT"]);
     }
 }

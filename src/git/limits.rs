@@ -48,6 +48,10 @@ pub const RESCUE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 pub const SPARSE_CAP: usize = 4 * 1024 * 1024;
 /// Missing objects that one command fetches.
 pub const OBJECTS_BATCH: usize = 10_000;
+/// Files of a `.git` that are counted for its size.
+pub const SIZE_ENTRIES_CAP: usize = 1_000_000;
+/// Bytes of one file in `.git` that old credentials are taken out of; a larger one is an error.
+pub const CREDENTIALS_FILE_CAP: usize = 64 * 1024 * 1024;
 /// A lock file without an owner's name is stale after this time.
 pub const STALE_OWNERLESS: Duration = Duration::from_secs(3600);
 /// A lock file whose owner is dead is stale after this time.

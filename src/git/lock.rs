@@ -50,6 +50,8 @@ pub enum OpKind {
     Seed,
     /// Changing which files are checked out.
     Sparse,
+    /// Packing anew.
+    Maintain,
 }
 
 /// An own operation under way: written before the clone is touched, cleared after. Found by a new holder of the lock it

@@ -8,11 +8,13 @@
 mod clone;
 mod command;
 mod commit;
+mod credentials;
 mod discover;
 mod error;
 mod exclude;
 pub mod limits;
 mod lock;
+mod maintain;
 mod managed;
 mod partial;
 mod push;
@@ -29,9 +31,11 @@ mod staging;
 
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
 pub use command::{Env, Git, Profile, Version};
+pub use credentials::{Bare, without_token};
 pub use discover::{Remote, discover};
 pub use error::{GitError, sanitise};
 pub use lock::{CloneLock, Op, OpKind, Stamp};
+pub use maintain::{Maintained, disk_size};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use push::Pushed;
 pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, verify};
