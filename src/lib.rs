@@ -10,6 +10,7 @@
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`git`] | the one place that talks to git |
+//! | [`http`] | the one HTTP client |
 //! | [`project`] | who and where: ids, endpoints, directories, configuration files |
 //! | [`kit`] | what any daemon needs, and nothing that knows of `ox` |
 
@@ -17,6 +18,7 @@ pub mod cli;
 pub mod daemon;
 pub mod git;
 pub mod health;
+pub mod http;
 pub mod ipc;
 pub mod kit;
 pub mod project;

@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub mod census;
 pub mod git;
 pub mod http_git;
+pub mod http_script;
 
 pub use census::{Census, own_process};
 pub use ox::kit::clock::wait_until;

@@ -1,0 +1,147 @@
+//! The client: two pools of connections, who it says it is, what it trusts.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector, TcpConnector};
+use ureq::{Agent, Proxy, ProxyProtocol};
+
+use super::error::HttpError;
+use super::limits::{
+    CONNECT, HEAD_CAP, IDLE, INPUT_BUFFER, KEPT_LOOPBACK, KEPT_PER_HOST, KEPT_TLS, OUTPUT_BUFFER,
+};
+use super::names::Names;
+use super::request::Request;
+use super::target::Target;
+use super::transport::WatchConnector;
+use crate::kit::clock::Clock;
+
+/// The HTTP client. Cheap to clone; clones share their connections. Nothing is read or connected before the first request.
+#[derive(Clone)]
+pub struct Client {
+    program: &'static str,
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) names: Names,
+    loopback: OnceLock<Agent>,
+    tls: OnceLock<Agent>,
+    proxy: OnceLock<Option<Proxy>>,
+}
+
+impl Client {
+    /// A client that speaks for the command line.
+    pub fn new(clock: Arc<dyn Clock>) -> Client {
+        let names = Names::new(Arc::clone(&clock));
+        let (loopback, tls, proxy) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Client { program: "ox", shared: Arc::new(Shared { clock, names, loopback, tls, proxy }) }
+    }
+
+    /// The same, connections included, speaking for the daemon.
+    pub fn for_daemon(&self) -> Client {
+        Client { program: "ox-daemon", ..self.clone() }
+    }
+
+    /// Who it says it is: `ox/<version> (<os>; <architecture>)`, or `ox-daemon/…`, with Go's names of both.
+    pub fn user_agent(&self) -> String {
+        format!("{}/{} ({}; {})", self.program, env!("CARGO_PKG_VERSION"), os(), architecture())
+    }
+
+    /// A GET of `url`.
+    pub fn get(&self, url: &str) -> Request {
+        Request::get(self.clone(), url)
+    }
+
+    /// A POST of `body` to `url`.
+    pub fn post(&self, url: &str, content_type: &str, body: Vec<u8>) -> Request {
+        Request::post(self.clone(), url, content_type, body)
+    }
+
+    /// Whether requests to `url` are possible at all: `https`, or `http` to this machine; no login in it; no SOCKS proxy on the way.
+    pub fn accepts(&self, url: &str) -> bool {
+        Target::parse(url).and_then(|t| self.agent(&t).map(drop)).is_ok()
+    }
+
+    /// The agent for a target. What stays on this machine never takes a proxy.
+    pub(super) fn agent(&self, target: &Target) -> Result<&Agent, HttpError> {
+        if !target.tls {
+            return Ok(self
+                .shared
+                .loopback
+                .get_or_init(|| self.build(KEPT_LOOPBACK, None, RootCerts::WebPki)));
+        }
+        let proxy = self.shared.proxy.get_or_init(Proxy::try_from_env);
+        if let Some(proxy) = proxy
+            && !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
+            && !proxy.is_no_proxy(&target.uri)
+        {
+            return Err(HttpError::BadRequest {
+                why: "the environment names a SOCKS proxy, which is not supported",
+            });
+        }
+        Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.clone(), roots())))
+    }
+
+    fn build(&self, kept: usize, proxy: Option<Proxy>, roots: RootCerts) -> Agent {
+        let config = Agent::config_builder()
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .user_agent(self.user_agent())
+            .timeout_connect(Some(CONNECT))
+            .max_response_header_size(HEAD_CAP)
+            .input_buffer_size(INPUT_BUFFER)
+            .output_buffer_size(OUTPUT_BUFFER)
+            .max_idle_connections(kept)
+            .max_idle_connections_per_host(KEPT_PER_HOST)
+            .max_idle_age(IDLE)
+            .build();
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(WatchConnector)
+                .chain(RustlsConnector::default());
+        Agent::with_parts(config, connector, self.shared.names.clone())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.program)
+    }
+}
+
+/// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others); Mozilla's if there are none.
+fn roots() -> RootCerts {
+    let found = rustls_native_certs::load_native_certs();
+    for e in &found.errors {
+        log::warn!("certificate authorities: {e}");
+    }
+    if found.certs.is_empty() {
+        log::warn!("the system has no certificate authorities; those that come with ox are used");
+        return RootCerts::WebPki;
+    }
+    found.certs.iter().map(|c| Certificate::from_der(c).to_owned()).into()
+}
+
+/// Go's name of the operating system.
+fn os() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        os => os,
+    }
+}
+
+/// Go's name of the processor.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}

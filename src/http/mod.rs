@@ -1,0 +1,18 @@
+//! The one HTTP client: blocking, with deadlines, caps, kept connections and the system's certificate authorities.
+//!
+//! Threads: every call runs on the caller's; only a name being looked up has a short one of its own (`resolve`).
+//! Files: reads the system's certificate authorities, at the first `https` request.
+//! Locks: small ones in memory, never held over I/O.
+//! Promises: no request outlives its deadline or cancel; no login leaves for another host; no secret is in an error.
+
+mod client;
+mod error;
+pub mod limits;
+mod names;
+mod request;
+mod target;
+mod transport;
+
+pub use client::Client;
+pub use error::HttpError;
+pub use request::{Reply, Request};
