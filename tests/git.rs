@@ -12,6 +12,9 @@
 mod partial;
 mod support;
 
+#[path = "git/look.rs"]
+mod look;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

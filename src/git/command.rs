@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::error::GitError;
 use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, NETWORK_DEADLINE, STDERR_CAP, STDOUT_CAP};
+use super::login::{Login, Logins};
+use super::smart::Smart;
+use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, Cmd, Output};
 use crate::kit::clock::{Clock, Now};
@@ -107,6 +110,8 @@ pub struct Git {
     machine: Arc<str>,
     helper: Option<Arc<Path>>,
     version: Arc<OnceLock<Version>>,
+    smart: Option<Smart>,
+    logins: Option<Logins>,
 }
 
 impl Git {
@@ -115,7 +120,8 @@ impl Git {
         let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
         let machine: String = machine.chars().map(safe).take(40).collect();
         let machine = if machine.is_empty() { "machine".to_owned() } else { machine };
-        Git { profile, env, clock, machine: machine.into(), helper: None, version: Arc::default() }
+        let (machine, version) = (machine.into(), Arc::default());
+        Git { profile, env, clock, machine, helper: None, version, smart: None, logins: None }
     }
 
     /// The same with our credential helper, the `ox` program at `program`, for remotes of the vendor profile.
@@ -129,6 +135,16 @@ impl Git {
         Some(format!("!{} git-credential-helper", quote_for_shell(program.as_os_str()).to_string_lossy()))
     }
 
+    /// The same, looking at remotes over HTTP in process by `client`. What is learnt about servers is shared by clones.
+    pub fn with_http(self, client: Client) -> Git {
+        Git { smart: Some(Smart::new(client)), ..self }
+    }
+
+    /// The same, with logins for remotes over HTTP.
+    pub fn with_logins(self, logins: Logins) -> Git {
+        Git { logins: Some(logins), ..self }
+    }
+
     /// Whose configuration these commands see.
     pub fn profile(&self) -> Profile {
         self.profile
@@ -137,6 +153,20 @@ impl Git {
     /// The same with another configuration.
     pub(super) fn with_profile(&self, profile: Profile) -> Git {
         Git { profile, ..self.clone() }
+    }
+
+    pub(super) fn smart(&self) -> Option<&Smart> {
+        self.smart.as_ref()
+    }
+
+    /// The login handed in for a URL.
+    pub(super) fn login(&self, url: &str) -> Option<Login> {
+        self.logins.as_ref().and_then(|f| f(url))
+    }
+
+    /// A variable that children may see.
+    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.env.get(name)
     }
 
     pub(super) fn now(&self) -> Now {

@@ -6,6 +6,7 @@ use git2::{ErrorCode, Oid};
 
 use super::command::Git;
 use super::error::GitError;
+use super::own_http;
 use super::read::{Reader, open};
 use crate::kit::cancel::Cancel;
 
@@ -18,14 +19,22 @@ pub struct Remote {
     pub tip: Option<Oid>,
 }
 
-/// Asks `url` where `branch` is (its own default branch if `None`). Paths and `file://` are read in process,
-/// everything else by `git ls-remote`.
+/// Asks `url` where `branch` is (its own default branch if `None`). Paths and `file://` are read in process, `https://` and
+/// loopback `http://` by one request where git has a client and the user's settings leave it at that, everything else by
+/// `git ls-remote`.
 ///
 /// # Errors
 /// That the remote could not be looked at, with the class of why; never taken for "the branch is absent".
 pub fn discover(git: &Git, url: &str, branch: Option<&str>, cancel: &Cancel) -> Result<Remote, GitError> {
     if let Some(path) = local_path(url)
         && let Some(remote) = read_path(&path, branch)?
+    {
+        return Ok(remote);
+    }
+    if let Some(smart) = git.smart()
+        && smart.accepts(url)
+        && !own_http::is_special(git)
+        && let Some(remote) = smart.look(git, url, branch, cancel)?
     {
         return Ok(remote);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::limits::{MESSAGE_CAP, NAMED_PATHS};
+use crate::http::HttpError;
 use crate::kit::Class;
 use crate::kit::child::ChildError;
 
@@ -49,6 +50,33 @@ pub enum GitError {
         found: String,
         /// The oldest version that works.
         needed: &'static str,
+    },
+    /// A remote could not be asked over HTTP.
+    #[error("asking the remote failed: {0}")]
+    Http(#[from] HttpError),
+    /// A remote answered over HTTP, but not with success.
+    #[error("{host} answered with HTTP status {status}{}", meaning(*status))]
+    Refused {
+        /// Host and port.
+        host: String,
+        /// The status.
+        status: u16,
+        /// How long it asks to wait before the next request.
+        retry_after: Option<Duration>,
+    },
+    /// A remote's answer over HTTP broke off.
+    #[error("the answer of {host} ended too early")]
+    CutOff {
+        /// Host and port.
+        host: String,
+    },
+    /// What answers over HTTP is no git server.
+    #[error("{host} does not answer as a git server: {why}")]
+    NotSmart {
+        /// Host and port.
+        host: String,
+        /// What is wrong with the answer.
+        why: &'static str,
     },
     /// A read in process failed.
     #[error("{what}: {message}")]
@@ -162,7 +190,9 @@ impl GitError {
     pub fn class(&self) -> Class {
         match self {
             GitError::Failed { class, .. } | GitError::Library { class, .. } => *class,
-            GitError::Timeout { network: true, .. } => Class::Network,
+            GitError::Http(e) => e.class(),
+            GitError::Refused { status, .. } => class_of_status(*status),
+            GitError::Timeout { network: true, .. } | GitError::CutOff { .. } => Class::Network,
             GitError::Timeout { .. }
             | GitError::Cancelled { .. }
             | GitError::LockFiles { .. }
@@ -175,13 +205,22 @@ impl GitError {
             },
             GitError::Conflict { .. } | GitError::Unrelated { .. } => Class::Conflict,
             GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
-            GitError::NotInstalled
+            GitError::NotSmart { .. }
+            | GitError::NotInstalled
             | GitError::TooOld { .. }
             | GitError::WrongBranch { .. }
             | GitError::NoRemoteBranch { .. }
             | GitError::BadPath { .. }
             | GitError::BadJson { .. }
             | GitError::AlreadyExists { .. } => Class::Usage,
+        }
+    }
+
+    /// How long the remote asked to be left alone; callers wait that long before they ask again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            GitError::Refused { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -250,6 +289,28 @@ impl GitError {
             _ => classify(output),
         };
         GitError::Failed { sub, class, message, code }
+    }
+}
+
+/// The class of an HTTP status that is no success. What a server cannot do for now counts as not being reached.
+fn class_of_status(status: u16) -> Class {
+    match status {
+        401 | 403 | 407 => Class::Auth,
+        408 | 425 | 429 | 500..=599 => Class::Network,
+        _ => Class::Usage,
+    }
+}
+
+/// What a person can make of an HTTP status.
+fn meaning(status: u16) -> &'static str {
+    match status {
+        401 => ": it wants a login that it accepts",
+        403 => ": this login may not read the repository",
+        404 | 410 => ": repository not found",
+        429 => ": too many requests",
+        300..=399 => ": the repository is at another address",
+        500..=599 => ": the server has a problem of its own",
+        _ => "",
     }
 }
 

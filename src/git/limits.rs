@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// A git child that talks to a remote.
 pub const NETWORK_DEADLINE: Duration = Duration::from_secs(60);
+/// A look at a remote over HTTP in process, logging in included.
+pub const LOOK_DEADLINE: Duration = Duration::from_secs(15);
+/// Bytes of an answer to a look; a server of protocol 0 shows all its refs, some 70 bytes each. More is an error.
+pub const LOOK_CAP: usize = 16 * 1024 * 1024;
+/// Remotes over HTTP whose abilities are remembered; at one more all are forgotten.
+pub const REMOTES_CAP: usize = 256;
+/// Answers of credential helpers that are remembered; at one more all are forgotten.
+pub const LOGINS_CAP: usize = 64;
 /// A git child that only touches the disk.
 pub const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
 /// No git child but a clone ever runs longer.

@@ -1,4 +1,5 @@
-//! The one place that talks to git: reads in process (git2), everything else by the `git` program through one builder.
+//! The one place that talks to git: reads in process (git2; refs over HTTP too), everything else by the `git` program through
+//! one builder.
 //!
 //! Threads: none of its own; every call runs on the caller's thread and ends at a deadline or a cancel.
 //! Files: the lock file beside (never inside) a clone; inside a clone `refs/ox/*`, `.git/ox/` and a block in `.git/info/exclude`.
@@ -14,9 +15,12 @@ mod error;
 mod exclude;
 pub mod limits;
 mod lock;
+mod login;
 mod maintain;
 mod managed;
+mod own_http;
 mod partial;
+mod pkt;
 mod push;
 mod read;
 mod reapply;
@@ -26,6 +30,7 @@ mod rescue;
 mod resolve;
 mod seed;
 mod slim;
+mod smart;
 mod sparse;
 mod staging;
 
@@ -36,6 +41,7 @@ pub use discover::{Remote, discover};
 pub use error::{GitError, sanitise};
 pub use lock::{CloneLock, Op, OpKind, Stamp};
 pub use maintain::{Maintained, disk_size};
+pub use login::{Login, Logins};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use push::Pushed;
 pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, verify};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::git::{self, Git, Profile};
+use crate::http::Client;
 use crate::kit::clock::{Clock, SystemClock};
 use crate::project::{Dirs, Env};
 
@@ -24,7 +25,10 @@ impl Site {
     pub fn new(dirs: Dirs, env: Env) -> Site {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let git = |profile| Git::new(profile, git::Env::of_process(), Arc::clone(&clock), &machine);
+        let http = Client::new(Arc::clone(&clock));
+        let git = |profile| {
+            Git::new(profile, git::Env::of_process(), Arc::clone(&clock), &machine).with_http(http.clone())
+        };
         Site { dirs, env, self_hosted: git(Profile::SelfHosted), vendor: git(Profile::Vendor), clock }
     }
 

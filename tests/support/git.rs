@@ -71,8 +71,14 @@ impl Sandbox {
 
     /// What a git child of `ox` may see here.
     pub fn env(&self) -> Env {
+        self.env_with(&[])
+    }
+
+    /// The same with more variables.
+    pub fn env_with(&self, more: &[(&str, &str)]) -> Env {
         let vars = [("PATH", self.path.clone()), ("HOME", self.at("home").into())];
-        Env::of(vars.map(|(n, v)| (OsString::from(n), v)))
+        let more = more.iter().map(|(n, v)| (*n, OsString::from(v)));
+        Env::of(vars.into_iter().chain(more).map(|(n, v)| (OsString::from(n), v)))
     }
 
     /// How `ox` runs git here.

@@ -66,6 +66,8 @@ pub struct Request {
     pub connection: usize,
     /// The status it was answered with; `None` if a fault left it without.
     pub status: Option<u16>,
+    /// Bytes of the right answer's body.
+    pub bytes: usize,
 }
 
 /// The server. Dropping it ends its threads, connections and children.
@@ -91,6 +93,7 @@ struct State {
     /// After so many more sabotaged requests the fault is over; `None` = never.
     fault_left: Option<usize>,
     login: Option<String>,
+    old: bool,
     log: VecDeque<Request>,
     total: usize,
     open: Vec<Weak<TcpStream>>,
@@ -158,6 +161,11 @@ impl GitServer {
     pub fn require_login(&self, name: &str, password: &str) {
         let login = format!("Basic {}", base64(format!("{name}:{password}").as_bytes()));
         self.shared.state().login = Some(login);
+    }
+
+    /// From now on it knows only protocol 0, as old servers do.
+    pub fn speak_only_v0(&self) {
+        self.shared.state().old = true;
     }
 
     /// How many requests came so far, sabotaged ones too.
@@ -327,6 +335,7 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) -> io::Result<(
             Some(Fault::Cut | Fault::StallHalfway) | None => Some(ask_for_login()),
         };
         wire.head.status = answer.as_ref().map(|a| a.status);
+        wire.head.bytes = answer.as_ref().map_or(0, |a| a.body.len());
         shared.record(wire.head);
         let mut bytes = answer.as_ref().map(Answer::head).unwrap_or_default();
         let body = answer.map(|a| a.body).unwrap_or_default();
@@ -399,6 +408,7 @@ fn read_request(
         chunked,
         connection,
         status: None,
+        bytes: 0,
     };
     Ok(Some(Wire {
         head,
@@ -449,6 +459,8 @@ fn read_chunks(reader: &mut BufReader<&TcpStream>) -> io::Result<Vec<u8>> {
 /// Hands the request to `git http-backend` as RFC 3875 says and takes its answer apart.
 fn backend(shared: &Shared, wire: &Wire) -> Answer {
     let length = wire.body.len().to_string();
+    let old = shared.state().old;
+    let protocol = wire.head.protocol.as_deref().filter(|_| !old).unwrap_or_default();
     let mut cmd = shared.backend.clone().stdin_bytes(wire.body.clone());
     for (name, value) in [
         ("REQUEST_METHOD", wire.head.method.as_str()),
@@ -458,7 +470,7 @@ fn backend(shared: &Shared, wire: &Wire) -> Answer {
         ("CONTENT_LENGTH", &length),
         ("HTTP_CONTENT_ENCODING", &wire.content_encoding),
         ("REMOTE_USER", "tester"),
-        ("GIT_PROTOCOL", wire.head.protocol.as_deref().unwrap_or_default()),
+        ("GIT_PROTOCOL", protocol),
     ] {
         cmd = cmd.env(name, value);
     }
