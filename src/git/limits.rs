@@ -44,6 +44,8 @@ pub const RECORD_CAP: usize = 16 * 1024;
 pub const MERGE_CAP: usize = 32 * 1024 * 1024;
 /// Bytes of `.git/info/exclude` that are read.
 pub const EXCLUDE_CAP: usize = 1024 * 1024;
+/// Ignored files, and files inside `.git`, that are carried to a new clone; with more the old one stays.
+pub const PLAIN_FILES_CAP: usize = 200_000;
 /// Untracked files below one directory that stands in the way.
 pub const IN_THE_WAY_CAP: usize = 100_000;
 /// Paths named in one error or report.

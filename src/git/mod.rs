@@ -6,6 +6,7 @@
 //! Locks: [`CloneLock`], level 2 of the house's order; the only way to a [`ManagedClone`], which alone changes a clone.
 //! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9.
 
+mod carry;
 mod clone;
 mod command;
 mod commit;
@@ -14,6 +15,7 @@ mod discover;
 mod error;
 mod exclude;
 pub mod limits;
+mod local_work;
 mod lock;
 mod login;
 mod maintain;
@@ -39,9 +41,10 @@ pub use command::{Env, Git, Profile, Version};
 pub use credentials::{Bare, without_token};
 pub use discover::{Remote, discover};
 pub use error::{GitError, sanitise};
+pub use local_work::{LocalWork, Unmovable, open_elsewhere, unmovable};
 pub use lock::{CloneLock, Op, OpKind, Stamp};
-pub use maintain::{Maintained, disk_size};
 pub use login::{Login, Logins};
+pub use maintain::{Maintained, disk_size};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use push::Pushed;
 pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, verify};
@@ -50,3 +53,4 @@ pub use resolve::ResolveRules;
 pub use seed::Seeded;
 pub use slim::{Made, Slim, clone_slim};
 pub use sparse::Sparse;
+pub use staging::remove_leftovers;

@@ -338,7 +338,7 @@ pub(super) fn is_part_of(repo: &Repository, path: &Path, id: Oid) -> bool {
 }
 
 /// Makes the parents of a path; false if one of them is a file or a link, through which nothing is ever written.
-fn safe_parent(root: &Path, path: &Path) -> Result<bool, GitError> {
+pub(super) fn safe_parent(root: &Path, path: &Path) -> Result<bool, GitError> {
     let mut at = root.to_path_buf();
     for part in path.parent().into_iter().flat_map(Path::components) {
         let Component::Normal(part) = part else { return Ok(false) };

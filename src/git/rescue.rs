@@ -52,14 +52,14 @@ pub(super) type Dirty = BTreeMap<PathBuf, bool>;
 
 /// What is on disk under a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct OnDisk {
-    kind: Kind,
+pub(super) struct OnDisk {
+    pub(super) kind: Kind,
     /// Device, inode, size, change time: whether it was touched since.
-    stat: (u64, u64, u64, i64, i64),
+    pub(super) stat: (u64, u64, u64, i64, i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Absent,
     File(u32),
     Link,
@@ -117,8 +117,19 @@ impl ManagedClone<'_> {
         Ok(zero_split(&out.stdout).map(path_of).collect())
     }
 
-    /// Writes all of `dirty` into a commit, durably, and verifies it. Nothing is changed but refs and objects.
+    /// Writes all of `dirty` into a commit, durably, and verifies it, to be put back later. Nothing is changed but refs
+    /// and objects.
     pub(super) fn capture(&mut self, dirty: &Dirty, head: Option<Oid>) -> Result<Captured, GitError> {
+        self.capture_as(&[RESCUE, PENDING], dirty, head)
+    }
+
+    /// As [`ManagedClone::capture`], named below each of the prefixes.
+    pub(super) fn capture_as(
+        &mut self,
+        prefixes: &[&str],
+        dirty: &Dirty,
+        head: Option<Oid>,
+    ) -> Result<Captured, GitError> {
         for _ in 0..CAPTURE_ATTEMPTS {
             let before = self.look(dirty)?;
             let entries = match self.hash(&before) {
@@ -131,7 +142,7 @@ impl ManagedClone<'_> {
             let commit = self.write_capture(&entries, staged, head)?;
             verify(self.reader()?.repo(), commit, &entries)?;
             if self.look(dirty)? == before {
-                let time = self.name_capture(commit)?;
+                let time = self.name_capture(prefixes, commit)?;
                 let paths = dirty.keys().cloned().collect();
                 return Ok(Captured { time, commit, paths });
             }
@@ -242,14 +253,14 @@ impl ManagedClone<'_> {
     }
 
     /// Gives the capture its refs: first the one that keeps it, then the one that says it has to be put back.
-    fn name_capture(&self, commit: Oid) -> Result<i64, GitError> {
+    fn name_capture(&self, prefixes: &[&str], commit: Oid) -> Result<i64, GitError> {
         let reader = self.reader()?;
         let mut time = self.git.now().wall.as_second();
         while reader.target(&format!("{RESCUE}{time}"))?.is_some() {
             time += 1;
         }
         let none = "0".repeat(40);
-        for prefix in [RESCUE, PENDING] {
+        for prefix in prefixes {
             let update =
                 self.local("update-ref").args([&format!("{prefix}{time}"), &commit.to_string(), &none]);
             update.durable(&self.cancel)?.run(&self.cancel)?;
@@ -411,7 +422,7 @@ pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Ve
     entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
 }
 
-fn on_disk(path: &Path) -> Result<OnDisk, GitError> {
+pub(super) fn on_disk(path: &Path) -> Result<OnDisk, GitError> {
     let absent = OnDisk { kind: Kind::Absent, stat: (0, 0, 0, 0, 0) };
     let meta = match fs::symlink_metadata(path) {
         Ok(meta) => meta,

@@ -92,8 +92,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Removes temporary siblings whose maker is proven dead: its lock is free, or its process gone.
-fn remove_leftovers(target: &Path) {
+/// Removes temporary siblings of a clone's place whose maker is proven dead: its lock is free, or its process gone.
+pub fn remove_leftovers(target: &Path) {
     let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return };
     let mut prefix = name.to_owned();
     prefix.push(MARK);
