@@ -11,6 +11,7 @@ mod gate;
 mod kept;
 mod load;
 mod outcome;
+pub mod reclone;
 mod registry;
 mod run;
 mod schedule;
