@@ -11,7 +11,7 @@ use git2::Oid;
 
 use super::error::GitError;
 use super::limits::CHILD_MAX;
-use super::local_work::{LocalWork, index_of};
+use super::local_work::{LocalWork, Piece, index_of};
 use super::managed::ManagedClone;
 use super::read::{Reader, Verdict, verify};
 use super::reapply::{hash_of, mode_of, safe_parent};
@@ -51,8 +51,9 @@ impl ManagedClone<'_> {
         for path in work.pieces.keys() {
             make_room(new, path)?;
         }
+        let entry = |piece: &Piece| piece.index.filter(|_| !piece.announced);
         let entries: BTreeMap<PathBuf, Option<(u32, Oid)>> =
-            work.pieces.iter().map(|(p, piece)| (p.clone(), piece.index)).collect();
+            work.pieces.iter().map(|(p, piece)| (p.clone(), entry(piece))).collect();
         if !entries.is_empty() {
             let update = self.git.local("update-index", new).args(["--add", "--replace", "-z"]);
             update.arg("--index-info").stdin(index_info(&entries)).run(&self.cancel)?;
@@ -63,6 +64,12 @@ impl ManagedClone<'_> {
                 return Err(GitError::Cancelled { sub: "carry" });
             }
             copy(&self.path, new, path, disk)?;
+        }
+        let announced: Vec<&PathBuf> =
+            work.pieces.iter().filter(|(_, piece)| piece.announced).map(|(p, _)| p).collect();
+        if !announced.is_empty() {
+            let add = self.git.local("add", new).args(["--intent-to-add", "--force", "--"]);
+            add.args(announced).run(&self.cancel)?;
         }
         for (name, value) in &work.settings {
             self.git.local("config", new).args(["--local", name, value]).run(&self.cancel)?;

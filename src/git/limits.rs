@@ -68,6 +68,8 @@ pub const STALE_OWNERLESS: Duration = Duration::from_secs(3600);
 pub const STALE_DEAD_OWNER: Duration = Duration::from_secs(300);
 /// A new holder of the lock waits this long for what a dead one's git children are still doing.
 pub const ORPHANS_END: Duration = Duration::from_secs(5);
+/// A file that another process still has open after this long is in use.
+pub const OPEN_SETTLES: Duration = Duration::from_millis(500);
 /// Names tried for one temporary sibling.
 pub const STAGING_NAMES: u32 = 64;
 

@@ -11,12 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::command::{Git, bytes_of, path_of, zero_split};
 use super::error::GitError;
-use super::limits::{CHILD_MAX, PLAIN_FILES_CAP};
+use super::limits::{CHILD_MAX, OPEN_SETTLES, PLAIN_FILES_CAP};
 use super::read::{Head, Reader};
 use super::reapply::hash_of;
 use super::repair::parse_staged;
 use super::rescue::{Kind, OnDisk, on_disk};
 use crate::kit::cancel::Cancel;
+use crate::kit::clock::wait_until;
 
 /// Parts of `.git` that somebody may have put something into and no clone brings: taken along byte for byte.
 const INSIDE_GIT: [&str; 5] =
@@ -46,6 +47,8 @@ pub struct LocalWork {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) staged: bool,
+    /// Only announced to git (`add -N`): its content is in no object yet.
+    pub(super) announced: bool,
     pub(super) index: Option<(u32, Oid)>,
     pub(super) disk: OnDisk,
 }
@@ -100,11 +103,10 @@ impl LocalWork {
                     pieces.entry(name).or_insert_with_key(|p| untracked(path, p));
                 }
                 [x, y] => {
-                    // Only announced to git: its content is in no object yet.
-                    let announced = x == b' ' && y == b'A';
-                    let entry = index.get(&name).copied().filter(|_| !announced);
-                    let staged = x != b' ';
-                    let found = on_disk(&path.join(&name)).map(|disk| Piece { staged, index: entry, disk });
+                    let (staged, announced) = (x != b' ', x == b' ' && y == b'A');
+                    let entry = index.get(&name).copied();
+                    let found = on_disk(&path.join(&name));
+                    let found = found.map(|disk| Piece { staged, announced, index: entry, disk });
                     pieces.insert(name, found);
                 }
             }
@@ -145,7 +147,14 @@ impl LocalWork {
         for (path, piece) in &self.pieces {
             feed(bytes_of(path));
             let (mode, id) = piece.index.map_or((0, None), |(m, id)| (m, Some(id)));
-            feed(&[&[u8::from(piece.staged)][..], &mode.to_le_bytes(), &oid_bytes(id)].concat());
+            feed(
+                &[
+                    &[u8::from(piece.staged), u8::from(piece.announced)][..],
+                    &mode.to_le_bytes(),
+                    &oid_bytes(id),
+                ]
+                .concat(),
+            );
             feed(&disk_bytes(&piece.disk));
         }
         for (path, disk) in &self.plain {
@@ -178,7 +187,7 @@ fn disk_bytes(disk: &OnDisk) -> Vec<u8> {
 }
 
 fn untracked(root: &Path, path: &Path) -> Result<Piece, GitError> {
-    Ok(Piece { staged: false, index: None, disk: on_disk(&root.join(path))? })
+    Ok(Piece { staged: false, announced: false, index: None, disk: on_disk(&root.join(path))? })
 }
 
 /// Status marks and paths: dirty, untracked, ignored. A directory's name ends with a slash.
@@ -326,15 +335,25 @@ fn hidden_change(
     Ok(None)
 }
 
-/// Another process that has a file below `path` open, by /proc; where there is no /proc, or not for us, nobody is seen.
+/// Another process that has a file below `path` open, by /proc, and keeps it open for a moment: a child that was just started
+/// has its parent's. Where there is no /proc, or not for us, nobody is seen.
 pub fn open_elsewhere(path: &Path) -> Option<u32> {
     let path = path.canonicalize().ok()?;
+    let mut found = None;
+    wait_until(OPEN_SETTLES, || {
+        found = open_now(&path);
+        found.is_none()
+    });
+    found
+}
+
+fn open_now(path: &Path) -> Option<u32> {
     let own = std::process::id();
     let pids = fs::read_dir("/proc").ok()?.flatten();
     let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| *pid != own).find(|pid| {
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
         let mut targets = files.flatten().filter_map(|f| fs::read_link(f.path()).ok());
-        targets.any(|t| t.starts_with(&path))
+        targets.any(|t| t.starts_with(path))
     })
 }

@@ -110,7 +110,7 @@ const STEPS: [Step; 10] = [
 ///
 /// # Errors
 /// The clone is whole and in its place, the old one or the new one; the class says whether to try again.
-pub fn reclone<'a>(target: &Target<'a>, hands: Hands<'a>, cancel: &Cancel) -> Result<Reclone, Failure> {
+pub fn reclone(target: &Target<'_>, hands: Hands<'_>, cancel: &Cancel) -> Result<Reclone, Failure> {
     let Some(mut run) = Run::begin(target, hands, cancel)? else {
         return Ok(Reclone::Refused(Refusal::Busy));
     };
@@ -168,9 +168,9 @@ fn note_end(target: &Target<'_>) {
 }
 
 /// A reclone under way. Dropping it in the middle leaves what a killed process would leave, for [`recover`].
-pub struct Run<'a> {
-    target: Target<'a>,
-    hands: Hands<'a>,
+pub struct Run<'t, 'h> {
+    target: Target<'t>,
+    hands: Hands<'h>,
     cancel: Cancel,
     lock: CloneLock,
     next: usize,
@@ -180,12 +180,16 @@ pub struct Run<'a> {
     done: Done,
 }
 
-impl<'a> Run<'a> {
+impl<'t, 'h> Run<'t, 'h> {
     /// Takes the clone's lock and recovers; `None` if somebody else works on the clone.
     ///
     /// # Errors
     /// The lock or an earlier run's journal is unusable.
-    pub fn begin(target: &Target<'a>, hands: Hands<'a>, cancel: &Cancel) -> Result<Option<Run<'a>>, Failure> {
+    pub fn begin(
+        target: &Target<'t>,
+        hands: Hands<'h>,
+        cancel: &Cancel,
+    ) -> Result<Option<Run<'t, 'h>>, Failure> {
         let Some(lock) = begin(target, cancel)? else { return Ok(None) };
         let looking = |e| failed("looking at", target.clone, &e);
         let Some(old) = Identity::at(target.clone).map_err(looking)? else {
