@@ -370,3 +370,40 @@ fn https_goes_through_the_environments_proxy_and_this_machine_does_not() {
     let said = with_variable("ALL_PROXY", &at.replace("http:", "socks5:"), "https://host.invalid/");
     assert!(said.contains("SOCKS"), "{said}");
 }
+
+// ---- certificates ----
+
+#[test]
+fn the_environments_certificate_authorities_count_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let config = "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = certificate of a test\n\
+                  [ext]\nsubjectAltName = IP:127.0.0.1\n";
+    std::fs::write(at("config"), config).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-config", &at("config"), "-keyout", &at("key"), "-out", &at("cert")])
+        .stderr(Stdio::null())
+        .status();
+    let Ok(made) = made else {
+        println!("there is no openssl to make a certificate with");
+        return;
+    };
+    assert!(made.success());
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")])
+        .args(["-cert", &at("cert"), "-key", &at("key")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(wait_until(LONG, || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()));
+    let url = format!("https://127.0.0.1:{port}/");
+    let trusted = with_variable("SSL_CERT_FILE", &at("cert"), &url);
+    let unknown = with_variable("OX_TEST_UNUSED", "", &url);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(trusted.contains("status 200"), "{trusted}");
+    assert!(unknown.contains("error 127.0.0.1") && unknown.contains("UnknownIssuer"), "{unknown}");
+}

@@ -98,7 +98,7 @@ mod tests {
         };
         check("/d?e", Some("https://h:8443/d?e"));
         check("https://h:8443/d", Some("https://h:8443/d"));
-        check("https://H:8443/d", Some("https://h:8443/d"));
+        check("https://H:8443/d", Some("https://H:8443/d"));
         check("https://h/d", None);
         check("http://h:8443/d", None);
         check("https://other:8443/d", None);
