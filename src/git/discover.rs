@@ -109,10 +109,10 @@ fn ls_remote(git: &Git, url: &str, branch: Option<&str>, cancel: &Cancel) -> Res
         None => ask,
     };
     let out = ask.run(cancel)?;
-    Ok(parse_ls_remote(&String::from_utf8_lossy(&out.stdout), branch))
+    parse_ls_remote(&String::from_utf8_lossy(&out.stdout), branch)
 }
 
-fn parse_ls_remote(text: &str, branch: Option<&str>) -> Remote {
+fn parse_ls_remote(text: &str, branch: Option<&str>) -> Result<Remote, GitError> {
     let mut remote = Remote { head_branch: None, tip: None };
     let wanted = branch.map(|b| format!("refs/heads/{b}"));
     for line in text.lines() {
@@ -122,10 +122,11 @@ fn parse_ls_remote(text: &str, branch: Option<&str>) -> Remote {
                 remote.head_branch = target.strip_prefix("refs/heads/").map(str::to_owned);
             }
         } else if name == wanted.as_deref().unwrap_or("HEAD") {
-            remote.tip = Oid::from_str(left).ok();
+            // A commit that is not understood is still no absent branch.
+            remote.tip = Some(Oid::from_str(left).map_err(GitError::git2("reading the remote's refs"))?);
         }
     }
-    remote
+    Ok(remote)
 }
 
 /// The commit of the clone's remote-tracking ref of `branch`.
@@ -143,12 +144,14 @@ mod tests {
     #[test]
     fn the_answer_of_ls_remote_is_read() {
         let text = format!("ref: refs/heads/main\tHEAD\n{A}\tHEAD\n{B}\trefs/heads/x\n");
-        let read = |branch| parse_ls_remote(&text, branch);
+        let read = |branch| parse_ls_remote(&text, branch).unwrap();
         assert_eq!(read(None).head_branch.as_deref(), Some("main"));
         assert_eq!(read(None).tip.unwrap().to_string(), A);
         assert_eq!(read(Some("x")).tip.unwrap().to_string(), B);
         assert_eq!(read(Some("y")).tip, None);
-        assert_eq!(parse_ls_remote("", None), Remote { head_branch: None, tip: None });
+        let nothing = Remote { head_branch: None, tip: None };
+        assert_eq!(parse_ls_remote("", None).unwrap(), nothing);
+        assert!(parse_ls_remote(&format!("{A}{A}\tHEAD\n"), None).is_err(), "an id of another format");
     }
 
     #[test]
