@@ -372,12 +372,12 @@ fn without_a_helper_a_refusal_is_final() {
 
 #[test]
 fn settings_of_the_user_about_http_leave_it_to_git() {
+    let w = World::new();
+    let home = w.s.at("home");
+    let plain = fs::read_to_string(home.join(".gitconfig")).unwrap();
     let check = |config: &str, vars: &[(&str, &str)], file: Option<&str>, ours: bool| {
-        let w = World::new();
-        w.s.configure(&config.replace("ROOT", w.s.at("").to_str().unwrap()));
-        if let Some(file) = file {
-            write(&w.s.at("home").join(file), "");
-        }
+        fs::write(home.join(".gitconfig"), format!("{plain}{config}")).unwrap();
+        file.iter().for_each(|f| write(&home.join(f), ""));
         let seen = look(&w.git_with(Profile::SelfHosted, vars), &w.url()).unwrap();
         assert_eq!(seen.tip.unwrap().to_string(), w.tip());
         let expected = if ours { vec![] } else { vec!["ls-remote".to_owned()] };
@@ -385,6 +385,7 @@ fn settings_of_the_user_about_http_leave_it_to_git() {
         // The vendor profile has no user configuration, but the variables that reach it count.
         look(&w.git_with(Profile::Vendor, vars), &w.url()).unwrap();
         assert_eq!(w.processes().is_empty(), vars.is_empty(), "{config} {vars:?}");
+        file.iter().for_each(|f| fs::remove_file(home.join(f)).unwrap());
     };
     check("", &[], None, true);
     check(
