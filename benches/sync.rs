@@ -13,15 +13,21 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::support::TestEnv;
 use common::support::http_git::GitServer;
 use common::{Daemon, Times, fixed, project, push_one, ratio, remote, rounds, time, title};
+use ox::git::{self, Git, Profile, discover};
+use ox::http::Client;
+use ox::kit::cancel::Cancel;
+use ox::kit::clock::SystemClock;
 
 fn main() {
     title("sync");
     path_remote();
     http_remote();
+    looks();
     processes();
 }
 
@@ -79,6 +85,48 @@ fn http_remote() {
         ours.push(time(|| client.sync(|_| ()).unwrap()));
     }
     ratio("one commit, HTTP / git fetch", ours.p50(), floor.p50(), "ms", 1.5);
+}
+
+/// Looks over HTTP without a daemon around them: one, and at 20 remotes with 4 at a time.
+fn looks() {
+    const REMOTES: usize = 20;
+    const AT_A_TIME: usize = 4;
+    let env = TestEnv::new();
+    let (bare, _) = remote(&env, "srv/r0.git");
+    for n in 1..REMOTES {
+        env.git(env.work(), ["clone", "-q", "--bare", bare.to_str().unwrap(), &format!("srv/r{n}.git")]);
+    }
+    let server = GitServer::start(&env, &env.work().join("srv"));
+    let urls: Vec<String> = (0..REMOTES).map(|n| server.url(&format!("r{n}.git"))).collect();
+    let clock = Arc::new(SystemClock);
+    let vars = git::Env::of(env.vars().map(|(n, v)| (n.to_owned(), v.to_owned())));
+    let git = Git::new(Profile::SelfHosted, vars, clock.clone(), "bench").with_http(Client::new(clock));
+    let look =
+        |url: &String| assert!(discover(&git, url, Some("main"), &Cancel::new()).unwrap().tip.is_some());
+    let ls_remote = |url: &String| drop(env.git(env.work(), ["ls-remote", url]));
+    let all = |work: &(dyn Fn(&String) + Sync)| {
+        std::thread::scope(|scope| {
+            for some in urls.chunks(REMOTES / AT_A_TIME) {
+                scope.spawn(move || some.iter().for_each(work));
+            }
+        });
+    };
+    // The first look at a remote also learns what its server can do.
+    all(&look);
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for _ in 0..rounds(50) {
+        floor.push(time(|| ls_remote(&urls[0])));
+        ours.push(time(|| look(&urls[0])));
+    }
+    ratio("one look, HTTP / git ls-remote", ours.p50(), floor.p50(), "ms", 1.0);
+
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for _ in 0..rounds(20) {
+        floor.push(time(|| all(&ls_remote)));
+        ours.push(time(|| all(&look)));
+    }
+    ratio("20 looks, 4 at a time, HTTP / git ls-remote", ours.p50(), floor.p50(), "ms", 0.5);
 }
 
 /// How many git processes the daemon starts, counted by a git in front of the real one.
