@@ -17,7 +17,7 @@ use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
 use crate::kit::rng::Rng;
-use crate::sync::{Ask, Gate, Pass, Slots, Target};
+use crate::sync::{Ask, Gate, Pass, Slots, Source, Target};
 
 /// What the process is, for its status.
 #[derive(Clone, Debug)]
@@ -352,11 +352,16 @@ impl Core {
     /// When the project's clones were last level, as far as that is not written down in it yet.
     pub(super) fn unflushed(&self, id: &Id) -> SyncedAt {
         let mut synced = SyncedAt::default();
+        let Some(project) = self.projects.get(id) else { return synced };
         for repo in self.repos.values().filter(|r| r.users.contains(id)) {
             let (Some(at), Some(place)) = (repo.unflushed, &repo.place) else { continue };
             match &repo.target {
                 Target::Ledger { .. } => synced.ledger = Some(at),
-                Target::Team { team, .. } => synced.teams.push((team.clone(), place.path.clone(), at)),
+                // What others name has no place in the project's own file.
+                Target::Team { team, .. } if project.teams.sources(&team.id).contains(&Source::Config) => {
+                    synced.teams.push((team.clone(), place.path.clone(), at));
+                }
+                Target::Team { .. } => {}
             }
         }
         synced

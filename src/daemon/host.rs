@@ -22,7 +22,7 @@ use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
-use crate::project::{LocalConfig, Project};
+use crate::project::{LocalConfig, LocalTeam, Project};
 use crate::sync::checkout::{self, Spot, Wanted};
 use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Target};
 
@@ -510,6 +510,15 @@ fn flush(dirs: &crate::project::Dirs, root: &Path, synced: &SyncedAt) {
         if let (Some(at), Some(mut ledger)) = (synced.ledger, local.ledger()) {
             ledger.last_sync = GoTime::from(at);
             local.set_ledger(&ledger);
+        }
+        for (team, path, at) in &synced.teams {
+            local.set_team(&LocalTeam {
+                team_id: team.id.clone(),
+                team_name: team.name.clone(),
+                slug: team.slug.clone(),
+                path: path.clone(),
+                last_sync: GoTime::from(*at),
+            });
         }
     });
     if let Err(e) = written {

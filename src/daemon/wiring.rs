@@ -446,7 +446,9 @@ fn failed(core: &mut Core, now: Now, key: &Key, failure: &Failure) {
         Some(Blocked::Conflict) => repo.raise(IssueKind::MergeConflict, &failure.text, now),
         Some(Blocked::Diverged) => repo.raise(IssueKind::Diverged, &failure.text, now),
         Some(Blocked::RebaseStuck) => repo.raise(IssueKind::RebaseStuck, &failure.text, now),
-        Some(Blocked::Untrusted) => repo.raise(IssueKind::CloneFailed, &failure.text, now),
+        Some(Blocked::Untrusted | Blocked::OtherRemote) => {
+            repo.raise(IssueKind::CloneFailed, &failure.text, now)
+        }
         None => {}
     }
     let kind = repo.target.kind();

@@ -122,6 +122,49 @@ impl Reader {
         Ok(diff.deltas().len())
     }
 
+    /// Names of the directories in the directory `dir` of a commit's tree (the root for an empty one), at most `max`; none if it
+    /// is not there.
+    ///
+    /// # Errors
+    /// A commit or tree that cannot be read.
+    pub fn directories(&self, commit: Oid, dir: &str, max: usize) -> Result<Vec<String>, GitError> {
+        let what = "listing a tree";
+        let Some(tree) = self.tree_in(commit, dir).map_err(GitError::git2(what))? else {
+            return Ok(Vec::new());
+        };
+        let dirs = tree.iter().filter(|e| e.kind() == Some(git2::ObjectType::Tree)).take(max);
+        Ok(dirs.filter_map(|e| e.name().ok().map(str::to_owned)).collect())
+    }
+
+    /// Whether a commit's tree has a file or directory at `path`.
+    ///
+    /// # Errors
+    /// A commit or tree that cannot be read.
+    pub fn has_path(&self, commit: Oid, path: &str) -> Result<bool, GitError> {
+        let what = "looking into a tree";
+        let tree = self.repo.find_commit(commit).and_then(|c| c.tree()).map_err(GitError::git2(what))?;
+        match tree.get_path(Path::new(path)) {
+            Ok(_) => Ok(true),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(false),
+            Err(e) => Err(GitError::git2(what)(e)),
+        }
+    }
+
+    fn tree_in(&self, commit: Oid, dir: &str) -> Result<Option<git2::Tree<'_>>, git2::Error> {
+        let root = self.repo.find_commit(commit)?.tree()?;
+        if dir.is_empty() {
+            return Ok(Some(root));
+        }
+        match root.get_path(Path::new(dir)) {
+            Ok(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
+                self.repo.find_tree(entry.id()).map(Some)
+            }
+            Ok(_) => Ok(None),
+            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The refs below a prefix with their targets, sorted by name.
     ///
     /// # Errors

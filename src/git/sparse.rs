@@ -93,7 +93,10 @@ impl Sparse {
     }
 
     /// The set as the clone's files say it.
-    pub(super) fn read(reader: &Reader) -> Result<Sparse, GitError> {
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn read(reader: &Reader) -> Result<Sparse, GitError> {
         let config = reader.repo().config().map_err(GitError::git2("reading the configuration"))?;
         let on = |key| config.get_bool(key).unwrap_or(false);
         if !on("core.sparseCheckout") {

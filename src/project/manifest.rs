@@ -46,6 +46,8 @@ pub struct Manifest {
     pub denies: Vec<String>,
     /// Time between two syncs, at least a minute; five by default.
     pub sync_interval: Duration,
+    /// The file names that time itself.
+    pub names_sync_interval: bool,
     /// Time between two fresh clones, 1 to 90 days; seven by default.
     pub gc_interval: Duration,
     /// Which conflicts are decided.
@@ -108,6 +110,7 @@ impl Manifest {
             includes: FALLBACK.map(str::to_owned).to_vec(),
             denies: Vec::new(),
             sync_interval: limits::TEAM_SYNC_DEFAULT,
+            names_sync_interval: false,
             gc_interval: limits::GC_DEFAULT,
             resolve: Resolve::default(),
             is_fallback: true,
@@ -278,6 +281,7 @@ impl Reader {
         Manifest {
             includes,
             denies,
+            names_sync_interval: self.sync_interval.is_some(),
             sync_interval: self.sync_interval.unwrap_or(limits::TEAM_SYNC_DEFAULT),
             gc_interval: self.gc_interval.unwrap_or(limits::GC_DEFAULT),
             resolve: if self.resolves { rules(self.auto, self.none) } else { Resolve::default() },

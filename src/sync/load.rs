@@ -6,13 +6,15 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::links::{self, Links};
 use super::outcome::Place;
-use super::registry::Source;
+use super::registry::{Registry, Source};
+use super::setup::SetupError;
 use super::site::Site;
 use super::workspace::{TeamRef, ledger_of, team_of};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{LocalConfig, Project};
+use crate::project::{CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Project, Team};
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Saved {
     }
 }
 
-/// Reads what there is to know about the ledger and teams of `project`, without touching a clone.
+/// Reads what there is to know about the ledger and teams of `project`, and makes the project's links lead to them. No clone is touched.
 pub fn load(site: &Site, project: &Project) -> Loaded {
     let mut loaded = Loaded {
         slug: project.slug.clone(),
@@ -101,24 +103,74 @@ pub fn load(site: &Site, project: &Project) -> Loaded {
             let last_sync = local.ledger().and_then(|l| l.last_sync.0);
             loaded.ledger = Some(Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync });
         }
+        // Its server has yet to be asked.
+        Err(SetupError::NoRemote { .. }) => {}
         Err(e) => loaded.problems.push(e.to_string()),
     }
-    let named = project.config.teams().into_iter().map(|t| TeamRef {
-        id: t.team_id,
-        name: t.name,
-        url: t.url,
-        ..TeamRef::default()
-    });
-    loaded.teams.insert(Source::Config, named.collect());
-    let all: Vec<TeamRef> = loaded.teams.values().flatten().cloned().collect();
-    for team in all {
+    name_teams(site, project, &local, &mut loaded);
+    look_at_clones(site, &local, &mut loaded);
+    make_links(project, &mut loaded);
+    loaded
+}
+
+fn name_teams(site: &Site, project: &Project, local: &LocalConfig, loaded: &mut Loaded) {
+    let named = |t: Team| TeamRef { id: t.team_id, name: t.name, url: t.url, ..TeamRef::default() };
+    if loaded.endpoint.is_none() {
+        // The local file only remembers when they were synced.
+        loaded.teams.insert(Source::Config, project.config.teams().into_iter().map(named).collect());
+        return;
+    }
+    let known =
+        |t: LocalTeam| TeamRef { id: t.team_id, name: t.team_name, slug: t.slug, ..TeamRef::default() };
+    let mut configured: Vec<TeamRef> = local.teams().into_iter().map(known).collect();
+    let own = project.config.team_id();
+    let has_own = configured.iter().any(|t| t.id == own);
+    // Only one that is there: its remote is not known from here.
+    if !own.is_empty() && !has_own && site.dirs.team(&loaded.slug, &own).join(".git").exists() {
+        configured.push(TeamRef { id: own, name: project.config.team_name(), ..TeamRef::default() });
+    }
+    loaded.teams.insert(Source::Config, configured);
+    match GitCredentials::load(&site.dirs, &loaded.slug) {
+        Ok(credentials) => {
+            let repos = credentials.map(|c| c.repos).unwrap_or_default();
+            let opened = repos.into_iter().filter(|r| r.is_team_context() && !r.team_id.is_empty());
+            let team = |r: CredentialRepo| TeamRef {
+                id: r.team_id,
+                name: r.name,
+                slug: r.slug,
+                url: r.url,
+                read_only: false,
+            };
+            loaded.teams.insert(Source::Credentials, opened.map(team).collect());
+        }
+        // What they said before counts: a damaged file takes no team away.
+        Err(e) => loaded.problems.push(e.to_string()),
+    }
+}
+
+fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
+    let mut registry = Registry::default();
+    for (source, teams) in &loaded.teams {
+        registry.replace(*source, teams.iter().cloned());
+    }
+    for team in registry.teams() {
         match team_of(&site.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) {
             Ok(at) => {
-                let known = Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync: None };
-                loaded.clones.insert(team.id.clone(), known);
+                let last_sync = local.team(&team.id).and_then(|t| t.last_sync.0);
+                let known = Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync };
+                loaded.clones.insert(team.id, known);
             }
             Err(e) => loaded.problems.push(format!("team {}: {e}", team.label())),
         }
     }
-    loaded
+}
+
+fn make_links(project: &Project, loaded: &mut Loaded) {
+    let there = |known: &Known| known.place.exists.then(|| known.place.path.clone());
+    let links = Links {
+        ledger: loaded.ledger.as_ref().and_then(there),
+        teams: loaded.clones.iter().filter_map(|(id, known)| Some((id.clone(), there(known)?))).collect(),
+        primary: loaded.primary.clone(),
+    };
+    loaded.problems.extend(links::ensure(&project.root, &links));
 }

@@ -7,8 +7,10 @@
 //! Promises: nothing that somebody wrote is lost; a network failure never counts against a workspace; policy is pure.
 
 pub mod checkout;
+mod former;
 mod gate;
 mod kept;
+mod links;
 mod load;
 mod outcome;
 pub mod reclone;
@@ -16,8 +18,11 @@ mod registry;
 mod run;
 mod schedule;
 mod setup;
+mod shape;
 mod site;
 mod slots;
+mod team;
+mod unsaved;
 mod workspace;
 
 pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
@@ -31,6 +36,8 @@ pub use setup::{
 };
 pub use site::Site;
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};
+pub use team::{AddedTeam, add_team, drop_team, remove_clone};
+pub use unsaved::unsaved;
 pub use workspace::{Kind, Target, TeamRef, Workspace, ledger_of, team_of};
 
 /// The workspace id of a project's ledger, and the key of its issues.

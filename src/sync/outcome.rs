@@ -113,6 +113,8 @@ pub enum Blocked {
     Diverged,
     /// Our own rebase could not be undone.
     RebaseStuck,
+    /// The project names another remote than the one the clone has.
+    OtherRemote,
     /// The remote's host was named by somebody else and nobody here has said yes to it.
     Untrusted,
 }

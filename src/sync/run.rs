@@ -6,18 +6,21 @@ use std::time::Duration;
 use git2::Oid;
 use jiff::Timestamp;
 
+use super::former::Former;
 use super::kept::KeptList;
 use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
+use super::reclone::GcRecord;
 use super::setup::{self, SetupError};
+use super::shape::{self, Shape};
 use super::site::Site;
 use super::workspace::{Kind, Target, Workspace, ledger_of, team_of};
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, ResolveRules, Verdict,
-    clone_plain, create_bare, discover, verify,
+    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, Slim, Sparse, Verdict,
+    clone_plain, clone_slim, create_bare, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
-use crate::project::{LocalConfig, LocalLedger, Project, SyncState};
+use crate::project::{LocalConfig, LocalLedger, PROJECT_DIR, Project, SyncState};
 
 /// A run that nobody asked for gives way to another process at work after this long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -93,8 +96,10 @@ fn run(
         }
     };
     let job = Job { site, project, at, cancel };
+    let before = Reader::open(&job.at.path).and_then(|r| r.head()).ok().and_then(|h| h.commit);
     let end = work(&job).unwrap_or_else(End::Failed);
-    let facts = matches!(end, End::Level(_)).then(|| job.facts());
+    // Facts follow from HEAD, the time and the clone's own files.
+    let facts = matches!(end, End::Level(_)).then(|| job.facts(before));
     job.write_down(&end, facts.as_ref());
     Outcome { place: Some(job.at.to_place()), facts, end, took: took() }
 }
@@ -111,8 +116,12 @@ impl Job<'_> {
             Verdict::Damaged(proof) => return self.put_aside(&proof),
             Verdict::Unknown(e) => return Err(failure(e)),
         }
-        let view = View::of(path).map_err(failure)?;
+        self.leave_tokens_behind()?;
+        let view = View::of(path, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
         let moved = view.origin != self.at.url();
+        if moved {
+            self.may_move(&view.origin)?;
+        }
         let fresh = !forced && !moved && self.is_fresh(interval);
         let remote = if fresh {
             Asked::Told(view.tracking)
@@ -127,7 +136,8 @@ impl Job<'_> {
             // The first commit is part of making the clone.
             return Ok(End::NoClone);
         }
-        let level = remote == Asked::Told(view.tracking) && view.head == view.tracking && !moved;
+        let level =
+            remote == Asked::Told(view.tracking) && view.head == view.tracking && !moved && !view.unfinished;
         // A look needs the lock only to be noted; when somebody holds it, that is not worth a wait.
         let wait = match (level, forced) {
             (true, _) => Duration::ZERO,
@@ -195,8 +205,9 @@ impl Job<'_> {
             // It had the branch: an emptied remote is not filled again behind its owner's back.
             return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
         }
-        let rules = self.rules(clone.path());
+        let rules = Shape::of(&self.at, clone.path()).rules();
         self.count(&clone.integrate(&view.branch, &rules)?, change, kept);
+        self.bring_into_shape(clone)?;
         let ahead = if self.at.read_only { 0 } else { clone.unpushed(&view.branch)? };
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");
@@ -204,11 +215,86 @@ impl Job<'_> {
             change.pushed = ahead as u64;
             pushed.integrated.iter().for_each(|step| self.count(step, change, kept));
         }
+        self.complete_history(clone, on_progress)?;
         // Kept for 30 days; one that cannot be removed now is tried again with the next change.
         if let Err(e) = clone.prune_rescues() {
             log::warn!("old rescue refs of {}: {e}", self.at.path.display());
         }
         Ok(())
+    }
+
+    /// A ledger follows its project's configuration to another remote, but not back to one that it was moved away from: that is an older
+    /// state of the configuration. A team's clone follows nobody, since projects that do not know each other share it.
+    fn may_move(&self, origin: &str) -> Result<(), Failure> {
+        let (from, to) = (crate::git::sanitise(origin), self.at.remote.display());
+        let text = match self.at.kind {
+            Kind::Ledger if !Former::load(&self.at.state).has(&self.at.url()) => return Ok(()),
+            Kind::Ledger => format!(
+                "the ledger has moved from {to} to {from}, and this checkout still names the old place; \
+                 bring .sageox/config.json up to date: git pull"
+            ),
+            Kind::Team => format!(
+                "{} on this machine comes from {from}, and this project names {to}; one of them has to give way: ox team remove {}",
+                self.at, self.at.id
+            ),
+        };
+        Err(Failure::new(Class::Usage, text).blocked(Blocked::OtherRemote))
+    }
+
+    /// A clone that an older program made may have a token in its files: it goes, and git asks our helper from then on.
+    fn leave_tokens_behind(&self) -> Result<(), Failure> {
+        if self.at.self_hosted {
+            return Ok(());
+        }
+        let bare = Reader::open(&self.at.path).map_err(failure)?.origin_url_bare();
+        if !bare.is_some_and(|origin| origin.had_token) {
+            return Ok(());
+        }
+        let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
+            return Ok(());
+        };
+        let mut clone = lock.open(self.git(), &self.at.path, self.cancel).map_err(failure)?;
+        clone.strip_credentials().map_err(failure)?;
+        clone.set_helper().map_err(failure)?;
+        log::info!("{}: took the token out of its files", self.at);
+        Ok(())
+    }
+
+    /// Checks out what belongs there now, and no more. A triggered run comes here only when HEAD has moved, so that what it writes never
+    /// triggers it again.
+    fn bring_into_shape(&self, clone: &mut ManagedClone<'_>) -> Result<(), GitError> {
+        let reader = Reader::open(clone.path())?;
+        let wanted = Shape::of(&self.at, clone.path()).sparse(&reader, self.site.clock.now().wall)?;
+        drop(reader);
+        match clone.set_sparse(&wanted) {
+            Ok(_) => Ok(()),
+            // Files can wait; commits are what must not be held up.
+            Err(e) if e.class() != Class::Network => {
+                log::warn!("{}: its files stay as they are: {e}", self.at);
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Fetches the history that a quick clone has left out.
+    fn complete_history(
+        &self,
+        clone: &mut ManagedClone<'_>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), GitError> {
+        if !Reader::open(clone.path())?.is_shallow() {
+            return Ok(());
+        }
+        on_progress("fetching", None, "fetching the history");
+        match clone.deepen() {
+            Ok(_) => Ok(()),
+            Err(e) if e.class() == Class::Network => Err(e),
+            Err(e) => {
+                log::debug!("{}: its history stays short: {e}", self.at);
+                Ok(())
+            }
+        }
     }
 
     fn count(&self, step: &Integrated, change: &mut Change, kept: &mut KeptList) {
@@ -238,7 +324,10 @@ impl Job<'_> {
         let mut kept = KeptList::load(&self.at.state);
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.ensure_excludes(&EXCLUDES).map_err(failure)?;
-        let view = View::of(&self.at.path).map_err(failure)?;
+        if !self.at.self_hosted {
+            clone.set_helper().map_err(failure)?;
+        }
+        let view = View::of(&self.at.path, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
         let mut change = Change { pulled: true, ..Change::default() };
         if let (Some(project), None) = (&self.project, view.head) {
             on_progress("initializing", None, "writing the first commit");
@@ -260,12 +349,42 @@ impl Job<'_> {
             create_bare(git, bare, self.cancel)?;
         }
         on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
-        let url = self.at.url();
-        let made = clone_plain(git, &url, &self.at.path, &mut |p| tell(p, on_progress), self.cancel);
+        let made = match self.at.remote.local_path() {
+            // Nothing is saved by leaving out what lies on the same machine.
+            Some(_) => {
+                clone_plain(git, &self.at.url(), &self.at.path, &mut |p| tell(p, on_progress), self.cancel)
+            }
+            None => self.clone_slim(git, on_progress),
+        };
         match made {
             Err(GitError::AlreadyExists { .. }) if self.at.exists() => Ok(()),
             other => other,
         }
+    }
+
+    /// The files that matter now, and nothing else yet.
+    fn clone_slim(&self, git: &crate::git::Git, on_progress: OnProgress<'_>) -> Result<(), GitError> {
+        let url = self.at.url();
+        let mut record = GcRecord::load(&self.at.state);
+        let first = match self.at.kind {
+            Kind::Ledger => Sparse::Cone(vec![PROJECT_DIR.to_owned()]),
+            Kind::Team => Sparse::Patterns(vec![format!("/{PROJECT_DIR}/")]),
+        };
+        let now = self.site.clock.now().wall;
+        let then = Box::new(|files: &Path| {
+            let shape = Shape::of(&self.at, files);
+            Reader::open(files).and_then(|r| shape.sparse(&r, now)).unwrap_or(Sparse::Everything)
+        });
+        let filter = record.without_filters.as_deref() != Some(&url);
+        let plan = Slim { filter, first, then };
+        let made = clone_slim(git, &url, &self.at.path, plan, &mut |p| tell(p, on_progress), self.cancel)?;
+        if made.refused {
+            record.without_filters = Some(url);
+            if let Err(e) = record.save(&self.at.state) {
+                log::warn!("{}: {e}", self.at.state.display());
+            }
+        }
+        Ok(())
     }
 
     /// A proven damaged clone is moved out of the way, never deleted.
@@ -356,28 +475,24 @@ impl Job<'_> {
         LocalConfig::update(&project.root, &self.site.dirs, |l| l.set_ledger(&ledger))
     }
 
-    fn facts(&self) -> Facts {
+    /// What is known of the clone after a run that began with HEAD at `before`.
+    fn facts(&self, before: Option<Oid>) -> Facts {
         let reader = Reader::open(&self.at.path);
-        let head = reader.and_then(|r| r.head()).ok().and_then(|h| h.commit);
+        let head = reader.as_ref().ok().and_then(|r| r.head().ok()).and_then(|h| h.commit);
+        let missing = reader.and_then(|r| shape::missing(self.at.kind, &r, head, before));
+        let shape = Shape::of(&self.at, &self.at.path);
         Facts {
             head: head.map(|h| h.to_string()).unwrap_or_default(),
             remote_changed: CloneLock::peek(&self.at.lock).and_then(|stamp| stamp.remote_changed_at),
-            ..Facts::default()
+            missing: missing.unwrap_or_default(),
+            interval: shape.interval(),
+            gc_days: shape.gc_days(),
         }
-    }
-
-    fn rules(&self, _clone: &Path) -> ResolveRules {
-        ledger_rules()
     }
 
     fn git(&self) -> &crate::git::Git {
         self.site.git(self.at.self_hosted)
     }
-}
-
-/// The rules for conflicts in a ledger: under `data/` the local version wins, elsewhere a person decides.
-pub(super) fn ledger_rules() -> ResolveRules {
-    ResolveRules { auto: vec!["data/".into()], none: Vec::new() }
 }
 
 /// Hands on how far git has come with a clone.
@@ -407,16 +522,21 @@ struct View {
     head: Option<Oid>,
     tracking: Option<Oid>,
     origin: String,
+    /// Its history is short, or its files are those of another hour.
+    unfinished: bool,
 }
 
 impl View {
-    fn of(path: &Path) -> Result<View, GitError> {
+    fn of(path: &Path, kind: Kind, now: Timestamp) -> Result<View, GitError> {
         let reader = Reader::open(path)?;
         let head = reader.head()?;
         let name = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/"));
         let branch = name.unwrap_or(BRANCH).to_string();
         let tracking = reader.target(&format!("refs/remotes/origin/{branch}"))?;
-        Ok(View { branch, head: head.commit, tracking, origin: reader.origin_url().unwrap_or_default() })
+        let outdated = head.commit.is_some() && shape::is_outdated(&Sparse::read(&reader)?, kind, now);
+        let unfinished = outdated || reader.is_shallow();
+        let origin = reader.origin_url().unwrap_or_default();
+        Ok(View { branch, head: head.commit, tracking, origin, unfinished })
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::run::ledger_rules as rules;
+use super::former::Former;
+use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
 use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover};
@@ -72,8 +73,38 @@ pub enum SetupError {
         /// The team.
         team: String,
     },
+    /// The teams of this project come from its server.
+    #[error("the teams of this project are named by {endpoint}")]
+    TeamsByServer {
+        /// The server.
+        endpoint: String,
+    },
+    /// Another remote goes by the team's id.
+    #[error("{team} is the team at {url}; take that one off first: ox team remove {team}")]
+    OtherTeam {
+        /// The id.
+        team: String,
+        /// The remote that it means.
+        url: String,
+    },
+    /// The clone could not be made.
+    #[error("{text}")]
+    Clone {
+        /// Why.
+        text: String,
+        /// Its class.
+        class: Class,
+    },
+    /// The clone holds something that is nowhere else.
+    #[error("{} holds {what}; push or move that first, or say --force", path.display())]
+    Unsaved {
+        /// The clone.
+        path: PathBuf,
+        /// What.
+        what: String,
+    },
     /// Somebody else works on the clone.
-    #[error("the ledger is in use by another process; try again")]
+    #[error("the clone is in use by another process; try again")]
     Busy,
     /// After the push the new remote does not show what was pushed.
     #[error("{url} does not show the pushed commit {commit}; the ledger stays where it was")]
@@ -93,7 +124,8 @@ impl SetupError {
             SetupError::Git(e) => e.class(),
             SetupError::Io { source, .. } => Class::of_io(source),
             SetupError::Busy => Class::Busy,
-            SetupError::NotVerified { .. } => Class::Conflict,
+            SetupError::NotVerified { .. } | SetupError::Unsaved { .. } => Class::Conflict,
+            SetupError::Clone { class, .. } => *class,
             _ => Class::Usage,
         }
     }
@@ -290,6 +322,8 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         return Err(SetupError::Busy);
     };
     let mut clone = lock.open(git, &ledger.path, cancel)?;
+    // The new remote gets everything, so everything has to be here.
+    clone.deepen()?;
     bring_all(&mut clone)?;
     let reader = Reader::open(&ledger.path)?;
     let head = reader.head()?;
@@ -318,9 +352,14 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         return Err(e);
     }
     trust(site, to)?;
-    let mut config = Config::load(&project.root)?;
-    config.set_ledger_url(Some(to.as_str()));
-    config.save(&project.root)?;
+    if let Err(e) = Former::note(&ledger.state, &old, to.as_str()) {
+        log::warn!(
+            "{}: {e}; a checkout that still names {} may move the ledger back",
+            ledger.state.display(),
+            ledger.remote.display()
+        );
+    }
+    Config::update(&project.root, &site.dirs, |config| config.set_ledger_url(Some(to.as_str())))?;
     Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
 }
 

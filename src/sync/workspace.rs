@@ -7,7 +7,10 @@ use super::outcome::Place;
 use super::setup::SetupError;
 use crate::git::Reader;
 use crate::kit::file;
-use crate::project::{self, Dirs, Env, LocalConfig, Project, RemoteUrl, TrustedHosts};
+use crate::project::{
+    self, AllowedHosts, Dirs, Endpoint, Env, GitCredentials, LocalConfig, Project, RemoteUrl, TrustedHosts,
+    check_team_id,
+};
 
 /// What a managed clone holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,11 +225,23 @@ fn vendor_ledger(
         }
         _ => computed,
     };
-    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
+    let origin = origin_of(&path)?;
     let Some(url) = origin.or_else(|| named.map(str::to_string)) else {
         return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
     };
-    Ok((path, parse(&url)?))
+    Ok((path, vendor_remote(dirs, &project.endpoint, &url)?))
+}
+
+/// A remote as a vendor's server named it: on one of its own hosts, or on one that the user has agreed to.
+fn vendor_remote(dirs: &Dirs, endpoint: &Endpoint, url: &str) -> Result<RemoteUrl, SetupError> {
+    let credentials = GitCredentials::load(dirs, &endpoint.slug()).ok().flatten();
+    let (trusted, damaged) = TrustedHosts::load(dirs);
+    if let Some(e) = damaged {
+        log::warn!("{e}; no host is trusted");
+    }
+    let allowed = AllowedHosts::of(endpoint, credentials.as_ref().map(|c| c.server_url.as_str()), &trusted);
+    let vendor = RemoteUrl::parse_vendor(url, &allowed).map_err(|e| SetupError::BadUrl(e.to_string()))?;
+    Ok(vendor.url)
 }
 
 /// Where a team's context is.
@@ -239,16 +254,19 @@ pub fn team_of(
     endpoint: Option<&str>,
     team: &TeamRef,
 ) -> Result<Workspace, SetupError> {
+    check_team_id(&team.id)?;
     let path = dirs.team(slug, &team.id);
-    let origin = if path.join(".git").exists() { Reader::open(&path)?.origin_url() } else { None };
+    let origin = origin_of(&path)?;
     let url = match (team.url.is_empty(), origin) {
         (false, _) => team.url.clone(),
         (true, Some(origin)) => origin,
         (true, None) => return Err(SetupError::NoTeamRemote { team: team.label().to_string() }),
     };
-    let remote = parse(&url)?;
+    let (remote, untrusted_host) = match endpoint.and_then(Endpoint::parse) {
+        Some(endpoint) => (vendor_remote(dirs, &endpoint, &url)?, None),
+        None => remote_of(dirs, &url)?,
+    };
     let self_hosted = endpoint.is_none();
-    let untrusted_host = if self_hosted { untrusted(dirs, &remote) } else { None };
     let read_only = team.read_only;
     let at = Workspace::at(dirs, slug, Kind::Team, &team.id, path, remote);
     Ok(Workspace { self_hosted, read_only, untrusted_host, ..at })
@@ -262,6 +280,14 @@ pub(super) fn remote_of(dirs: &Dirs, url: &str) -> Result<(RemoteUrl, Option<Str
     let remote = parse(url)?;
     let untrusted = untrusted(dirs, &remote);
     Ok((remote, untrusted))
+}
+
+/// Where the clone at `path` comes from, without the token that an older program may have put there; `None` if there is no clone.
+fn origin_of(path: &Path) -> Result<Option<String>, SetupError> {
+    if !path.join(".git").exists() {
+        return Ok(None);
+    }
+    Ok(Reader::open(path)?.origin_url_bare().map(|origin| origin.url))
 }
 
 fn parse(url: &str) -> Result<RemoteUrl, SetupError> {

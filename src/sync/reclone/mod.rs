@@ -154,7 +154,7 @@ pub fn maintain(
 /// Takes the lock and recovers; `None` if somebody else works on the clone.
 fn begin(target: &Target<'_>, cancel: &Cancel) -> Result<Option<CloneLock>, Failure> {
     let lock = CloneLock::acquire(target.lock, LOCK_WAIT);
-    let lock = lock.map_err(|e| Failure { class: e.class(), text: e.to_string(), blocked: None })?;
+    let lock = lock.map_err(|e| Failure::new(e.class(), e.to_string()))?;
     let Some(lock) = lock else { return Ok(None) };
     recover(&lock, target.git, target.clone, target.state, target.clock.now().wall, cancel)?;
     Ok(Some(lock))

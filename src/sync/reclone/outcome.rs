@@ -132,7 +132,7 @@ impl From<GitError> for Stop {
             | GitError::NoRemoteBranch { .. } => Stop::Refused(Refusal::Unpushed(text)),
             GitError::Unquiet => Stop::Refused(Refusal::Unquiet),
             GitError::BadPath { .. } => Stop::Refused(Refusal::Uncarried(text)),
-            e => Stop::Failed(Failure { class: e.class(), text, blocked: None }),
+            e => Stop::Failed(Failure::new(e.class(), text)),
         }
     }
 }

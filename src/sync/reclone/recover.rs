@@ -53,7 +53,7 @@ pub fn recover(
     let Some(journal) = Journal::load(state).map_err(at_journal)? else { return Ok(Recovered::Nothing) };
     if journal.clone != clone {
         let text = format!("the journal in {} is of {}", state.display(), journal.clone.display());
-        return Err(Failure { class: Class::Damage, text, blocked: None });
+        return Err(Failure::new(Class::Damage, text));
     }
     log::warn!("a reclone of {} begun at {} did not end", clone.display(), journal.began);
     let on_disk = |e| failed("recovering the reclone of", clone, &e);
@@ -129,7 +129,7 @@ pub(super) fn let_go(
         let changed = changed(git, &old, fingerprint, cancel);
         if cancel.is_cancelled() {
             let text = format!("removing {} was cancelled", old.display());
-            return Err(Failure { class: Class::Busy, text, blocked: None });
+            return Err(Failure::new(Class::Busy, text));
         }
         if let Some(why) = changed {
             let kept = swap::keep_old(&journal.clone, &old, now.as_second()).map_err(on_disk)?;
@@ -173,5 +173,5 @@ fn keep_all(journal: &Journal, new: Identity, now: Timestamp) -> std::io::Result
 }
 
 pub(super) fn failed(what: &str, path: &Path, e: &std::io::Error) -> Failure {
-    Failure { class: Class::of_io(e), text: format!("{what} {}: {e}", path.display()), blocked: None }
+    Failure::new(Class::of_io(e), format!("{what} {}: {e}", path.display()))
 }

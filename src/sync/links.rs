@@ -1,0 +1,167 @@
+//! Links in a project's `.sageox/` to its ledger and teams, so that people and agents find them. Ignored by git.
+
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::project::PROJECT_DIR;
+
+/// The link to the project's own team, beside those by id.
+const PRIMARY: &str = "primary";
+
+/// What a project's links are to lead to. Only clones that are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) ledger: Option<PathBuf>,
+    /// By team id.
+    pub(super) teams: Vec<(String, PathBuf)>,
+    /// The project's own team; may be empty.
+    pub(super) primary: String,
+}
+
+/// Makes the links below `root` what `links` says. What is there and no link stays and is told; links of ours that lead to no team any
+/// more are removed.
+pub(super) fn ensure(root: &Path, links: &Links) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut note = |done: io::Result<()>, path: &Path| {
+        if let Err(e) = done {
+            problems.push(format!("{}: {e}", path.display()));
+        }
+    };
+    let dir = root.join(PROJECT_DIR);
+    if !is_real_dir(&dir) {
+        return problems;
+    }
+    if let Some(ledger) = &links.ledger {
+        let at = dir.join("ledger");
+        note(point(&at, ledger), &at);
+    }
+    let teams = dir.join("teams");
+    if links.teams.is_empty() && std::fs::symlink_metadata(&teams).is_err() {
+        return problems;
+    }
+    let made = match std::fs::create_dir(&teams) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_real_dir(&teams) => Ok(()),
+        other => other,
+    };
+    if let Err(e) = made {
+        note(Err(e), &teams);
+        return problems;
+    }
+    for (id, path) in &links.teams {
+        let at = teams.join(id);
+        note(point(&at, path), &at);
+        if *id == links.primary {
+            let at = teams.join(PRIMARY);
+            note(point(&at, path), &at);
+        }
+    }
+    remove_others(&teams, links, &mut note);
+    problems
+}
+
+/// Makes a link that leads to `target`; right already = nothing to do, elsewhere = made anew, something else = an error.
+fn point(link: &Path, target: &Path) -> io::Result<()> {
+    match std::fs::read_link(link) {
+        Ok(there) if there == target => return Ok(()),
+        Ok(_) => std::fs::remove_file(link)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something that is no link is in its place",
+            ));
+        }
+        Err(e) => return Err(e),
+    }
+    symlink(target, link)
+}
+
+/// Links to clones of teams that the project no longer has.
+fn remove_others(teams: &Path, links: &Links, note: &mut dyn FnMut(io::Result<()>, &Path)) {
+    for entry in std::fs::read_dir(teams).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let wanted = links.teams.iter().any(|(id, _)| name == id.as_str());
+        let primary = name == PRIMARY && links.teams.iter().any(|(id, _)| *id == links.primary);
+        let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
+        if is_link && !wanted && !primary {
+            note(std::fs::remove_file(entry.path()), &entry.path());
+        }
+    }
+}
+
+fn is_real_dir(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn links_are_made_kept_moved_and_removed() {
+        let tmp = tempfile::tempdir().unwrap();
+        let root = tmp.path();
+        let mut links = Links {
+            ledger: Some("/data/l".into()),
+            teams: vec![("a".into(), "/data/a".into()), ("b".into(), "/data/b".into())],
+            primary: "b".into(),
+        };
+        assert!(ensure(root, &links).is_empty());
+        assert!(!root.join(PROJECT_DIR).exists());
+        std::fs::create_dir(root.join(PROJECT_DIR)).unwrap();
+        for _ in 0..2 {
+            assert!(ensure(root, &links).is_empty());
+            assert_eq!(names(&root.join(".sageox/teams")), ["a", "b", "primary"]);
+        }
+        let to = |name: &str| std::fs::read_link(root.join(".sageox").join(name)).unwrap();
+        assert_eq!((to("ledger"), to("teams/primary")), ("/data/l".into(), "/data/b".into()));
+        links.ledger = Some("/elsewhere/l".into());
+        links.teams.pop();
+        assert!(ensure(root, &links).is_empty());
+        assert_eq!(names(&root.join(".sageox/teams")), ["a"]);
+        assert_eq!(to("ledger"), Path::new("/elsewhere/l"));
+    }
+
+    #[test]
+    fn what_is_no_link_stays() {
+        let tmp = tempfile::tempdir().unwrap();
+        let root = tmp.path();
+        std::fs::create_dir_all(root.join(".sageox/teams/a")).unwrap();
+        std::fs::write(root.join(".sageox/ledger"), "mine").unwrap();
+        let links = Links {
+            ledger: Some("/l".into()),
+            teams: vec![("a".into(), "/a".into())],
+            primary: String::new(),
+        };
+        assert_eq!(ensure(root, &links).len(), 2);
+        assert_eq!(std::fs::read_to_string(root.join(".sageox/ledger")).unwrap(), "mine");
+        assert!(root.join(".sageox/teams/a").is_dir());
+    }
+
+    #[test]
+    fn sec_03_no_link_in_a_project_leads_the_links_elsewhere() {
+        let (tmp, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let links = Links {
+            ledger: Some("/l".into()),
+            teams: vec![("a".into(), "/a".into())],
+            primary: String::new(),
+        };
+        symlink(outside.path(), tmp.path().join(PROJECT_DIR)).unwrap();
+        ensure(tmp.path(), &links);
+        std::fs::remove_file(tmp.path().join(PROJECT_DIR)).unwrap();
+        std::fs::create_dir(tmp.path().join(PROJECT_DIR)).unwrap();
+        symlink(outside.path(), tmp.path().join(".sageox/teams")).unwrap();
+        assert_eq!(ensure(tmp.path(), &links).len(), 1);
+        assert!(names(outside.path()).is_empty());
+    }
+}
