@@ -6,9 +6,10 @@
 //! | --- | --- |
 //! | [`cli`] | one file a command; the only place that prints |
 //! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
-//! | [`sync`] | ledgers kept current: schedule, pull, conflicts, rescue, clone |
+//! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
+//! | [`watch`] | directories in which something changes |
 //! | [`git`] | the one place that talks to git |
 //! | [`http`] | the one HTTP client |
 //! | [`project`] | who and where: ids, endpoints, directories, configuration files |
@@ -23,3 +24,4 @@ pub mod ipc;
 pub mod kit;
 pub mod project;
 pub mod sync;
+pub mod watch;

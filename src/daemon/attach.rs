@@ -8,11 +8,11 @@ use super::core::{Attaching, Core};
 use super::event::{AttachEnd, Effect, Found, Id, Key};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
-use super::teams;
+use super::{gc, teams};
 use crate::health::{History, Metrics};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
-use crate::kit::clock::{Mono, Now};
+use crate::kit::clock::Now;
 use crate::sync::{Registry, Schedule, Target, Timing};
 
 /// A served project and what is its own.
@@ -37,6 +37,8 @@ pub struct Project {
     pub(super) teams: Registry,
     /// Its files are being read; more than one request for that is one.
     pub(super) loading: Loading,
+    /// The ledger's directory that is watched.
+    pub(super) watched: Option<PathBuf>,
     /// What was wrong with its files when they were last read.
     pub(super) problems: Vec<String>,
     pub(super) history: History,
@@ -74,6 +76,7 @@ impl Project {
             idle: Idle::new(found.idle_timeout),
             teams: Registry::default(),
             loading: Loading::No,
+            watched: None,
             problems: Vec::new(),
             history: History::default(),
             metrics: Metrics::default(),
@@ -189,7 +192,7 @@ impl Core {
     }
 
     /// Serves a project no longer. Whoever waits for something of it is told so.
-    pub(super) fn detach(&mut self, now: Mono, id: &Id, superseded: bool) {
+    pub(super) fn detach(&mut self, now: Now, id: &Id, superseded: bool) {
         let synced = self.unflushed(id);
         if self.projects.remove(id).is_none() {
             return;
@@ -197,6 +200,7 @@ impl Core {
         let stopping = || Response::error("daemon is stopping");
         let mut waiting: Vec<ConnId> = self.team_requests.drop_of(id);
         waiting.extend(self.checkouts.drop_of(id));
+        waiting.extend(self.gc.drop_of(id));
         self.deadlines.remove(&Beat::Idle(id.clone()));
         let keys: Vec<Key> =
             self.repos.iter().filter(|(_, r)| r.users.contains(id)).map(|(k, _)| k.clone()).collect();
@@ -208,12 +212,12 @@ impl Core {
         self.out.push(Effect::Detach { id: id.clone(), superseded, synced });
         self.remember();
         if !self.closing {
-            self.watch_emptiness(now);
+            self.watch_emptiness(now.mono);
         }
     }
 
     /// The project uses a clone no longer; without any user it is not kept level any more. Answers who waited for it alone.
-    pub(super) fn let_go_of(&mut self, now: Mono, key: &Key, id: &Id) -> Vec<ConnId> {
+    pub(super) fn let_go_of(&mut self, now: Now, key: &Key, id: &Id) -> Vec<ConnId> {
         let Some(repo) = self.repos.get_mut(key) else { return Vec::new() };
         repo.users.remove(id);
         if !repo.users.is_empty() {
@@ -225,16 +229,21 @@ impl Core {
         self.out.push(Effect::Drop(key.clone()));
         // Its attempt may have been the one that all others on the host wait for.
         if let Some(host) = repo.probing {
-            self.probe_came_to_nothing(now, &host);
+            self.probe_came_to_nothing(now.mono, &host);
         }
         if repo.phase == Phase::WaitsForSlot {
             self.slots.release(key);
         }
+        let slimming = repo.slimming;
         let conns = repo.waiting.into_iter().filter_map(|w| match w {
             Waiter::Conn(conn) => Some(conn),
             Waiter::Teams(_) => None,
         });
-        conns.collect()
+        let conns = conns.collect();
+        if slimming {
+            gc::gone(self, now, key);
+        }
+        conns
     }
 
     fn remember(&mut self) {

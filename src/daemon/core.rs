@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use super::attach::Project;
 use super::checkout::Checkouts;
 use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
-use super::repo::Repo;
+use super::gc::Gc;
+use super::repo::{Phase, Repo};
 use super::schedule::{Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
-use super::{checkout, requests, teams, wiring};
+use super::{checkout, gc, requests, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -49,6 +50,7 @@ pub struct Core {
     pub(super) slots: Slots<Key>,
     pub(super) checkouts: Checkouts,
     pub(super) team_requests: TeamRequests,
+    pub(super) gc: Gc,
     /// Hosts that do not answer.
     pub(super) gates: BTreeMap<String, Gate>,
     /// Whose run tried each of them last.
@@ -84,6 +86,7 @@ impl Core {
             slots: Slots::default(),
             checkouts: Checkouts::default(),
             team_requests: TeamRequests::default(),
+            gc: Gc::default(),
             gates: BTreeMap::new(),
             probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
@@ -96,7 +99,9 @@ impl Core {
         };
         core.deadlines.set(Beat::Check, Some(now.mono + core.identity.beats.check));
         core.deadlines.set(Beat::Flush, Some(now.mono + core.identity.beats.flush));
+        core.deadlines.set(Beat::Gc, Some(now.mono + core.identity.beats.gc));
         core.watch_emptiness(now.mono);
+        core.out.push(Effect::Recover);
         core
     }
 
@@ -135,7 +140,18 @@ impl Core {
             Event::NoWorker { key: key @ Key::Checkout(_), .. } => {
                 checkout::ended(self, now, &key, Err("busy: clone workers".to_string()));
             }
-            Event::Progress { key, run, .. }
+            Event::Progress { key, progress, run } if self.is_slimming(&key, run) => {
+                gc::progress(self, now, &key, progress);
+            }
+            Event::NoWorker { key, run } if self.is_slimming(&key, run) => {
+                let busy = crate::sync::Failure::new(crate::kit::Class::Busy, "busy: clone workers");
+                gc::ended(self, now, &key, Err(busy));
+            }
+            Event::Slimmed { key, run, result } if self.is_slimming(&key, run) => {
+                gc::ended(self, now, &key, result);
+            }
+            Event::Slimmed { key, run, .. }
+            | Event::Progress { key, run, .. }
             | Event::Synced { key, run, .. }
             | Event::Cloned { key, run, .. }
             | Event::NoWorker { key, run }
@@ -143,10 +159,11 @@ impl Core {
             {
                 log::debug!("{key}: run {run} ended after its time");
                 // A clone that nobody needs any more held its slot until now.
-                if self.repos.get(&key).is_none_or(|r| r.phase != super::repo::Phase::Cloning) {
+                if self.repos.get(&key).is_none_or(|r| !r.holds_slot()) {
                     self.free_slot(now, &key);
                 }
             }
+            Event::Slimmed { key, .. } => log::debug!("{key}: a slimming nobody waits for has ended"),
             Event::Progress { key, progress, .. } => wiring::progress(self, now, &key, progress),
             Event::Synced { key, outcome, .. } => wiring::synced(self, now, &key, outcome),
             Event::Cloned { key, outcome, .. } => wiring::cloned(self, now, &key, outcome),
@@ -156,7 +173,7 @@ impl Core {
                 wiring::checked(self, now, findings);
             }
             Event::StopAnswered(door) => requests::stop_answered(self, now, door),
-            Event::Quit(why) => self.close(why),
+            Event::Quit(why) => self.close(now, why),
         }
     }
 
@@ -167,10 +184,11 @@ impl Core {
                 Beat::Sync(key) => due.push(key),
                 Beat::Line(key) => wiring::still_running(self, now, &key),
                 Beat::Idle(id) => self.let_go_if_idle(now, &id),
+                Beat::Gc => gc::due(self, now),
                 Beat::Slots => self.slots_expired(now),
                 Beat::Check => self.check(now.mono),
                 Beat::Flush => self.flush(now.mono),
-                Beat::Empty => self.end_if_empty("no project"),
+                Beat::Empty => self.end_if_empty(now, "no project"),
             }
             if self.closing {
                 return;
@@ -214,7 +232,7 @@ impl Core {
     }
 
     fn start(&mut self, now: Now, key: &Key, pass: Pass) {
-        let Some(repo) = self.repos.get_mut(key) else { return };
+        let Some(repo) = self.repos.get_mut(key).filter(|r| !r.slimming) else { return };
         if let Some(run) = repo.schedule.start_due(now.mono, pass) {
             if run.probe
                 && let Some(host) = repo.host().map(str::to_string)
@@ -234,6 +252,22 @@ impl Core {
         self.plan(now.mono, key);
     }
 
+    /// Has a project's ledger watched where it now is; `renewed` if the directory at its path is another one.
+    pub(super) fn watch_ledger(&mut self, key: &Key, renewed: bool) {
+        let Key::Ledger(id) = key else { return };
+        let place = self.repos.get(key).and_then(|r| r.place.as_ref()).filter(|p| p.exists);
+        let (Some(place), Some(project)) = (place, self.projects.get_mut(id)) else { return };
+        if renewed || project.watched.as_ref() != Some(&place.path) {
+            project.watched = Some(place.path.clone());
+            self.out.push(Effect::Watch(id.clone(), Some(place.path.clone())));
+        }
+    }
+
+    /// Whether this is the slimming of that clone under way.
+    fn is_slimming(&self, key: &Key, run: RunId) -> bool {
+        self.repos.get(key).is_some_and(|r| r.slimming && r.run == run)
+    }
+
     /// A number for a piece of work that is no sync.
     pub(super) fn next_run(&mut self) -> RunId {
         self.last_run += 1;
@@ -243,7 +277,8 @@ impl Core {
     /// Sets the deadline of the clone's next sync.
     pub(super) fn plan(&mut self, now: Mono, key: &Key) {
         let pass = self.pass(key, now);
-        let at = self.repos.get(key).and_then(|r| r.schedule.next_deadline(now, pass));
+        let free = self.repos.get(key).filter(|r| !r.slimming);
+        let at = free.and_then(|r| r.schedule.next_deadline(now, pass));
         self.deadlines.set(Beat::Sync(key.clone()), at);
     }
 
@@ -278,7 +313,7 @@ impl Core {
         self.free_slot(now, key);
         if let Some(repo) = self.repos.get_mut(key) {
             let probed = repo.probing.take();
-            repo.phase = super::repo::Phase::Level;
+            repo.phase = Phase::Level;
             repo.schedule.not_started(now.mono);
             // A forced run would find the pool as full as it was.
             self.deadlines.set(Beat::Sync(key.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
@@ -320,7 +355,7 @@ impl Core {
         // Also without projects: the host's own socket is looked at.
         let entry = |(id, p): (&Id, &Project)| {
             let repo = self.repos.get(&Key::Ledger(id.clone()));
-            let whole = repo.filter(|r| r.phase == super::repo::Phase::Level);
+            let whole = repo.filter(|r| r.phase == Phase::Level && !r.slimming);
             let place = whole.and_then(|r| r.place.as_ref()).filter(|place| place.exists);
             (id.clone(), p.root.clone(), place.map(|place| place.path.clone()))
         };
@@ -374,8 +409,8 @@ impl Core {
         let served = now.mono.since(project.attached.mono);
         if project.idle.is_over(idle, served, busy) {
             log::info!("[{}] idle for {} s: detached", project.label(), idle.as_secs());
-            self.detach(now.mono, id, false);
-            self.end_if_empty("idle");
+            self.detach(now, id, false);
+            self.end_if_empty(now, "idle");
         } else {
             let again = project.idle.ask_again().map(|d| now.mono + d);
             self.deadlines.set(Beat::Idle(id.clone()), again);
@@ -385,7 +420,7 @@ impl Core {
     /// Whether anything is being worked on for a project. Its teams' own beat is no work of its.
     fn is_busy(&self, id: &Id) -> bool {
         let ledger = self.repos.get(&Key::Ledger(id.clone())).is_some_and(Repo::is_busy);
-        ledger || self.team_requests.any_of(id) || self.checkouts.any_of(id)
+        ledger || self.team_requests.any_of(id) || self.checkouts.any_of(id) || self.gc.is_for(id)
     }
 
     /// Starts counting towards the end of a process that nobody needs, or stops counting.
@@ -395,14 +430,14 @@ impl Core {
     }
 
     /// Ends the process if no project is left and it is no service.
-    pub(super) fn end_if_empty(&mut self, why: &'static str) {
+    pub(super) fn end_if_empty(&mut self, now: Now, why: &'static str) {
         if self.projects.is_empty() && self.attaching.is_empty() && !self.identity.service {
-            self.close(why);
+            self.close(now, why);
         }
     }
 
     /// Begins the end: nothing new is started from here on.
-    pub(super) fn close(&mut self, why: &'static str) {
+    pub(super) fn close(&mut self, now: Now, why: &'static str) {
         if self.closing {
             return;
         }
@@ -410,7 +445,7 @@ impl Core {
         self.closing = true;
         let ids: Vec<Id> = self.projects.keys().cloned().collect();
         for id in ids {
-            self.detach(Mono::ZERO, &id, false);
+            self.detach(now, &id, false);
         }
         self.out.push(Effect::Exit);
     }

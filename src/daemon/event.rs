@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
-use crate::sync::{Ask, Loaded, Outcome, Saved, Target, Timing};
+use crate::sync::reclone::Reclone;
+use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, Timing};
 
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
@@ -179,6 +180,15 @@ pub enum Event {
         /// Why not, as the wire says it.
         result: Result<CheckoutResult, String>,
     },
+    /// An [`Effect::Slim`] has ended.
+    Slimmed {
+        /// Which clone.
+        key: Key,
+        /// Which piece of work.
+        run: RunId,
+        /// How; `None` if it was not time yet.
+        result: Result<Option<Reclone>, Failure>,
+    },
     /// Somebody changed something in a project's ledger.
     LedgerTouched(Id),
     /// An [`Effect::Check`] has ended.
@@ -270,6 +280,19 @@ pub enum Effect {
         /// What is wanted.
         checkout: Checkout,
     },
+    /// Slim a clone; ends in [`Event::Slimmed`] or [`Event::NoWorker`].
+    Slim {
+        /// Which.
+        key: Key,
+        /// Which piece of work.
+        run: RunId,
+        /// What it is.
+        target: Target,
+        /// Somebody asked for it: by a fresh clone, and now.
+        asked: bool,
+    },
+    /// Finish or undo what a killed process left of replacing clones.
+    Recover,
     /// Watch the directory of a project's ledger, or no longer.
     Watch(Id, Option<PathBuf>),
     /// Remember a clone's failures for the next start, or that there are none.

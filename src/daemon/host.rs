@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::bind::{self, Socket};
 use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, SyncedAt};
+use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use crate::ipc::listen::PathState;
 use crate::ipc::wire::{Checkout, CheckoutResult, Message, Progress, Response, Served};
@@ -24,7 +25,8 @@ use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
 use crate::project::{LocalConfig, LocalTeam, Project};
 use crate::sync::checkout::{self, Spot, Wanted};
-use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Target};
+use crate::sync::reclone::Reclone;
+use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Stores, Target};
 
 /// Requests and progress lines that may wait for the core; a further request is answered `busy`.
 pub const INBOX: usize = 1024;
@@ -45,6 +47,7 @@ pub const PROJECT_SERVES: Served = Served::of(&[
     Message::SyncHistory,
     Message::Checkout,
     Message::Doctor,
+    Message::TriggerGc,
     Message::Heartbeat,
     Message::Stop,
 ]);
@@ -117,6 +120,7 @@ pub struct Host {
     /// Sockets that are bound and recorded but not served yet.
     ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
     listening: BTreeMap<Id, Listening>,
+    watcher: Arc<Mutex<Ledgers>>,
     /// Ends what runs for a clone.
     cancels: BTreeMap<Key, Cancel>,
     remembered: Arc<Mutex<Vec<PathBuf>>>,
@@ -156,6 +160,7 @@ impl Host {
             host_listener,
             ready: Arc::default(),
             listening: BTreeMap::new(),
+            watcher: Arc::default(),
             cancels: BTreeMap::new(),
             remembered: Arc::default(),
             ending: false,
@@ -232,6 +237,15 @@ impl Host {
             }
             Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
             Effect::Checkout { key, run, root, checkout } => self.checkout(key, run, root, checkout),
+            Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
+            Effect::Recover => {
+                let site = self.site.clone();
+                self.in_background(move || {
+                    for (clone, found) in sync::reclone::recover_all(&site, &Cancel::new()) {
+                        log::info!("{}: {found:?}", clone.display());
+                    }
+                });
+            }
             Effect::Watch(id, path) => self.watch(&id, path),
             Effect::SaveBackoff { state, saved } => self.in_background(move || {
                 if let Err(e) = Saved::save(&state, saved.as_ref()) {
@@ -415,7 +429,36 @@ impl Host {
         self.cancels.entry(key.clone()).or_default().clone()
     }
 
-    fn watch(&mut self, _id: &Id, _path: Option<PathBuf>) {}
+    fn slim(&mut self, key: Key, run: RunId, target: Target, asked: bool) {
+        let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&key), self.teller(&key, run));
+        let watched = match &key {
+            Key::Ledger(id) => Some((id.clone(), Arc::clone(&self.watcher))),
+            _ => None,
+        };
+        let work = move || {
+            let watch = |on: bool| {
+                let Some((id, watcher)) = &watched else { return };
+                watcher.lock().hold(id, on);
+            };
+            let stores = Stores { close: &mut || watch(false), open: &mut || watch(true) };
+            sync::slim(&site, &target, asked, stores, &mut |s, p, t| tell(s, p, t), &cancel)
+        };
+        let which = key.clone();
+        let done = move |ended: Result<Result<Option<Reclone>, Failure>, String>| {
+            let bug = |panic| Err(Failure::new(Class::Bug, format!("internal error: {panic}")));
+            Event::Slimmed { key: which, run, result: ended.unwrap_or_else(bug) }
+        };
+        self.submit(&self.clone, (key, run), work, done);
+    }
+
+    fn watch(&mut self, id: &Id, path: Option<PathBuf>) {
+        let inbox = self.inbox_tx.clone();
+        let hint = move |name: &str| {
+            // A hint that finds no room is made up for by the next beat.
+            drop(inbox.try_send(Wake::Event(Box::new(Event::LedgerTouched(Id::from(name))))));
+        };
+        self.watcher.lock().set(&self.site, id, path, hint);
+    }
 
     /// A function that tells the core how far a run has come; what does not fit into the inbox is left out.
     fn teller(&self, key: &Key, run: RunId) -> impl Fn(&str, Option<u8>, &str) + Send + 'static {

@@ -14,7 +14,9 @@ mod core;
 pub mod doctor;
 mod end;
 mod event;
+mod gc;
 mod host;
+mod ledgers;
 mod log_file;
 pub mod reach;
 mod registry;
@@ -33,7 +35,7 @@ pub use end::kill;
 pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
-pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, LINE_EVERY};
+pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
 
 /// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
 pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));

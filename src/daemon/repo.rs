@@ -62,6 +62,12 @@ pub(super) struct Repo {
     pub(super) issues: Issues,
     /// When somebody last said that it is in use.
     pub(super) used: Option<Mono>,
+    /// It is being slimmed: no sync meanwhile.
+    pub(super) slimming: bool,
+    /// When it was last slimmed.
+    pub(super) last_slimmed: Option<Timestamp>,
+    /// Why it could not be slimmed, if that is its own state.
+    pub(super) kept_back: Option<String>,
     /// Failures stand in the clone's state directory.
     pub(super) backoff_saved: bool,
 }
@@ -91,6 +97,9 @@ impl Repo {
             facts: Facts::default(),
             issues: Issues::default(),
             used: None,
+            slimming: false,
+            last_slimmed: None,
+            kept_back: None,
             backoff_saved: false,
         }
     }
@@ -102,7 +111,12 @@ impl Repo {
 
     /// Whether anything is being worked on.
     pub(super) fn is_busy(&self) -> bool {
-        self.schedule.running().is_some() || !self.waiting.is_empty()
+        self.schedule.running().is_some() || self.slimming || !self.waiting.is_empty()
+    }
+
+    /// Whether a slot is held for it, or waited for.
+    pub(super) fn holds_slot(&self) -> bool {
+        self.phase != Phase::Level || self.slimming
     }
 
     /// What a message calls it in the middle of a sentence.

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY, WAITING_MAX};
-use super::{checkout, teams};
+use super::{checkout, gc, teams};
 use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
@@ -24,6 +24,7 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, reques
         (Request::Sync, Door::Project(id)) => sync(core, now, conn, &id),
         (Request::TeamSync(ask), Door::Project(id)) => teams::team_sync(core, conn, &id, ask.team),
         (Request::Checkout(ask), Door::Project(id)) => checkout::asked(core, now, conn, &id, ask),
+        (Request::TriggerGc(ask), Door::Project(id)) => gc::asked(core, now, conn, &id, ask),
         (Request::Doctor, Door::Project(id)) => doctor(core, now, conn, &id),
         (Request::Heartbeat(beat), Door::Project(id)) => teams::used(core, now, &id, &beat.team_ids),
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
@@ -98,10 +99,10 @@ fn projects(core: &mut Core, conn: ConnId) {
 /// The answer to `stop` is out: now it may happen.
 pub(super) fn stop_answered(core: &mut Core, now: Now, door: Door) {
     match door {
-        Door::Host => core.close("asked to"),
+        Door::Host => core.close(now, "asked to"),
         Door::Project(id) => {
-            core.detach(now.mono, &id, false);
-            core.end_if_empty("asked to");
+            core.detach(now, &id, false);
+            core.end_if_empty(now, "asked to");
         }
     }
 }

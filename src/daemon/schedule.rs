@@ -8,6 +8,8 @@ use super::event::{Id, Key};
 pub const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The time of the last sync is written down this often, if it has changed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Clones are looked at this often for whether it is time to slim one.
+pub const GC_EVERY: Duration = Duration::from_secs(3600);
 /// Whoever waits for a sync hears something at least this often.
 pub const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Without any project the process ends after this long.
@@ -28,11 +30,13 @@ pub struct Beats {
     pub check: Duration,
     /// [`FLUSH_EVERY`].
     pub flush: Duration,
+    /// [`GC_EVERY`].
+    pub gc: Duration,
 }
 
 impl Default for Beats {
     fn default() -> Beats {
-        Beats { check: CHECK_EVERY, flush: FLUSH_EVERY }
+        Beats { check: CHECK_EVERY, flush: FLUSH_EVERY, gc: GC_EVERY }
     }
 }
 
@@ -47,6 +51,8 @@ pub enum Beat {
     Slots,
     /// A project may have been idle for long enough.
     Idle(Id),
+    /// [`GC_EVERY`].
+    Gc,
     /// [`CHECK_EVERY`].
     Check,
     /// [`FLUSH_EVERY`].

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::attach::Project;
 use super::core::Core;
 use super::event::{Id, Key};
-use super::repo::{Phase, Repo};
+use super::repo::Repo;
 use crate::health::{Issue, SyncRecord};
 use crate::ipc::Snapshot;
 use crate::ipc::wire::{
@@ -115,7 +115,8 @@ fn workspace(repo: &Repo, now: Now) -> WorkspaceSyncStatus {
         team_slug: team.slug,
         last_sync: GoTime(repo.last_sync),
         last_error: repo.last_error.clone(),
-        syncing: repo.phase != Phase::Level || repo.schedule.running().is_some(),
+        syncing: repo.holds_slot() || repo.schedule.running().is_some(),
+        last_gc_time: GoTime(repo.last_slimmed),
         gc_interval_days: repo.facts.gc_days.map_or(0, i64::from),
         head: repo.facts.head.clone(),
         remote_changed: GoTime(repo.facts.remote_changed),

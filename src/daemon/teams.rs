@@ -141,7 +141,7 @@ fn reconcile(core: &mut Core, now: Now, id: &Id, clones: &BTreeMap<String, Known
         .collect();
     for key in gone {
         log::info!("[{id}] {key} is not one of its teams any more");
-        core.let_go_of(now.mono, &key, id);
+        core.let_go_of(now, &key, id);
     }
     for (key, team) in wanted {
         let known = clones.get(&team.id).cloned();

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Effect, Finding, Id, Key};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
-use super::{checkout, teams};
+use super::{checkout, gc, teams};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
@@ -26,6 +26,7 @@ pub(super) fn progress(core: &mut Core, now: Now, key: &Key, progress: Progress)
 pub(super) fn still_running(core: &mut Core, now: Now, key: &Key) {
     match key {
         Key::Checkout(_) => checkout::still_running(core, now, key),
+        _ if core.gc.is_at(key) => gc::still_running(core, now, key),
         _ => tell(core, now, key),
     }
 }
@@ -89,6 +90,7 @@ impl Core {
         for next in self.slots.release(key) {
             match next {
                 Key::Checkout(_) => checkout::start(self, &next),
+                _ if self.gc.is_at(&next) => gc::start(self, now, &next),
                 _ => start_clone(self, now, &next),
             }
         }
@@ -105,6 +107,8 @@ impl Core {
         for key in self.slots.expired(now.mono) {
             if let Key::Checkout(_) = key {
                 checkout::expired(self, now, &key);
+            } else if self.gc.is_at(&key) {
+                gc::expired(self, now, &key);
             } else {
                 let end = End::Failed(Failure::new(Class::Busy, timeout_text()));
                 let outcome = Outcome { place: None, facts: None, end, took: Default::default() };
@@ -134,6 +138,7 @@ pub(super) fn cloned(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
     let there = matches!(outcome.end, End::Level(_));
     settle(core, now, key, &outcome);
     if there {
+        core.watch_ledger(key, true);
         // Links to it may be made now.
         for id in core.users(key) {
             core.load(&id);
@@ -181,6 +186,7 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
         repo.raise(IssueKind::SyncBackoff, text, now);
     }
     remember_backoff(core, now, key);
+    core.watch_ledger(key, false);
     answer(core, key, &line, &told);
     tell_gate(core, now, key, outcome);
     core.changed(key);
@@ -342,9 +348,10 @@ fn level(core: &mut Core, now: Now, key: &Key, outcome: &Outcome, change: &Chang
             );
             repo.raise(IssueKind::DirtyWorkspace, text, now);
         }
-        None => {
+        None if repo.kept_back.is_none() => {
             repo.issues.heal(&repo.name, Healed::Clean);
         }
+        None => {}
     }
     record(core, now, key, outcome, change);
 }
@@ -479,11 +486,11 @@ pub(super) fn checked(core: &mut Core, now: Now, findings: Vec<(Id, Finding)>) {
         match finding {
             Finding::Superseded => {
                 log::warn!("[{}] another daemon has taken over: detached", project.label());
-                core.detach(now.mono, &id, true);
+                core.detach(now, &id, true);
             }
             Finding::Gone => {
                 log::info!("[{}] {} is gone: detached", project.label(), project.root.display());
-                core.detach(now.mono, &id, false);
+                core.detach(now, &id, false);
             }
             Finding::LedgerGone => {
                 log::warn!("[{}] the ledger's clone is gone; it is cloned again", project.label());
@@ -492,6 +499,6 @@ pub(super) fn checked(core: &mut Core, now: Now, findings: Vec<(Id, Finding)>) {
         }
     }
     if core.projects.len() < served {
-        core.end_if_empty("no project left");
+        core.end_if_empty(now, "no project left");
     }
 }

@@ -9,6 +9,7 @@
 pub mod checkout;
 mod former;
 mod gate;
+mod gc;
 mod kept;
 mod links;
 mod load;
@@ -26,6 +27,7 @@ mod unsaved;
 mod workspace;
 
 pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
+pub use gc::{Stores, slim};
 pub use load::{Known, Loaded, Saved, load};
 pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
 pub use registry::{Registry, Source, TEAMS_MAX};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::former::Former;
 use super::kept::KeptList;
 use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
-use super::reclone::GcRecord;
+use super::reclone::{self, GcRecord};
 use super::setup::{self, SetupError};
 use super::shape::{self, Shape};
 use super::site::Site;
@@ -36,12 +36,21 @@ const EXCLUDES: [&str; 4] =
 pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Option<u8>, &str);
 
 /// What a run is about.
-struct Job<'a> {
+pub(super) struct Job<'a> {
     site: &'a Site,
     /// Whose ledger it is; none for a team's context.
     project: Option<Project>,
-    at: Workspace,
+    pub(super) at: Workspace,
     cancel: &'a Cancel,
+}
+
+/// The job of working on the clone of `target`.
+///
+/// # Errors
+/// As [`locate`].
+pub(super) fn job<'a>(site: &'a Site, target: &Target, cancel: &'a Cancel) -> Result<Job<'a>, SetupError> {
+    let (project, at) = locate(site, target)?;
+    Ok(Job { site, project, at, cancel })
 }
 
 /// How much a sync may leave out.
@@ -88,14 +97,13 @@ fn run(
 ) -> Outcome {
     let start = site.clock.now().mono;
     let took = || site.clock.now().mono - start;
-    let (project, at) = match locate(site, target) {
-        Ok(found) => found,
+    let job = match job(site, target, cancel) {
+        Ok(job) => job,
         Err(e) => {
             let end = End::Failed(Failure::new(e.class(), e.to_string()));
             return Outcome { place: None, facts: None, end, took: took() };
         }
     };
-    let job = Job { site, project, at, cancel };
     let before = Reader::open(&job.at.path).and_then(|r| r.head()).ok().and_then(|h| h.commit);
     let end = work(&job).unwrap_or_else(End::Failed);
     // Facts follow from HEAD, the time and the clone's own files.
@@ -107,6 +115,7 @@ fn run(
 impl Job<'_> {
     fn sync(&self, forced: bool, interval: Duration, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
+        self.finish_reclone()?;
         let path = &self.at.path;
         if !self.at.exists() {
             return Ok(End::NoClone);
@@ -168,6 +177,19 @@ impl Job<'_> {
                 self.skip_or_fail(e)
             }
         }
+    }
+
+    /// A reclone that was killed may have left the clone beside its place: that is settled before anything else is thought about it.
+    fn finish_reclone(&self) -> Result<(), Failure> {
+        if !reclone::is_interrupted(&self.at.state) {
+            return Ok(());
+        }
+        // Without the lock somebody is still at it, and the clone is not missing.
+        let Some(lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
+            return Err(Failure::new(Class::Busy, format!("{} is being replaced", self.at)));
+        };
+        let now = self.site.clock.now().wall;
+        reclone::recover(&lock, self.git(), &self.at.path, &self.at.state, now, self.cancel).map(drop)
     }
 
     /// Under the lock: fetch, integrate, push.
@@ -312,6 +334,7 @@ impl Job<'_> {
 
     fn clone(&self, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
+        self.finish_reclone()?;
         let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT_FORCED).map_err(failure)? else {
             return Ok(End::Skipped(Skip::Busy));
         };
@@ -349,13 +372,7 @@ impl Job<'_> {
             create_bare(git, bare, self.cancel)?;
         }
         on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
-        let made = match self.at.remote.local_path() {
-            // Nothing is saved by leaving out what lies on the same machine.
-            Some(_) => {
-                clone_plain(git, &self.at.url(), &self.at.path, &mut |p| tell(p, on_progress), self.cancel)
-            }
-            None => self.clone_slim(git, on_progress),
-        };
+        let made = self.make_at(&self.at.path, on_progress);
         match made {
             Err(GitError::AlreadyExists { .. }) if self.at.exists() => Ok(()),
             other => other,
@@ -363,7 +380,12 @@ impl Job<'_> {
     }
 
     /// The files that matter now, and nothing else yet.
-    fn clone_slim(&self, git: &crate::git::Git, on_progress: OnProgress<'_>) -> Result<(), GitError> {
+    fn clone_slim(
+        &self,
+        git: &crate::git::Git,
+        to: &Path,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(), GitError> {
         let url = self.at.url();
         let mut record = GcRecord::load(&self.at.state);
         let first = match self.at.kind {
@@ -377,7 +399,7 @@ impl Job<'_> {
         });
         let filter = record.without_filters.as_deref() != Some(&url);
         let plan = Slim { filter, first, then };
-        let made = clone_slim(git, &url, &self.at.path, plan, &mut |p| tell(p, on_progress), self.cancel)?;
+        let made = clone_slim(git, &url, to, plan, &mut |p| tell(p, on_progress), self.cancel)?;
         if made.refused {
             record.without_filters = Some(url);
             if let Err(e) = record.save(&self.at.state) {
@@ -490,8 +512,24 @@ impl Job<'_> {
         }
     }
 
-    fn git(&self) -> &crate::git::Git {
+    pub(super) fn git(&self) -> &crate::git::Git {
         self.site.git(self.at.self_hosted)
+    }
+
+    /// The branch that is kept level.
+    pub(super) fn branch(&self) -> Result<String, Failure> {
+        let now = self.site.clock.now().wall;
+        View::of(&self.at.path, self.at.kind, now).map(|view| view.branch).map_err(failure)
+    }
+
+    /// Makes a clone of the same remote somewhere else.
+    pub(super) fn make_at(&self, to: &Path, on_progress: OnProgress<'_>) -> Result<(), GitError> {
+        let git = self.git();
+        match self.at.remote.local_path() {
+            // Nothing is saved by leaving out what lies on the same machine.
+            Some(_) => clone_plain(git, &self.at.url(), to, &mut |p| tell(p, on_progress), self.cancel),
+            None => self.clone_slim(git, to, on_progress),
+        }
     }
 }
 
@@ -540,7 +578,7 @@ impl View {
     }
 }
 
-fn failure(e: GitError) -> Failure {
+pub(super) fn failure(e: GitError) -> Failure {
     let blocked = match &e {
         GitError::Conflict { .. } => Some(Blocked::Conflict),
         GitError::RebaseStuck { .. } => Some(Blocked::RebaseStuck),

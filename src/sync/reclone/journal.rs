@@ -73,6 +73,11 @@ pub(super) struct Journal {
     pub(super) phase: Phase,
 }
 
+/// Whether a reclone of the clone with this state directory has not ended: it runs, or was killed.
+pub fn is_interrupted(state: &Path) -> bool {
+    state.join(FILE).exists()
+}
+
 impl Journal {
     /// Reads the journal in `state`; `None` if no reclone is under way.
     ///

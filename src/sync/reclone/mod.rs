@@ -30,6 +30,7 @@ use recover::failed;
 use swap::Layout;
 
 pub use due::{Due, Facts, GcRecord, INTERVAL_DAYS, INTERVAL_DAYS_RANGE, WORTH_BYTES, due, pick};
+pub use journal::is_interrupted;
 pub use outcome::{Done, Reclone, Refusal, Stop};
 pub use recover::{Recovered, recover, recover_all};
 pub use space::taken;

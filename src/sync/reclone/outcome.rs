@@ -68,6 +68,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether somebody has to settle something in the clone before it can be replaced.
+    pub fn is_local_state(&self) -> bool {
+        !matches!(self, Refusal::Busy | Refusal::LockFiles(_) | Refusal::Unquiet | Refusal::LowDisk { .. })
+    }
+
     /// A short fixed word for the wire and the log.
     pub fn kind(&self) -> &'static str {
         match self {
