@@ -44,6 +44,10 @@ impl ManagedClone<'_> {
                 self.check_json(rules, head, upstream, &mut resolved)?;
                 return Ok(resolved.into_iter().collect());
             }
+            // It stops with 1 where somebody has to decide; anything else is a failure that must not be skipped over.
+            if !out.status.success() && out.status.code() != Some(1) {
+                return Err(failure("rebase", &out));
+            }
             let unmerged = self.unmerged()?;
             let stopped_for_conflict = !unmerged.is_empty();
             self.resolve(rules, &unmerged)?;
