@@ -404,6 +404,8 @@ const MARKERS: &[(Class, &[&str])] = &[
             "deadline exceeded",
             "i/o timeout",
             "from promisor remote",
+            "transfer closed with",
+            "expected flush after",
             "bad gateway",
             "service unavailable",
             "gateway timeout",

@@ -336,7 +336,7 @@ pub struct LockFile {
     pub owner: Option<(u32, bool)>,
 }
 
-/// The lock files of the clone at `path`: of the index, HEAD, configuration, shallow list and refs.
+/// The lock files of the clone at `path`: of the index, HEAD, configuration, shallow list, set of files and refs.
 ///
 /// # Errors
 /// A directory that cannot be listed.
@@ -345,6 +345,7 @@ pub fn lock_files(path: &Path, now: Timestamp) -> Result<Vec<LockFile>, GitError
     let mut found = Vec::new();
     let mut todo = vec![git.join("refs")];
     list_locks(&git, now, &mut found, None)?;
+    list_locks(&git.join("info"), now, &mut found, None)?;
     let mut looked_at = 0;
     while let Some(dir) = todo.pop() {
         looked_at += 1;

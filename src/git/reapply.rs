@@ -227,7 +227,8 @@ impl ManagedClone<'_> {
             Some(mode) => hash_of(place, mode)? == id || !is_part_of(self.reader()?.repo(), place, id),
             None => place.is_dir(),
         };
-        if whole || !safe_parent(&self.path, &v.path)? {
+        // Outside of the set of files it has no place.
+        if whole || self.skipped()?.contains(&v.path) || !safe_parent(&self.path, &v.path)? {
             return Ok(());
         }
         let checkout = self.local("checkout-index").args(["-f", "-u", "-q", "-z", "--stdin"]);

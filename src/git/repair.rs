@@ -17,7 +17,6 @@ use super::managed::ManagedClone;
 use super::read::lock_files;
 use super::reapply::{hash_of, is_part_of, mode_of};
 use super::rescue::{PENDING, entry, tree_at};
-use super::sparse::Sparse;
 use crate::kit::clock::wait_until;
 
 /// File times come from a coarser clock than records do.
@@ -174,7 +173,7 @@ impl ManagedClone<'_> {
         let changed = self.changed_paths(head, target)?;
         let index = self.index_entries(&changed)?;
         let sparse = self.sparse()?;
-        let skipped = if sparse == Sparse::Everything { Default::default() } else { self.skipped()? };
+        let skipped = self.skipped()?;
         let mut unseen = Entries::new();
         let reader = self.reader()?;
         let repo = reader.repo();
@@ -224,7 +223,7 @@ impl ManagedClone<'_> {
         Ok(zero_split(&list.run(&self.cancel)?.stdout).map(path_of).collect())
     }
 
-    fn index_entries(&self, paths: &[PathBuf]) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
+    pub(super) fn index_entries(&self, paths: &[PathBuf]) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
         let out = self.local("ls-files").args(["-s", "-z"]).run(&self.cancel)?;
         let wanted: HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
         Ok(zero_split(&out.stdout)

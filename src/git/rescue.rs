@@ -303,8 +303,7 @@ impl ManagedClone<'_> {
             .flat_map(|(p, _)| [bytes_of(p), b"\0"].concat())
             .collect();
         if !present.is_empty() {
-            let checkout =
-                self.local("checkout-index").args(["-f", "-u", "-q", "-z", "--stdin"]).stdin(present);
+            let checkout = self.local("checkout-index").args(["-f", "-u", "-z", "--stdin"]).stdin(present);
             checkout.deadline(CHILD_MAX).run(&self.cancel)?;
         }
         Ok(())

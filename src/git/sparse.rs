@@ -12,10 +12,11 @@ use git2::Oid;
 
 use super::command::{Git, Invocation, Version, bytes_of, path_of, zero_split};
 use super::error::GitError;
-use super::limits::{CHILD_MAX, SPARSE_CAP};
+use super::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
 use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::read::Reader;
+use super::reapply::{is_part_of, mode_of};
 use crate::kit::cancel::Cancel;
 use crate::kit::file::{read_capped, write_atomic};
 
@@ -219,7 +220,8 @@ impl ManagedClone<'_> {
         if now == wanted {
             return Ok(false);
         }
-        let wanted = self.protecting(wanted)?;
+        let dirty: Vec<Vec<u8>> = self.changed_places()?.into_iter().map(|(_, path)| path).collect();
+        let wanted = self.protecting(wanted, &dirty)?;
         if now == wanted {
             return Ok(false);
         }
@@ -227,7 +229,7 @@ impl ManagedClone<'_> {
         let head = self.reader()?.head()?;
         let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
         let branch = head.branch.unwrap_or_default();
-        self.note_sparse(&wanted)?;
+        write_private(&self.dirty_note(), &dirty.join(&0))?;
         self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
             c.apply_sparse(&wanted)
         })?;
@@ -240,14 +242,15 @@ impl ManagedClone<'_> {
     }
 
     /// The set with everything that would otherwise be removed although HEAD does not have it.
-    fn protecting(&self, wanted: Sparse) -> Result<Sparse, GitError> {
+    fn protecting(&self, wanted: Sparse, dirty: &[Vec<u8>]) -> Result<Sparse, GitError> {
         if wanted == Sparse::Everything {
             return Ok(wanted);
         }
-        let mut places: Vec<Vec<u8>> = self.changed_places()?.into_iter().map(|(_, path)| path).collect();
+        let mut places = dirty.to_vec();
         if matches!(wanted, Sparse::Cone(_)) {
             // Without any exclusion: also what is ignored.
-            let others = self.local("ls-files").args(["--others", "--directory", "-z"]);
+            let others =
+                self.local("ls-files").args(["--others", "--directory", "--no-empty-directory", "-z"]);
             let out = others.deadline(CHILD_MAX).run(&self.cancel)?;
             places.extend(zero_split(&out.stdout).map(<[u8]>::to_vec));
             // Names git could not be told of are safe only if nothing leaves the set.
@@ -281,7 +284,7 @@ impl ManagedClone<'_> {
             return Ok(places);
         }
         let rules = self.git_dir().join("ox/sparse-rules");
-        write_private(&rules, &wanted.lines().join("\n"))?;
+        write_private(&rules, wanted.lines().join("\n").as_bytes())?;
         let check = self.local("sparse-checkout").args(["check-rules", "--no-cone", "-z", "--rules-file"]);
         let asked: Vec<u8> = places.iter().flat_map(|p| [p.as_slice(), b"\0"].concat()).collect();
         let out = check.arg(&rules).stdin(asked).run(&self.cancel)?;
@@ -289,44 +292,46 @@ impl ManagedClone<'_> {
         Ok(places.into_iter().filter(|p| !matched.contains(p.as_slice())).collect())
     }
 
-    fn sparse_note(&self) -> PathBuf {
-        self.git_dir().join("ox/sparse")
+    /// What was dirty before a change of the set, for whoever finds that half done: paths with a zero byte between them.
+    fn dirty_note(&self) -> PathBuf {
+        self.git_dir().join("ox/sparse-dirty")
     }
 
-    /// Writes down which set is about to be applied, for whoever finds the work half done.
-    fn note_sparse(&self, sparse: &Sparse) -> Result<(), GitError> {
-        let mode = if matches!(sparse, Sparse::Cone(_)) { "cone" } else { "patterns" };
-        write_private(&self.sparse_note(), &format!("{mode}\n{}", sparse.lines().join("\n")))
-    }
-
-    /// A change of the set that did not end has removed files that the index still has. What was missing before it began is in
-    /// the new set, so every missing file outside of that goes back to its place.
+    /// A change of the set that did not end has removed files that the index still has, or written one halfway. Those that were
+    /// not dirty before go back to what the index has.
     pub(super) fn roll_back_sparse(&self) -> Result<(), GitError> {
-        let note = self.sparse_note();
-        let text = match read_capped(&note, SPARSE_CAP) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        let note = self.dirty_note();
+        let before = match read_capped(&note, STDOUT_CAP) {
+            Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(GitError::io("reading", &note)(e)),
         };
-        let mut lines = text.lines().map(str::to_owned);
-        let cone = lines.next().as_deref() == Some("cone");
-        let lines: Vec<String> = lines.collect();
-        let meant = if cone { Sparse::Cone(lines) } else { Sparse::Patterns(lines) };
-        let missing = self.changed_places()?.into_iter().filter(|(xy, _)| *xy == *b" D").map(|(_, p)| p);
-        let lost: Vec<PathBuf> = missing.filter(|p| !is_in(&meant, p)).map(|p| path_of(&p)).collect();
-        if !lost.is_empty() {
-            let list: Vec<u8> = lost.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
-            self.lazy("checkout-index")?
-                .args(["-u", "-q", "-z", "--stdin"])
-                .stdin(list)
-                .deadline(CHILD_MAX)
-                .run(&self.cancel)?;
+        let before: BTreeSet<&[u8]> = zero_split(&before).collect();
+        let now = self.changed_places()?;
+        let new: Vec<PathBuf> =
+            now.iter().filter(|(_, p)| !before.contains(p.as_slice())).map(|(_, p)| path_of(p)).collect();
+        let index = self.index_entries(&new)?;
+        let reader = self.reader()?;
+        let mut half_done = Vec::new();
+        for path in &new {
+            let full = self.path.join(path);
+            let Some((_, id)) = index.get(path) else { continue };
+            if mode_of(&full)?.is_none() || is_part_of(reader.repo(), &full, *id) {
+                half_done.extend([bytes_of(path), b"\0"].concat());
+            }
+        }
+        if !half_done.is_empty() {
+            let again = self.lazy("checkout-index")?.args(["-f", "-u", "-q", "-z", "--stdin"]);
+            again.stdin(half_done).deadline(CHILD_MAX).run(&self.cancel)?;
         }
         fs::remove_file(&note).map_err(GitError::io("removing", &note))
     }
 
-    /// Tracked paths that are not checked out, with what the index has there.
+    /// Tracked paths that are not checked out because they are not in the set.
     pub(super) fn skipped(&self) -> Result<BTreeSet<PathBuf>, GitError> {
+        if self.sparse()? == Sparse::Everything {
+            return Ok(BTreeSet::new());
+        }
         let out = self.local("ls-files").args(["-t", "-z"]).run(&self.cancel)?;
         Ok(zero_split(&out.stdout).filter_map(|l| l.strip_prefix(b"S ")).map(path_of).collect())
     }
@@ -348,22 +353,20 @@ impl ManagedClone<'_> {
     }
 }
 
-/// Whether a place (a directory ends in `/`) is in the set; for patterns only if it is named itself.
-fn is_in(sparse: &Sparse, place: &[u8]) -> bool {
-    match (sparse, place.strip_suffix(b"/")) {
-        (Sparse::Everything, _) => true,
-        (Sparse::Patterns(lines), _) => lines.contains(&literal(&String::from_utf8_lossy(place))),
+/// Whether a place (a directory ends in `/`) is in a cone.
+fn is_in(cone: &Sparse, place: &[u8]) -> bool {
+    match place.strip_suffix(b"/") {
         // Of a directory that is only a parent, the directories in it are not in the set.
-        (Sparse::Cone(dirs), Some(dir)) => dirs.iter().any(|d| is_below(d, &String::from_utf8_lossy(dir))),
-        (Sparse::Cone(_), None) => sparse.has(&path_of(place)).unwrap_or(false),
+        Some(dir) => cone.lines().iter().any(|d| is_below(d, &String::from_utf8_lossy(dir))),
+        None => cone.has(&path_of(place)).unwrap_or(false),
     }
 }
 
-fn write_private(path: &Path, text: &str) -> Result<(), GitError> {
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(GitError::io("making", dir))?;
     }
-    write_atomic(path, text.as_bytes(), 0o600).map_err(GitError::io("writing", path))
+    write_atomic(path, bytes, 0o600).map_err(GitError::io("writing", path))
 }
 
 #[cfg(test)]
