@@ -61,6 +61,10 @@ fn role() {
         ("slim", [url, target]) => {
             partial::slim(&git, url, Path::new(target), &Cancel::new()).map(drop).unwrap()
         }
+        ("sparse", [lock, clone, dir]) => {
+            let set = ox::git::Sparse::Cone(vec![(*dir).to_owned()]);
+            with_clone(&git, Path::new(lock), Path::new(clone), |c| c.set_sparse(&set).map(drop).unwrap());
+        }
         ("cycles", [lock, clone, name, count]) => {
             for n in 0..count.parse::<u32>().unwrap() {
                 with_clone(&git, Path::new(lock), Path::new(clone), |c| cycle(c, &format!("{name}-{n}")));

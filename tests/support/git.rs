@@ -58,15 +58,19 @@ impl Sandbox {
     /// From now on every git that `ox` starts writes its sub-command into the answered file.
     pub fn count_git(&mut self) -> PathBuf {
         let log = self.at("git.log");
+        self.git_that(&format!("echo \"$@\" >> '{}'", log.display()));
+        log
+    }
+
+    /// From now on every git that `ox` starts runs these lines of shell first.
+    pub fn git_that(&mut self, does: &str) {
         let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
         let real = String::from_utf8(real).unwrap();
-        let body = format!("echo \"$@\" >> '{}'\nexec {} \"$@\"", log.display(), real.trim());
-        self.script("counted/git", &body);
+        self.script("counted/git", &format!("{does}\nexec {} \"$@\"", real.trim()));
         let mut path = self.at("counted").into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
         self.path = path;
-        log
     }
 
     /// What a git child of `ox` may see here.

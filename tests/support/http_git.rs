@@ -92,6 +92,8 @@ struct State {
     fault: Option<Fault>,
     /// After so many more sabotaged requests the fault is over; `None` = never.
     fault_left: Option<usize>,
+    /// So many requests come before the fault.
+    good: usize,
     login: Option<String>,
     old: bool,
     log: VecDeque<Request>,
@@ -141,18 +143,24 @@ impl GitServer {
 
     /// From now on every request is treated like this; `None` = as it should be.
     pub fn fault(&self, fault: Option<Fault>) {
-        self.set_fault(fault, None);
+        self.set_fault(fault, None, 0);
     }
 
     /// The next `times` requests are treated like this.
     pub fn fault_times(&self, fault: Fault, times: usize) {
-        self.set_fault(Some(fault), Some(times));
+        self.set_fault(Some(fault), Some(times), 0);
     }
 
-    fn set_fault(&self, fault: Option<Fault>, times: Option<usize>) {
+    /// After `good` more requests, one is treated like this.
+    pub fn fault_after(&self, fault: Fault, good: usize) {
+        self.set_fault(Some(fault), Some(1), good);
+    }
+
+    fn set_fault(&self, fault: Option<Fault>, times: Option<usize>, good: usize) {
         let mut state = self.shared.state();
         state.fault = fault;
         state.fault_left = times;
+        state.good = good;
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -228,6 +236,10 @@ impl Shared {
     /// Takes the fault for one request.
     fn take_fault(&self) -> Option<Fault> {
         let mut state = self.state();
+        if state.good > 0 {
+            state.good -= 1;
+            return None;
+        }
         match state.fault_left {
             Some(0) => None,
             Some(n) => {
