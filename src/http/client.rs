@@ -62,27 +62,36 @@ impl Client {
 
     /// Whether requests to `url` are possible at all: `https`, or `http` to this machine; no login in it; no SOCKS proxy on the way.
     pub fn accepts(&self, url: &str) -> bool {
-        Target::parse(url).and_then(|t| self.agent(&t).map(drop)).is_ok()
+        Target::parse(url).and_then(|t| self.proxy(&t).map(drop)).is_ok()
     }
 
-    /// The agent for a target. What stays on this machine never takes a proxy.
+    /// The agent for a target.
     pub(super) fn agent(&self, target: &Target) -> Result<&Agent, HttpError> {
+        let proxy = self.proxy(target)?;
         if !target.tls {
             return Ok(self
                 .shared
                 .loopback
                 .get_or_init(|| self.build(KEPT_LOOPBACK, None, RootCerts::WebPki)));
         }
-        let proxy = self.shared.proxy.get_or_init(Proxy::try_from_env);
-        if let Some(proxy) = proxy
-            && !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
-            && !proxy.is_no_proxy(&target.uri)
-        {
+        Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.cloned(), roots())))
+    }
+
+    /// The environment's proxy. What stays on this machine never takes one.
+    fn proxy(&self, target: &Target) -> Result<Option<&Proxy>, HttpError> {
+        if !target.tls {
+            return Ok(None);
+        }
+        let proxy = self.shared.proxy.get_or_init(Proxy::try_from_env).as_ref();
+        let usable = |p: &Proxy| {
+            matches!(p.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) || p.is_no_proxy(&target.uri)
+        };
+        if proxy.is_some_and(|p| !usable(p)) {
             return Err(HttpError::BadRequest {
                 why: "the environment names a SOCKS proxy, which is not supported",
             });
         }
-        Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.clone(), roots())))
+        Ok(proxy)
     }
 
     fn build(&self, kept: usize, proxy: Option<Proxy>, roots: RootCerts) -> Agent {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::limits::HEAD_CAP;
+use super::limits::CONNECT;
 use super::transport::Cancelled;
 use crate::kit::Class;
 
@@ -76,7 +76,7 @@ impl HttpError {
         let unreachable = |reason: String| HttpError::Unreachable { host: host.clone(), reason };
         match error {
             E::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => {
-                HttpError::Timeout { host, after: super::limits::CONNECT.min(deadline) }
+                HttpError::Timeout { host, after: CONNECT.min(deadline) }
             }
             E::Timeout(_) => HttpError::Timeout { host, after: deadline },
             E::Io(e) => unreachable(reason_of(&e)),
@@ -86,7 +86,7 @@ impl HttpError {
             E::Rustls(e) => unreachable(format!("TLS: {e}")),
             // The proxy's own words may repeat what it was sent.
             E::ConnectProxyFailed(_) => unreachable("the proxy refused to connect".to_owned()),
-            E::LargeResponseHeader(..) => HttpError::Malformed { host, reason: LARGE_HEAD },
+            E::LargeResponseHeader(..) => HttpError::Malformed { host, reason: "its head is too large" },
             E::Protocol(_) | E::BodyStalled => HttpError::Malformed { host, reason: "broken framing" },
             E::Decompress(..) => HttpError::Malformed { host, reason: "broken compression" },
             E::Other(e) if e.is::<Cancelled>() => HttpError::Cancelled { host },
@@ -97,9 +97,6 @@ impl HttpError {
         }
     }
 }
-
-const LARGE_HEAD: &str = "its head is too large";
-const _: () = assert!(HEAD_CAP >= 16 << 10, "heads of real servers fit");
 
 /// Whether a connection ended in a way that an idle one does which the far end closed meanwhile.
 pub(super) fn is_hangup(error: &ureq::Error) -> bool {
