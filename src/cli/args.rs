@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::ui::Options;
-use super::{completions, config, daemon, docs, doctor, init, ledger, status, sync, up, version};
+use super::{completions, config, daemon, docs, doctor, init, ledger, rescue, status, sync, up, version};
 
 /// Keeps the ledger of a project in sync and answers questions about it.
 ///
@@ -82,6 +82,8 @@ pub enum Command {
     Config(config::Args),
     /// Change where the ledger lives
     Ledger(ledger::Args),
+    /// List and restore what was rescued: uncommitted work, conflict copies, replaced clones
+    Rescue(rescue::Args),
     /// Print the version
     Version(version::Args),
     /// Print the completion script of a shell

@@ -21,6 +21,7 @@ pub mod exit;
 mod failure;
 mod init;
 mod ledger;
+mod rescue;
 mod status;
 mod sync;
 mod trust;
@@ -78,6 +79,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Daemon(args) => daemon::run(cx, args.command),
         Command::Config(args) => config::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
+        Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Version(args) => version::run(cx, &args).map(done),
         Command::Completions(args) => completions::run(cx, &args).map(done),
         Command::Docs(args) => docs::run(cx, &args).map(done),

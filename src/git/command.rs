@@ -173,7 +173,8 @@ impl Git {
         self.clock.now()
     }
 
-    pub(super) fn machine(&self) -> &str {
+    /// This machine's name as it appears in names of conflict copies.
+    pub fn machine(&self) -> &str {
         &self.machine
     }
 

@@ -161,7 +161,7 @@ pub(super) fn check_path(root: &Path, path: &Path) -> Result<(), GitError> {
         if at != path {
             return bad("leads through a link");
         }
-        if leaves(&target, path.components().count() - 1) {
+        if link_leaves(&target, path.components().count() - 1) {
             return bad("a link that leads outside");
         }
     }
@@ -169,7 +169,7 @@ pub(super) fn check_path(root: &Path, path: &Path) -> Result<(), GitError> {
 }
 
 /// Whether a link's target, seen from `depth` directories below the root, leaves the root.
-fn leaves(target: &Path, depth: usize) -> bool {
+pub fn link_leaves(target: &Path, depth: usize) -> bool {
     let mut depth = depth;
     for part in target.components() {
         match part {

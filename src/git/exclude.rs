@@ -9,7 +9,7 @@ use super::managed::ManagedClone;
 use crate::kit::file::{read_capped, write_atomic};
 
 /// Between a file's name and what tells whose version the copy is.
-pub(super) const CONFLICT_MARK: &str = ".conflict-";
+pub const CONFLICT_MARK: &str = ".conflict-";
 const CONFLICT_PATTERN: &str = "*.conflict-*-[0-9]*";
 const BEGIN: &str = "# ox: begin (rewritten by ox)";
 const END: &str = "# ox: end";

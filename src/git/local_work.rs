@@ -299,7 +299,7 @@ pub fn unmovable(
     Ok(open_elsewhere(path).map(Unmovable::InUse))
 }
 
-fn is_known(reader: &Reader, id: Oid, known: &[Oid]) -> Result<bool, GitError> {
+pub(super) fn is_known(reader: &Reader, id: Oid, known: &[Oid]) -> Result<bool, GitError> {
     for tip in known {
         if reader.is_ancestor(id, *tip)? {
             return Ok(true);

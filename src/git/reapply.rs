@@ -74,11 +74,7 @@ impl ManagedClone<'_> {
     fn captured_paths(&self, commit: Oid, hold: &Path) -> Result<(Vec<Versions>, Vec<PathBuf>), GitError> {
         let reader = self.reader()?;
         let repo = reader.repo();
-        let capture = repo.find_commit(commit).map_err(GitError::git2("reading the rescue commit"))?;
-        let parents: Vec<Oid> = capture.parent_ids().collect();
-        // The index commit is the last parent; HEAD's is the first, if HEAD was born.
-        let index = parents.last().copied().filter(|id| is_index_commit(repo, *id));
-        let head = parents.first().copied().filter(|id| Some(*id) != index);
+        let (head, index) = parents_of(repo, commit)?;
         let mine = tree_at(repo, Some(commit))?;
         let base = tree_at(repo, head)?;
         let staged = tree_at(repo, index)?;
@@ -277,11 +273,24 @@ impl ManagedClone<'_> {
     }
 }
 
+/// The commits that a capture is made on: HEAD's, if HEAD was born, and the one that keeps the index, if something was staged.
+pub(super) fn parents_of(repo: &Repository, capture: Oid) -> Result<(Option<Oid>, Option<Oid>), GitError> {
+    let capture = repo.find_commit(capture).map_err(GitError::git2("reading the rescue commit"))?;
+    let parents: Vec<Oid> = capture.parent_ids().collect();
+    let index = parents.last().copied().filter(|id| is_index_commit(repo, *id));
+    let head = parents.first().copied().filter(|id| Some(*id) != index);
+    Ok((head, index))
+}
+
 fn is_index_commit(repo: &Repository, id: Oid) -> bool {
     repo.find_commit(id).is_ok_and(|c| c.message_bytes().trim_ascii() == INDEX_MESSAGE.as_bytes())
 }
 
-fn changed(repo: &Repository, a: Option<&Tree<'_>>, b: Option<&Tree<'_>>) -> Result<Vec<PathBuf>, GitError> {
+pub(super) fn changed(
+    repo: &Repository,
+    a: Option<&Tree<'_>>,
+    b: Option<&Tree<'_>>,
+) -> Result<Vec<PathBuf>, GitError> {
     let mut options = DiffOptions::new();
     options.ignore_submodules(true).include_typechange(true);
     let diff = repo.diff_tree_to_tree(a, b, Some(&mut options)).map_err(GitError::git2("comparing trees"))?;

@@ -18,6 +18,7 @@ use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
+use super::read::Reader;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
@@ -318,12 +319,7 @@ impl ManagedClone<'_> {
     /// # Errors
     /// Refs that cannot be read.
     pub fn rescues(&self) -> Result<Vec<(String, Timestamp)>, GitError> {
-        let time = |name: &str| Timestamp::from_second(name.strip_prefix(RESCUE)?.parse().ok()?).ok();
-        let refs = self.reader()?.refs(RESCUE)?;
-        let mut found: Vec<_> =
-            refs.into_iter().filter_map(|(name, _)| Some((name.clone(), time(&name)?))).collect();
-        found.sort_by_key(|(_, t)| *t);
-        Ok(found)
+        rescue_refs(&self.path)
     }
 
     /// Deletes rescue refs older than 30 days; answers how many.
@@ -340,6 +336,19 @@ impl ManagedClone<'_> {
         }
         Ok(old.len())
     }
+}
+
+/// The rescue refs of the clone at `path` with their times, oldest first.
+///
+/// # Errors
+/// Refs that cannot be read.
+pub fn rescue_refs(path: &Path) -> Result<Vec<(String, Timestamp)>, GitError> {
+    let time = |name: &str| Timestamp::from_second(name.strip_prefix(RESCUE)?.parse().ok()?).ok();
+    let refs = Reader::open(path)?.refs(RESCUE)?;
+    let mut found: Vec<_> =
+        refs.into_iter().filter_map(|(name, _)| Some((name.clone(), time(&name)?))).collect();
+    found.sort_by_key(|(_, t)| *t);
+    Ok(found)
 }
 
 /// A copy of the index that commands work on instead of the real one; gone when dropped.

@@ -49,6 +49,7 @@ pub fn slim(
         state: &job.at.state,
         branch: &branch,
         rules: &rules,
+        read_only: job.at.read_only,
     };
     match what {
         Due::Busy | Due::NotBefore(_) => Ok(None),

@@ -16,6 +16,7 @@ mod load;
 mod outcome;
 pub mod reclone;
 mod registry;
+pub mod rescue;
 mod run;
 mod schedule;
 mod setup;

@@ -133,7 +133,8 @@ fn a_stop_between_two_renames_is_finished() {
 
 #[test]
 fn what_is_written_to_the_old_clone_at_the_last_moment_is_kept() {
-    let changes: [(&str, fn(&Bench, &Path)); 4] = [
+    type Change = fn(&Bench, &Path);
+    let changes: [(&str, Change); 4] = [
         ("a file", |_, old| write(&old.join("changed"), "late\n")),
         ("an ignored file", |_, old| write(&old.join("late.log"), "late\n")),
         ("a commit", |b, old| {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::kept::KeptList;
 use super::outcome::Failure;
+use super::rescue::sweep;
 use crate::git::{
     CloneLock, Git, GitError, LocalWork, ManagedClone, Reader, ResolveRules, Verdict, foreign_operation,
     lock_files, unmovable, verify,
@@ -55,6 +56,8 @@ pub struct Target<'a> {
     pub state: &'a Path,
     /// The branch that is kept in sync.
     pub branch: &'a str,
+    /// Nothing may be pushed to its remote.
+    pub read_only: bool,
     /// The rules for conflicts when commits of both sides are brought together.
     pub rules: &'a ResolveRules,
 }
@@ -148,7 +151,7 @@ pub fn maintain(
         Err(Stop::Refused(why)) => return Ok(Reclone::Refused(why)),
         Err(Stop::Failed(failure)) => return Err(failure),
     }
-    note_end(target);
+    note_end(target, &lock, cancel);
     Ok(Reclone::Maintained { before, after: size()? })
 }
 
@@ -161,8 +164,11 @@ fn begin(target: &Target<'_>, cancel: &Cancel) -> Result<Option<CloneLock>, Fail
     Ok(Some(lock))
 }
 
-fn note_end(target: &Target<'_>) {
-    let record = GcRecord { last: Some(target.clock.now().wall), ..GcRecord::load(target.state) };
+/// Notes the time, and lets go of what was put aside long ago and holds nothing.
+fn note_end(target: &Target<'_>, lock: &CloneLock, cancel: &Cancel) {
+    let now = target.clock.now().wall;
+    sweep(lock, target.git, target.clone, now, cancel);
+    let record = GcRecord { last: Some(now), ..GcRecord::load(target.state) };
     if let Err(e) = record.save(target.state) {
         log::warn!("{}: {e}", target.state.display());
     }
@@ -300,21 +306,25 @@ impl<'t, 'h> Run<'t, 'h> {
 
     /// Brings the remote's commits in and all of ours out.
     fn level(&mut self) -> Result<(), Stop> {
-        let Target { branch, rules, state, clone: path, .. } = self.target;
+        let Target { branch, rules, state, clone: path, read_only, .. } = self.target;
         let mut kept = KeptList::load(state);
         let mut clone = self.open()?;
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.fetch(branch)?;
         let mut steps = vec![clone.integrate(branch, rules)?];
-        if clone.unpushed(branch)? > 0 {
+        if clone.unpushed(branch)? > 0 && !read_only {
             steps.extend(clone.push_retry(branch, rules)?.integrated);
         }
         let left = clone.unpushed(branch)?;
         steps.iter().filter_map(|step| step.rescued.as_ref()).for_each(|rescue| kept.add(rescue));
         kept.settle(path);
-        match left {
-            0 => Ok(()),
-            n => Err(Stop::Refused(Refusal::Unpushed(format!("{n} are left after the push")))),
+        match (left, read_only) {
+            (0, _) => Ok(()),
+            (_, true) => {
+                let why = "nothing may be pushed to its remote".to_owned();
+                Err(Stop::Refused(Refusal::Unpushed(why)))
+            }
+            (n, false) => Err(Stop::Refused(Refusal::Unpushed(format!("{n} are left after the push")))),
         }
     }
 
@@ -380,7 +390,7 @@ impl<'t, 'h> Run<'t, 'h> {
     fn close(&mut self) -> Result<(), Stop> {
         Journal::remove(self.target.state).map_err(|e| self.stop("removing the journal of", &e))?;
         self.done.after = taken(self.target.clone).map_err(|e| self.stop("measuring", &e))?;
-        note_end(&self.target);
+        note_end(&self.target, &self.lock, &self.cancel);
         Ok(())
     }
 
