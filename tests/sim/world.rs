@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ox::daemon::{
-    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, Id, Identity,
+    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, Id, Identity, Key,
 };
 use ox::ipc::wire::Attach;
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, SimClock};
 use ox::kit::rng::Rng;
-use ox::sync::{Blocked, Change, End, Failure, Outcome, Place, Skip, Timing};
+use ox::sync::{Blocked, Change, End, Facts, Failure, Known, Loaded, Outcome, Place, Skip, Timing};
 
 /// What happens to the world.
 #[derive(Clone, Debug)]
@@ -343,13 +343,23 @@ impl World {
                 (site.attached, site.running) = (false, None);
                 (site.healthy_since, site.last_good) = (None, None);
             }
-            Effect::Sync { id, run, forced, .. } => self.sync(&id, run, forced),
-            Effect::Clone { id, run, .. } => self.clone_ledger(&id, run),
+            Effect::Sync { key, run, ask, .. } => self.sync(&id_of(&key), run, ask.forced),
+            Effect::Clone { key, run, .. } => self.clone_ledger(&id_of(&key), run),
+            Effect::Load { id, .. } => {
+                let loaded = Some(Box::new(loaded(&self.sites[&*id])));
+                self.after(Duration::from_millis(3), Coming::Event(Box::new(Event::Loaded { id, loaded })));
+            }
             Effect::Check(all) => {
                 let findings = self.findings(&all);
                 self.after(Duration::from_millis(2), Coming::Event(Box::new(Event::Checked(findings))));
             }
-            Effect::Remember(_) | Effect::CheckSocket(_) | Effect::Flush { .. } => {}
+            Effect::Remember(_)
+            | Effect::CheckSocket(_)
+            | Effect::Flush { .. }
+            | Effect::Watch(..)
+            | Effect::Drop(_)
+            | Effect::SaveBackoff { .. } => {}
+            Effect::CheckPath { .. } | Effect::Checkout { .. } => unreachable!("nobody asked for a checkout"),
             Effect::Exit => self.exited = true,
         }
     }
@@ -365,11 +375,10 @@ impl World {
             AttachEnd::Ready(Box::new(Found {
                 repo_id: format!("repo_{id}"),
                 socket: PathBuf::from(format!("/run/{id}.sock")),
-                team_id: String::new(),
                 timing: Timing { interval: INTERVAL * self.plan.slow, debounce: Duration::from_millis(500) },
                 idle_timeout: Duration::ZERO,
-                place: Some(place(site)),
-                last_sync: None,
+                team_interval: INTERVAL * self.plan.slow,
+                loaded: loaded(site),
                 root: root.clone(),
                 id,
             }))
@@ -395,7 +404,10 @@ impl World {
     fn sync(&mut self, id: &Id, run: u64, forced: bool) {
         if self.plan.few_workers && self.rng.chance(20) {
             self.totals.unstarted += 1;
-            self.after(Duration::ZERO, Coming::Event(Box::new(Event::NoWorker { id: id.clone(), run })));
+            self.after(
+                Duration::ZERO,
+                Coming::Event(Box::new(Event::NoWorker { key: Key::Ledger(id.clone()), run })),
+            );
             return;
         }
         self.totals.syncs += 1;
@@ -411,7 +423,10 @@ impl World {
             self.try_remote(reachable)
         };
         let outcome = self.outcome(id, end, wait);
-        self.after(wait, Coming::Event(Box::new(Event::Synced { id: id.clone(), run, outcome })));
+        self.after(
+            wait,
+            Coming::Event(Box::new(Event::Synced { key: Key::Ledger(id.clone()), run, outcome })),
+        );
     }
 
     fn clone_ledger(&mut self, id: &Id, run: u64) {
@@ -426,7 +441,10 @@ impl World {
             self.totals.cloned += 1;
         }
         let outcome = self.outcome(id, end, wait);
-        self.after(wait, Coming::Event(Box::new(Event::Cloned { id: id.clone(), run, outcome })));
+        self.after(
+            wait,
+            Coming::Event(Box::new(Event::Cloned { key: Key::Ledger(id.clone()), run, outcome })),
+        );
     }
 
     fn begin(&mut self, id: &Id, run: u64) {
@@ -458,12 +476,16 @@ impl World {
     }
 
     fn outcome(&self, id: &Id, end: End, took: Duration) -> Outcome {
-        Outcome { place: Some(place(&self.sites[&**id])), head: "0".repeat(40), end, took }
+        let facts = Facts { head: "0".repeat(40), ..Facts::default() };
+        Outcome { place: Some(place(&self.sites[&**id])), facts: Some(facts), end, took }
     }
 
     /// Notes what the end of a run means for a project, before the core hears of it.
     fn ended(&mut self, event: &Event) {
-        let (Event::Synced { id, run, outcome } | Event::Cloned { id, run, outcome }) = event else { return };
+        let (Event::Synced { key, run, outcome } | Event::Cloned { key, run, outcome }) = event else {
+            return;
+        };
+        let id = &id_of(key);
         let now = self.clock.now().mono;
         let site = self.sites.get_mut(&**id).unwrap();
         if let End::PutAside(_) = outcome.end {
@@ -520,9 +542,22 @@ fn place(site: &Site) -> Place {
         url: format!("https://{HOST}/ledger.git"),
         host: site.remote.then(|| HOST.to_string()),
         exists: site.cloned,
+        state: site.root.join("state"),
+    }
+}
+
+fn loaded(site: &Site) -> Loaded {
+    let ledger = Known { place: place(site), last_sync: None, saved: None };
+    Loaded { slug: "local".into(), ledger: Some(ledger), ..Loaded::default() }
+}
+
+fn id_of(key: &Key) -> Id {
+    match key {
+        Key::Ledger(id) | Key::Team(id) | Key::Checkout(id) => id.clone(),
     }
 }
 
 fn failed(class: Class, blocked: Option<Blocked>) -> End {
-    End::Failed(Failure { class, text: format!("{class} trouble"), blocked })
+    let failure = Failure::new(class, format!("{class} trouble"));
+    End::Failed(Failure { blocked, ..failure })
 }
