@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::core::{Attaching, Core};
 use super::event::{AttachEnd, Effect, Found, Id, Key};
-use super::repo::{Phase, Repo, Waiter};
+use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
 use super::{gc, teams};
 use crate::health::{History, Metrics};
@@ -231,8 +231,8 @@ impl Core {
         if let Some(host) = repo.probing {
             self.probe_came_to_nothing(now.mono, &host);
         }
-        if repo.phase == Phase::WaitsForSlot {
-            self.slots.release(key);
+        if repo.phase == Phase::WaitsForSlot || repo.slimming == Slimming::Waits {
+            self.slots.release(&(key.clone(), repo.run));
         }
         let slimming = repo.slimming;
         let conns = repo.waiting.into_iter().filter_map(|w| match w {
@@ -240,7 +240,7 @@ impl Core {
             Waiter::Teams(_) => None,
         });
         let conns = conns.collect();
-        if slimming {
+        if slimming != Slimming::No {
             gc::gone(self, now, key);
         }
         conns

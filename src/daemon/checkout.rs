@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::core::Core;
-use super::event::{Effect, Id, Key};
+use super::event::{Effect, Id, Key, RunId};
 use super::schedule::{Beat, LINE_EVERY, WAITING_MAX};
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::kit::clock::Now;
 use crate::sync::{Urgency, timeout_text};
+
+/// There is never a second piece of work on one path: this stands for its number where slots are concerned.
+const ONLY: RunId = 0;
 
 /// Clones that are wanted and not there yet, by path.
 #[derive(Debug, Default)]
@@ -64,7 +67,7 @@ pub(super) fn path_checked(core: &mut Core, now: Now, key: &Key, result: Result<
     match result {
         Ok(found) if !found.already_exists => {
             let urgency = Urgency::default();
-            if core.slots.take(now.mono, key, urgency) {
+            if core.slots.take(now.mono, &(key.clone(), ONLY), urgency) {
                 start(core, key);
             } else {
                 progress(core, now, key, Progress::new("connecting", "waiting for a clone slot"));
@@ -123,5 +126,5 @@ pub(super) fn ended(core: &mut Core, now: Now, key: &Key, result: Result<Checkou
             core.load(&id);
         }
     }
-    core.free_slot(now, key);
+    core.free_slot(now, key, ONLY);
 }

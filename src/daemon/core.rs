@@ -46,8 +46,8 @@ pub struct Core {
     pub(super) projects: BTreeMap<Id, Project>,
     /// The clones that are kept level: a ledger a project, and the teams they use.
     pub(super) repos: BTreeMap<Key, Repo>,
-    /// Who makes a clone now, and who waits.
-    pub(super) slots: Slots<Key>,
+    /// Which pieces of work make a clone now, and which wait. That of a clone nobody needs any more holds its slot until it has ended.
+    pub(super) slots: Slots<(Key, RunId)>,
     pub(super) checkouts: Checkouts,
     pub(super) team_requests: TeamRequests,
     pub(super) gc: Gc,
@@ -150,24 +150,22 @@ impl Core {
             Event::Slimmed { key, run, result } if self.is_slimming(&key, run) => {
                 gc::ended(self, now, &key, result);
             }
-            Event::Slimmed { key, run, .. }
-            | Event::Progress { key, run, .. }
-            | Event::Synced { key, run, .. }
-            | Event::Cloned { key, run, .. }
-            | Event::NoWorker { key, run }
-                if self.repos.get(&key).is_none_or(|r| r.run != run) =>
+            Event::Slimmed { key, run, .. } => self.free_slot(now, &key, run),
+            Event::Cloned { ref key, run, .. } | Event::NoWorker { ref key, run }
+                if !self.is_ours(key, run) =>
             {
-                log::debug!("{key}: run {run} ended after its time");
-                // A clone that nobody needs any more held its slot until now.
-                if self.repos.get(&key).is_none_or(|r| !r.holds_slot()) {
-                    self.free_slot(now, &key);
-                }
+                self.free_slot(now, key, run);
             }
-            Event::Slimmed { key, .. } => log::debug!("{key}: a slimming nobody waits for has ended"),
+            Event::Progress { key, run, .. } | Event::Synced { key, run, .. } if !self.is_ours(&key, run) => {
+                log::debug!("{key}: run {run} is not waited for any more");
+            }
             Event::Progress { key, progress, .. } => wiring::progress(self, now, &key, progress),
             Event::Synced { key, outcome, .. } => wiring::synced(self, now, &key, outcome),
-            Event::Cloned { key, outcome, .. } => wiring::cloned(self, now, &key, outcome),
-            Event::NoWorker { key, .. } => self.no_worker(now, &key),
+            Event::Cloned { key, run, outcome } => {
+                self.free_slot(now, &key, run);
+                wiring::cloned(self, now, &key, outcome);
+            }
+            Event::NoWorker { key, run } => self.no_worker(now, &key, run),
             Event::Checked(findings) => {
                 self.checking = false;
                 wiring::checked(self, now, findings);
@@ -175,6 +173,11 @@ impl Core {
             Event::StopAnswered(door) => requests::stop_answered(self, now, door),
             Event::Quit(why) => self.close(now, why),
         }
+    }
+
+    /// Whether a piece of work is the newest on a clone that is kept level, and has not ended.
+    fn is_ours(&self, key: &Key, run: RunId) -> bool {
+        self.repos.get(key).is_some_and(|r| r.run == run && r.schedule.running().is_some())
     }
 
     fn run_due(&mut self, now: Now) {
@@ -232,7 +235,7 @@ impl Core {
     }
 
     fn start(&mut self, now: Now, key: &Key, pass: Pass) {
-        let Some(repo) = self.repos.get_mut(key).filter(|r| !r.slimming) else { return };
+        let Some(repo) = self.repos.get_mut(key).filter(|r| !r.is_slimming()) else { return };
         if let Some(run) = repo.schedule.start_due(now.mono, pass) {
             if run.probe
                 && let Some(host) = repo.host().map(str::to_string)
@@ -265,7 +268,7 @@ impl Core {
 
     /// Whether this is the slimming of that clone under way.
     fn is_slimming(&self, key: &Key, run: RunId) -> bool {
-        self.repos.get(key).is_some_and(|r| r.slimming && r.run == run)
+        self.repos.get(key).is_some_and(|r| r.is_slimming() && r.run == run)
     }
 
     /// A number for a piece of work that is no sync.
@@ -277,7 +280,7 @@ impl Core {
     /// Sets the deadline of the clone's next sync.
     pub(super) fn plan(&mut self, now: Mono, key: &Key) {
         let pass = self.pass(key, now);
-        let free = self.repos.get(key).filter(|r| !r.slimming);
+        let free = self.repos.get(key).filter(|r| !r.is_slimming());
         let at = free.and_then(|r| r.schedule.next_deadline(now, pass));
         self.deadlines.set(Beat::Sync(key.clone()), at);
     }
@@ -309,8 +312,8 @@ impl Core {
         self.plan_host(now, host);
     }
 
-    fn no_worker(&mut self, now: Now, key: &Key) {
-        self.free_slot(now, key);
+    fn no_worker(&mut self, now: Now, key: &Key, run: RunId) {
+        self.free_slot(now, key, run);
         if let Some(repo) = self.repos.get_mut(key) {
             let probed = repo.probing.take();
             repo.phase = Phase::Level;
@@ -355,7 +358,7 @@ impl Core {
         // Also without projects: the host's own socket is looked at.
         let entry = |(id, p): (&Id, &Project)| {
             let repo = self.repos.get(&Key::Ledger(id.clone()));
-            let whole = repo.filter(|r| r.phase == Phase::Level && !r.slimming);
+            let whole = repo.filter(|r| r.phase == Phase::Level && !r.is_slimming());
             let place = whole.and_then(|r| r.place.as_ref()).filter(|place| place.exists);
             (id.clone(), p.root.clone(), place.map(|place| place.path.clone()))
         };

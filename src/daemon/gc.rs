@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::core::Core;
 use super::event::{Effect, Id, Key};
+use super::repo::{Repo, Slimming};
 use super::schedule::{Beat, LINE_EVERY};
 use crate::health::IssueKind;
 use crate::health::issues::Healed;
@@ -59,7 +60,7 @@ pub(super) fn asked(core: &mut Core, now: Now, conn: ConnId, id: &Id, ask: Trigg
         let busy = TriggerGc { skipped: 1, ..TriggerGc::default() };
         return core.out.push(Effect::Reply(conn, Response::data(&busy)));
     }
-    let ours = |(key, r): &(&Key, &super::repo::Repo)| {
+    let ours = |(key, r): &(&Key, &Repo)| {
         let there = r.place.as_ref().is_some_and(|p| p.exists);
         (matches!(key, Key::Team(_)) && r.users.contains(id) && there).then(|| (*key).clone())
     };
@@ -107,11 +108,15 @@ fn next(core: &mut Core, now: Now) {
             }
             continue;
         }
-        repo.slimming = true;
+        repo.slimming = Slimming::Waits;
         core.gc.current = Some(key.clone());
+        let run = core.next_run();
+        if let Some(repo) = core.repos.get_mut(&key) {
+            repo.run = run;
+        }
         let urgency = Urgency { unasked: core.gc.asked.is_none(), ..Urgency::default() };
         core.plan(now.mono, &key);
-        if core.slots.take(now.mono, &key, urgency) {
+        if core.slots.take(now.mono, &(key.clone(), run), urgency) {
             start(core, now, &key);
         } else {
             core.plan_slots();
@@ -123,10 +128,10 @@ fn next(core: &mut Core, now: Now) {
 
 /// A slot is free for it.
 pub(super) fn start(core: &mut Core, now: Now, key: &Key) {
-    let run = core.next_run();
     let asked = core.gc.asked.is_some();
     let Some(repo) = core.repos.get_mut(key) else { return gone(core, now, key) };
-    repo.run = run;
+    repo.slimming = Slimming::Runs;
+    let run = repo.run;
     let (target, noun) = (repo.target.clone(), repo.noun());
     core.out.push(Effect::Slim { key: key.clone(), run, target, asked });
     core.changed(key);
@@ -164,9 +169,11 @@ pub(super) fn gone(core: &mut Core, now: Now, key: &Key) {
 /// A clone has been slimmed, or was left as it is.
 pub(super) fn ended(core: &mut Core, now: Now, key: &Key, result: Result<Option<Reclone>, Failure>) {
     core.deadlines.remove(&Beat::Line(key.clone()));
-    core.free_slot(now, key);
+    if let Some(run) = core.repos.get(key).map(|r| r.run) {
+        core.free_slot(now, key, run);
+    }
     if let Some(repo) = core.repos.get_mut(key) {
-        repo.slimming = false;
+        repo.slimming = Slimming::No;
         if matches!(result, Ok(Some(Reclone::Done(_) | Reclone::Maintained { .. }))) {
             repo.last_slimmed = Some(now.wall);
             repo.kept_back = None;

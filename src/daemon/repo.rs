@@ -23,6 +23,17 @@ pub(super) enum Phase {
     Cloning,
 }
 
+/// Whether a clone is being slimmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slimming {
+    /// No.
+    No,
+    /// As soon as there is a slot.
+    Waits,
+    /// Yes.
+    Runs,
+}
+
 /// Who waits for the run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiter {
@@ -63,7 +74,7 @@ pub(super) struct Repo {
     /// When somebody last said that it is in use.
     pub(super) used: Option<Mono>,
     /// It is being slimmed: no sync meanwhile.
-    pub(super) slimming: bool,
+    pub(super) slimming: Slimming,
     /// When it was last slimmed.
     pub(super) last_slimmed: Option<Timestamp>,
     /// Why it could not be slimmed, if that is its own state.
@@ -97,7 +108,7 @@ impl Repo {
             facts: Facts::default(),
             issues: Issues::default(),
             used: None,
-            slimming: false,
+            slimming: Slimming::No,
             last_slimmed: None,
             kept_back: None,
             backoff_saved: false,
@@ -111,12 +122,17 @@ impl Repo {
 
     /// Whether anything is being worked on.
     pub(super) fn is_busy(&self) -> bool {
-        self.schedule.running().is_some() || self.slimming || !self.waiting.is_empty()
+        self.schedule.running().is_some() || self.is_slimming() || !self.waiting.is_empty()
     }
 
     /// Whether a slot is held for it, or waited for.
     pub(super) fn holds_slot(&self) -> bool {
-        self.phase != Phase::Level || self.slimming
+        self.phase != Phase::Level || self.is_slimming()
+    }
+
+    /// Whether it is being slimmed, or is to be as soon as there is a slot: nothing else is done to it meanwhile.
+    pub(super) fn is_slimming(&self) -> bool {
+        self.slimming != Slimming::No
     }
 
     /// What a message calls it in the middle of a sentence.

@@ -1,7 +1,7 @@
 //! Who hears of what: one function an event of the rooms, which tells history, metrics, issues, gates, schedules and waiting requests.
 
 use super::core::Core;
-use super::event::{Effect, Finding, Id, Key};
+use super::event::{Effect, Finding, Id, Key, RunId};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
 use super::{checkout, gc, teams};
@@ -61,9 +61,10 @@ pub(super) fn synced(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
                 log::error!("[{}] {noun} was damaged; put aside as {}", repo.label, aside.display());
             }
             repo.phase = Phase::WaitsForSlot;
+            let work = (key.clone(), repo.run);
             core.changed(key);
             let urgency = core.urgency(now.mono, key);
-            if core.slots.take(now.mono, key, urgency) {
+            if core.slots.take(now.mono, &work, urgency) {
                 start_clone(core, now, key);
             } else {
                 progress(core, now, key, Progress::new("cloning", "waiting for a clone slot"));
@@ -86,8 +87,8 @@ fn start_clone(core: &mut Core, now: Now, key: &Key) {
 
 impl Core {
     /// A clone has ended, or will not be made: whoever is next gets its slot.
-    pub(super) fn free_slot(&mut self, now: Now, key: &Key) {
-        for next in self.slots.release(key) {
+    pub(super) fn free_slot(&mut self, now: Now, key: &Key, run: RunId) {
+        for (next, _) in self.slots.release(&(key.clone(), run)) {
             match next {
                 Key::Checkout(_) => checkout::start(self, &next),
                 _ if self.gc.is_at(&next) => gc::start(self, now, &next),
@@ -104,7 +105,7 @@ impl Core {
 
     /// Whoever has waited for a slot for too long gives up until the next cycle; that is no failure of its clone.
     pub(super) fn slots_expired(&mut self, now: Now) {
-        for key in self.slots.expired(now.mono) {
+        for (key, _) in self.slots.expired(now.mono) {
             if let Key::Checkout(_) = key {
                 checkout::expired(self, now, &key);
             } else if self.gc.is_at(&key) {
@@ -121,7 +122,6 @@ impl Core {
 
 /// A clone has ended.
 pub(super) fn cloned(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
-    core.free_slot(now, key);
     let Some(repo) = core.repos.get_mut(key) else { return };
     if outcome.place.is_some() {
         repo.place.clone_from(&outcome.place);

@@ -20,7 +20,7 @@ pub struct Urgency {
     pub unused: Duration,
 }
 
-/// Who holds a slot and who waits for one. `K` names a clone.
+/// Who holds a slot and who waits for one. `K` names a piece of work.
 #[derive(Clone, Debug)]
 pub struct Slots<K> {
     held: Vec<K>,
