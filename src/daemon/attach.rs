@@ -223,6 +223,16 @@ impl Core {
         if !repo.users.is_empty() {
             return Vec::new();
         }
+        let requests = repo.waiting.iter().filter_map(Waiter::teams).collect::<Vec<u64>>();
+        for number in requests {
+            teams::team_ended(
+                self,
+                number,
+                key,
+                "error",
+                "it is not one of the project's teams any more".into(),
+            );
+        }
         let Some(repo) = self.repos.remove(key) else { return Vec::new() };
         self.deadlines.remove(&Beat::Sync(key.clone()));
         self.deadlines.remove(&Beat::Line(key.clone()));

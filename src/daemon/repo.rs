@@ -43,6 +43,16 @@ pub(super) enum Waiter {
     Teams(u64),
 }
 
+impl Waiter {
+    /// The request for several teams, if it is one.
+    pub(super) fn teams(&self) -> Option<u64> {
+        match self {
+            Waiter::Conn(_) => None,
+            Waiter::Teams(number) => Some(*number),
+        }
+    }
+}
+
 /// A clone and its state machines.
 #[derive(Debug)]
 pub(super) struct Repo {
