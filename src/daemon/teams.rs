@@ -28,6 +28,8 @@ struct Asked {
     conn: ConnId,
     id: Id,
     team: String,
+    /// So many readings of the files have to end first: one that began before the request may have missed a new team.
+    readings: u8,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,9 @@ pub(super) fn team_sync(core: &mut Core, conn: ConnId, id: &Id, team: String) {
         core.out.push(Effect::Reply(conn, Response::busy("team sync")));
         return;
     }
-    core.team_requests.asked.push(Asked { conn, id: id.clone(), team });
+    let reading = core.projects.get(id).is_some_and(|p| p.loading != Loading::No);
+    let readings = if reading { 2 } else { 1 };
+    core.team_requests.asked.push(Asked { conn, id: id.clone(), team, readings });
     core.load(id);
 }
 
@@ -78,10 +82,12 @@ pub(super) fn loaded(core: &mut Core, now: Now, id: &Id, loaded: Option<Loaded>)
         reconcile(core, now, id, &loaded.clones);
     }
     if again {
-        return core.load(id);
+        core.load(id);
     }
-    let asked: Vec<Asked> = core.team_requests.asked.extract_if(.., |a| a.id == *id).collect();
-    for Asked { conn, id, team } in asked {
+    let asks = &mut core.team_requests.asked;
+    asks.iter_mut().filter(|a| a.id == *id).for_each(|a| a.readings = a.readings.saturating_sub(1));
+    let asked: Vec<Asked> = asks.extract_if(.., |a| a.id == *id && a.readings == 0).collect();
+    for Asked { conn, id, team, .. } in asked {
         start(core, now, conn, &id, &team);
     }
 }
