@@ -62,7 +62,12 @@ pub(super) fn synced(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
             }
             repo.phase = Phase::WaitsForSlot;
             let work = (key.clone(), repo.run);
+            let probed = repo.probing.take();
             core.changed(key);
+            if let Some(host) = probed {
+                // A clone may take long: whether its host is back is for somebody else to find out.
+                core.probe_came_to_nothing(now.mono, &host);
+            }
             let urgency = core.urgency(now.mono, key);
             if core.slots.take(now.mono, &work, urgency) {
                 start_clone(core, now, key);
