@@ -45,7 +45,6 @@ pub(super) fn asked(core: &mut Core, now: Now, conn: ConnId, id: &Id, checkout: 
         return core.out.push(Effect::Reply(conn, Response::error("project is not attached")));
     };
     let key = Key::Checkout(Id::from(checkout.repo_path.as_str()));
-    core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
     if let Some(wanted) = core.checkouts.0.get_mut(&key) {
         if wanted.waiting.len() >= WAITING_MAX || wanted.checkout != checkout {
             return core.out.push(Effect::Reply(conn, Response::busy("checkout")));
@@ -59,6 +58,7 @@ pub(super) fn asked(core: &mut Core, now: Now, conn: ConnId, id: &Id, checkout: 
     let progress = Progress::new("connecting", "looking at the path");
     let wanted = Wanted { checkout: checkout.clone(), root, waiting: vec![(conn, id.clone())], progress };
     core.checkouts.0.insert(key.clone(), wanted);
+    core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
     core.out.push(Effect::CheckPath { key, checkout });
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
-use super::schedule::{Beat, LINE_EVERY, WAITING_MAX};
+use super::schedule::WAITING_MAX;
 use super::{checkout, gc, teams};
 use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
@@ -48,10 +48,7 @@ fn sync(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
         core.out.push(Effect::Reply(conn, Response::busy("sync")));
         return;
     }
-    repo.waiting.push(Waiter::Conn(conn));
-    repo.schedule.force();
-    core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
-    core.start_due(now, &key);
+    core.wait_for(now, &key, Waiter::Conn(conn));
 }
 
 /// Looks for missing clones: those that are not there and may be tried are begun now.

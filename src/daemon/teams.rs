@@ -198,12 +198,7 @@ fn start(core: &mut Core, now: Now, conn: ConnId, id: &Id, word: &str) {
     let stage = if keys.is_empty() { "skipped" } else { "starting" };
     core.out.push(Effect::Progress(conn, Progress::new(stage, text)));
     for key in &keys {
-        if let Some(repo) = core.repos.get_mut(key) {
-            repo.waiting.push(Waiter::Teams(number));
-            repo.schedule.force();
-        }
-        core.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
-        core.start_due(now, key);
+        core.wait_for(now, key, Waiter::Teams(number));
     }
     finish_if_done(core, number);
 }
@@ -291,6 +286,18 @@ pub(super) fn used(core: &mut Core, now: Now, id: &Id, team_ids: &[String]) {
 }
 
 impl Core {
+    /// Somebody waits for a sync of a clone from now on: it begins at once, or the one in progress is joined.
+    pub(super) fn wait_for(&mut self, now: Now, key: &Key, waiter: Waiter) {
+        let Some(repo) = self.repos.get_mut(key) else { return };
+        if repo.waiting.is_empty() {
+            // Who joins does not put off the next line for who is there.
+            self.deadlines.set(Beat::Line(key.clone()), Some(now.mono + LINE_EVERY));
+        }
+        repo.waiting.push(waiter);
+        repo.schedule.force();
+        self.start_due(now, key);
+    }
+
     /// How urgent work on a clone is: what somebody waits for, then what is a project's own, then what was used last.
     pub(super) fn urgency(&self, now: Mono, key: &Key) -> Urgency {
         let Some(repo) = self.repos.get(key) else { return Urgency::default() };
