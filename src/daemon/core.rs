@@ -198,7 +198,7 @@ impl Core {
             }
         }
         // Workers take what comes first first: what is in use goes before what is not.
-        due.sort_by_key(|key| self.urgency(now.mono, key));
+        due.sort_by_cached_key(|key| (self.urgency(now.mono, key), key.clone()));
         for key in due {
             self.start_due(now, &key);
         }
