@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attach::{Loading, Project};
 use super::core::Core;
 use super::event::{Effect, Id, Key};
-use super::repo::{Repo, Waiter};
+use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, FIRST_TEAM_SYNC, LINE_EVERY, WAITING_MAX};
 use crate::health::Issue;
 use crate::ipc::ConnId;
@@ -295,6 +295,11 @@ impl Core {
         }
         repo.waiting.push(waiter);
         repo.schedule.force();
+        let queued = (repo.phase == Phase::WaitsForSlot).then(|| (key.clone(), repo.run));
+        if let Some(work) = queued {
+            let urgency = self.urgency(now.mono, key);
+            self.slots.take(now.mono, &work, urgency);
+        }
         self.start_due(now, key);
     }
 

@@ -41,7 +41,8 @@ impl<K> Default for Slots<K> {
 }
 
 impl<K: Clone + Ord> Slots<K> {
-    /// Asks for a slot. True if `key` has one now; else it waits until [`Slots::release`] names it or its time is over.
+    /// Asks for a slot. True if `key` has one now; else it waits until [`Slots::release`] names it or its time is over. Asking again
+    /// while it waits says how urgent it is now, and gives it no more time.
     pub fn take(&mut self, now: Mono, key: &K, urgency: Urgency) -> bool {
         if self.held.contains(key) {
             return true;
@@ -50,10 +51,11 @@ impl<K: Clone + Ord> Slots<K> {
             self.held.push(key.clone());
             return true;
         }
-        if !self.waiting.iter().any(|w| w.key == *key) {
-            self.waiting.push(Waiting { key: key.clone(), urgency, until: now + WAIT_MAX });
-            self.waiting.sort_by(|a, b| a.urgency.cmp(&b.urgency).then_with(|| a.key.cmp(&b.key)));
+        match self.waiting.iter_mut().find(|w| w.key == *key) {
+            Some(waiting) => waiting.urgency = urgency,
+            None => self.waiting.push(Waiting { key: key.clone(), urgency, until: now + WAIT_MAX }),
         }
+        self.waiting.sort_by(|a, b| a.urgency.cmp(&b.urgency).then_with(|| a.key.cmp(&b.key)));
         false
     }
 
@@ -115,7 +117,7 @@ mod tests {
         assert!(!s.take(at(1), &"used", urgency(true, true, 5)));
         assert!(!s.take(at(2), &"own", urgency(true, false, 900)));
         assert!(!s.take(at(3), &"asked", urgency(false, true, 900)));
-        assert!(!s.take(at(4), &"asked", urgency(false, true, 900)));
+        assert!(!s.take(at(4), &"used", urgency(true, true, 0)));
         assert_eq!(s.release(&"a"), ["asked"]);
         assert_eq!(s.release(&"asked"), ["own"]);
         assert_eq!(s.release(&"b"), ["used"]);
@@ -130,7 +132,8 @@ mod tests {
         for key in [1, 2, 3] {
             assert!(s.take(at(0), &key, Urgency::default()));
         }
-        assert!(!s.take(at(10), &4, Urgency::default()));
+        assert!(!s.take(at(10), &4, urgency(true, true, 9)));
+        assert!(!s.take(at(60), &4, Urgency::default()));
         assert_eq!(s.next_deadline(), Some(at(130)));
         assert!(s.expired(at(129)).is_empty());
         assert_eq!(s.expired(at(130)), [4]);
