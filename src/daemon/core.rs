@@ -318,11 +318,11 @@ impl Core {
             let probed = repo.probing.take();
             repo.phase = Phase::Level;
             repo.schedule.not_started(now.mono);
-            // A forced run would find the pool as full as it was.
-            self.deadlines.set(Beat::Sync(key.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
             if let Some(host) = probed {
                 self.probe_came_to_nothing(now.mono, &host);
             }
+            // Last, for a plan would have a forced run start now, and it would find the pool as full as it was.
+            self.deadlines.set(Beat::Sync(key.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
         }
     }
 
