@@ -108,7 +108,7 @@ fn ipc_12_a_stop_ends_hanging_children_and_starts_none() {
     let read = || -> Vec<u32> {
         fs::read_to_string(&pids).unwrap_or_default().lines().map(|l| l.parse().unwrap()).collect()
     };
-    let urls = ["ssh://git@a.invalid/l.git", "https://b.invalid/l.git", "git@c.invalid:l.git"];
+    let urls = ["ssh://git@a.invalid/l.git", "ssh://git@b.invalid:22/l.git", "git@c.invalid:l.git"];
     let mut clients = Vec::new();
     for (n, url) in urls.iter().enumerate() {
         m.repo = m.env.repo(&format!("p{n}"));

@@ -29,6 +29,7 @@ fn a_whole_manifest_is_read() {
         includes: vec!["memory/".into(), "AGENTS.md".into()],
         denies: vec!["data/raw/".into()],
         sync_interval: 10 * MINUTE,
+        names_sync_interval: true,
         gc_interval: 30 * DAY,
         resolve: Resolve { auto: vec!["data/".into()], none: vec!["data/proprietary/".into()] },
         is_fallback: false,
