@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::ui::Options;
-use super::{completions, config, daemon, docs, doctor, init, ledger, rescue, status, sync, up, version};
+use super::{
+    completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status, sync, up,
+    version,
+};
 
 /// Keeps the ledger of a project in sync and answers questions about it.
 ///
@@ -90,6 +93,9 @@ pub enum Command {
     Completions(completions::Args),
     /// Write the manual
     Docs(docs::Args),
+    /// Answer git's questions for a name and a password
+    #[command(hide = true)]
+    GitCredentialHelper(git_credential_helper::Args),
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod doctor;
 mod errors;
 pub mod exit;
 mod failure;
+mod git_credential_helper;
 mod init;
 mod ledger;
 mod rescue;
@@ -58,6 +59,10 @@ fn run(argv: Vec<OsString>) -> ExitCode {
 }
 
 fn start(args: Args) -> ExitCode {
+    // Asked by git, wherever that stands: no project, no terminal, not a word but the answer.
+    if let Command::GitCredentialHelper(args) = &args.command {
+        return git_credential_helper::run(args);
+    }
     let ui = ui::Ui::new(args.global.options());
     let cx = match Cx::new(ui, &args.global) {
         Ok(cx) => cx,
@@ -83,6 +88,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Version(args) => version::run(cx, &args).map(done),
         Command::Completions(args) => completions::run(cx, &args).map(done),
         Command::Docs(args) => docs::run(cx, &args).map(done),
+        Command::GitCredentialHelper(args) => Ok(git_credential_helper::run(&args)),
     }
 }
 

@@ -225,6 +225,12 @@ pub fn last_words(line: &str, json: bool) {
     }
 }
 
+/// Bytes on stdout for a program that asked, where no failure may be told: it has ended or it waits for nothing more.
+pub fn answer(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col))

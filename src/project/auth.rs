@@ -36,8 +36,9 @@ pub struct Login {
     /// Who logged in.
     #[serde(deserialize_with = "or_default")]
     pub user_info: UserInfo,
+    /// Keys of other programs, kept as they are.
     #[serde(flatten)]
-    other: Map<String, Value>,
+    pub other: Map<String, Value>,
 }
 
 /// Who logged in.

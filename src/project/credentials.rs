@@ -42,8 +42,9 @@ pub struct GitCredentials {
     /// The user's repositories there. In the file a map; its keys mean nothing to readers, and writers use the team id.
     #[serde(deserialize_with = "values", serialize_with = "by_team", skip_serializing_if = "Vec::is_empty")]
     pub repos: Vec<CredentialRepo>,
+    /// Keys of other programs, kept as they are.
     #[serde(flatten)]
-    other: Map<String, Value>,
+    pub other: Map<String, Value>,
 }
 
 /// One repository that the credentials open.
