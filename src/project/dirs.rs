@@ -188,6 +188,11 @@ impl Dirs {
         self.of_slug(slug).join("locks").join("refresh.lock")
     }
 
+    /// What is known about the user's account at an endpoint: waits that a restart must not forget.
+    pub fn account(&self, slug: &str) -> PathBuf {
+        self.of_slug(slug).join("state").join("account.json")
+    }
+
     /// The git hosts the user said yes to.
     pub fn trusted_hosts(&self) -> PathBuf {
         self.config.join("trusted-hosts.json")
@@ -323,6 +328,7 @@ mod tests {
         check(d.git_credentials("sageox.ai"), "/h/.config/sageox/git-credentials-sageox.ai.json");
         check(d.auth_file(), "/h/.config/sageox/auth.json");
         check(d.refresh_lock("sageox.ai"), "/h/.local/share/sageox/sageox.ai/locks/refresh.lock");
+        check(d.account("sageox.ai"), "/h/.local/share/sageox/sageox.ai/state/account.json");
         let named = dirs(&[("HOME", "/h"), (GIT_CREDENTIALS_VAR, "c.json")]);
         check(named.git_credentials("sageox.ai"), "/w/c.json");
         check(named.git_credentials("other"), "/w/c.json");
