@@ -18,6 +18,7 @@ use ox::kit::child::{self, Cmd};
 use ox::kit::lock;
 use rustix::process::{Pid, Signal, kill_process};
 
+pub mod api;
 pub mod census;
 pub mod git;
 pub mod http_git;
