@@ -25,7 +25,7 @@ use ox::kit::secret::Secret;
 use ox::project::{
     CredentialRepo, Dirs, Endpoint, Env, FreshCredentials, GitCredentials, Login, Logins, Manifest,
 };
-use ox::sync::account::Called;
+use ox::sync::account::{Account, Called, Effect, Event};
 use ox::sync::api::{Access, Api, ApiError, LedgerState};
 use ox::sync::cloud::{Cloud, CloudError, Looked, fingerprint, lookup_ledger, refresh_credentials};
 use serde_json::{Value, json};
@@ -333,6 +333,21 @@ fn what_ends_a_search_is_told_apart() {
 fn logins_are_told_apart_without_being_told() {
     let (a, b) = (fingerprint(&Secret::new("canary-a")), fingerprint(&Secret::new("canary-b")));
     assert!(a != b && a.len() == 16 && !a.contains("canary"));
+}
+
+#[test]
+fn what_a_restart_must_not_forget_is_on_disk() {
+    let world = World::new();
+    let clock = SystemClock;
+    let login = || Event::Login(Some("one".into()));
+    let mut account = Account::load(&world.dirs, &world.endpoint);
+    assert_eq!(account.handle(clock.now(), login()), [Effect::Repos]);
+    assert_eq!(account.handle(clock.now(), Event::ReposDone(Called::Unsupported)), []);
+    account.save(&world.dirs, &world.endpoint).unwrap();
+    let mut again = Account::load(&world.dirs, &world.endpoint);
+    assert_eq!(again.handle(clock.now(), login()), [], "the server is left alone for an hour");
+    fs::write(world.dirs.account(&world.endpoint), "damaged").unwrap();
+    assert_eq!(Account::load(&world.dirs, &world.endpoint), Account::default());
 }
 
 /// Puts git's credentials for a server into the machine's files.

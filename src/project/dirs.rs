@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::ids::hash8;
-use super::{Env, Error, limits, safe_component};
+use super::{Endpoint, Env, Error, limits, safe_component};
 use crate::kit::file;
 
 /// Non-empty: everything lies below `~/.sageox` instead of the XDG directories.
@@ -188,9 +188,10 @@ impl Dirs {
         self.of_slug(slug).join("locks").join("refresh.lock")
     }
 
-    /// What is known about the user's account at an endpoint: waits that a restart must not forget.
-    pub fn account(&self, slug: &str) -> PathBuf {
-        self.of_slug(slug).join("state").join("account.json")
+    /// What is known about the user's account at an endpoint: waits that a restart must not forget. Two ports of one host are two.
+    pub fn account(&self, endpoint: &Endpoint) -> PathBuf {
+        let name = format!("account-{}.json", hash8(endpoint.as_str().as_bytes()));
+        self.of_slug(&endpoint.slug()).join("state").join(name)
     }
 
     /// The git hosts the user said yes to.
@@ -328,7 +329,12 @@ mod tests {
         check(d.git_credentials("sageox.ai"), "/h/.config/sageox/git-credentials-sageox.ai.json");
         check(d.auth_file(), "/h/.config/sageox/auth.json");
         check(d.refresh_lock("sageox.ai"), "/h/.local/share/sageox/sageox.ai/locks/refresh.lock");
-        check(d.account("sageox.ai"), "/h/.local/share/sageox/sageox.ai/state/account.json");
+        let account = |text: &str| d.account(&Endpoint::parse(text).unwrap());
+        check(
+            account("https://api.sageox.ai"),
+            "/h/.local/share/sageox/sageox.ai/state/account-ef2af787.json",
+        );
+        assert_ne!(account("http://localhost:1"), account("http://localhost:2"));
         let named = dirs(&[("HOME", "/h"), (GIT_CREDENTIALS_VAR, "c.json")]);
         check(named.git_credentials("sageox.ai"), "/w/c.json");
         check(named.git_credentials("other"), "/w/c.json");

@@ -240,8 +240,8 @@ fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudE
 
 impl Account {
     /// The account of an endpoint as the last process left it. It only keeps waits, so a missing or damaged one is a new one.
-    pub fn load(dirs: &Dirs, slug: &str) -> Account {
-        let bytes = file::read_capped(&dirs.account(slug), ACCOUNT_MAX).unwrap_or_default();
+    pub fn load(dirs: &Dirs, endpoint: &Endpoint) -> Account {
+        let bytes = file::read_capped(&dirs.account(endpoint), ACCOUNT_MAX).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
@@ -249,8 +249,8 @@ impl Account {
     ///
     /// # Errors
     /// The disk's.
-    pub fn save(&self, dirs: &Dirs, slug: &str) -> std::io::Result<()> {
-        let path = dirs.account(slug);
+    pub fn save(&self, dirs: &Dirs, endpoint: &Endpoint) -> std::io::Result<()> {
+        let path = dirs.account(endpoint);
         if let Some(dir) = path.parent() {
             file::make_dirs(dir, 0o700)?;
         }
