@@ -189,8 +189,8 @@ fn just_fetched(
 ) -> Result<Option<GitCredentials>, CloudError> {
     let text = String::from_utf8(lock.read().map_err(CloudError::Lock)?).unwrap_or_default();
     let (time, who) = text.split_once(' ').unwrap_or_default();
-    let age =
-        time.parse::<Timestamp>().ok().and_then(|at| Duration::try_from(cloud.now.duration_since(at)).ok());
+    // Who waited for the lock read the clock before the one that fetched, so the time may seem to lie ahead.
+    let age = time.parse::<Timestamp>().ok().map(|at| cloud.now.duration_since(at).unsigned_abs());
     let same = who == format!("{} {}", fingerprint(bearer), cloud.endpoint);
     if !same || age.is_none_or(|age| age >= JUST_NOW) {
         return Ok(None);
