@@ -11,7 +11,6 @@ use super::error::{GitError, sanitise};
 use super::limits::MERGE_CAP;
 use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
-use super::read::foreign_operation;
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
 
@@ -28,9 +27,7 @@ impl ManagedClone<'_> {
         for path in paths {
             check_path(&self.path, path)?;
         }
-        if let Some(f) = foreign_operation(&self.path, self.git.now().wall) {
-            return Err(GitError::Foreign { what: f.what, age: f.age });
-        }
+        self.refuse_foreign()?;
         let unmerged: Vec<PathBuf> = self.unmerged()?.into_keys().collect();
         if !unmerged.is_empty() {
             return Err(GitError::Conflict { paths: unmerged });

@@ -27,7 +27,7 @@ pub struct Bare {
 }
 
 /// Takes `oauth2:…@` out of an HTTP URL; any other user information stays for whoever checks URLs.
-pub fn without_token(url: &str) -> Bare {
+fn without_token(url: &str) -> Bare {
     let stripped = ["https://", "http://"].iter().find_map(|scheme| {
         let rest = url.strip_prefix(scheme)?;
         let authority = rest.split('/').next().unwrap_or(rest);

@@ -231,11 +231,17 @@ impl<'l> ManagedClone<'l> {
         }
     }
 
+    /// A merge, rebase or the like that somebody else has under way is an answer.
+    pub(super) fn refuse_foreign(&self) -> Result<(), GitError> {
+        match foreign_operation(&self.path, self.git.now().wall) {
+            Some(f) => Err(GitError::Foreign { what: f.what, age: f.age }),
+            None => Ok(()),
+        }
+    }
+
     /// Compares HEAD with the remote-tracking ref; refuses a clone that somebody is working in.
     pub(super) fn standing(&self, branch: &str) -> Result<Standing, GitError> {
-        if let Some(f) = foreign_operation(&self.path, self.git.now().wall) {
-            return Err(GitError::Foreign { what: f.what, age: f.age });
-        }
+        self.refuse_foreign()?;
         let reader = self.reader()?;
         let Head { branch: on, commit: head } = reader.head()?;
         if on.as_deref() != Some(&format!("refs/heads/{branch}")) {

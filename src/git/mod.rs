@@ -2,9 +2,11 @@
 //! one builder.
 //!
 //! Threads: none of its own; every call runs on the caller's thread and ends at a deadline or a cancel.
-//! Files: the lock file beside (never inside) a clone; inside a clone `refs/ox/*`, `.git/ox/` and a block in `.git/info/exclude`.
+//! Files: the lock file beside (never inside) a clone; inside a clone `refs/ox/*`, `.git/ox/`, `.git/info/sparse-checkout` and a
+//! block in `.git/info/exclude`.
 //! Locks: [`CloneLock`], level 2 of the house's order; the only way to a [`ManagedClone`], which alone changes a clone.
-//! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9.
+//! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9; what
+//! a partial clone lacks is fetched when it is needed, and a failure to do so changes nothing.
 
 mod carry;
 mod clone;
@@ -41,7 +43,7 @@ mod staging;
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
 pub use command::{Env, Git, Profile, Version};
 pub use commit::link_leaves;
-pub use credentials::{Bare, without_token};
+pub use credentials::Bare;
 pub use discover::{Remote, discover};
 pub use error::{GitError, sanitise};
 pub use exclude::CONFLICT_MARK;
@@ -51,7 +53,9 @@ pub use login::{Login, Logins};
 pub use maintain::{Maintained, disk_size};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use push::Pushed;
-pub use read::{Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, verify};
+pub use read::{
+    Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, verify,
+};
 pub use rescue::{Rescue, rescue_refs};
 pub use rescued::{Content, LineDiff, Rescued, line_diff, rescued, rescued_paths};
 pub use resolve::ResolveRules;

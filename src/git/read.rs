@@ -184,18 +184,18 @@ impl Reader {
 
 /// Opens the repository at exactly `path`.
 pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
-    know_extensions();
+    prepare_library();
     Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>())
 }
 
-/// Tells the library that this room copes with clones that lack contents; it refuses to open them otherwise. Programs before
-/// 2.43 write the extension, later ones only the settings of the remote.
-fn know_extensions() {
+/// Tells the library that partial clones may be opened; git before 2.43 marks them with an extension that it refuses otherwise.
+/// Whoever opens a repository without this room calls it first.
+pub fn prepare_library() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Sound: the library keeps the names in a static that it reads when it opens a repository. This room is the only place
-        // in the program that opens one, it does so only after coming through here, and `Once` runs this a single time and
-        // makes everybody else wait for its end.
+        // Sound: the library keeps the names in a static that it reads when it opens or makes a repository. Every place in the
+        // program that does so comes through here first, and `Once` runs this a single time and makes all others wait for its
+        // end; so nobody reads while this writes.
         #[allow(unsafe_code)]
         let known = unsafe { git2::opts::set_extensions(&["partialclone"]) };
         if let Err(e) = known {

@@ -220,6 +220,7 @@ impl ManagedClone<'_> {
         if now == wanted {
             return Ok(false);
         }
+        self.refuse_foreign()?;
         let dirty: Vec<Vec<u8>> = self.changed_places()?.into_iter().map(|(_, path)| path).collect();
         let wanted = self.protecting(wanted, &dirty)?;
         if now == wanted {
@@ -253,16 +254,13 @@ impl ManagedClone<'_> {
                 self.local("ls-files").args(["--others", "--directory", "--no-empty-directory", "-z"]);
             let out = others.deadline(CHILD_MAX).run(&self.cancel)?;
             places.extend(zero_split(&out.stdout).map(<[u8]>::to_vec));
-            // Names git could not be told of are safe only if nothing leaves the set.
             places.retain(|p| !is_in(&wanted, p));
-            if let Some(odd) = places.iter().find(|p| std::str::from_utf8(p).is_err() || p.contains(&b'\n')) {
-                return Err(GitError::BadPath {
-                    path: path_of(odd),
-                    why: "a name that cannot be kept in a sparse checkout",
-                });
-            }
         } else {
             places = self.not_matched(&wanted, places)?;
+        }
+        if let Some(odd) = places.iter().find(|p| std::str::from_utf8(p).is_err() || p.contains(&b'\n')) {
+            let why = "a name that cannot be kept in a sparse checkout";
+            return Err(GitError::BadPath { path: path_of(odd), why });
         }
         Ok(wanted.with(&places))
     }

@@ -8,7 +8,7 @@ use super::former::Former;
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
-use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover};
+use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover, prepare_library};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
@@ -204,6 +204,7 @@ fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
 }
 
 fn work_tree(start: &Path) -> Result<PathBuf, SetupError> {
+    prepare_library();
     let found = git2::Repository::discover(start).ok().and_then(|r| r.workdir().map(Path::to_path_buf));
     let dir = found.ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
     dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
@@ -235,6 +236,7 @@ fn write_marker(
 }
 
 fn first_commit(root: &Path) -> Option<String> {
+    prepare_library();
     let repo = git2::Repository::open(root).ok()?;
     let mut walk = repo.revwalk().ok()?;
     walk.push_head().ok()?;

@@ -22,6 +22,7 @@ impl Machine {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path().canonicalize().unwrap();
         let (repo, home, bin) = (root.join("p"), root.join("h"), root.join("bin"));
+        crate::git::prepare_library();
         git2::Repository::init(&repo).unwrap();
         for dir in [&home, &bin, &root.join("r")] {
             fs::create_dir_all(dir).unwrap();
