@@ -65,6 +65,9 @@ fn role() {
             let set = ox::git::Sparse::Cone(vec![(*dir).to_owned()]);
             with_clone(&git, Path::new(lock), Path::new(clone), |c| c.set_sparse(&set).map(drop).unwrap());
         }
+        ("maintain", [lock, clone]) => {
+            with_clone(&git, Path::new(lock), Path::new(clone), |c| c.maintain().map(drop).unwrap());
+        }
         ("cycles", [lock, clone, name, count]) => {
             for n in 0..count.parse::<u32>().unwrap() {
                 with_clone(&git, Path::new(lock), Path::new(clone), |c| cycle(c, &format!("{name}-{n}")));

@@ -789,6 +789,38 @@ fn syn_13_upkeep_makes_a_clone_small_and_loses_nothing() {
     assert_eq!(c.status(), "?? loose");
 }
 
+#[test]
+fn syn_13_killed_upkeep_loses_nothing() {
+    let s = Sandbox::new();
+    let bare = remote(&s, "r", true);
+    let c = made_with(&s, bare.to_str().unwrap(), "c", cone(&["docs"]));
+    let count = moments(10);
+    let run = || in_role("maintain", &s, &[c.lock.to_str().unwrap(), c.path.to_str().unwrap()]);
+    let start = SystemClock.now().mono;
+    assert!(run().wait().unwrap().success());
+    let whole = SystemClock.now().mono - start;
+    let mut blobs = Vec::new();
+    for n in 0..count {
+        c.write("docs/own.md", &format!("own {n}\n"));
+        c.with(|m| m.commit(&[Path::new("docs/own.md")], "own").unwrap().unwrap());
+        let rescue = format!("refs/ox/rescue/{}", 1_000_000_000 + n);
+        c.sh(&["update-ref", &rescue, "HEAD"]);
+        blobs.push(format!("{rescue}:docs/own.md"));
+        let mut child = run();
+        pause(whole * n / count);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        c.with(|m| assert_eq!(m.sparse().unwrap(), cone(&["docs"])));
+        for (i, blob) in blobs.iter().enumerate() {
+            assert_eq!(c.sh(&["show", blob]), format!("own {i}"), "moment {n}");
+        }
+        assert_eq!(c.status(), "", "moment {n}");
+    }
+    c.with(|m| m.push_retry("main", &rules()).unwrap());
+    c.with(|m| m.maintain().unwrap());
+    assert_eq!(c.sh(&["fsck", "--connectivity-only", "--no-dangling"]), "");
+}
+
 // ---- credentials ----
 
 #[test]
@@ -809,7 +841,8 @@ fn the_vendors_remotes_ask_our_helper_and_no_other() {
         ),
     );
     s.configure(&format!("[credential]\n\thelper = !touch '{}'\n", s.at("users-helper-ran").display()));
-    let vars = [("OX_GIT_CREDENTIALS_FILE", "/the/file"), ("HOME", "/nonexistent"), ("PATH", env!("PATH"))];
+    let path = std::env::var("PATH").unwrap();
+    let vars = [("OX_GIT_CREDENTIALS_FILE", "/the/file"), ("HOME", "/nonexistent"), ("PATH", &path)];
     let clear = ox::git::Env::of(vars.map(|(n, v)| (n.into(), v.into())));
     let git = Git::new(Profile::Vendor, clear, std::sync::Arc::new(SystemClock), "box");
     let e = slim(&git, &url, &s.at("none"), &Cancel::new()).unwrap_err();
