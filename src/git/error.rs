@@ -422,6 +422,7 @@ const MARKERS: &[(Class, &[&str])] = &[
         &[
             ".lock': file exists",
             "another git process",
+            "gc is already running",
             "cannot lock ref",
             "could not lock config file",
             "resource temporarily unavailable",

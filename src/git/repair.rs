@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ impl ManagedClone<'_> {
         if let Some(op) = self.lock.op().cloned() {
             if cut_short && git_processes_in(&self.path).is_empty() {
                 self.remove_own_locks(&op)?;
+                if op.kind == OpKind::Maintain {
+                    self.remove_own_gc_mark()?;
+                }
             }
             if op.kind == OpKind::Rebase {
                 self.abort_own_rebase(&op)?;
@@ -83,6 +87,15 @@ impl ManagedClone<'_> {
             }
         }
         Ok(())
+    }
+
+    /// An upkeep that was killed leaves its mark, which keeps the next one away for half a day if its process id looks alive.
+    fn remove_own_gc_mark(&self) -> Result<(), GitError> {
+        let mark = self.git_dir().join("gc.pid");
+        match fs::remove_file(&mark) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(GitError::io("removing", &mark)(e)),
+            _ => Ok(()),
+        }
     }
 
     /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
