@@ -357,10 +357,16 @@ pub(super) struct TempIndex(pub(super) PathBuf);
 impl TempIndex {
     pub(super) fn copy_of(git_dir: &Path) -> Result<TempIndex, GitError> {
         let index = TempIndex::empty(git_dir)?;
-        match fs::copy(git_dir.join("index"), &index.0) {
-            Ok(_) => Ok(index),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(index),
-            Err(e) => Err(GitError::io("copying", &git_dir.join("index"))(e)),
+        let original = git_dir.join("index");
+        // Git looks into a file that was changed in the second its index was written. A copy that seems younger than the
+        // index would hide such a change of equal length.
+        let copied = fs::copy(&original, &index.0).and_then(|_| {
+            let written = fs::metadata(&original)?.modified()?;
+            fs::File::options().write(true).open(&index.0)?.set_modified(written)
+        });
+        match copied {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(GitError::io("copying", &original)(e)),
+            _ => Ok(index),
         }
     }
 

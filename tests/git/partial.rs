@@ -914,3 +914,23 @@ fn old_tokens_are_taken_out_of_a_clone() {
     assert_eq!(c.sh(&["remote", "get-url", "origin"]), "https://git.example.org/t/r.git");
     assert_eq!(c.sh(&["config", "pull.rebase"]), "true");
 }
+
+#[test]
+fn a_change_of_equal_length_within_a_second_is_committed() {
+    let s = Sandbox::new();
+    let c = s.clone(&s.remote("r", &[("a", "one\n")]), "c");
+    c.with(|m| {
+        let second = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        let date = |name: &str| {
+            fs::File::options().write(true).open(m.path().join(name)).unwrap().set_modified(second).unwrap()
+        };
+        // The index knows the file as of a second, was written in it, and the file is changed in it once more.
+        date("a");
+        s.sh(m.path(), &["-c", "core.trustctime=false", "update-index", "--refresh"]);
+        date(".git/index");
+        write(&m.path().join("a"), "two\n");
+        date("a");
+        s.sh(m.path(), &["config", "core.trustctime", "false"]);
+        assert!(m.commit(&[Path::new("a")], "two").unwrap().is_some());
+    });
+}
