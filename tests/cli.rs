@@ -10,6 +10,9 @@
 
 mod support;
 
+#[path = "cli/rescue.rs"]
+mod rescue;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

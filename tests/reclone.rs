@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "reclone/asides.rs"]
+mod asides;
 #[path = "reclone/bench.rs"]
 mod bench;
 #[path = "reclone/carries.rs"]

@@ -262,7 +262,7 @@ fn to_json(item: &Item) -> Value {
     let mut document = json!({
         "id": item.id,
         "clone": item.clone.to_string_lossy(),
-        "kind": item.kind.word(),
+        "kind": item.kind.tag(),
         "at": item.at.to_string(),
         "until": item.until.map(|t| t.to_string()),
         "file_count": item.files,

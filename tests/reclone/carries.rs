@@ -7,7 +7,7 @@ use std::path::Path;
 use ox::git::clone_plain;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock};
-use ox::sync::reclone::{self, GcRecord, Hands, Reclone, Recovered};
+use ox::sync::reclone::{self, GcRecord, Hands, Reclone, Recovered, Target};
 
 use crate::bench::{Bench, run};
 use crate::support::git::write;
@@ -87,6 +87,77 @@ fn a_push_of_another_machine_while_the_new_clone_is_made_comes_in() {
         assert_eq!(fs::read_to_string(b.path.join("late")).unwrap(), "late\n");
         assert_eq!(b.siblings(), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_partial_clone_is_carried_without_what_it_never_had() {
+    let b = Bench::new();
+    b.s.push_elsewhere(&b.remote, |w| write(&w.join("changed"), "newer\n"));
+    b.s.sh(&b.remote, &["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", b.remote.display());
+    let clone =
+        |to: &Path| b.s.sh(&b.s.at(""), &["clone", "-q", "--filter=blob:none", &url, to.to_str().unwrap()]);
+    fs::remove_dir_all(&b.path).unwrap();
+    clone(&b.path);
+    // A rescue of long ago, made on a commit whose files this clone never had.
+    let tree = b.s.sh(&b.path, &["write-tree"]);
+    let old = b.s.sh(&b.path, &["commit-tree", "-p", "HEAD~1", "-m", "old", &tree]);
+    b.s.sh(&b.path, &["update-ref", "refs/ox/rescue/1700000000", &old]);
+    write(&b.path.join("clean"), "mine\n");
+    write(&b.path.join("staged"), "mine\n");
+    b.s.sh(&b.path, &["add", "staged"]);
+    let missing = |b: &Bench| {
+        let all = b.s.sh(&b.path, &["rev-list", "--objects", "--all", "--missing=print"]);
+        all.lines().filter(|l| l.starts_with('?')).count()
+    };
+    assert!(missing(&b) > 0, "it is a partial clone");
+    let mut make = |new: &Path| {
+        clone(new);
+        Ok(())
+    };
+    let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+    let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
+    assert!(matches!(ended, Reclone::Done(_)), "{ended:?}");
+    assert!(missing(&b) > 0, "and still one");
+    assert_eq!(b.s.sh(&b.path, &["status", "--porcelain"]), " M clean\nM  staged");
+    assert_eq!(b.s.sh(&b.path, &["rev-parse", "refs/ox/rescue/1700000000"]), old);
+}
+
+#[test]
+fn the_vendor_profile_carries_between_two_directories() {
+    let b = Bench::full();
+    b.s.sh(&b.path, &["push", "-q", "origin", "main"]);
+    let new = b.s.at("new");
+    clone_plain(&b.s.git(), b.remote.to_str().unwrap(), &new, &mut |_| (), &Cancel::new()).unwrap();
+    let git = b.s.git_as(ox::git::Profile::Vendor);
+    crate::support::git::with_clone(&git, &b.lock, &b.path, |c| {
+        c.keep_copy(&c.local_work().unwrap()).unwrap().unwrap();
+        let work = c.local_work().unwrap();
+        assert!(c.verify_carried(&new, &work).is_err(), "not yet");
+        c.carry_into(&new, "main", &work).unwrap();
+        c.verify_carried(&new, &work).unwrap();
+        // Each kind of loss is seen.
+        fs::write(new.join("x.log"), "other\n").unwrap();
+        let e = c.verify_carried(&new, &work).unwrap_err();
+        assert!(e.to_string().contains("x.log"), "{e}");
+        fs::copy(b.path.join("x.log"), new.join("x.log")).unwrap();
+        b.s.sh(&new, &["reset", "-q", "new-staged"]);
+        assert!(c.verify_carried(&new, &work).is_err());
+        b.s.sh(&new, &["add", "new-staged"]);
+        c.verify_carried(&new, &work).unwrap();
+        b.s.sh(&new, &["update-ref", "-d", "refs/ox/rescue/1700000000"]);
+        let e = c.verify_carried(&new, &work).unwrap_err();
+        assert!(e.to_string().contains("refs/ox/rescue/1700000000"), "{e}");
+    });
+}
+
+#[test]
+fn commits_for_a_remote_that_takes_none_keep_the_clone() {
+    let b = Bench::full();
+    let url = b.remote.to_str().unwrap().to_owned();
+    let ended = b.with_target(|t| run(&Target { read_only: true, ..*t }, &url, &mut || ())).unwrap();
+    assert!(matches!(&ended, Reclone::Refused(why) if why.kind() == "unpushed"), "{ended:?}");
+    assert_ne!(b.s.sh(&b.remote, &["rev-parse", "main"]), b.s.sh(&b.path, &["rev-parse", "HEAD"]));
 }
 
 #[test]

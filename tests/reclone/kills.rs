@@ -77,7 +77,7 @@ fn syn_13_a_kill_at_any_moment_loses_nothing() {
 }
 
 /// Runs the first `steps` steps and stops there as a killed process would; answers the last step done.
-fn stop_after(b: &Bench, steps: usize) -> Option<Step> {
+pub fn stop_after(b: &Bench, steps: usize) -> Option<Step> {
     let url = b.remote.to_str().unwrap().to_owned();
     b.with_target(|t| {
         let git = t.git;

@@ -65,6 +65,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// A word for programs.
+    pub fn tag(&self) -> &'static str {
+        match self {
+            Kind::Ref { .. } => "ref",
+            Kind::Copy { .. } => "copy",
+            Kind::Backup { .. } => "backup",
+            Kind::Revoked { .. } => "revoked",
+        }
+    }
+
     /// A word for a table.
     pub fn word(&self) -> &'static str {
         match self {
