@@ -312,6 +312,24 @@ impl Core {
         self.plan_host(now, host);
     }
 
+    /// The run whose turn it was to try `host` has become a clone, which may take long: one that has a clone tries in its place, at once,
+    /// for this beat has told nothing yet.
+    pub(super) fn pass_on_probe(&mut self, now: Now, key: &Key, host: &str) {
+        self.probe_came_to_nothing(now.mono, host);
+        let able = |(_, r): &(&Key, &Repo)| {
+            let there = r.place.as_ref().is_some_and(|place| place.exists);
+            there && r.host() == Some(host) && r.schedule.is_due(now.mono)
+        };
+        let next = self.repos.iter().find(able).map(|(key, _)| key.clone());
+        if let Some(next) = next
+            && self.gates.contains_key(host)
+        {
+            self.start(now, &next, Pass::Probe);
+            // Whose turn is next goes on from the one that was passed over.
+            self.probed.insert(host.to_string(), key.clone());
+        }
+    }
+
     fn no_worker(&mut self, now: Now, key: &Key, run: RunId) {
         self.free_slot(now, key, run);
         if let Some(repo) = self.repos.get_mut(key) {

@@ -65,8 +65,7 @@ pub(super) fn synced(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
             let probed = repo.probing.take();
             core.changed(key);
             if let Some(host) = probed {
-                // A clone may take long: whether its host is back is for somebody else to find out.
-                core.probe_came_to_nothing(now.mono, &host);
+                core.pass_on_probe(now, key, &host);
             }
             let urgency = core.urgency(now.mono, key);
             if core.slots.take(now.mono, &work, urgency) {
