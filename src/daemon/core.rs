@@ -468,6 +468,10 @@ impl Core {
         for id in ids {
             self.detach(now, &id, false);
         }
+        for asked in self.attaching.drain(..) {
+            let stopping = || crate::ipc::wire::Response::busy(requests::STOPPING);
+            self.out.extend(asked.waiting.into_iter().map(|conn| Effect::Reply(conn, stopping())));
+        }
         self.out.push(Effect::Exit);
     }
 

@@ -13,11 +13,14 @@ use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
 
 /// The answer to everything once the end has begun.
-const STOPPING: &str = "daemon is stopping";
+pub(super) const STOPPING: &str = "daemon is stopping";
 
 pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, request: Request) {
     if core.closing {
-        core.out.push(Effect::Reply(conn, Response::busy(STOPPING)));
+        // A heartbeat has no answer.
+        if !matches!(request, Request::Heartbeat(_)) {
+            core.out.push(Effect::Reply(conn, Response::busy(STOPPING)));
+        }
         return;
     }
     match (request, door) {
