@@ -157,11 +157,15 @@ fn reconcile(core: &mut Core, now: Now, id: &Id, clones: &BTreeMap<String, Known
                 repo.users.insert(id.clone());
                 // The first project's word counts: a clone has one remote.
                 if repo.users.first() == Some(id) && repo.target != target {
+                    repo.label = target.label();
                     repo.target = target;
+                    core.changed(&key);
                 }
             }
             None => {
-                let first = now.mono + core.rng.up_to(FIRST_TEAM_SYNC);
+                // Background work waits after failed starts; what is in use or asked for does not.
+                let throttled = core.started.mono + core.identity.throttle;
+                let first = throttled.max(now.mono) + core.rng.up_to(FIRST_TEAM_SYNC);
                 let schedule = Schedule::new(Timing { interval, debounce }, first);
                 let label = target.label();
                 let mut repo = Repo::new(label, target, schedule);

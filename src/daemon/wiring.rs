@@ -134,7 +134,7 @@ pub(super) fn cloned(core: &mut Core, now: Now, key: &Key, outcome: Outcome) {
         End::Level(_) => {
             repo.issues.heal(&repo.name, Healed::Cloned);
         }
-        End::Failed(failure) if failure.class != Class::Network => {
+        End::Failed(failure) if !matches!(failure.class, Class::Network | Class::Busy) => {
             repo.raise(IssueKind::CloneFailed, format!("clone failed: {}", failure.text), now);
         }
         _ => {}
@@ -261,9 +261,8 @@ fn take_in_facts(repo: &mut Repo, now: Now, facts: &Facts) {
             repo.issues.heal(&repo.name, Healed::Whole);
         }
     }
-    if let Some(interval) = facts.interval {
-        repo.schedule.set_interval(interval.max(repo.interval));
-    }
+    let asked = facts.interval.unwrap_or_default();
+    repo.schedule.set_interval(asked.max(repo.interval));
 }
 
 /// What a run says about a host.
