@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand};
 
 use super::ui::Options;
 use super::{
-    completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status, sync, up,
-    version,
+    completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status, sync,
+    team, up, version,
 };
 
-/// Keeps the ledger of a project in sync and answers questions about it.
+/// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
 ///
 /// One daemon per user serves all projects. Nothing is contacted but the git remotes you name, and nothing is committed
 /// to your repository unless you ask for it.
@@ -73,7 +73,7 @@ pub enum Command {
     Up(up::Args),
     /// Create `.sageox/` and the ledger of this repository
     Init(init::Args),
-    /// Bring the ledger up to date now
+    /// Bring the ledger, or the teams' contexts, up to date now
     Sync(sync::Args),
     /// Say how this project stands; starts nothing
     Status(status::Args),
@@ -83,6 +83,8 @@ pub enum Command {
     Daemon(daemon::Args),
     /// Read and change settings
     Config(config::Args),
+    /// Add, remove and list the teams whose contexts this project keeps
+    Team(team::Args),
     /// Change where the ledger lives
     Ledger(ledger::Args),
     /// List and restore what was rescued: uncommitted work, conflict copies, replaced clones

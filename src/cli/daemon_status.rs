@@ -75,7 +75,7 @@ struct Project {
 /// One clone that is kept current.
 #[derive(Clone, Debug, Serialize)]
 struct Workspace {
-    status: WorkspaceState,
+    status: State,
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync: Option<Timestamp>,
@@ -83,14 +83,45 @@ struct Workspace {
     error: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How a clone stands, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum WorkspaceState {
+pub enum State {
+    /// It is not there.
+    #[default]
     NotCloned,
+    /// Its last sync failed, or it is damaged.
     Error,
+    /// At work now.
     Syncing,
+    /// There, and not known to have ever been level.
     NotSynced,
+    /// Level when last looked at.
     Ok,
+}
+
+impl State {
+    /// The first state that fits.
+    pub fn of(exists: bool, error: &str, syncing: bool, last_sync: Option<Timestamp>) -> State {
+        match (exists, error.is_empty(), syncing, last_sync) {
+            (false, ..) => State::NotCloned,
+            (_, false, ..) => State::Error,
+            (_, _, true, _) => State::Syncing,
+            (.., None) => State::NotSynced,
+            _ => State::Ok,
+        }
+    }
+
+    /// Its name for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            State::NotCloned => "not cloned",
+            State::Error => "error",
+            State::Syncing => "syncing",
+            State::NotSynced => "not synced",
+            State::Ok => "ok",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -145,23 +176,17 @@ impl Health {
 
 impl Workspace {
     fn of(w: &WorkspaceSyncStatus) -> Workspace {
-        let status = match (w.exists, w.last_error.is_empty(), w.syncing, w.last_sync.0) {
-            (false, ..) => WorkspaceState::NotCloned,
-            (_, false, ..) => WorkspaceState::Error,
-            (_, _, true, _) => WorkspaceState::Syncing,
-            (.., None) => WorkspaceState::NotSynced,
-            _ => WorkspaceState::Ok,
-        };
+        let status = State::of(w.exists, &w.last_error, w.syncing, w.last_sync.0);
         Workspace { status, path: w.path.clone(), last_sync: w.last_sync.0, error: w.last_error.clone() }
     }
 
     fn text(&self, now: Timestamp, paint: Paint) -> String {
         match self.status {
-            WorkspaceState::NotCloned => paint.text(Mean::Warn, "not cloned"),
-            WorkspaceState::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
-            WorkspaceState::Syncing => "syncing".into(),
-            WorkspaceState::NotSynced => paint.text(Mean::Dim, "not synced"),
-            WorkspaceState::Ok => {
+            State::NotCloned => paint.text(Mean::Warn, "not cloned"),
+            State::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
+            State::Syncing => "syncing".into(),
+            State::NotSynced => paint.text(Mean::Dim, "not synced"),
+            State::Ok => {
                 let when = self.last_sync.map(|t| relative(t, now)).unwrap_or_default();
                 format!("{} {when}", paint.text(Mean::Good, "●"))
             }

@@ -221,11 +221,11 @@ fn a_clone_is_in_the_first_state_that_fits() {
         change(&mut w);
         Workspace::of(&w).status
     };
-    assert_eq!(state(|w| w.exists = false), WorkspaceState::NotCloned);
-    assert_eq!(state(|w| (w.last_error, w.syncing) = ("x".into(), true)), WorkspaceState::Error);
-    assert_eq!(state(|w| w.syncing = true), WorkspaceState::Syncing);
-    assert_eq!(state(|w| w.last_sync = GoTime(None)), WorkspaceState::NotSynced);
-    assert_eq!(state(|_| ()), WorkspaceState::Ok);
+    assert_eq!(state(|w| w.exists = false), State::NotCloned);
+    assert_eq!(state(|w| (w.last_error, w.syncing) = ("x".into(), true)), State::Error);
+    assert_eq!(state(|w| w.syncing = true), State::Syncing);
+    assert_eq!(state(|w| w.last_sync = GoTime(None)), State::NotSynced);
+    assert_eq!(state(|_| ()), State::Ok);
 }
 
 #[test]

@@ -79,6 +79,17 @@ pub fn of_setup(what: &str, error: &SetupError) -> Failure {
         SetupError::HasLedger { current } => Failure::new(Exit::Usage, "the project has a ledger already")
             .on(current)
             .hint("ox ledger set-remote <URL>"),
+        SetupError::TeamsByServer { endpoint } => {
+            Failure::new(Exit::Usage, "the teams of this project are named by its server").on(endpoint)
+        }
+        SetupError::OtherTeam { team, url } => Failure::new(Exit::Usage, "another team goes by that id")
+            .on(team)
+            .because_of(format!("here it is the team at {url}"))
+            .hint(format!("ox sync --remove-team {team}")),
+        SetupError::NoTeamRemote { team } => Failure::new(Exit::Usage, "the team's context has no address")
+            .on(team)
+            .hint("ox team add <id>=<URL>"),
+        SetupError::Busy => failure.because(error),
         _ => failure.because(error).hint("ox doctor"),
     }
 }

@@ -19,6 +19,8 @@ pub enum Exit {
     Unresponsive,
     /// A credential was missing or refused.
     Auth,
+    /// Partly done: of several things some succeeded and some failed.
+    Partial,
     /// Network unreachable or timed out.
     Network,
     /// A fault in the program itself.
@@ -38,6 +40,7 @@ impl Exit {
         Exit::NotRunning,
         Exit::Unresponsive,
         Exit::Auth,
+        Exit::Partial,
         Exit::Network,
         Exit::Internal,
         Exit::Interrupted,
@@ -53,6 +56,7 @@ impl Exit {
             Exit::NotRunning => 3,
             Exit::Unresponsive => 4,
             Exit::Auth => 5,
+            Exit::Partial => 6,
             Exit::Network => 7,
             Exit::Internal => 70,
             Exit::Interrupted => 130,
@@ -69,6 +73,7 @@ impl Exit {
             Exit::NotRunning => "the daemon is not running",
             Exit::Unresponsive => "the daemon is there and does not answer",
             Exit::Auth => "a credential was missing or refused",
+            Exit::Partial => "partly done: some succeeded, some failed; stderr lists the failures",
             Exit::Network => "the network was unreachable or too slow",
             Exit::Internal => "a fault in ox itself; the path of a report is printed",
             Exit::Interrupted => "ended by an interrupt from the keyboard",

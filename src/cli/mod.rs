@@ -6,6 +6,7 @@
 //! Promises: results on stdout and all else on stderr; `--json` is one document; never a question without a terminal.
 
 pub mod args;
+mod clones;
 mod commit;
 mod completions;
 mod config;
@@ -25,6 +26,8 @@ mod ledger;
 mod rescue;
 mod status;
 mod sync;
+mod team;
+mod team_clone;
 mod trust;
 pub mod ui;
 mod up;
@@ -83,6 +86,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Doctor(args) => doctor::run(cx, &args).map(ExitCode::from),
         Command::Daemon(args) => daemon::run(cx, args.command),
         Command::Config(args) => config::run(cx, &args).map(done),
+        Command::Team(args) => team::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Version(args) => version::run(cx, &args).map(done),

@@ -14,12 +14,34 @@ pub fn ensure(cx: &Cx, project: &Project, yes: bool) -> Outcome<Workspace> {
     let unknown = |e| of_setup("the ledger's address is unusable", &e);
     let place = sync::ledger_of(&cx.env, &cx.dirs, project, None).map_err(unknown)?;
     let Some(host) = &place.untrusted_host else { return Ok(place) };
-    let url = place.remote.display();
-    let question = format!("This project keeps its ledger at {url}. Read from and write to {host}?");
-    cx.ui.confirm(&question, yes)?;
-    TrustedHosts::trust(&cx.dirs, &place.remote).map_err(|e| of_project(&e))?;
-    cx.ui.note(&format!("{host} is trusted from now on"));
+    let keeps = format!("This project keeps its ledger at {}.", place.remote.display());
+    ask(cx, &keeps, host, &place.remote, yes)?;
     sync::ledger_of(&cx.env, &cx.dirs, project, None).map_err(unknown)
+}
+
+/// Asks about the host of the context of the team that people call `team`, unless nobody needs to be asked.
+///
+/// # Errors
+/// Nobody could be asked; the answer was no; the yes could not be written down.
+pub fn ensure_team(cx: &Cx, team: &str, remote: &RemoteUrl, yes: bool) -> Outcome {
+    let (trusted, damaged) = TrustedHosts::load(&cx.dirs);
+    if let Some(e) = damaged {
+        cx.ui.warn(&format!("{e}; no host is trusted"));
+    }
+    match remote.host() {
+        Some(host) if !trusted.is_trusted(remote) => {
+            let keeps = format!("Team {team} keeps its context at {}.", remote.display());
+            ask(cx, &keeps, host, remote, yes)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ask(cx: &Cx, keeps: &str, host: &str, remote: &RemoteUrl, yes: bool) -> Outcome {
+    cx.ui.confirm(&format!("{keeps} Read from and write to {host}?"), yes)?;
+    TrustedHosts::trust(&cx.dirs, remote).map_err(|e| of_project(&e))?;
+    cx.ui.note(&format!("{host} is trusted from now on"));
+    Ok(())
 }
 
 /// The address of a remote as it was typed.

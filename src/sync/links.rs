@@ -60,6 +60,41 @@ pub(super) fn ensure(root: &Path, links: &Links) -> Vec<String> {
     problems
 }
 
+/// Which links below `root` are missing, lead elsewhere or are too many, in words; and what is in the place of one.
+pub(super) fn wrong(root: &Path, links: &Links) -> Vec<String> {
+    let dir = root.join(PROJECT_DIR);
+    if !is_real_dir(&dir) {
+        return Vec::new();
+    }
+    let teams = dir.join("teams");
+    let mut wanted: Vec<(PathBuf, &Path)> = Vec::new();
+    wanted.extend(links.ledger.iter().map(|to| (dir.join("ledger"), to.as_path())));
+    for (id, to) in &links.teams {
+        wanted.push((teams.join(id), to));
+        if *id == links.primary {
+            wanted.push((teams.join(PRIMARY), to));
+        }
+    }
+    let mut found = Vec::new();
+    for (at, to) in &wanted {
+        match std::fs::read_link(at) {
+            Ok(there) if there == *to => {}
+            Ok(there) => found.push(format!("{} leads to {}", at.display(), there.display())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                found.push(format!("{} is missing", at.display()));
+            }
+            Err(_) => found.push(format!("{} is in the place of a link", at.display())),
+        }
+    }
+    for entry in std::fs::read_dir(&teams).into_iter().flatten().flatten() {
+        let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
+        if is_link && !wanted.iter().any(|(at, _)| *at == entry.path()) {
+            found.push(format!("{} leads to no team of this project", entry.path().display()));
+        }
+    }
+    found
+}
+
 /// Makes a link that leads to `target`; right already = nothing to do, elsewhere = made anew, something else = an error.
 fn point(link: &Path, target: &Path) -> io::Result<()> {
     match std::fs::read_link(link) {
@@ -118,7 +153,9 @@ mod tests {
         };
         assert!(ensure(root, &links).is_empty());
         assert!(!root.join(PROJECT_DIR).exists());
+        assert!(wrong(root, &links).is_empty());
         std::fs::create_dir(root.join(PROJECT_DIR)).unwrap();
+        assert_eq!(wrong(root, &links).len(), 4);
         for _ in 0..2 {
             assert!(ensure(root, &links).is_empty());
             assert_eq!(names(&root.join(".sageox/teams")), ["a", "b", "primary"]);
@@ -127,9 +164,11 @@ mod tests {
         assert_eq!((to("ledger"), to("teams/primary")), ("/data/l".into(), "/data/b".into()));
         links.ledger = Some("/elsewhere/l".into());
         links.teams.pop();
+        assert_eq!(wrong(root, &links).len(), 3);
         assert!(ensure(root, &links).is_empty());
         assert_eq!(names(&root.join(".sageox/teams")), ["a"]);
         assert_eq!(to("ledger"), Path::new("/elsewhere/l"));
+        assert!(wrong(root, &links).is_empty());
     }
 
     #[test]
@@ -144,6 +183,7 @@ mod tests {
             primary: String::new(),
         };
         assert_eq!(ensure(root, &links).len(), 2);
+        assert_eq!(wrong(root, &links).len(), 2);
         assert_eq!(std::fs::read_to_string(root.join(".sageox/ledger")).unwrap(), "mine");
         assert!(root.join(".sageox/teams/a").is_dir());
     }

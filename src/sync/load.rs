@@ -86,8 +86,21 @@ impl Saved {
     }
 }
 
-/// Reads what there is to know about the ledger and teams of `project`, and makes the project's links lead to them. No clone is touched.
+/// As [`look`], and makes the project's links lead to its clones. No clone is touched.
 pub fn load(site: &Site, project: &Project) -> Loaded {
+    let mut loaded = look(site, project);
+    let problems = links::ensure(&project.root, &links_of(&loaded));
+    loaded.problems.extend(problems);
+    loaded
+}
+
+/// Which of the project's links do not lead to its clones, in words. Changes nothing.
+pub fn wrong_links(site: &Site, project: &Project) -> Vec<String> {
+    links::wrong(&project.root, &links_of(&look(site, project)))
+}
+
+/// Reads what there is to know about the ledger and teams of `project`. Changes nothing.
+pub fn look(site: &Site, project: &Project) -> Loaded {
     let mut loaded = Loaded {
         slug: project.slug.clone(),
         endpoint: (!project.endpoint.is_local()).then(|| project.endpoint.as_str().to_string()),
@@ -109,7 +122,6 @@ pub fn load(site: &Site, project: &Project) -> Loaded {
     }
     name_teams(site, project, &local, &mut loaded);
     look_at_clones(site, &local, &mut loaded);
-    make_links(project, &mut loaded);
     loaded
 }
 
@@ -148,12 +160,19 @@ fn name_teams(site: &Site, project: &Project, local: &LocalConfig, loaded: &mut 
     }
 }
 
-fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
-    let mut registry = Registry::default();
-    for (source, teams) in &loaded.teams {
-        registry.replace(*source, teams.iter().cloned());
+impl Loaded {
+    /// The teams that all sources together name.
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        for (source, teams) in &self.teams {
+            registry.replace(*source, teams.iter().cloned());
+        }
+        registry
     }
-    for team in registry.teams() {
+}
+
+fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
+    for team in loaded.registry().teams() {
         match team_of(&site.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) {
             Ok(at) => {
                 let last_sync = local.team(&team.id).and_then(|t| t.last_sync.0);
@@ -165,12 +184,11 @@ fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
     }
 }
 
-fn make_links(project: &Project, loaded: &mut Loaded) {
+fn links_of(loaded: &Loaded) -> Links {
     let there = |known: &Known| known.place.exists.then(|| known.place.path.clone());
-    let links = Links {
+    Links {
         ledger: loaded.ledger.as_ref().and_then(there),
         teams: loaded.clones.iter().filter_map(|(id, known)| Some((id.clone(), there(known)?))).collect(),
         primary: loaded.primary.clone(),
-    };
-    loaded.problems.extend(links::ensure(&project.root, &links));
+    }
 }

@@ -33,7 +33,7 @@ mod workspace;
 
 pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
 pub use gc::{Stores, slim};
-pub use load::{Known, Loaded, Saved, load};
+pub use load::{Known, Loaded, Saved, load, look, wrong_links};
 pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
 pub use registry::{Registry, Source, TEAMS_MAX};
 pub use run::{Ask, OnProgress, clone, locate, sync};

@@ -1,0 +1,242 @@
+//! What is known of managed clones: what lies on disk, and what the daemon says if it runs. Changes nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::context::Cx;
+use super::daemon_status::State;
+use super::ui::text::age;
+use crate::git::{CloneLock, Reader, Verdict, verify};
+use crate::ipc::wire::{StatusData, WorkspaceSyncStatus};
+use crate::project::{Dirs, Project, SyncState};
+use crate::sync::{self, Kind, Known, Loaded, Site, TeamRef, Workspace};
+
+/// A clone that was level with its remote longer ago than this is stale.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// One clone.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CloneFacts {
+    /// `ledger` or the team's id.
+    pub id: String,
+    /// `ledger` or `team-context`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The team's name for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Who names the team: `config`, `credentials`, `api`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// Where it is, or is to be.
+    pub path: PathBuf,
+    /// Where it comes from, fit to be shown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub remote: String,
+    /// It is there.
+    pub exists: bool,
+    /// In one word.
+    pub status: State,
+    /// What is wrong with it, or why its last sync failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// Nobody on this machine has said yes to this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untrusted_host: Option<String>,
+    /// Bytes on disk, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The branch that is checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// HEAD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Commits that the remote did not have when it was last seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<usize>,
+    /// Commits of the remote that are not merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<usize>,
+    /// When it was last level with its remote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sync: Option<Timestamp>,
+    /// That was more than a day ago; absent where it is not known to have ever been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<bool>,
+    /// When the remote was last seen to have moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_changed: Option<Timestamp>,
+    /// Failures in a row.
+    pub sync_failures: i64,
+    /// After failures, not before this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_sync_attempt: Option<Timestamp>,
+    /// The next run as the daemon plans it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_sync: Option<Timestamp>,
+    /// Nothing is pushed there.
+    pub read_only: bool,
+    /// Its history is cut off.
+    pub shallow: bool,
+    /// File contents were left at the remote.
+    pub partial: bool,
+}
+
+/// The clones of one project.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The ledger; none if its remote is not known.
+    pub ledger: Option<CloneFacts>,
+    /// The teams, by id.
+    pub teams: Vec<CloneFacts>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// The ledger and teams of `project`, with what the daemon says of them.
+pub fn of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
+    let loaded = sync::look(&site, project);
+    let now = cx.now();
+    let ledger = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok();
+    let ledger = ledger.map(|at| facts(&at, loaded.ledger.as_ref(), live_of(live, Kind::Ledger, ""), now));
+    let mut teams: Vec<CloneFacts> =
+        loaded.registry().teams().iter().map(|t| team_facts(cx, &loaded, t, live, now)).collect();
+    // What only the daemon knows, because a server told it.
+    for w in live.into_iter().flat_map(|l| l.workspaces.get(Kind::Team.name()).into_iter().flatten()) {
+        if !teams.iter().any(|t| t.id == w.team_id) {
+            let sources = w.sources.clone();
+            teams.push(CloneFacts { sources, ..with_live(told(&cx.dirs, &loaded.slug, w), w, now) });
+        }
+    }
+    Found { ledger, teams, problems: loaded.problems }
+}
+
+/// A team that only the daemon told of.
+fn told(dirs: &Dirs, slug: &str, w: &WorkspaceSyncStatus) -> CloneFacts {
+    let path = if w.path.is_empty() { dirs.team(slug, &w.team_id) } else { PathBuf::from(&w.path) };
+    let found = CloneFacts {
+        id: w.team_id.clone(),
+        kind: Kind::Team.name(),
+        name: w.team_name.clone(),
+        remote: w.clone_url.clone(),
+        exists: w.exists,
+        path,
+        ..CloneFacts::default()
+    };
+    if found.exists { with_disk(found) } else { found }
+}
+
+fn live_of<'l>(live: Option<&'l StatusData>, kind: Kind, team: &str) -> Option<&'l WorkspaceSyncStatus> {
+    live?.workspaces.get(kind.name())?.iter().find(|w| w.team_id == team)
+}
+
+fn team_facts(
+    cx: &Cx,
+    loaded: &Loaded,
+    team: &TeamRef,
+    live: Option<&StatusData>,
+    now: Timestamp,
+) -> CloneFacts {
+    let live = live_of(live, Kind::Team, &team.id);
+    let found = match sync::team_of(&cx.dirs, &loaded.slug, loaded.endpoint.as_deref(), team) {
+        Ok(at) => facts(&at, loaded.clones.get(&team.id), live, now),
+        Err(e) => CloneFacts {
+            id: team.id.clone(),
+            kind: Kind::Team.name(),
+            path: cx.dirs.team(&loaded.slug, &team.id),
+            status: State::Error,
+            error: e.to_string(),
+            ..CloneFacts::default()
+        },
+    };
+    let sources = loaded.registry().sources(&team.id);
+    let mut sources: Vec<String> = sources.into_iter().map(|s| s.name().to_owned()).collect();
+    for more in live.into_iter().flat_map(|w| &w.sources) {
+        if !sources.contains(more) {
+            sources.push(more.clone());
+        }
+    }
+    let name = [team.name.as_str(), team.slug.as_str(), live.map_or("", |w| &w.team_name)];
+    let name = name.into_iter().find(|n| !n.is_empty()).unwrap_or_default().to_owned();
+    CloneFacts { name, sources, ..found }
+}
+
+/// What is known of the clone at `at`.
+pub fn facts(
+    at: &Workspace,
+    known: Option<&Known>,
+    live: Option<&WorkspaceSyncStatus>,
+    now: Timestamp,
+) -> CloneFacts {
+    let stamp = CloneLock::peek(&at.lock).unwrap_or_default();
+    let noted = SyncState::load(&at.path).last_sync.0;
+    let saved = known.and_then(|k| k.saved.as_ref());
+    let exists = at.exists();
+    let last = [stamp.fetched_at, noted, known.and_then(|k| k.last_sync)].into_iter().flatten().max();
+    let found = CloneFacts {
+        id: at.id.clone(),
+        kind: at.kind.name(),
+        path: at.path.clone(),
+        remote: at.remote.display(),
+        exists,
+        untrusted_host: at.untrusted_host.clone(),
+        // Of a clone that is gone nothing is level.
+        last_sync: last.filter(|_| exists),
+        remote_changed: stamp.remote_changed_at,
+        sync_failures: saved.map_or(0, |s| i64::from(s.failures)),
+        next_sync_attempt: saved.and_then(|s| s.retry_at.0),
+        read_only: at.read_only,
+        ..CloneFacts::default()
+    };
+    let found = if exists { with_disk(found) } else { found };
+    match live {
+        Some(live) => with_live(found, live, now),
+        None => judged(found, false, now),
+    }
+}
+
+fn with_disk(mut found: CloneFacts) -> CloneFacts {
+    found.error = match verify(&found.path) {
+        Verdict::Sound => String::new(),
+        Verdict::Damaged(why) => why,
+        Verdict::Unknown(e) => e.to_string(),
+    };
+    let Ok(reader) = Reader::open(&found.path) else { return found };
+    (found.shallow, found.partial) = (reader.is_shallow(), reader.is_partial());
+    let Ok(head) = reader.head() else { return found };
+    let branch = head.branch.map(|b| b.trim_start_matches("refs/heads/").to_owned());
+    found.commit = head.commit.map(|c| c.to_string());
+    let upstream = branch.as_ref().and_then(|b| reader.target(&format!("refs/remotes/origin/{b}")).ok()?);
+    if let (Some(commit), Some(upstream)) = (head.commit, upstream)
+        && let Ok((ahead, behind)) = reader.ahead_behind(commit, upstream)
+    {
+        (found.ahead, found.behind) = (Some(ahead), Some(behind));
+    }
+    found.branch = branch;
+    found
+}
+
+/// Adds what the daemon says; where it is younger, it counts.
+fn with_live(mut found: CloneFacts, w: &WorkspaceSyncStatus, now: Timestamp) -> CloneFacts {
+    found.last_sync = found.last_sync.max(w.last_sync.0.filter(|_| found.exists));
+    found.remote_changed = found.remote_changed.max(w.remote_changed.0);
+    found.sync_failures = w.sync_failures;
+    found.next_sync_attempt = w.next_sync_attempt.0;
+    found.next_sync = w.next_sync.0;
+    found.read_only |= w.read_only;
+    if found.error.is_empty() {
+        found.error.clone_from(&w.last_error);
+    }
+    judged(found, w.syncing, now)
+}
+
+fn judged(mut found: CloneFacts, syncing: bool, now: Timestamp) -> CloneFacts {
+    found.status = State::of(found.exists, &found.error, syncing, found.last_sync);
+    found.stale = found.last_sync.map(|last| age(last, now) > STALE);
+    found
+}
