@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::ui;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::kit::line::LineBuffer;
-use crate::project::{CredentialStatus, Dirs, Endpoint, Env, GitCredentials, RemoteKind, RemoteUrl};
+use crate::project::{Dirs, Env, GitCredentials};
 
 /// The longest line of a question, in bytes.
 const LINE_MAX: usize = 1 << 20;
@@ -75,18 +75,9 @@ fn answer(question: &Question) -> Option<String> {
     if question.host.contains('/') {
         return None;
     }
-    let asked = authority(&format!("{}://{}", question.protocol, question.host))?;
     let dirs = Dirs::from_env(&Env::process()).ok()?;
-    let host = question.host.strip_prefix("git.").unwrap_or(&question.host);
-    let endpoint = Endpoint::parse(&format!("{}://{host}", question.protocol))?;
-    let own = GitCredentials::load(&dirs, &endpoint.slug()).ok().flatten();
-    let now = SystemClock.now().wall;
-    let found = own.into_iter().chain(GitCredentials::load_all(&dirs)).find(|credentials| {
-        let usable =
-            matches!(credentials.status(now), CredentialStatus::Valid | CredentialStatus::ExpiringSoon);
-        usable && authority(&credentials.server_url).as_ref() == Some(&asked)
-    })?;
-    lines(question, &found)
+    let url = format!("{}://{}", question.protocol, question.host);
+    lines(question, &GitCredentials::for_url(&dirs, &url, SystemClock.now().wall)?)
 }
 
 fn lines(question: &Question, credentials: &GitCredentials) -> Option<String> {
@@ -97,24 +88,6 @@ fn lines(question: &Question, credentials: &GitCredentials) -> Option<String> {
     // A line's end in a value would begin a line of somebody else's making.
     let whole = |text: &str| !text.contains(['\n', '\r', '\0']);
     (whole(user) && whole(password)).then(|| format!("username={user}\npassword={password}\n\n"))
-}
-
-/// Scheme, host and port that a URL leads to: `https`, or `http` on this machine; without a scheme `https`.
-fn authority(url: &str) -> Option<(RemoteKind, String, u16)> {
-    let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
-    let parsed = RemoteUrl::parse(&url).ok()?;
-    let default = match parsed.kind() {
-        RemoteKind::Https => 443,
-        RemoteKind::Http => 80,
-        RemoteKind::Path | RemoteKind::File | RemoteKind::Ssh => return None,
-    };
-    let authority = url.split('/').nth(2)?;
-    let after_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
-    let port = match after_host.rsplit_once(':') {
-        Some((_, port)) => port.parse().ok()?,
-        None => default,
-    };
-    Some((parsed.kind(), parsed.host()?.to_owned(), port))
 }
 
 #[cfg(test)]

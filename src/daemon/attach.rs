@@ -8,11 +8,11 @@ use super::core::{Attaching, Core};
 use super::event::{AttachEnd, Effect, Found, Id, Key};
 use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
-use super::{gc, teams};
+use super::{accounts, gc, teams};
 use crate::health::{History, Metrics};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
-use crate::kit::clock::Now;
+use crate::kit::clock::{Mono, Now};
 use crate::sync::{Registry, Schedule, Target, Timing};
 
 /// A served project and what is its own.
@@ -39,6 +39,8 @@ pub struct Project {
     pub(super) loading: Loading,
     /// The ledger's directory that is watched.
     pub(super) watched: Option<PathBuf>,
+    /// When its server last told about it.
+    pub(super) told: Option<Mono>,
     /// What was wrong with its files when they were last read.
     pub(super) problems: Vec<String>,
     pub(super) history: History,
@@ -77,6 +79,7 @@ impl Project {
             teams: Registry::default(),
             loading: Loading::No,
             watched: None,
+            told: None,
             problems: Vec::new(),
             history: History::default(),
             metrics: Metrics::default(),
@@ -208,6 +211,7 @@ impl Core {
             waiting.extend(self.let_go_of(now, &key, id));
         }
         self.out.extend(waiting.into_iter().map(|conn| Effect::Reply(conn, stopping())));
+        accounts::let_go(self, now, id);
         self.out.push(Effect::Watch(id.clone(), None));
         self.out.push(Effect::Detach { id: id.clone(), superseded, synced });
         self.remember();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::accounts::Server;
 use super::attach::Project;
 use super::checkout::Checkouts;
 use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
@@ -13,12 +14,12 @@ use super::gc::Gc;
 use super::repo::{Phase, Repo};
 use super::schedule::{Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
-use super::{checkout, gc, requests, teams, wiring};
+use super::{accounts, checkout, gc, requests, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
 use crate::kit::rng::Rng;
-use crate::sync::{Ask, Gate, Pass, Slots, Source, Target};
+use crate::sync::{Ask, Gate, Pass, Slots, Source, Target, account};
 
 /// What the process is, for its status.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Core {
     pub(super) checkouts: Checkouts,
     pub(super) team_requests: TeamRequests,
     pub(super) gc: Gc,
+    /// The servers of attached projects, by endpoint.
+    pub(super) accounts: BTreeMap<String, Server>,
     /// Hosts that do not answer.
     pub(super) gates: BTreeMap<String, Gate>,
     /// Whose run tried each of them last.
@@ -87,6 +90,7 @@ impl Core {
             checkouts: Checkouts::default(),
             team_requests: TeamRequests::default(),
             gc: Gc::default(),
+            accounts: BTreeMap::new(),
             gates: BTreeMap::new(),
             probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
@@ -133,6 +137,13 @@ impl Core {
             Event::Loaded { id, loaded } => teams::loaded(self, now, &id, loaded.map(|l| *l)),
             Event::PathChecked { key, result } => checkout::path_checked(self, now, &key, result),
             Event::CheckedOut { key, result } => checkout::ended(self, now, &key, result),
+            Event::ReposAsked { endpoint, called, changed } => {
+                accounts::repos_asked(self, now, &endpoint, called, changed);
+            }
+            Event::LedgerAsked { endpoint, repo_id, called, said } => {
+                accounts::ledger_asked(self, now, &endpoint, &repo_id, called, said);
+            }
+            Event::Revoked { key, kept } => accounts::revoked(self, now, &key, kept),
             Event::LedgerTouched(id) => self.touched(now.mono, &id),
             Event::Progress { key: key @ Key::Checkout(_), progress, .. } => {
                 checkout::progress(self, now, &key, progress);
@@ -187,6 +198,7 @@ impl Core {
                 Beat::Sync(key) => due.push(key),
                 Beat::Line(key) => wiring::still_running(self, now, &key),
                 Beat::Idle(id) => self.let_go_if_idle(now, &id),
+                Beat::Account(endpoint) => accounts::handle(self, now, &endpoint, account::Event::Tick),
                 Beat::Gc => gc::due(self, now),
                 Beat::Slots => self.slots_expired(now),
                 Beat::Check => self.check(now.mono),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
+use crate::sync::account::{Account, Called};
 use crate::sync::reclone::Reclone;
-use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, Timing};
+use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, TeamRef, Timing};
 
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
@@ -63,7 +64,7 @@ pub struct SyncedAt {
     /// The ledger.
     pub ledger: Option<jiff::Timestamp>,
     /// Teams.
-    pub teams: Vec<(crate::sync::TeamRef, PathBuf, jiff::Timestamp)>,
+    pub teams: Vec<(TeamRef, PathBuf, jiff::Timestamp)>,
 }
 
 impl SyncedAt {
@@ -71,6 +72,17 @@ impl SyncedAt {
     pub fn is_empty(&self) -> bool {
         self.ledger.is_none() && self.teams.is_empty()
     }
+}
+
+/// What a server says about a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The remote of its ledger, judged; `None` while that is being made.
+    pub ledger: Option<String>,
+    /// Nothing may be pushed to it.
+    pub read_only: bool,
+    /// Its teams; `None` if the server does not tell.
+    pub teams: Option<Vec<TeamRef>>,
 }
 
 /// Where a request came in.
@@ -180,6 +192,33 @@ pub enum Event {
         /// Why not, as the wire says it.
         result: Result<CheckoutResult, String>,
     },
+    /// An [`Effect::AskRepos`] has ended.
+    ReposAsked {
+        /// Which server.
+        endpoint: String,
+        /// How.
+        called: Called,
+        /// What is stored has changed.
+        changed: bool,
+    },
+    /// An [`Effect::AskLedger`] has ended.
+    LedgerAsked {
+        /// Which server.
+        endpoint: String,
+        /// Whose ledger.
+        repo_id: String,
+        /// How.
+        called: Called,
+        /// What the server says about the project; `None` if it did not.
+        said: Option<Said>,
+    },
+    /// An [`Effect::Revoke`] has ended.
+    Revoked {
+        /// Which team.
+        key: Key,
+        /// Why its clone was kept; `None` if it is gone.
+        kept: Option<String>,
+    },
     /// An [`Effect::Slim`] has ended.
     Slimmed {
         /// Which clone.
@@ -279,6 +318,32 @@ pub enum Effect {
         root: PathBuf,
         /// What is wanted.
         checkout: Checkout,
+    },
+    /// Ask a server for credentials and teams; ends in [`Event::ReposAsked`].
+    AskRepos {
+        /// Which.
+        endpoint: String,
+    },
+    /// Ask a server where a ledger is; ends in [`Event::LedgerAsked`].
+    AskLedger {
+        /// Which server.
+        endpoint: String,
+        /// Whose ledger.
+        repo_id: String,
+    },
+    /// Remember what a restart must not forget of asking a server.
+    SaveAccount {
+        /// Which server.
+        endpoint: String,
+        /// What.
+        account: Box<Account>,
+    },
+    /// Put the clone of a team away that nobody names any more, if all of it is at its remote; ends in [`Event::Revoked`].
+    Revoke {
+        /// Which team.
+        key: Key,
+        /// What it is.
+        target: Target,
     },
     /// Slim a clone; ends in [`Event::Slimmed`] or [`Event::NoWorker`].
     Slim {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::bind::{self, Socket};
 use super::core::Core;
-use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, SyncedAt};
+use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, Said, SyncedAt};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use crate::ipc::listen::PathState;
@@ -23,10 +23,13 @@ use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
-use crate::project::{LocalConfig, LocalTeam, Project};
+use crate::project::{Endpoint, LocalConfig, LocalTeam, Project};
+use crate::sync::account::{Account, Called};
+use crate::sync::api::{Access, Notes, RepoTeam};
 use crate::sync::checkout::{self, Spot, Wanted};
+use crate::sync::cloud::{self, Cloud, Looked};
 use crate::sync::reclone::Reclone;
-use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Stores, Target};
+use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Stores, Target, TeamRef};
 
 /// Requests and progress lines that may wait for the core; a further request is answered `busy`.
 pub const INBOX: usize = 1024;
@@ -121,6 +124,10 @@ pub struct Host {
     ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
     listening: BTreeMap<Id, Listening>,
     watcher: Arc<Mutex<Ledgers>>,
+    /// What is to be written down of accounts, by endpoint.
+    accounts: Arc<Mutex<BTreeMap<String, Account>>>,
+    /// Ends calls to servers.
+    asking: Cancel,
     /// Ends what runs for a clone.
     cancels: BTreeMap<Key, Cancel>,
     remembered: Arc<Mutex<Vec<PathBuf>>>,
@@ -161,6 +168,8 @@ impl Host {
             ready: Arc::default(),
             listening: BTreeMap::new(),
             watcher: Arc::default(),
+            accounts: Arc::default(),
+            asking: Cancel::new(),
             cancels: BTreeMap::new(),
             remembered: Arc::default(),
             ending: false,
@@ -237,6 +246,10 @@ impl Host {
             }
             Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
             Effect::Checkout { key, run, root, checkout } => self.checkout(key, run, root, checkout),
+            Effect::AskRepos { endpoint } => self.ask_repos(endpoint),
+            Effect::AskLedger { endpoint, repo_id } => self.ask_ledger(endpoint, repo_id),
+            Effect::SaveAccount { endpoint, account } => self.save_account(&endpoint, *account),
+            Effect::Revoke { key, target } => self.revoke(key, target),
             Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
             Effect::Recover => {
                 let site = self.site.clone();
@@ -429,6 +442,95 @@ impl Host {
         self.cancels.entry(key.clone()).or_default().clone()
     }
 
+    /// Has a worker do something with a server; `event` is raised with what came of it, or with `failed`.
+    fn ask<T: Send + 'static>(
+        &self,
+        endpoint: &str,
+        work: impl FnOnce(&Cloud<'_>) -> T + Send + 'static,
+        failed: impl FnOnce() -> T + Send + 'static,
+        event: impl FnOnce(T) -> Event + Send + 'static,
+    ) {
+        let (site, results, cancel) = (self.site.clone(), self.results_tx.clone(), self.asking.clone());
+        let endpoint = Endpoint::parse(endpoint).unwrap_or_else(Endpoint::local);
+        let work = move || {
+            let (http, dirs, now) = (&site.http, &site.dirs, site.clock.now().wall);
+            work(&Cloud { http, dirs, endpoint: &endpoint, cancel: &cancel, now })
+        };
+        let shared = Arc::new(Mutex::new(Some((event, failed))));
+        let mine = Arc::clone(&shared);
+        let done = move |ended: Result<T, String>| {
+            let Some((event, failed)) = mine.lock().take() else { return };
+            send(&results, event(ended.unwrap_or_else(|_| failed())));
+        };
+        if self.job.submit(work, done).is_err()
+            && let Some((event, failed)) = shared.lock().take()
+        {
+            send(&self.results_tx, event(failed()));
+        }
+    }
+
+    fn ask_repos(&self, endpoint: String) {
+        let work = |cloud: &Cloud<'_>| match cloud::refresh_credentials(cloud) {
+            Ok(refreshed) => {
+                note(&refreshed.notes);
+                (Called::Fine, refreshed.changed)
+            }
+            Err(e) => {
+                log::warn!("{}: {e}", cloud.endpoint);
+                (e.called(), false)
+            }
+        };
+        let whose = endpoint.clone();
+        let event = move |(called, changed)| Event::ReposAsked { endpoint: whose, called, changed };
+        self.ask(&endpoint, work, || (Called::Network, false), event);
+    }
+
+    fn ask_ledger(&self, endpoint: String, repo_id: String) {
+        let wanted = repo_id.clone();
+        let work = move |cloud: &Cloud<'_>| match cloud::lookup_ledger(cloud, &wanted) {
+            Ok(looked) => {
+                note(&looked.notes);
+                (looked.called(), Some(said(&looked)))
+            }
+            Err(e) => {
+                log::warn!("{}: where the ledger is: {e}", cloud.endpoint);
+                (e.called(), None)
+            }
+        };
+        let whose = endpoint.clone();
+        let event = move |(called, said)| Event::LedgerAsked { endpoint: whose, repo_id, called, said };
+        self.ask(&endpoint, work, || (Called::Network, None), event);
+    }
+
+    fn save_account(&self, endpoint: &str, account: Account) {
+        let Some(endpoint) = Endpoint::parse(endpoint) else { return };
+        let dirs = self.site.dirs.clone();
+        // The job writes what is true when it runs, so that two of them cannot end in the older state.
+        self.accounts.lock().insert(endpoint.as_str().to_string(), account);
+        let newest = Arc::clone(&self.accounts);
+        self.in_background(move || {
+            let mut all = newest.lock();
+            if let Some(account) = all.remove(endpoint.as_str())
+                && let Err(e) = account.save(&dirs, &endpoint)
+            {
+                log::warn!("{endpoint}: {e}");
+            }
+        });
+    }
+
+    fn revoke(&mut self, key: Key, target: Target) {
+        let (site, cancel, results) = (self.site.clone(), self.cancel_of(&key), self.results_tx.clone());
+        let work = move || sync::revoke(&site, &target, &cancel).err();
+        let which = key.clone();
+        let done = move |kept: Result<Option<String>, String>| {
+            send(&results, Event::Revoked { key: which, kept: kept.unwrap_or_else(Some) });
+        };
+        if self.job.submit(work, done).is_err() {
+            let kept = Some("nobody was free to look at it".to_string());
+            send(&self.results_tx, Event::Revoked { key, kept });
+        }
+    }
+
     fn slim(&mut self, key: Key, run: RunId, target: Target, asked: bool) {
         let (site, cancel, tell) = (self.site.clone(), self.cancel_of(&key), self.teller(&key, run));
         let watched = match &key {
@@ -503,6 +605,7 @@ impl Host {
 
     /// Takes back everything outside the process and gives workers a last moment. False if some did not end.
     pub fn end(&mut self) -> bool {
+        self.asking.cancel();
         let detached = self.listening.values().map(|l| &l.cancel);
         detached.chain(self.cancels.values()).for_each(Cancel::cancel);
         self.listening.clear();
@@ -534,6 +637,28 @@ fn outcome_of(event: impl FnOnce(Outcome) -> Event) -> impl FnOnce(Result<Outcom
             let end = End::Failed(Failure::new(Class::Bug, format!("internal error: {panic}")));
             Outcome { place: None, facts: None, end, took: Duration::ZERO }
         }))
+    }
+}
+
+fn said(looked: &Looked) -> Said {
+    let team = |t: &RepoTeam| TeamRef {
+        id: t.team_id.clone(),
+        name: t.name.clone(),
+        slug: t.slug.clone(),
+        url: t.repo_url.clone(),
+        read_only: t.access_level == Access::Viewer,
+    };
+    Said {
+        ledger: looked.ledger.as_ref().map(|url| url.as_str().to_string()),
+        read_only: looked.access == Access::Viewer,
+        teams: looked.teams.as_ref().map(|teams| teams.iter().map(team).collect()),
+    }
+}
+
+/// What a server says besides its answer is for people.
+fn note(notes: &Notes) {
+    if let Some(text) = &notes.deprecated {
+        log::warn!("the server says that this version will not be served for ever: {text}");
     }
 }
 

@@ -7,6 +7,7 @@
 //! Promises: at most one daemon a user; the core never does I/O; an answer to `stop` is written before anything stops; what an
 //! unclean end leaves is picked up by the next start.
 
+mod accounts;
 mod attach;
 mod bind;
 mod checkout;
@@ -32,7 +33,7 @@ mod wiring;
 
 pub use core::{Core, Identity};
 pub use end::kill;
-pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, SyncedAt};
+pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, Said, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
 pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};

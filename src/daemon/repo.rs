@@ -89,6 +89,8 @@ pub(super) struct Repo {
     pub(super) last_slimmed: Option<Timestamp>,
     /// Why it could not be slimmed, if that is its own state.
     pub(super) kept_back: Option<String>,
+    /// The last run was refused for want of rights.
+    pub(super) refused: bool,
     /// Failures stand in the clone's state directory.
     pub(super) backoff_saved: bool,
 }
@@ -121,6 +123,7 @@ impl Repo {
             slimming: Slimming::No,
             last_slimmed: None,
             kept_back: None,
+            refused: false,
             backoff_saved: false,
         }
     }

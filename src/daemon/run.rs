@@ -132,7 +132,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let text = serde_json::to_vec(&holder).unwrap_or_default();
     lock.write(&text).map_err(|e| home("instance lock", &lock_path, e))?;
 
-    let site = Site::new(dirs.clone(), env.clone());
+    let site = Site::new(dirs.clone(), env.clone()).for_daemon();
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("signals: {e}"))?;
     let (to_core, inbox) = bounded(INBOX);
     let server = Server::start(Config { clock: Arc::clone(&site.clock) }, to_core.clone())

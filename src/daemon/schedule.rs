@@ -51,6 +51,8 @@ pub enum Beat {
     Slots,
     /// A project may have been idle for long enough.
     Idle(Id),
+    /// A server is to be asked, by its endpoint.
+    Account(String),
     /// [`GC_EVERY`].
     Gc,
     /// [`CHECK_EVERY`].

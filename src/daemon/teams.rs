@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::accounts;
 use super::attach::{Loading, Project};
 use super::core::Core;
 use super::event::{Effect, Id, Key};
@@ -80,6 +81,9 @@ pub(super) fn loaded(core: &mut Core, now: Now, id: &Id, loaded: Option<Loaded>)
         take_in(project, &loaded);
         take_in_ledger(core, now, id, &loaded);
         reconcile(core, now, id, &loaded.clones);
+        if let Some(view) = loaded.cloud {
+            accounts::loaded(core, now, id, view);
+        }
     }
     if again {
         core.load(id);
@@ -133,7 +137,7 @@ fn take_in_known(repo: &mut Repo, now: Now, known: &Known) {
 const BACKOFF_TRUSTED: Duration = Duration::from_secs(3600);
 
 /// Makes the clones that are kept level those that the project's teams need.
-fn reconcile(core: &mut Core, now: Now, id: &Id, clones: &BTreeMap<String, Known>) {
+pub(super) fn reconcile(core: &mut Core, now: Now, id: &Id, clones: &BTreeMap<String, Known>) {
     let Some(project) = core.projects.get(id) else { return };
     let (slug, endpoint, interval) = (project.slug.clone(), project.endpoint.clone(), project.team_interval);
     let debounce = project.timing.debounce;
@@ -325,6 +329,9 @@ impl Core {
     pub(super) fn issues_of(&self, id: &Id) -> Vec<Issue> {
         let repos = self.repos.values().filter(|r| r.users.contains(id));
         let mut all: Vec<Issue> = repos.flat_map(|r| r.issues.sorted()).collect();
+        let endpoint = self.projects.get(id).and_then(|p| p.endpoint.as_ref());
+        let server = endpoint.and_then(|endpoint| self.accounts.get(endpoint));
+        all.extend(server.into_iter().flat_map(|s| s.issues.sorted()));
         all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
         all
     }

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Effect, Finding, Id, Key, RunId};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
-use super::{checkout, gc, teams};
+use super::{accounts, checkout, gc, teams};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
@@ -188,6 +188,13 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
             "{failures} failed syncs in a row; next attempt in {minutes} min (ox sync tries at once)"
         );
         repo.raise(IssueKind::SyncBackoff, text, now);
+    }
+    let refused = matches!(&outcome.end, End::Failed(f) if f.class == Class::Auth);
+    if let Some(repo) = core.repos.get_mut(key) {
+        repo.refused = refused;
+    }
+    if refused {
+        accounts::git_refused(core, now, key);
     }
     remember_backoff(core, now, key);
     core.watch_ledger(key, false);

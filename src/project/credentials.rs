@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::private::or_default;
-use super::{Dirs, Error, GIT_CREDENTIALS_VAR, limits, lock, private};
+use super::{Dirs, Endpoint, Error, GIT_CREDENTIALS_VAR, RemoteKind, RemoteUrl, limits, lock, private};
 use crate::kit::gotime::GoTime;
 use crate::kit::secret::Secret;
 
@@ -174,6 +174,20 @@ impl GitCredentials {
         paths.iter().filter_map(|path| load(dirs, path).ok().flatten()).collect()
     }
 
+    /// The usable credentials for the git server that `url` leads to: exactly that scheme, host and port.
+    pub fn for_url(dirs: &Dirs, url: &str, now: Timestamp) -> Option<GitCredentials> {
+        let asked = authority(url)?;
+        let (scheme, rest) = url.split_once("://")?;
+        let host = rest.split('/').next().unwrap_or(rest);
+        let endpoint = Endpoint::parse(&format!("{scheme}://{}", host.strip_prefix("git.").unwrap_or(host)))?;
+        let own = GitCredentials::load(dirs, &endpoint.slug()).ok().flatten();
+        own.into_iter().chain(GitCredentials::load_all(dirs)).find(|credentials| {
+            let status = credentials.status(now);
+            let usable = matches!(status, CredentialStatus::Valid | CredentialStatus::ExpiringSoon);
+            usable && authority(&credentials.server_url).as_ref() == Some(&asked)
+        })
+    }
+
     /// Takes over what a server gave, under the file's lock. Nothing empty replaces a value. True if anything changed; else nothing is
     /// written.
     ///
@@ -288,6 +302,24 @@ fn values<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<CredentialRepo>, D::Err
 
 fn by_team<S: Serializer>(repos: &[CredentialRepo], s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(repos.iter().map(|repo| (repo.key(), repo)))
+}
+
+/// Scheme, host and port that a URL leads to: `https`, or `http` on this machine; without a scheme `https`.
+fn authority(url: &str) -> Option<(RemoteKind, String, u16)> {
+    let url = if url.contains("://") { url.to_owned() } else { format!("https://{url}") };
+    let parsed = RemoteUrl::parse(&url).ok()?;
+    let default = match parsed.kind() {
+        RemoteKind::Https => 443,
+        RemoteKind::Http => 80,
+        RemoteKind::Path | RemoteKind::File | RemoteKind::Ssh => return None,
+    };
+    let authority = url.split('/').nth(2)?;
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
+    let port = match after_host.rsplit_once(':') {
+        Some((_, port)) => port.parse().ok()?,
+        None => default,
+    };
+    Some((parsed.kind(), parsed.host()?.to_owned(), port))
 }
 
 #[cfg(test)]

@@ -104,8 +104,8 @@ pub struct Looked {
     pub ledger: Option<RemoteUrl>,
     /// What the user may do with it.
     pub access: Access,
-    /// The team contexts that go with the repository, if the server says; their URLs are not judged yet.
-    pub teams: Vec<RepoTeam>,
+    /// The team contexts that go with the repository; `None` if the server does not tell. Their URLs are not judged yet.
+    pub teams: Option<Vec<RepoTeam>>,
     /// What the server said besides.
     pub notes: Notes,
 }
@@ -210,7 +210,7 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
     match api.repo(repo_id) {
         Ok(Answer { value, notes }) => {
             let (ledger, access) = (value.ledger.unwrap_or_default(), value.access_level);
-            Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: value.team_contexts, notes })
+            Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: Some(value.team_contexts), notes })
         }
         // A server that does not know this call, or cannot answer it, may know the other one.
         Err(
@@ -221,7 +221,7 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
         ) => {
             let Answer { value, notes } = api.ledger_status(repo_id)?;
             let ledger = judge(cloud, &value)?;
-            Ok(Looked { ledger, access: value.access_level, teams: Vec::new(), notes })
+            Ok(Looked { ledger, access: value.access_level, teams: None, notes })
         }
         Err(e) => Err(e.into()),
     }

@@ -6,6 +6,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::account::Account;
+use super::cloud;
 use super::links::{self, Links};
 use super::outcome::Place;
 use super::registry::{Registry, Source};
@@ -14,10 +16,10 @@ use super::site::Site;
 use super::workspace::{TeamRef, ledger_of, team_of};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Project, Team};
+use crate::project::{CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team};
 
 /// What was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     /// Directory name of the project's endpoint.
     pub slug: String,
@@ -31,8 +33,21 @@ pub struct Loaded {
     pub teams: BTreeMap<Source, Vec<TeamRef>>,
     /// What is known of clones of teams, by team id.
     pub clones: BTreeMap<String, Known>,
+    /// What is stored for the project's server; `None` where there is none.
+    pub cloud: Option<CloudView>,
     /// What could not be read, in words.
     pub problems: Vec<String>,
+}
+
+/// What this machine has stored for a server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CloudView {
+    /// Tells logins apart; `None` without one that can be used.
+    pub login: Option<String>,
+    /// The end of git's credentials; `None` without any.
+    pub stored: Option<GoTime>,
+    /// What the last process left of asking it.
+    pub account: Account,
 }
 
 /// What this machine knows of a clone.
@@ -121,6 +136,7 @@ pub fn look(site: &Site, project: &Project) -> Loaded {
         Err(e) => loaded.problems.push(e.to_string()),
     }
     name_teams(site, project, &local, &mut loaded);
+    look_at_cloud(site, project, &mut loaded);
     look_at_clones(site, &local, &mut loaded);
     loaded
 }
@@ -169,6 +185,28 @@ impl Loaded {
         }
         registry
     }
+}
+
+fn look_at_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
+    if project.endpoint.is_local() {
+        return;
+    }
+    let now = site.clock.now().wall;
+    let login = match Logins::load(&site.dirs, &project.endpoint) {
+        Ok(logins) => {
+            let valid = logins.get(&project.endpoint).filter(|login| login.is_valid(now));
+            valid.map(|login| cloud::fingerprint(&login.access_token))
+        }
+        // A login that cannot be read is none: nothing is sent.
+        Err(e) => {
+            loaded.problems.push(e.to_string());
+            None
+        }
+    };
+    let stored = GitCredentials::load(&site.dirs, &loaded.slug).ok().flatten();
+    let stored = stored.filter(|c| !c.token.is_empty()).map(|c| c.expires_at);
+    let account = Account::load(&site.dirs, &project.endpoint);
+    loaded.cloud = Some(CloudView { login, stored, account });
 }
 
 fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {

@@ -21,6 +21,7 @@ mod outcome;
 pub mod reclone;
 mod registry;
 pub mod rescue;
+mod revoke;
 mod run;
 mod schedule;
 mod setup;
@@ -33,9 +34,10 @@ mod workspace;
 
 pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
 pub use gc::{Stores, slim};
-pub use load::{Known, Loaded, Saved, load, look, wrong_links};
+pub use load::{CloudView, Known, Loaded, Saved, load, look, wrong_links};
 pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
 pub use registry::{Registry, Source, TEAMS_MAX};
+pub use revoke::revoke;
 pub use run::{Ask, OnProgress, clone, locate, sync};
 pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing, Trouble};
 pub use setup::{

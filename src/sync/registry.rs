@@ -81,6 +81,11 @@ impl Registry {
         Some(team)
     }
 
+    /// Whether it is known what a source says.
+    pub fn has(&self, source: Source) -> bool {
+        self.said.contains_key(&source)
+    }
+
     /// Who names the team.
     pub fn sources(&self, id: &str) -> Vec<Source> {
         self.said.iter().filter(|(_, said)| said.contains_key(id)).map(|(source, _)| *source).collect()

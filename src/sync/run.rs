@@ -587,5 +587,5 @@ pub(super) fn failure(e: GitError) -> Failure {
         }
         _ => None,
     };
-    Failure { class: e.class(), text: e.to_string(), blocked, retry_after: None }
+    Failure { class: e.class(), text: e.to_string(), blocked, retry_after: e.retry_after() }
 }

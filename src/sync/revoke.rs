@@ -1,0 +1,38 @@
+//! Clones of teams that their server names no longer.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::run::job;
+use super::site::Site;
+use super::workspace::Target;
+use crate::git::{CloneLock, Settled, settled};
+use crate::kit::cancel::Cancel;
+
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// Puts the clone away, beside its place, where it is removed after a week. Only if it is proven that nothing would be lost: what cannot be
+/// looked at stays.
+///
+/// # Errors
+/// Why it stays, in words.
+pub fn revoke(site: &Site, target: &Target, cancel: &Cancel) -> Result<(), String> {
+    let job = job(site, target, cancel).map_err(|e| e.to_string())?;
+    if std::fs::symlink_metadata(&job.at.path).is_err() {
+        return Ok(());
+    }
+    let lock = CloneLock::acquire(&job.at.lock, LOCK_WAIT).map_err(|e| e.to_string())?;
+    let Some(_lock) = lock else { return Err("another process works on it".to_string()) };
+    let now = site.clock.now().wall;
+    match settled(job.git(), &job.at.path, now, cancel) {
+        Settled::Yes => {}
+        Settled::No(what) => return Err(format!("it holds {what}")),
+        Settled::Unknown(why) => return Err(why),
+    }
+    let mut aside = job.at.path.as_os_str().to_owned();
+    aside.push(format!(".revoked.{}", now.as_second()));
+    let aside = PathBuf::from(aside);
+    std::fs::rename(&job.at.path, &aside).map_err(|e| e.to_string())?;
+    log::info!("{}: put away as {}", job.at, aside.display());
+    Ok(())
+}
