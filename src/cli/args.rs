@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use super::ui::Options;
 use super::{
     completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status, sync,
-    team, up, version,
+    team, up, version, workspaces,
 };
 
 /// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
@@ -85,6 +85,8 @@ pub enum Command {
     Config(config::Args),
     /// Add, remove and list the teams whose contexts this project keeps
     Team(team::Args),
+    /// List the clones that are kept in sync, and how each stands; starts nothing
+    Workspaces(workspaces::Args),
     /// Change where the ledger lives
     Ledger(ledger::Args),
     /// List and restore what was rescued: uncommitted work, conflict copies, replaced clones

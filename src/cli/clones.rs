@@ -1,6 +1,6 @@
 //! What is known of managed clones: what lies on disk, and what the daemon says if it runs. Changes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::context::Cx;
 use super::daemon_status::State;
 use super::ui::text::age;
-use crate::git::{CloneLock, Reader, Verdict, verify};
+use crate::git::{CloneLock, Reader, Verdict, disk_size, sanitise, verify};
 use crate::ipc::wire::{StatusData, WorkspaceSyncStatus};
 use crate::project::{Dirs, Project, SyncState};
-use crate::sync::{self, Kind, Known, Loaded, Site, TeamRef, Workspace};
+use crate::sync::{self, Kind, Known, Loaded, Site, Stored, TeamRef, Workspace};
 
 /// A clone that was level with its remote longer ago than this is stale.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -31,6 +31,9 @@ pub struct CloneFacts {
     /// Who names the team: `config`, `credentials`, `api`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,
+    /// Directory name of its endpoint, where clones of several are listed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub endpoint: String,
     /// Where it is, or is to be.
     pub path: PathBuf,
     /// Where it comes from, fit to be shown.
@@ -46,7 +49,7 @@ pub struct CloneFacts {
     /// Nobody on this machine has said yes to this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untrusted_host: Option<String>,
-    /// Bytes on disk, where they were counted.
+    /// Bytes of its `.git`, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// The branch that is checked out.
@@ -84,6 +87,18 @@ pub struct CloneFacts {
     pub shallow: bool,
     /// File contents were left at the remote.
     pub partial: bool,
+}
+
+impl CloneFacts {
+    /// What people call it.
+    pub fn label(&self) -> &str {
+        if self.name.is_empty() { &self.id } else { &self.name }
+    }
+
+    /// Counts its bytes, which takes a while.
+    pub fn count_bytes(&mut self) {
+        self.size_bytes = self.exists.then(|| disk_size(&self.path));
+    }
 }
 
 /// The clones of one project.
@@ -173,31 +188,61 @@ pub fn facts(
     live: Option<&WorkspaceSyncStatus>,
     now: Timestamp,
 ) -> CloneFacts {
-    let stamp = CloneLock::peek(&at.lock).unwrap_or_default();
-    let noted = SyncState::load(&at.path).last_sync.0;
-    let saved = known.and_then(|k| k.saved.as_ref());
-    let exists = at.exists();
-    let last = [stamp.fetched_at, noted, known.and_then(|k| k.last_sync)].into_iter().flatten().max();
     let found = CloneFacts {
         id: at.id.clone(),
-        kind: at.kind.name(),
-        path: at.path.clone(),
         remote: at.remote.display(),
-        exists,
         untrusted_host: at.untrusted_host.clone(),
+        read_only: at.read_only,
+        ..on_disk(at.kind, &at.path, &at.lock, known)
+    };
+    match live {
+        Some(live) => with_live(found, live, now),
+        None => judged(found, false, now),
+    }
+}
+
+/// All clones on this machine, whichever project they are of, with what the daemon says of those that it serves.
+pub fn of_machine(cx: &Cx, live: &[StatusData]) -> Vec<CloneFacts> {
+    let now = cx.now();
+    let said: Vec<&WorkspaceSyncStatus> =
+        live.iter().flat_map(|data| data.workspaces.values().flatten()).collect();
+    let one = |s: Stored| {
+        let live = said.iter().find(|w| s.path == Path::new(&w.path));
+        let origin = Reader::open(&s.path).ok().and_then(|r| r.origin_url_bare());
+        let found = CloneFacts {
+            name: live.map(|w| w.team_name.clone()).unwrap_or_default(),
+            sources: live.map(|w| w.sources.clone()).unwrap_or_default(),
+            remote: origin.map(|o| sanitise(&o.url)).unwrap_or_default(),
+            id: s.id,
+            endpoint: s.slug,
+            ..on_disk(s.kind, &s.path, &s.lock, None)
+        };
+        match live {
+            Some(live) => with_live(found, live, now),
+            None => judged(found, false, now),
+        }
+    };
+    sync::stored(&cx.dirs).into_iter().map(one).collect()
+}
+
+fn on_disk(kind: Kind, path: &Path, lock: &Path, known: Option<&Known>) -> CloneFacts {
+    let stamp = CloneLock::peek(lock).unwrap_or_default();
+    let noted = SyncState::load(path).last_sync.0;
+    let saved = known.and_then(|k| k.saved.as_ref());
+    let exists = path.join(".git").exists();
+    let last = [stamp.fetched_at, noted, known.and_then(|k| k.last_sync)].into_iter().flatten().max();
+    let found = CloneFacts {
+        kind: kind.name(),
+        path: path.to_owned(),
+        exists,
         // Of a clone that is gone nothing is level.
         last_sync: last.filter(|_| exists),
         remote_changed: stamp.remote_changed_at,
         sync_failures: saved.map_or(0, |s| i64::from(s.failures)),
         next_sync_attempt: saved.and_then(|s| s.retry_at.0),
-        read_only: at.read_only,
         ..CloneFacts::default()
     };
-    let found = if exists { with_disk(found) } else { found };
-    match live {
-        Some(live) => with_live(found, live, now),
-        None => judged(found, false, now),
-    }
+    if exists { with_disk(found) } else { found }
 }
 
 fn with_disk(mut found: CloneFacts) -> CloneFacts {

@@ -12,6 +12,7 @@ use super::ui::text::{age, clean, compact, count, relative, tilde, took};
 use super::ui::{Mean, Paint, sparkline};
 use super::version::{bare, for_people};
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
+use crate::sync::reclone::INTERVAL_DAYS;
 
 /// So many recent errors are critical.
 const ERRORS_CRITICAL: i64 = 5;
@@ -34,6 +35,8 @@ pub struct Report {
     last_sync: Option<Timestamp>,
     sync: Sync,
     project: Project,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_teams: Vec<TeamContext>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<Issue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,20 @@ struct Sync {
 struct Project {
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger: Option<Workspace>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team_context: Option<TeamContext>,
+}
+
+/// The context of a team.
+#[derive(Clone, Debug, Serialize)]
+struct TeamContext {
+    team_id: String,
+    team_name: String,
+    #[serde(flatten)]
+    clone: Workspace,
+    gc_status: String,
+    #[serde(skip)]
+    last_gc: Option<Timestamp>,
 }
 
 /// One clone that is kept current.
@@ -81,6 +98,8 @@ struct Workspace {
     last_sync: Option<Timestamp>,
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_changed: Option<Timestamp>,
 }
 
 /// How a clone stands, in one word.
@@ -177,7 +196,13 @@ impl Health {
 impl Workspace {
     fn of(w: &WorkspaceSyncStatus) -> Workspace {
         let status = State::of(w.exists, &w.last_error, w.syncing, w.last_sync.0);
-        Workspace { status, path: w.path.clone(), last_sync: w.last_sync.0, error: w.last_error.clone() }
+        Workspace {
+            status,
+            path: w.path.clone(),
+            last_sync: w.last_sync.0,
+            error: w.last_error.clone(),
+            remote_changed: w.remote_changed.0,
+        }
     }
 
     fn text(&self, now: Timestamp, paint: Paint) -> String {
@@ -191,6 +216,41 @@ impl Workspace {
                 format!("{} {when}", paint.text(Mean::Good, "●"))
             }
         }
+    }
+}
+
+impl Workspace {
+    /// When its remote was last seen to have moved, for the verbose page.
+    fn changed_text(&self, page: &Page<'_>) -> String {
+        let changed = self.remote_changed.filter(|_| page.verbose);
+        let text = changed.map(|t| format!(" · remote changed {}", relative(t, page.now)));
+        text.map(|text| page.paint.text(Mean::Dim, &text)).unwrap_or_default()
+    }
+}
+
+impl TeamContext {
+    fn of(w: &WorkspaceSyncStatus, now: Timestamp) -> TeamContext {
+        let days = u64::try_from(w.gc_interval_days).ok().filter(|d| *d > 0);
+        let interval = Duration::from_secs(days.unwrap_or(u64::from(INTERVAL_DAYS)) * 86_400);
+        let left = w.last_gc_time.0.and_then(|last| interval.checked_sub(age(last, now)));
+        TeamContext {
+            team_id: w.team_id.clone(),
+            team_name: if w.team_name.is_empty() { w.team_id.clone() } else { w.team_name.clone() },
+            clone: Workspace::of(w),
+            gc_status: left.map_or_else(|| "due".to_owned(), |left| format!("in {}", compact(left))),
+            last_gc: w.last_gc_time.0,
+        }
+    }
+
+    fn text(&self, page: &Page<'_>) -> String {
+        let mut text = self.clone.text(page.now, page.paint);
+        if self.clone.status != State::NotCloned {
+            text.push_str(&page.paint.text(Mean::Dim, &format!(" · gc {}", self.gc_status)));
+        }
+        if let Some(last) = self.last_gc.filter(|_| page.verbose) {
+            text.push_str(&page.paint.text(Mean::Dim, &format!(", last {}", relative(last, page.now))));
+        }
+        text + &self.clone.changed_text(page)
     }
 }
 
@@ -210,6 +270,10 @@ impl Report {
     /// What `data` says at `now`.
     pub fn new(data: &StatusData, now: Timestamp) -> Report {
         let ledger = data.workspaces.get("ledger").and_then(|list| list.first()).map(Workspace::of);
+        let teams = data.workspaces.get("team-context").into_iter().flatten();
+        let is_own = |t: &TeamContext| !t.team_id.is_empty() && t.team_id == data.project_team_id;
+        let (own, other_teams): (Vec<_>, Vec<_>) = teams.map(|w| TeamContext::of(w, now)).partition(is_own);
+        let team_context = own.into_iter().next();
         let left = data.inactivity_timeout.saturating_sub(data.time_since_activity);
         Report {
             running: true,
@@ -228,7 +292,8 @@ impl Report {
                 last_error: data.last_error.clone(),
                 last_error_time: data.last_error_time.parse().ok(),
             },
-            project: Project { ledger },
+            project: Project { ledger, team_context },
+            other_teams,
             issues: data.issues.iter().map(Issue::from).collect(),
             auto_exit_in: none_if_zero(data.inactivity_timeout).map(|_| compact(left)),
         }
@@ -262,10 +327,7 @@ pub struct Page<'a> {
 pub fn text(report: &Report, page: &Page<'_>) -> String {
     let mut parts = vec![header(report, page), String::new(), summary(report)];
     parts.extend(last_error(report, page));
-    if let Some(ledger) = &report.project.ledger {
-        parts.extend([String::new(), page.paint.text(Mean::Head, "This Project")]);
-        parts.push(format!("    └── Ledger  {}", ledger.text(page.now, page.paint)));
-    }
+    parts.extend(trees(report, page));
     parts.extend(issues(report, page));
     if let Some(left) = &report.auto_exit_in {
         parts.extend([String::new(), format!("Auto-exit in {left}")]);
@@ -275,6 +337,34 @@ pub fn text(report: &Report, page: &Page<'_>) -> String {
         parts.extend(internals(report, page));
     }
     parts.join("\n")
+}
+
+/// The clones: those of the project itself, then those of other teams.
+fn trees(report: &Report, page: &Page<'_>) -> Vec<String> {
+    let project = &report.project;
+    let mut own = Vec::new();
+    own.extend(
+        project
+            .ledger
+            .as_ref()
+            .map(|l| ("Ledger".to_owned(), l.text(page.now, page.paint) + &l.changed_text(page))),
+    );
+    let tagged = |t: &TeamContext| (format!("{} (team context)", clean(&t.team_name)), t.text(page));
+    own.extend(project.team_context.as_ref().map(tagged));
+    let others: Vec<(String, String)> =
+        report.other_teams.iter().map(|t| (clean(&t.team_name), t.text(page))).collect();
+    let other = if project.team_context.is_some() { "Other Team Contexts" } else { "Team Contexts" };
+    let heads = ["This Project".to_owned(), format!("{other} ({})", others.len())];
+    let mut lines = Vec::new();
+    for (head, rows) in heads.into_iter().zip([own, others]).filter(|(_, rows)| !rows.is_empty()) {
+        lines.extend([String::new(), page.paint.text(Mean::Head, &head)]);
+        let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 2;
+        for (n, (label, state)) in rows.iter().enumerate() {
+            let branch = if n + 1 == rows.len() { "└──" } else { "├──" };
+            lines.push(format!("    {branch} {label:<width$}{state}"));
+        }
+    }
+    lines
 }
 
 fn header(report: &Report, page: &Page<'_>) -> String {

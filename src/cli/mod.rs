@@ -32,6 +32,7 @@ mod trust;
 pub mod ui;
 mod up;
 mod version;
+mod workspaces;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Daemon(args) => daemon::run(cx, args.command),
         Command::Config(args) => config::run(cx, &args).map(done),
         Command::Team(args) => team::run(cx, &args).map(done),
+        Command::Workspaces(args) => workspaces::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Version(args) => version::run(cx, &args).map(done),

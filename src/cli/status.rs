@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::clones::{self, CloneFacts};
 use super::context::Cx;
 use super::daemon::{Seen, look};
-use super::daemon_status::{Absent, Health, humanised};
+use super::daemon_status::{Absent, Health, State, humanised};
 use super::failure::Outcome;
 use super::ui::text::{clean, compact, count, relative, tilde};
 use super::ui::{Mean, Paint};
@@ -32,6 +33,8 @@ pub struct Document {
     config: UserFiles,
     project: Project,
     ledger: Option<Ledger>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    team_contexts: Vec<Team>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
     version: Version,
@@ -63,9 +66,61 @@ struct Ledger {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    remote_changed: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     untrusted_host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// A team's context.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Team {
+    team_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    team_name: String,
+    path: PathBuf,
+    exists: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_changed: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untrusted_host: Option<String>,
+    #[serde(skip)]
+    state: State,
+}
+
+impl From<CloneFacts> for Team {
+    fn from(c: CloneFacts) -> Team {
+        Team {
+            status: match c.status {
+                State::NotCloned => "not_cloned",
+                State::Error => "error",
+                State::Syncing => "syncing",
+                State::NotSynced => "not_synced",
+                State::Ok => "synced",
+            },
+            state: c.status,
+            team_id: c.id,
+            team_name: c.name,
+            path: c.path,
+            exists: c.exists,
+            branch: c.branch,
+            error: c.error,
+            last_sync: c.last_sync,
+            stale: c.stale,
+            remote_changed: c.remote_changed,
+            untrusted_host: c.untrusted_host,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -103,14 +158,20 @@ pub fn run(cx: &Cx, _: &Args) -> Outcome {
     if cx.ui.json() {
         return cx.ui.document(&document);
     }
-    cx.ui.print(&text(&document, &cx.home(), cx.now(), cx.ui.paint()))
+    cx.ui.print(&text(&document, &cx.home(), cx.now(), cx.ui.paint(), cx.ui.verbose()))
 }
 
 fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
-    let daemon = project.map(|p| look(cx, Some(p))).transpose()?.map(|seen| match seen {
-        Seen::Running(data, _) => running(&data, cx.now()),
-        Seen::Absent(absent) => absent_daemon(absent),
+    let seen = project.map(|p| look(cx, Some(p))).transpose()?;
+    let live = match &seen {
+        Some(Seen::Running(data, _)) => Some(&**data),
+        _ => None,
+    };
+    let teams = project.map(|p| clones::of_project(cx, p, live).teams).unwrap_or_default();
+    let daemon = seen.as_ref().map(|seen| match seen {
+        Seen::Running(data, _) => running(data, cx.now()),
+        Seen::Absent(absent) => absent_daemon(*absent),
     });
     Ok(Document {
         config: UserFiles { user_config_dir: cx.dirs.config().into() },
@@ -120,6 +181,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
             directory,
         },
         ledger: project.map(|p| ledger(cx, p)),
+        team_contexts: teams.into_iter().map(Team::from).collect(),
         daemon,
         version: Version { current: OURS },
     })
@@ -132,13 +194,15 @@ fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
     };
     let exists = place.exists();
     let verdict = if exists { verify(&place.path) } else { Verdict::Sound };
+    let stamp = CloneLock::peek(&place.lock).unwrap_or_default();
     let head = Reader::open(&place.path).and_then(|r| r.head()).ok();
     Ledger {
         configured: true,
         remote: Some(place.remote.display()),
         exists,
         branch: head.and_then(|h| h.branch).map(|b| b.trim_start_matches("refs/heads/").to_owned()),
-        last_sync: CloneLock::peek(&place.lock).and_then(|stamp| stamp.fetched_at),
+        last_sync: stamp.fetched_at,
+        remote_changed: stamp.remote_changed_at,
         untrusted_host: place.untrusted_host,
         error: match verdict {
             Verdict::Sound => None,
@@ -176,7 +240,7 @@ fn absent_daemon(absent: Absent) -> Daemon {
 }
 
 /// The page. Its first line says whether all is fine.
-fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint) -> String {
+fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
     let directory = tilde(&document.project.directory.to_string_lossy(), home);
     if !document.project.initialized {
         return format!("{} — {directory}\nnext: ox init", paint.text(Mean::Dim, "○ No project here"));
@@ -188,6 +252,15 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
         row("ledger", ledger_text(ledger, home, now));
         if let Some(remote) = &ledger.remote {
             row("remote", tilde(remote, home));
+        }
+        if let Some(changed) = ledger.remote_changed.filter(|_| verbose) {
+            row("", format!("remote changed {}", relative(changed, now)));
+        }
+    }
+    for team in &document.team_contexts {
+        row("team", team_text(team, home, now));
+        if let Some(changed) = team.remote_changed.filter(|_| verbose) {
+            row("", format!("remote changed {}", relative(changed, now)));
         }
     }
     if let Some(daemon) = &document.daemon {
@@ -205,7 +278,8 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
 
 fn verdict(document: &Document) -> (Mean, &'static str) {
     let broken = document.ledger.as_ref().is_some_and(|l| l.error.is_some());
-    let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some());
+    let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some())
+        || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
     let daemon = document.daemon.as_ref();
     match daemon.and_then(|d| d.health) {
         _ if broken => (Mean::Bad, "○ Broken"),
@@ -226,6 +300,22 @@ fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> Strin
         (None, true, Some(last)) => format!("synced {}", relative(last, now)),
     };
     if path.is_empty() { state } else { format!("{state}, {path}") }
+}
+
+fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
+    let name = if team.team_name.is_empty() { &team.team_id } else { &team.team_name };
+    let state = match (&team.untrusted_host, team.state) {
+        (Some(host), _) => format!("waits for your yes to {}", clean(host)),
+        (None, State::Error) => clean(&humanised(&team.error)),
+        (None, State::NotCloned) => "not cloned yet".into(),
+        (None, State::NotSynced) => "never synced".into(),
+        (None, State::Syncing) => "syncing".into(),
+        (None, State::Ok) => {
+            team.last_sync.map(|t| format!("synced {}", relative(t, now))).unwrap_or_default()
+        }
+    };
+    let stale = if team.stale == Some(true) { ", more than a day" } else { "" };
+    format!("{} — {state}{stale}, {}", clean(name), tilde(&team.path.to_string_lossy(), home))
 }
 
 fn daemon_text(daemon: &Daemon) -> String {
@@ -251,6 +341,7 @@ fn next(document: &Document) -> Option<&'static str> {
     match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),
+        _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox sync --all-teams"),
         (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
         (_, Some("not running" | "not serving this project")) => Some("ox up"),
         _ if unwell => Some("ox doctor"),

@@ -60,8 +60,17 @@ pub(super) fn ensure(root: &Path, links: &Links) -> Vec<String> {
     problems
 }
 
-/// Which links below `root` are missing, lead elsewhere or are too many, in words; and what is in the place of one.
-pub(super) fn wrong(root: &Path, links: &Links) -> Vec<String> {
+/// A link that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongLink {
+    /// Where it is, and what is wrong.
+    pub text: String,
+    /// Something that is no link is in its place; that stays.
+    pub blocked: bool,
+}
+
+/// Which links below `root` are missing, lead elsewhere or are too many.
+pub(super) fn wrong(root: &Path, links: &Links) -> Vec<WrongLink> {
     let dir = root.join(PROJECT_DIR);
     if !is_real_dir(&dir) {
         return Vec::new();
@@ -76,20 +85,21 @@ pub(super) fn wrong(root: &Path, links: &Links) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
+    let mut note = |text: String, blocked: bool| found.push(WrongLink { text, blocked });
     for (at, to) in &wanted {
         match std::fs::read_link(at) {
             Ok(there) if there == *to => {}
-            Ok(there) => found.push(format!("{} leads to {}", at.display(), there.display())),
+            Ok(there) => note(format!("{} leads to {}", at.display(), there.display()), false),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                found.push(format!("{} is missing", at.display()));
+                note(format!("{} is missing", at.display()), false)
             }
-            Err(_) => found.push(format!("{} is in the place of a link", at.display())),
+            Err(_) => note(format!("{} is in the place of a link", at.display()), true),
         }
     }
     for entry in std::fs::read_dir(&teams).into_iter().flatten().flatten() {
         let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
         if is_link && !wanted.iter().any(|(at, _)| *at == entry.path()) {
-            found.push(format!("{} leads to no team of this project", entry.path().display()));
+            note(format!("{} leads to no team of this project", entry.path().display()), false);
         }
     }
     found

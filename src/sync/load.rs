@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::Account;
 use super::cloud;
-use super::links::{self, Links};
+use super::links::{self, Links, WrongLink};
 use super::outcome::Place;
 use super::registry::{Registry, Source};
 use super::setup::SetupError;
@@ -109,8 +109,8 @@ pub fn load(site: &Site, project: &Project) -> Loaded {
     loaded
 }
 
-/// Which of the project's links do not lead to its clones, in words. Changes nothing.
-pub fn wrong_links(site: &Site, project: &Project) -> Vec<String> {
+/// Which of the project's links do not lead to its clones. Changes nothing.
+pub fn wrong_links(site: &Site, project: &Project) -> Vec<WrongLink> {
     links::wrong(&project.root, &links_of(&look(site, project)))
 }
 

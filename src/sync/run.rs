@@ -29,7 +29,7 @@ pub(super) const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
 const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
-const EXCLUDES: [&str; 4] =
+pub(super) const EXCLUDES: [&str; 4] =
     [".sageox/cache/", ".sageox/checkout.json", ".sageox/workspaces.jsonl", "*.conflict-*"];
 
 /// Says how far a run has come: stage, percent if known, text.

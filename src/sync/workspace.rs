@@ -31,7 +31,7 @@ impl Kind {
     }
 
     /// Its name in paths of locks and state.
-    fn tag(self) -> &'static str {
+    pub(super) fn tag(self) -> &'static str {
         match self {
             Kind::Ledger => super::LEDGER,
             Kind::Team => "team",

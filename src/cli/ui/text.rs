@@ -57,6 +57,17 @@ pub fn took(span: Duration) -> String {
     }
 }
 
+/// A number of bytes in units of a thousand: `0 B`, `999 B`, `1.5 kB`, `20 MB`, `3.1 GB`. Truncated.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match UNITS.iter().find(|(size, _)| n >= *size) {
+        None => format!("{n} B"),
+        Some((size, unit)) if n / size >= 10 => format!("{} {unit}", n / size),
+        Some((size, unit)) => format!("{}.{} {unit}", n / size, n % size * 10 / size),
+    }
+}
+
 /// `n` things: `1 commit`, `2 commits`.
 pub fn count(n: u64, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
@@ -128,6 +139,18 @@ pub fn cut(text: &str, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        let check = |n, expected: &str| assert_eq!(bytes(n), expected, "{n}");
+        check(0, "0 B");
+        check(999, "999 B");
+        check(1_000, "1.0 kB");
+        check(1_590, "1.5 kB");
+        check(20_999_999, "20 MB");
+        check(3_100_000_000, "3.1 GB");
+        check(u64::MAX, "18446744 TB");
+    }
 
     #[test]
     fn compact_spans() {
