@@ -9,6 +9,8 @@
 )]
 
 mod support;
+#[path = "cli/teams.rs"]
+mod teams;
 
 #[path = "cli/rescue.rs"]
 mod rescue;
@@ -43,6 +45,19 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["daemon", "logs", "--path"], 0),
     (&["completions", "bash"], 0),
     (&["completions", "tcsh"], 2),
+    (&["team", "list"], 0),
+    (&["team", "add", "nonsense"], 2),
+    (&["team", "add", "a=ext::sh"], 2),
+    (&["team", "add", "../a=/srv/a.git"], 2),
+    (&["team", "remove", "nobody"], 2),
+    (&["team"], 2),
+    (&["workspaces"], 0),
+    (&["workspaces", "--all", "-v"], 0),
+    (&["sync", "--all-teams"], 0),
+    (&["sync", "--team", "nobody"], 2),
+    (&["sync", "--team", "a", "--all-teams"], 2),
+    (&["sync", "--remove-team", "nobody"], 2),
+    (&["sync", "--force"], 2),
     (&["ledger", "set-remote", "ext::sh"], 2),
     (&["ledger", "set-remote", "/nowhere/l.git"], 2),
     (&["rescue", "list"], 0),
@@ -120,12 +135,14 @@ fn cli_10_the_directory_below_the_root_makes_no_difference() {
     for dir in &below {
         fs::create_dir_all(dir).unwrap();
     }
-    let calls: [&[&str]; 6] = [
+    let calls: [&[&str]; 8] = [
         &["status"],
         &["status", "--json"],
         &["doctor"],
         &["config", "list", "--origin"],
         &["daemon", "status"],
+        &["team", "list"],
+        &["workspaces", "--json"],
         &["init"],
     ];
     for args in calls {

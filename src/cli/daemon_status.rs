@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::ui::text::{age, clean, compact, count, relative, tilde, took};
+use super::ui::text::{age, clean, compact, count, relative, short, tilde, took};
 use super::ui::{Mean, Paint, sparkline};
 use super::version::{bare, for_people};
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
@@ -85,6 +85,8 @@ struct TeamContext {
     #[serde(flatten)]
     clone: Workspace,
     gc_status: String,
+    #[serde(skip)]
+    gc_left: Option<Duration>,
     #[serde(skip)]
     last_gc: Option<Timestamp>,
 }
@@ -238,6 +240,7 @@ impl TeamContext {
             team_name: if w.team_name.is_empty() { w.team_id.clone() } else { w.team_name.clone() },
             clone: Workspace::of(w),
             gc_status: left.map_or_else(|| "due".to_owned(), |left| format!("in {}", compact(left))),
+            gc_left: left,
             last_gc: w.last_gc_time.0,
         }
     }
@@ -245,7 +248,8 @@ impl TeamContext {
     fn text(&self, page: &Page<'_>) -> String {
         let mut text = self.clone.text(page.now, page.paint);
         if self.clone.status != State::NotCloned {
-            text.push_str(&page.paint.text(Mean::Dim, &format!(" · gc {}", self.gc_status)));
+            let gc = self.gc_left.map_or_else(|| "due".to_owned(), |left| format!("in {}", short(left)));
+            text.push_str(&page.paint.text(Mean::Dim, &format!(" · gc {gc}")));
         }
         if let Some(last) = self.last_gc.filter(|_| page.verbose) {
             text.push_str(&page.paint.text(Mean::Dim, &format!(", last {}", relative(last, page.now))));

@@ -200,6 +200,81 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
     ");
 }
 
+fn with_teams() -> StatusData {
+    let team = |id: &str, name: &str| WorkspaceSyncStatus {
+        id: id.into(),
+        kind: "team-context".into(),
+        path: format!("/home/ann/.local/share/sageox/local/teams/{id}"),
+        exists: true,
+        team_id: id.into(),
+        team_name: name.into(),
+        last_sync: ago(120),
+        ..WorkspaceSyncStatus::default()
+    };
+    let own = WorkspaceSyncStatus {
+        last_gc_time: ago(86_400),
+        remote_changed: ago(7_200),
+        ..team("platform", "Platform")
+    };
+    let late = WorkspaceSyncStatus {
+        last_gc_time: ago(4 * 86_400),
+        gc_interval_days: 3,
+        last_error: "connection refused".into(),
+        ..team("design", "")
+    };
+    let absent = WorkspaceSyncStatus { exists: false, last_sync: GoTime(None), ..team("ops", "Operations") };
+    let mut data = running();
+    data.workspaces.insert("team-context".into(), vec![late, absent, own]);
+    data.project_team_id = "platform".into();
+    data
+}
+
+#[test]
+fn cli_09_a_project_with_teams() {
+    insta::assert_snapshot!(page(&with_teams(), &[], false), @r"
+    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 4 repos every 5m, 12 syncs, 45 ms avg, 0 errors
+
+    This Project
+        ├── Ledger                   ● 42s ago
+        └── Platform (team context)  ● 2m ago · gc in 6d
+
+    Other Team Contexts (2)
+        ├── design      the server refused the connection · gc due
+        └── Operations  not cloned
+    ");
+    let verbose = page(&with_teams(), &[], true);
+    let own = verbose.lines().find(|l| l.contains("Platform")).unwrap();
+    assert_eq!(
+        own.trim(),
+        "└── Platform (team context)  ● 2m ago · gc in 6d, last 1d ago · remote changed 2h ago"
+    );
+    let json: Value = serde_json::from_str(&json(&with_teams())).unwrap();
+    assert_eq!(json["sync"]["repos"], 4);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json["project"]["team_context"]).unwrap(), @r#"
+    {
+      "gc_status": "in 144h",
+      "last_sync": "2026-03-01T11:58:00Z",
+      "path": "/home/ann/.local/share/sageox/local/teams/platform",
+      "remote_changed": "2026-03-01T10:00:00Z",
+      "status": "ok",
+      "team_id": "platform",
+      "team_name": "Platform"
+    }
+    "#);
+    let others = json["other_teams"].as_array().unwrap();
+    let told: Vec<String> =
+        others.iter().map(|t| format!("{} {} {}", t["team_name"], t["status"], t["gc_status"])).collect();
+    assert_eq!(
+        told,
+        [r#""design" "error" "due""#, r#""Operations" "not_cloned" "due""#],
+        "a name is never empty"
+    );
+    let without_own = StatusData { project_team_id: String::new(), ..with_teams() };
+    assert!(page(&without_own, &[], false).contains("\nTeam Contexts (3)\n"));
+}
+
 #[test]
 fn health_follows_errors_first_then_age() {
     let check = |errors, last: GoTime, expected| {

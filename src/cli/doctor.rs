@@ -13,7 +13,9 @@ use crate::daemon::doctor::{
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock")]
+#[command(
+    after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock\n  ox doctor --gc"
+)]
 pub struct Args {
     /// Apply the remedies that are safe, and say what was done
     #[arg(long)]
@@ -24,10 +26,16 @@ pub struct Args {
     /// Also apply the remedies that need a yes
     #[arg(short, long)]
     yes: bool,
+    /// Do nothing but slim the clones of this project, in the daemon
+    #[arg(long, conflicts_with_all = ["fix", "fix_slug"])]
+    gc: bool,
 }
 
 /// Looks, mends if asked to, and reports.
 pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
+    if args.gc {
+        return super::doctor_gc::run(cx);
+    }
     let slugs = doctor::select(&args.fix_slug).map_err(|slug| {
         let all: Vec<&str> = doctor::CHECKS.iter().map(|c| c.slug).collect();
         Failure::new(Exit::Usage, "no such check")
@@ -39,16 +47,17 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
     let mut report = doctor::run(&context);
     drop(progress);
     let mut unsure = Vec::new();
-    if args.fix || !args.fix_slug.is_empty() {
-        report.fix(&context, cx.now(), |row| {
-            let wanted = slugs.contains(&row.check.slug);
-            let sure = row.check.fix_level != FixLevel::Confirm || args.yes;
-            if wanted && !sure {
-                unsure.push(row.check.slug);
-            }
-            wanted && sure
-        });
-    }
+    let asked = args.fix || !args.fix_slug.is_empty();
+    let progress = cx.ui.progress("mending");
+    report.fix(&context, |row| {
+        let wanted = asked && slugs.contains(&row.check.slug);
+        let sure = !row.needs_yes() || args.yes;
+        if wanted && !sure {
+            unsure.push(row.check.slug);
+        }
+        (wanted && sure) || row.check.fix_level == FixLevel::Auto
+    });
+    drop(progress);
     if cx.ui.json() {
         cx.ui.document(&report.to_json())?;
     } else {

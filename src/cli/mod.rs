@@ -17,6 +17,7 @@ mod daemon_logs;
 mod daemon_status;
 pub mod docs;
 mod doctor;
+mod doctor_gc;
 mod errors;
 pub mod exit;
 mod failure;

@@ -314,8 +314,7 @@ fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
             team.last_sync.map(|t| format!("synced {}", relative(t, now))).unwrap_or_default()
         }
     };
-    let stale = if team.stale == Some(true) { ", more than a day" } else { "" };
-    format!("{} — {state}{stale}, {}", clean(name), tilde(&team.path.to_string_lossy(), home))
+    format!("{} — {state}, {}", clean(name), tilde(&team.path.to_string_lossy(), home))
 }
 
 fn daemon_text(daemon: &Daemon) -> String {

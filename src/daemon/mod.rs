@@ -38,5 +38,10 @@ pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
 pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
 
+/// The directories of the projects that are served, or were when the last process ended without order.
+pub fn attached_roots(dirs: &crate::project::Dirs) -> Vec<std::path::PathBuf> {
+    host::Attached::load(&dirs.attached()).projects
+}
+
 /// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
 pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));

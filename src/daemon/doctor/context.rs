@@ -9,7 +9,7 @@ use crate::daemon::takeover::alive;
 use crate::daemon::{Entry, Registry};
 use crate::ipc::wire::StatusData;
 use crate::project::{Dirs, Env, Project};
-use crate::sync;
+use crate::sync::{self, Site, Target, TeamRef, Workspace};
 
 /// Everything the checks look at besides the disk.
 #[derive(Debug)]
@@ -41,13 +41,23 @@ pub enum ProjectView {
     Found(Box<Project>),
 }
 
-/// The project's ledger on this machine.
+/// A clone of the project: its ledger, or a team's context.
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    /// Its clone.
-    pub clone: PathBuf,
-    /// The lock that guards the clone.
-    pub guard: PathBuf,
+pub struct Clone {
+    /// Where it is.
+    pub at: Workspace,
+    /// What a sync calls it.
+    pub target: Target,
+}
+
+impl Clone {
+    /// What a sentence calls it.
+    pub fn label(&self) -> String {
+        match &self.target {
+            Target::Ledger { .. } => "the ledger".to_owned(),
+            Target::Team { team, .. } => format!("team {}", team.label()),
+        }
+    }
 }
 
 impl Context {
@@ -55,6 +65,7 @@ impl Context {
     pub fn registry(dirs: &Dirs) -> Vec<RegistryEntry> {
         let entry = |e: Entry| RegistryEntry {
             alive: alive(e.pid),
+            root: PathBuf::from(e.workspace_path),
             workspace_id: e.workspace_id,
             repo_id: e.repo_id,
             pid: e.pid,
@@ -64,10 +75,34 @@ impl Context {
         entries.into_values().map(entry).collect()
     }
 
+    /// This machine, as syncs see it.
+    pub fn site(&self) -> Site {
+        Site::new(self.dirs.clone(), self.env.clone())
+    }
+
     /// The ledger of the project, if there is a project and its ledger is known.
-    pub fn ledger(&self) -> Option<Ledger> {
-        let place = sync::ledger_of(&self.env, &self.dirs, self.project.found()?, None).ok()?;
-        Some(Ledger { clone: place.path, guard: place.lock })
+    pub fn ledger(&self) -> Option<Clone> {
+        let project = self.project.found()?;
+        let at = sync::ledger_of(&self.env, &self.dirs, project, None).ok()?;
+        let target = Target::Ledger { root: project.root.clone(), url: None, read_only: at.read_only };
+        Some(Clone { at, target })
+    }
+
+    /// The teams of the project whose remotes are known, by id.
+    pub fn teams(&self) -> Vec<Clone> {
+        let Some(project) = self.project.found() else { return Vec::new() };
+        let loaded = sync::look(&self.site(), project);
+        let one = |team: TeamRef| {
+            let at = sync::team_of(&self.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team).ok()?;
+            let (slug, endpoint) = (loaded.slug.clone(), loaded.endpoint.clone());
+            Some(Clone { at, target: Target::Team { slug, endpoint, team } })
+        };
+        loaded.registry().teams().into_iter().filter_map(one).collect()
+    }
+
+    /// The ledger and the teams of the project, as far as they are there.
+    pub fn clones(&self) -> Vec<Clone> {
+        self.ledger().into_iter().chain(self.teams()).filter(|c| c.at.exists()).collect()
     }
 }
 
@@ -125,6 +160,8 @@ impl DaemonView {
 pub struct RegistryEntry {
     /// Its key: the workspace id.
     pub workspace_id: String,
+    /// Directory of the project.
+    pub root: PathBuf,
     /// The repository it serves; may be empty.
     pub repo_id: String,
     /// Its process.

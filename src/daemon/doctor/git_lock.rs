@@ -1,8 +1,8 @@
-//! Did git leave lock files in the ledger's clone?
+//! Did git leave lock files in a clone?
 
 use std::time::Duration;
 
-use super::{Category, Check, Context, Fix, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Context, Fix, FixLevel, Leftovers, Outcome, Remedy};
 use crate::git::{LockFile, lock_files};
 
 /// A lock file younger than this may belong to a git that is at work.
@@ -24,25 +24,30 @@ pub(super) fn is_leftover(file: &LockFile) -> bool {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let Some(ledger) = cx.ledger() else { return Outcome::skipped("no ledger is known here") };
-    let files = match lock_files(&ledger.clone, cx.now) {
-        Ok(files) => files,
-        Err(e) => return Outcome::skipped(format!("cannot be looked at: {e}")),
-    };
-    let left: Vec<&LockFile> = files.iter().filter(|f| is_leftover(f)).collect();
-    if left.is_empty() {
-        return Outcome::passed(if files.is_empty() { "none" } else { "a git is at work" });
+    if cx.ledger().is_none() {
+        return Outcome::skipped("no ledger is known here");
     }
-    let lines = left.iter().map(|f| format!("{}, {} min old", f.path.display(), f.age.as_secs() / 60));
-    let message = format!("{} left behind", left.len());
-    let outcome = if left.iter().any(|f| f.age > FOR_GOOD) {
-        Outcome::failed(message)
-    } else {
-        Outcome::warning(message)
-    };
-    outcome.detail(lines).remedy(Remedy::Fix(Fix::RemoveGitLocks {
-        files: left.iter().map(|f| f.path.clone()).collect(),
-        clone: ledger.clone,
-        guard: ledger.guard,
-    }))
+    let (mut left, mut lines, mut at_work, mut for_good) = (Vec::new(), Vec::new(), false, false);
+    for clone in cx.clones() {
+        let files = match lock_files(&clone.at.path, cx.now) {
+            Ok(files) => files,
+            Err(e) => {
+                return Outcome::skipped(format!("{} cannot be looked at: {e}", clone.at.path.display()));
+            }
+        };
+        let (old, young): (Vec<LockFile>, Vec<LockFile>) = files.into_iter().partition(is_leftover);
+        at_work |= !young.is_empty();
+        for_good |= old.iter().any(|f| f.age > FOR_GOOD);
+        lines.extend(old.iter().map(|f| format!("{}, {} min old", f.path.display(), f.age.as_secs() / 60)));
+        if !old.is_empty() {
+            let files = old.into_iter().map(|f| f.path).collect();
+            left.push(Leftovers { clone: clone.at.path, guard: clone.at.lock, files });
+        }
+    }
+    if left.is_empty() {
+        return Outcome::passed(if at_work { "a git is at work" } else { "none" });
+    }
+    let message = format!("{} left behind", lines.len());
+    let outcome = if for_good { Outcome::failed(message) } else { Outcome::warning(message) };
+    outcome.detail(lines).remedy(Remedy::Fix(Fix::RemoveGitLocks(left)))
 }

@@ -1,6 +1,7 @@
 //! What the daemon leaves to a person.
 
 use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
+use crate::ipc::wire::DaemonIssue;
 
 pub(super) const CHECK: Check = Check {
     slug: "sync-issues",
@@ -12,12 +13,13 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
-    if status.issues.is_empty() {
+    let issues: Vec<&DaemonIssue> = status.issues.iter().filter(|i| !super::team_clean::is_ours(i)).collect();
+    if issues.is_empty() {
         return Outcome::passed("none");
     }
-    let lines = status.issues.iter().map(|i| format!("{}: {} ({})", i.severity, i.summary, i.kind));
-    let message = format!("{} open", status.issues.len());
-    let blocked = status.issues.iter().any(|i| i.severity != "warning");
+    let lines = issues.iter().map(|i| format!("{}: {} ({})", i.severity, i.summary, i.kind));
+    let message = format!("{} open", issues.len());
+    let blocked = issues.iter().any(|i| i.severity != "warning");
     let outcome = if blocked { Outcome::failed(message) } else { Outcome::warning(message) };
     outcome.detail(lines).remedy(Remedy::Ox(Command::Sync))
 }

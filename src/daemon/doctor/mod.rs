@@ -1,36 +1,44 @@
 //! Checks of what can be wrong on this machine and in this project, each with its remedy.
 //!
 //! Threads: none; the checks run one after the other on the caller's.
-//! Files: none of its own; a remedy changes only the file it names.
-//! Locks: the clone's, while a leftover lock file in it is removed.
+//! Files: none of its own; a remedy changes only what it names.
+//! Locks: the clone's, while something in it is mended.
 //! Promises: every check is in [`CHECKS`] (an unlisted one does not compile); a warning always carries what was seen.
 
 #![deny(dead_code)]
 
 mod binary_path;
+mod clone_paths;
 mod context;
 mod daemon_dedup;
 mod daemon_running;
 mod daemon_socket;
 mod directories;
+mod excludes;
+mod gc_blocked;
+mod git_credentials;
 mod git_lock;
 mod git_version;
 mod issues;
 mod last_sync;
 mod ledger_path;
 mod ledger_remote;
+mod orphaned_teams;
 mod project_config;
 mod project_init;
+mod project_symlinks;
 mod remedy;
 mod report;
 mod runtime_private;
+mod sparse_checkout;
 mod sync_errors;
+mod team_clean;
 #[cfg(test)]
 mod tests;
 mod user_config;
 
 pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
-pub use remedy::{Command, Fix, Remedy};
+pub use remedy::{Command, Fix, Leftovers, Remedy};
 pub use report::{Report, Row};
 
 /// Every check, in the order in which they are run and shown.
@@ -40,16 +48,24 @@ pub const CHECKS: &[Check] = &[
     directories::CHECK,
     runtime_private::CHECK,
     user_config::CHECK,
+    orphaned_teams::CHECK,
     project_init::CHECK,
     project_config::CHECK,
     ledger_remote::CHECK,
     ledger_path::CHECK,
+    clone_paths::CHECK,
+    git_credentials::CHECK,
     git_lock::CHECK,
+    excludes::CHECK,
+    sparse_checkout::CHECK,
+    project_symlinks::CHECK,
+    gc_blocked::CHECK,
     daemon_running::CHECK,
     daemon_socket::CHECK,
     last_sync::CHECK,
     sync_errors::CHECK,
     issues::CHECK,
+    team_clean::CHECK,
     daemon_dedup::CHECK,
 ];
 
@@ -98,6 +114,8 @@ impl Category {
 pub enum FixLevel {
     /// Never by `ox doctor`.
     CheckOnly,
+    /// Always: it changes only what `ox` itself made, and loses nothing.
+    Auto,
     /// With `--fix`.
     Suggested,
     /// With `--fix` and a yes.
@@ -109,6 +127,7 @@ impl FixLevel {
     pub fn name(self) -> &'static str {
         match self {
             FixLevel::CheckOnly => "check-only",
+            FixLevel::Auto => "auto",
             FixLevel::Suggested => "suggested",
             FixLevel::Confirm => "confirm",
         }

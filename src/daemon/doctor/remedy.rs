@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Context;
 use crate::git::{CloneLock, lock_files};
+use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock as _, SystemClock};
+use crate::project::{Endpoint, Project};
+use crate::sync::{self, End, SetupError, Site, Target, TeamRef, Workspace, upkeep};
 
 /// How long the clone's lock is waited for before a lock file in it is removed.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -47,6 +51,8 @@ pub enum Command {
     Up,
     /// Sync now.
     Sync,
+    /// Say yes to the teams' hosts, and sync their contexts.
+    SyncTeams,
     /// Start the daemon, and have it serve the project.
     DaemonStart,
     /// Stop the daemon and start it again.
@@ -57,11 +63,12 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 7] = [
+    pub const ALL: [Command; 8] = [
         Command::Init,
         Command::InitForce,
         Command::Up,
         Command::Sync,
+        Command::SyncTeams,
         Command::DaemonStart,
         Command::DaemonRestart,
         Command::DaemonLogs,
@@ -74,6 +81,7 @@ impl Command {
             Command::InitForce => &["init", "--force"],
             Command::Up => &["up"],
             Command::Sync => &["sync"],
+            Command::SyncTeams => &["sync", "--all-teams"],
             Command::DaemonStart => &["daemon", "start"],
             Command::DaemonRestart => &["daemon", "restart"],
             Command::DaemonLogs => &["daemon", "logs"],
@@ -81,42 +89,70 @@ impl Command {
     }
 }
 
-/// What `ox doctor --fix` does: one change of one path.
+/// What `ox doctor --fix` does: one kind of change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
     /// Take other people's rights off a directory of ours.
     MakePrivate(PathBuf),
-    /// Remove lock files that git left in a clone, unless they have changed since or the clone is in use.
-    RemoveGitLocks {
-        /// The clone.
-        clone: PathBuf,
-        /// The lock that guards it.
-        guard: PathBuf,
-        /// The files.
-        files: Vec<PathBuf>,
-    },
+    /// Remove lock files that git left in clones, unless they have changed since or the clone is in use.
+    RemoveGitLocks(Vec<Leftovers>),
+    /// Make clones that are missing, each at its path.
+    Clone(Vec<(PathBuf, Target)>),
+    /// Have git leave machine-local files out of these clones.
+    Exclude(Vec<Target>),
+    /// Check out in these clones what their manifests name.
+    CheckOut(Vec<Target>),
+    /// Make the links of the project at this directory lead to its clones.
+    MakeLinks(PathBuf),
+    /// Remove the clones of these teams that name their remotes themselves, unless they hold what their remotes have not.
+    RemoveTeams(Vec<String>),
     /// Move what is in the way of a clone beside it, with the time in its name. Nothing is deleted.
     SetAside(PathBuf),
 }
 
+/// Lock files that git left in a clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftovers {
+    /// The clone.
+    pub clone: PathBuf,
+    /// The lock that guards it.
+    pub guard: PathBuf,
+    /// The files.
+    pub files: Vec<PathBuf>,
+}
+
 impl Fix {
+    /// Whether somebody has to agree, whatever the check's level is: something of theirs is moved.
+    pub fn needs_yes(&self) -> bool {
+        matches!(self, Fix::SetAside(_) | Fix::RemoveTeams(_))
+    }
+
     /// Does it, and says what was done.
     ///
     /// # Errors
-    /// What the file system said; nothing else was changed then.
-    pub fn apply(&self, now: Timestamp) -> io::Result<String> {
+    /// What the system or git said. Of several things those before were done.
+    pub fn apply(&self, cx: &Context) -> io::Result<String> {
         match self {
             Fix::MakePrivate(path) => {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
                 Ok(format!("took the rights of others off {}", path.display()))
             }
-            Fix::RemoveGitLocks { clone, guard, files } => remove_locks(clone, guard, files),
-            Fix::SetAside(path) => set_aside(path, now),
+            Fix::RemoveGitLocks(left) => {
+                let done: io::Result<Vec<String>> = left.iter().map(remove_locks).collect();
+                Ok(done?.join("; "))
+            }
+            Fix::Clone(missing) => clone_all(cx, missing),
+            Fix::Exclude(targets) => each(cx, targets, upkeep::write_excludes, "set up the ignored files of"),
+            Fix::CheckOut(targets) => each(cx, targets, upkeep::check_out, "checked out the files of"),
+            Fix::MakeLinks(root) => make_links(cx, root),
+            Fix::RemoveTeams(ids) => remove_teams(cx, ids),
+            Fix::SetAside(path) => set_aside(path, cx.now),
         }
     }
 }
 
-fn remove_locks(clone: &Path, guard: &Path, files: &[PathBuf]) -> io::Result<String> {
+fn remove_locks(left: &Leftovers) -> io::Result<String> {
+    let Leftovers { clone, guard, files } = left;
     let lock = CloneLock::acquire(guard, LOCK_WAIT).map_err(io::Error::other)?;
     let Some(_lock) = lock else {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the clone is in use"));
@@ -134,6 +170,61 @@ fn remove_locks(clone: &Path, guard: &Path, files: &[PathBuf]) -> io::Result<Str
     } else {
         format!("removed {}", removed.join(", "))
     })
+}
+
+/// Makes the clones here and now: that needs no daemon. One that runs finds them when it looks next.
+fn clone_all(cx: &Context, missing: &[(PathBuf, Target)]) -> io::Result<String> {
+    let site = cx.site();
+    let mut made = Vec::new();
+    for (path, target) in missing {
+        // Only an empty directory can be removed this way.
+        match fs::remove_dir(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        match sync::clone(&site, target, &mut |_, _, _| (), &Cancel::new()).end {
+            End::Level(_) => made.push(path.display().to_string()),
+            End::Failed(failure) => return Err(io::Error::other(failure.text)),
+            _ => return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the clone is in use")),
+        }
+    }
+    Ok(format!("cloned {}", made.join(", ")))
+}
+
+fn each(
+    cx: &Context,
+    targets: &[Target],
+    mend: fn(&Site, &Workspace) -> Result<(), SetupError>,
+    what: &str,
+) -> io::Result<String> {
+    let site = cx.site();
+    for target in targets {
+        let (_, at) = sync::locate(&site, target).map_err(io::Error::other)?;
+        mend(&site, &at).map_err(io::Error::other)?;
+    }
+    let names: Vec<String> = targets.iter().map(Target::label).collect();
+    Ok(format!("{what} {}", names.join(", ")))
+}
+
+fn make_links(cx: &Context, root: &Path) -> io::Result<String> {
+    let project = Project::load(root, &cx.env).map_err(io::Error::other)?;
+    let site = cx.site();
+    sync::load(&site, &project);
+    match sync::wrong_links(&site, &project).first() {
+        Some(still) => Err(io::Error::other(still.text.clone())),
+        None => Ok("made the links lead to the clones".to_owned()),
+    }
+}
+
+fn remove_teams(cx: &Context, ids: &[String]) -> io::Result<String> {
+    let site = cx.site();
+    let slug = Endpoint::local().slug();
+    for id in ids {
+        let team = TeamRef { id: id.clone(), ..TeamRef::default() };
+        let at = sync::team_of(&cx.dirs, &slug, None, &team).map_err(io::Error::other)?;
+        sync::remove_clone(&site, &at, false, &Cancel::new()).map_err(io::Error::other)?;
+    }
+    Ok(format!("removed the clones of {}", ids.join(", ")))
 }
 
 fn set_aside(path: &Path, now: Timestamp) -> io::Result<String> {

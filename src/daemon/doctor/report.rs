@@ -1,6 +1,5 @@
 //! What all checks found together, and its JSON.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Category, Check, FixLevel, Outcome, Remedy, Status};
@@ -28,6 +27,12 @@ impl Row {
     pub fn is_fixable(&self) -> bool {
         matches!(self.outcome.remedy, Some(Remedy::Fix(_))) && self.check.fix_level != FixLevel::CheckOnly
     }
+
+    /// Somebody has to agree before that is done.
+    pub fn needs_yes(&self) -> bool {
+        let fix_does = matches!(&self.outcome.remedy, Some(Remedy::Fix(fix)) if fix.needs_yes());
+        fix_does || self.check.fix_level == FixLevel::Confirm
+    }
 }
 
 impl Report {
@@ -42,13 +47,13 @@ impl Report {
     }
 
     /// Applies the remedies that `wanted` agrees to, looks again, and notes what was done.
-    pub fn fix(&mut self, cx: &super::Context, now: Timestamp, mut wanted: impl FnMut(&Row) -> bool) {
+    pub fn fix(&mut self, cx: &super::Context, mut wanted: impl FnMut(&Row) -> bool) {
         for row in &mut self.rows {
             let Some(Remedy::Fix(fix)) = row.outcome.remedy.clone() else { continue };
             if !row.is_fixable() || !wanted(row) {
                 continue;
             }
-            row.fixed = Some(fix.apply(now).map_err(|e| e.to_string()));
+            row.fixed = Some(fix.apply(cx).map_err(|e| e.to_string()));
             if matches!(row.fixed, Some(Ok(_))) {
                 row.outcome = (row.check.run)(cx);
             }

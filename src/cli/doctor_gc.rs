@@ -1,0 +1,97 @@
+//! `ox doctor --gc`: has the daemon slim the clones of the project, and says what that came to.
+
+use serde_json::json;
+
+use super::context::Cx;
+use super::errors::of_client;
+use super::exit::Exit;
+use super::failure::{Failure, Outcome};
+use super::sync::{serve, show};
+use super::ui::text::count;
+use crate::ipc::wire::{Progress, TriggerGc};
+
+/// The stage of a progress line that says what a clone came to.
+const COMPLETE: &str = "complete";
+
+/// Does it, starting the daemon if need be.
+pub fn run(cx: &Cx) -> Outcome<Exit> {
+    let project = cx.project()?;
+    let progress = cx.ui.progress("reaching the daemon");
+    let client = serve(cx, &project)?;
+    progress.phase("slimming the clones", None);
+    let mut sizes = Vec::new();
+    let done = client.trigger_gc(|p: Progress| {
+        if p.stage == COMPLETE {
+            sizes.push(p.message.clone());
+        }
+        show(&progress, &p);
+    });
+    drop(progress);
+    let done = done.map_err(|e| of_client("the clones could not be slimmed", &e))?;
+    tell(cx, &done, &sizes)
+}
+
+fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
+    let exit = match (done.triggered, done.errors.is_empty()) {
+        (_, true) => Exit::Done,
+        (0, false) => Exit::Failed,
+        (_, false) => Exit::Partial,
+    };
+    if exit == Exit::Done && cx.ui.json() {
+        cx.ui.document(&json!({
+            "success": true, "triggered": done.triggered, "skipped": done.skipped,
+            "ledger_triggered": done.ledger_triggered, "sizes": sizes,
+        }))?;
+        return Ok(exit);
+    }
+    if !cx.ui.json() {
+        for line in sizes {
+            cx.ui.print(line)?;
+        }
+        cx.ui.print(&headline(done))?;
+    }
+    if exit == Exit::Done {
+        return Ok(exit);
+    }
+    let kept = format!("{} not slimmed", count(done.errors.len() as u64, "clone"));
+    let failure = done.errors.iter().fold(Failure::new(exit, kept), |failure, e| failure.because_of(e));
+    let TriggerGc { triggered, skipped, ledger_triggered, errors } = done;
+    Err(failure
+        .with("triggered", json!(triggered))
+        .with("skipped", json!(skipped))
+        .with("ledger_triggered", json!(ledger_triggered))
+        .with("sizes", json!(sizes))
+        .with("errors", json!(errors))
+        .hint("ox doctor"))
+}
+
+fn headline(done: &TriggerGc) -> String {
+    match (done.triggered, done.skipped, done.errors.is_empty()) {
+        (0, 0, true) => "nothing to slim: no clone of this project can get smaller".into(),
+        (0, 0, false) => "no clone was slimmed".into(),
+        (0, ..) => "a slimming is in progress already; nothing was started".into(),
+        (n, ..) => {
+            let ledger = if done.ledger_triggered { ", the ledger among them" } else { "" };
+            format!("slimmed {}{ledger}", count(n.unsigned_abs(), "clone"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_own_words() {
+        let check = |triggered, skipped, error: bool, ledger_triggered, expected: &str| {
+            let errors = if error { vec!["the ledger: dirty".to_owned()] } else { Vec::new() };
+            let done = TriggerGc { triggered, skipped, ledger_triggered, errors };
+            assert_eq!(headline(&done), expected);
+        };
+        check(0, 0, false, false, "nothing to slim: no clone of this project can get smaller");
+        check(0, 0, true, false, "no clone was slimmed");
+        check(0, 1, false, false, "a slimming is in progress already; nothing was started");
+        check(1, 0, false, true, "slimmed 1 clone, the ledger among them");
+        check(2, 0, true, false, "slimmed 2 clones");
+    }
+}
