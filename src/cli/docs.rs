@@ -120,10 +120,12 @@ fn pairs(table: &[(&str, &str)]) -> Vec<(String, String)> {
 /// The files of the program. `$XDG_…` stands for the variable or its default.
 const FILES: &[(&str, &str)] = &[
     (".sageox/config.json", "settings of the project, committed with it"),
+    (".sageox/ledger, .sageox/teams/<team id>", "links to the clones; never committed"),
     (".sageox/config.local.toml", "where this machine keeps the ledger; never committed"),
     ("~/.config/sageox/config.yaml", "settings of the user; see ox-config(5)"),
     ("~/.config/sageox/trusted-hosts.json", "git hosts the user said yes to"),
     ("~/.local/share/sageox/<endpoint>/ledgers/<repo id>/", "the clone of a project's ledger"),
+    ("~/.local/share/sageox/<endpoint>/teams/<team id>/", "the clone of a team's context, for all projects"),
     ("~/.local/share/sageox/local/remotes/<repo id>.git", "the ledger's remote when no other is named"),
     ("~/.local/share/sageox/daemon.lock", "held by the one daemon of the user"),
     ("$XDG_RUNTIME_DIR/sageox/daemon/", "sockets, pid files and the registry"),
