@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::context::Cx;
 use super::daemon_status::State;
 use super::ui::text::age;
-use crate::git::{CloneLock, Reader, Verdict, disk_size, sanitise, verify};
+use crate::git::{CloneLock, Reader, Verdict, sanitise, verify};
 use crate::ipc::wire::{StatusData, WorkspaceSyncStatus};
 use crate::project::{Dirs, Project, SyncState};
 use crate::sync::{self, Kind, Known, Loaded, Site, Stored, TeamRef, Workspace};
@@ -49,7 +49,7 @@ pub struct CloneFacts {
     /// Nobody on this machine has said yes to this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untrusted_host: Option<String>,
-    /// Bytes of its `.git`, where they were counted.
+    /// Bytes on disk, where they were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// The branch that is checked out.
@@ -97,7 +97,7 @@ impl CloneFacts {
 
     /// Counts its bytes, which takes a while.
     pub fn count_bytes(&mut self) {
-        self.size_bytes = self.exists.then(|| disk_size(&self.path));
+        self.size_bytes = if self.exists { sync::reclone::taken(&self.path).ok() } else { None };
     }
 }
 
@@ -284,4 +284,34 @@ fn judged(mut found: CloneFacts, syncing: bool, now: Timestamp) -> CloneFacts {
     found.status = State::of(found.exists, &found.error, syncing, found.last_sync);
     found.stale = found.last_sync.map(|last| age(last, now) > STALE);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_stale_a_day_after_it_was_level_and_unknown_if_it_never_was() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (path, lock) = (tmp.path().join("clone"), tmp.path().join("lock"));
+        git2::Repository::init(&path).unwrap();
+        let then: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let stale = |hours: i64| {
+            let now = then + jiff::SignedDuration::from_hours(hours);
+            let found = judged(on_disk(Kind::Team, &path, &lock, None), false, now);
+            (found.stale, found.status)
+        };
+        assert_eq!(stale(1), (None, State::NotSynced));
+        let mut noted = SyncState::default();
+        noted.succeeded(then, "");
+        noted.save(&path).unwrap();
+        assert_eq!(stale(24), (Some(false), State::Ok));
+        assert_eq!(stale(25), (Some(true), State::Ok));
+        // Nothing new for days, but looked at an hour ago.
+        let looked = then + jiff::SignedDuration::from_hours(47);
+        CloneLock::acquire(&lock, Duration::ZERO).unwrap().unwrap().note_fetch(looked, None).unwrap();
+        assert_eq!(stale(48), (Some(false), State::Ok));
+        std::fs::remove_dir_all(&path).unwrap();
+        assert_eq!(stale(48), (None, State::NotCloned));
+    }
 }

@@ -32,6 +32,11 @@ pub fn run(cx: &Cx) -> Outcome<Exit> {
 }
 
 fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
+    if done.triggered == 0 && done.skipped > 0 {
+        return Err(Failure::new(Exit::Failed, "a slimming is in progress already; nothing was started")
+            .with("skipped", json!(done.skipped))
+            .hint("ox doctor --gc, when that has ended"));
+    }
     let exit = match (done.triggered, done.errors.is_empty()) {
         (_, true) => Exit::Done,
         (0, false) => Exit::Failed,
@@ -66,11 +71,10 @@ fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
 }
 
 fn headline(done: &TriggerGc) -> String {
-    match (done.triggered, done.skipped, done.errors.is_empty()) {
-        (0, 0, true) => "nothing to slim: no clone of this project can get smaller".into(),
-        (0, 0, false) => "no clone was slimmed".into(),
-        (0, ..) => "a slimming is in progress already; nothing was started".into(),
-        (n, ..) => {
+    match (done.triggered, done.errors.is_empty()) {
+        (0, true) => "nothing to slim: this project has no clone here yet".into(),
+        (0, false) => "no clone was slimmed".into(),
+        (n, _) => {
             let ledger = if done.ledger_triggered { ", the ledger among them" } else { "" };
             format!("slimmed {}{ledger}", count(n.unsigned_abs(), "clone"))
         }
@@ -83,15 +87,14 @@ mod tests {
 
     #[test]
     fn each_end_has_its_own_words() {
-        let check = |triggered, skipped, error: bool, ledger_triggered, expected: &str| {
+        let check = |triggered, error: bool, ledger_triggered, expected: &str| {
             let errors = if error { vec!["the ledger: dirty".to_owned()] } else { Vec::new() };
-            let done = TriggerGc { triggered, skipped, ledger_triggered, errors };
+            let done = TriggerGc { triggered, ledger_triggered, errors, skipped: 0 };
             assert_eq!(headline(&done), expected);
         };
-        check(0, 0, false, false, "nothing to slim: no clone of this project can get smaller");
-        check(0, 0, true, false, "no clone was slimmed");
-        check(0, 1, false, false, "a slimming is in progress already; nothing was started");
-        check(1, 0, false, true, "slimmed 1 clone, the ledger among them");
-        check(2, 0, true, false, "slimmed 2 clones");
+        check(0, false, false, "nothing to slim: this project has no clone here yet");
+        check(0, true, false, "no clone was slimmed");
+        check(1, false, true, "slimmed 1 clone, the ledger among them");
+        check(2, true, false, "slimmed 2 clones");
     }
 }

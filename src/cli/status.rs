@@ -15,7 +15,7 @@ use super::ui::text::{clean, compact, count, relative, tilde};
 use super::ui::{Mean, Paint};
 use super::version::OURS;
 use crate::git::{CloneLock, Reader, Verdict, verify};
-use crate::ipc::wire::StatusData;
+use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::project::{Config as ProjectConfig, Project as ProjectFiles};
 use crate::sync;
 
@@ -223,8 +223,15 @@ fn running(data: &StatusData, now: Timestamp) -> Daemon {
         total_syncs: Some(data.total_syncs),
         syncs_last_hour: Some(data.syncs_last_hour),
         last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
-        issues: data.issues.iter().map(|i| i.summary.clone()).collect(),
+        issues: data.issues.iter().map(issue).collect(),
         bootstrapping: data.is_bootstrapping(),
+    }
+}
+
+fn issue(issue: &DaemonIssue) -> String {
+    match issue.repo.as_str() {
+        "" | sync::LEDGER => issue.summary.clone(),
+        team => format!("team {team}: {}", issue.summary),
     }
 }
 

@@ -13,7 +13,8 @@ use super::outcome::Place;
 use super::registry::{Registry, Source};
 use super::setup::SetupError;
 use super::site::Site;
-use super::workspace::{TeamRef, ledger_of, team_of};
+use super::workspace::{TeamRef, Workspace, ledger_of, team_of};
+use crate::git::CloneLock;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::project::{CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team};
@@ -55,7 +56,7 @@ pub struct CloudView {
 pub struct Known {
     /// Where it is.
     pub place: Place,
-    /// When it was last level with its remote, as the project's local configuration has it.
+    /// When it was last level with its remote.
     pub last_sync: Option<Timestamp>,
     /// Failures that an earlier process remembered.
     pub saved: Option<Saved>,
@@ -128,7 +129,7 @@ pub fn look(site: &Site, project: &Project) -> Loaded {
     });
     match ledger_of(&site.env, &site.dirs, project, None) {
         Ok(at) => {
-            let last_sync = local.ledger().and_then(|l| l.last_sync.0);
+            let last_sync = last_level(&at, local.ledger().and_then(|l| l.last_sync.0));
             loaded.ledger = Some(Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync });
         }
         // Its server has yet to be asked.
@@ -213,13 +214,19 @@ fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
     for team in loaded.registry().teams() {
         match team_of(&site.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) {
             Ok(at) => {
-                let last_sync = local.team(&team.id).and_then(|t| t.last_sync.0);
+                let last_sync = last_level(&at, local.team(&team.id).and_then(|t| t.last_sync.0));
                 let known = Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync };
                 loaded.clones.insert(team.id, known);
             }
             Err(e) => loaded.problems.push(format!("team {}: {e}", team.label())),
         }
     }
+}
+
+/// When a clone that is there was last level: what was noted, or a look by anybody since.
+fn last_level(at: &Workspace, noted: Option<Timestamp>) -> Option<Timestamp> {
+    let looked = CloneLock::peek(&at.lock).and_then(|stamp| stamp.fetched_at);
+    noted.max(looked).filter(|_| at.exists())
 }
 
 fn links_of(loaded: &Loaded) -> Links {
