@@ -118,27 +118,6 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_the_same_by_scheme_host_and_port() {
-        let check = |a: &str, b: &str, same: bool| {
-            let (a, b) = (authority(a), authority(b));
-            assert_eq!(a.is_some() && a == b, same, "{a:?} {b:?}");
-        };
-        check("https://git.sageox.ai", "https://GIT.sageox.ai:443/x/", true);
-        check("git.sageox.ai", "https://git.sageox.ai", true);
-        check("http://127.0.0.1:3000", "http://127.0.0.1:3000", true);
-        check("http://[::1]:3000", "http://[::1]:3000/", true);
-        check("https://git.sageox.ai", "https://sageox.ai", false);
-        check("https://git.sageox.ai", "https://git.sageox.ai:8443", false);
-        check("https://git.sageox.ai", "https://git.sageox.ai.evil.example", false);
-        check("https://localhost", "http://localhost", false);
-        check("http://localhost", "http://127.0.0.1", false);
-        check("http://git.sageox.ai", "http://git.sageox.ai", false);
-        check("ssh://git.sageox.ai/a", "ssh://git.sageox.ai/a", false);
-        check("https://u@git.sageox.ai", "https://u@git.sageox.ai", false);
-        check("", "", false);
-    }
-
-    #[test]
     fn an_answer_is_two_lines_and_nobody_elses() {
         let credentials = |user: &str, token: &str| GitCredentials {
             username: user.into(),
@@ -162,9 +141,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_question_makes_it_panic(bytes in any::<Vec<u8>>(), url in "\\PC{0,30}") {
+        fn no_question_makes_it_panic(bytes in any::<Vec<u8>>()) {
             let _ = read(&mut bytes.as_slice());
-            let _ = authority(&url);
         }
     }
 }

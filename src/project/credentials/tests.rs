@@ -303,3 +303,31 @@ fn sec_07_nobody_else_can_read_the_file_at_any_moment() {
     f.save(fresh("glpat-last", "")).unwrap();
     assert_eq!(f.dirs.config().metadata().unwrap().mode() & 0o777, 0o700);
 }
+
+#[test]
+fn servers_are_the_same_by_scheme_host_and_port() {
+    let check = |a: &str, b: &str, same: bool| {
+        let (a, b) = (authority(a), authority(b));
+        assert_eq!(a.is_some() && a == b, same, "{a:?} {b:?}");
+    };
+    check("https://git.sageox.ai", "https://GIT.sageox.ai:443/x/", true);
+    check("git.sageox.ai", "https://git.sageox.ai", true);
+    check("http://127.0.0.1:3000", "http://127.0.0.1:3000", true);
+    check("http://[::1]:3000", "http://[::1]:3000/", true);
+    check("https://git.sageox.ai", "https://sageox.ai", false);
+    check("https://git.sageox.ai", "https://git.sageox.ai:8443", false);
+    check("https://git.sageox.ai", "https://git.sageox.ai.evil.example", false);
+    check("https://localhost", "http://localhost", false);
+    check("http://localhost", "http://127.0.0.1", false);
+    check("http://git.sageox.ai", "http://git.sageox.ai", false);
+    check("ssh://git.sageox.ai/a", "ssh://git.sageox.ai/a", false);
+    check("https://u@git.sageox.ai", "https://u@git.sageox.ai", false);
+    check("", "", false);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_url_makes_it_panic(url in "\\PC{0,30}") {
+        let _ = authority(&url);
+    }
+}
