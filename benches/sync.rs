@@ -11,13 +11,11 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use common::support::TestEnv;
 use common::support::http_git::GitServer;
-use common::{Daemon, Times, fixed, project, push_one, ratio, remote, rounds, time, title};
+use common::{Daemon, Times, count_git, fixed, project, push_one, ratio, remote, rounds, time, title};
 use ox::git::{self, Git, Profile, discover};
 use ox::http::Client;
 use ox::kit::cancel::Cancel;
@@ -147,18 +145,4 @@ fn processes() {
     };
     fixed("git processes, nothing new, path remote", count(false), "", 0.0);
     fixed("git processes, one commit, path remote", count(true), "", 2.0);
-}
-
-/// Puts a git that notes each call before the real one.
-fn count_git(env: &mut TestEnv) -> std::path::PathBuf {
-    let log = env.work().join("git.log");
-    let path = std::env::var("PATH").unwrap();
-    let real = path.split(':').map(|d| Path::new(d).join("git")).find(|p| p.exists()).unwrap();
-    let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\nexec '{}' \"$@\"\n", log.display(), real.display());
-    let dir = env.work().join("counted");
-    fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("git"), script).unwrap();
-    fs::set_permissions(dir.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
-    env.set("PATH", format!("{}:{path}", dir.display()));
-    log
 }

@@ -4,6 +4,7 @@
 #[path = "../../tests/support/mod.rs"]
 pub mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,20 @@ pub fn push_one(env: &TestEnv, writer: &Path, n: usize) -> String {
     env.git(writer, ["commit", "-qm", "Note"]);
     env.git(writer, ["push", "-q"]);
     env.git(writer, ["rev-parse", "HEAD"])
+}
+
+/// Puts a git that notes each call before the real one; answers the file it notes them in.
+pub fn count_git(env: &mut TestEnv) -> PathBuf {
+    let log = env.work().join("git.log");
+    let path = std::env::var("PATH").unwrap();
+    let real = path.split(':').map(|d| Path::new(d).join("git")).find(|p| p.exists()).unwrap();
+    let script = format!("#!/bin/sh\necho \"$@\" >> '{}'\nexec '{}' \"$@\"\n", log.display(), real.display());
+    let dir = env.work().join("counted");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("git"), script).unwrap();
+    std::fs::set_permissions(dir.join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    env.set("PATH", format!("{}:{path}", dir.display()));
+    log
 }
 
 /// How long `work` takes.

@@ -20,7 +20,7 @@ use crate::git::{
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
-use crate::project::{LocalConfig, LocalLedger, PROJECT_DIR, Project, SyncState};
+use crate::project::{LocalConfig, LocalLedger, PROJECT_DIR, Project, RemoteKind, SyncState};
 
 /// A run that nobody asked for gives way to another process at work after this long.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -134,7 +134,8 @@ impl Job<'_> {
         let fresh = !forced && !moved && self.is_fresh(interval);
         let remote = if fresh {
             Asked::Told(view.tracking)
-        } else if forced && !self.at.remote.is_local() {
+        } else if forced && self.at.remote.kind() == RemoteKind::Ssh {
+            // The fetch asks anyway, and a look costs as much; over HTTP a look is one request.
             Asked::NotYet
         } else {
             Asked::Told(

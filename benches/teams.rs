@@ -1,0 +1,104 @@
+//! Many team contexts over HTTP: what a cycle with nothing new costs, in time, processes and memory, and how little it matters how many
+//! projects share them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::support::http_git::GitServer;
+use common::support::{TestEnv, wait_until};
+use common::{Daemon, Times, count_git, dirs, fixed, note, project, ratio, remote, rounds, time, title};
+use ox::project::{Config, Project, Team};
+
+const TEAMS: usize = 20;
+const AT_A_TIME: usize = 4;
+
+fn main() {
+    title("teams");
+    let mut env = TestEnv::new();
+    let (bare, _) = remote(&env, "srv/t0.git");
+    for n in 1..TEAMS {
+        env.git(env.work(), ["clone", "-q", "--bare", bare.to_str().unwrap(), &format!("srv/t{n}.git")]);
+    }
+    let server = GitServer::start(&env, &env.work().join("srv"));
+    let urls: Vec<String> = (0..TEAMS).map(|n| server.url(&format!("t{n}.git"))).collect();
+    let log = count_git(&mut env);
+    let projects: Vec<Project> = (0..10).map(|n| project(&env, &format!("app{n}"), None)).collect();
+    let daemon = Daemon::start(&env);
+    let first = daemon.attach(&projects[0]);
+    let alone = resident(daemon.pid());
+
+    name_teams(&env, &projects[0], &urls);
+    cloned(&first);
+    cycle(&env, &first, &urls, &log);
+    fixed("memory that 20 teams add", (resident(daemon.pid()) - alone).max(0.0), "MiB", 2.0);
+
+    let one = requests(&server);
+    for project in &projects[1..] {
+        name_teams(&env, project, &urls);
+        cloned(&daemon.attach(project));
+    }
+    let ten = requests(&server);
+    note("requests in 30 s, 1 project", one, "");
+    ratio("requests in 30 s, 10 projects / 1 project", ten, one, "", 1.1);
+}
+
+fn name_teams(env: &TestEnv, project: &Project, urls: &[String]) {
+    Config::update(&project.root, &dirs(env), |config| {
+        for (n, url) in urls.iter().enumerate() {
+            config.add_team(&Team { team_id: format!("team{n}"), name: String::new(), url: url.clone() });
+        }
+    })
+    .unwrap();
+}
+
+/// Waits until all teams are there, with all of their history.
+fn cloned(client: &ox::ipc::client::Client) {
+    for _ in 0..3 {
+        let results = client.team_sync("", |_| ()).unwrap();
+        assert!(results.iter().all(|r| r.error.is_empty()), "{results:?}");
+        assert_eq!(results.len(), TEAMS);
+    }
+}
+
+fn cycle(env: &TestEnv, client: &ox::ipc::client::Client, urls: &[String], log: &std::path::Path) {
+    let ls_remote = |url: &String| drop(env.git(env.work(), ["ls-remote", url]));
+    let floor_of = || {
+        std::thread::scope(|scope| {
+            for some in urls.chunks(TEAMS / AT_A_TIME) {
+                scope.spawn(move || some.iter().for_each(ls_remote));
+            }
+        });
+    };
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for _ in 0..rounds(20) {
+        floor.push(time(floor_of));
+        ours.push(time(|| client.team_sync("", |_| ()).unwrap()));
+    }
+    ratio("cycle of 20, nothing new / 20 git ls-remote", ours.p50(), floor.p50(), "ms", 0.5);
+    fs::write(log, "").unwrap();
+    client.team_sync("", |_| ()).unwrap();
+    fixed("git processes in such a cycle", fs::read_to_string(log).unwrap().lines().count() as f64, "", 0.0);
+}
+
+/// Requests at the server in half a minute in which nobody asks for anything.
+fn requests(server: &GitServer) -> f64 {
+    let (start, before) = (Instant::now(), server.requests());
+    wait_until(Duration::from_secs(30), || start.elapsed() >= Duration::from_secs(30));
+    (server.requests() - before) as f64
+}
+
+fn resident(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
