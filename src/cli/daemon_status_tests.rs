@@ -254,13 +254,13 @@ fn cli_09_a_project_with_teams() {
     assert_eq!(json["sync"]["repos"], 4);
     insta::assert_snapshot!(serde_json::to_string_pretty(&json["project"]["team_context"]).unwrap(), @r#"
     {
-      "gc_status": "in 144h",
-      "last_sync": "2026-03-01T11:58:00Z",
-      "path": "/home/ann/.local/share/sageox/local/teams/platform",
-      "remote_changed": "2026-03-01T10:00:00Z",
-      "status": "ok",
       "team_id": "platform",
-      "team_name": "Platform"
+      "team_name": "Platform",
+      "status": "ok",
+      "path": "/home/ann/.local/share/sageox/local/teams/platform",
+      "last_sync": "2026-03-01T11:58:00Z",
+      "remote_changed": "2026-03-01T10:00:00Z",
+      "gc_status": "in 144h"
     }
     "#);
     let others = json["other_teams"].as_array().unwrap();
