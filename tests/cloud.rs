@@ -295,7 +295,7 @@ fn a_ledger_is_found_by_the_newer_call_or_else_by_the_older() {
     world.api.answer(&detail, Answer::json(whole));
     let before = world.paths().len();
     let looked = look().unwrap();
-    assert_eq!((looked.access, looked.teams.map(|t| t.len())), (Access::Viewer, Some(1)));
+    assert_eq!((looked.access, looked.teams.as_ref().map(Vec::len)), (Access::Viewer, Some(1)));
     assert_eq!(url(looked).as_deref(), Some("http://127.0.0.1:9/new.git"), "a token in a URL is left out");
     assert_eq!(world.paths().len(), before + 1);
     world.api.answer(&detail, Answer::json(json!({ "ledger": null })));

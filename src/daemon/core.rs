@@ -11,7 +11,7 @@ use super::attach::Project;
 use super::checkout::Checkouts;
 use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
-use super::repo::{Phase, Repo};
+use super::repo::{Phase, Repo, Slimming};
 use super::schedule::{Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
 use super::{accounts, checkout, gc, requests, teams, wiring};
@@ -280,7 +280,7 @@ impl Core {
 
     /// Whether this is the slimming of that clone under way.
     fn is_slimming(&self, key: &Key, run: RunId) -> bool {
-        self.repos.get(key).is_some_and(|r| r.is_slimming() && r.run == run)
+        self.repos.get(key).is_some_and(|r| r.slimming == Slimming::Runs && r.run == run)
     }
 
     /// A number for a piece of work that is no sync.

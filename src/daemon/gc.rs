@@ -100,30 +100,41 @@ fn next(core: &mut Core, now: Now) {
             continue;
         }
         let Some(repo) = core.repos.get_mut(&key) else { continue };
-        if repo.schedule.running().is_some() {
-            // Its sync may take long; the next time is soon enough, unless somebody waits.
-            match &mut core.gc.asked {
-                Some(asked) => asked.result.errors.push(format!("{}: a sync is in progress", repo.noun())),
-                None => log::debug!("{key}: a sync is in progress; not slimmed now"),
-            }
+        let syncs = repo.schedule.running().is_some();
+        if syncs && core.gc.asked.is_none() {
+            log::debug!("{key}: a sync is in progress; it is slimmed another time");
             continue;
         }
         repo.slimming = Slimming::Waits;
         core.gc.current = Some(key.clone());
-        let run = core.next_run();
-        if let Some(repo) = core.repos.get_mut(&key) {
-            repo.run = run;
-        }
-        let urgency = Urgency { unasked: core.gc.asked.is_none(), ..Urgency::default() };
         core.plan(now.mono, &key);
-        if core.slots.take(now.mono, &(key.clone(), run), urgency) {
-            start(core, now, &key);
-        } else {
-            core.plan_slots();
+        if !syncs {
+            take_slot(core, now, &key);
         }
         return;
     }
     finish(core);
+}
+
+/// A sync has ended that a slimming may wait for.
+pub(super) fn sync_ended(core: &mut Core, now: Now, key: &Key) {
+    let waits = core.repos.get(key).is_some_and(|r| r.slimming == Slimming::Waits);
+    if core.gc.is_at(key) && waits {
+        take_slot(core, now, key);
+    }
+}
+
+fn take_slot(core: &mut Core, now: Now, key: &Key) {
+    let run = core.next_run();
+    if let Some(repo) = core.repos.get_mut(key) {
+        repo.run = run;
+    }
+    let urgency = Urgency { unasked: core.gc.asked.is_none(), ..Urgency::default() };
+    if core.slots.take(now.mono, &(key.clone(), run), urgency) {
+        start(core, now, key);
+    } else {
+        core.plan_slots();
+    }
 }
 
 /// A slot is free for it.

@@ -202,6 +202,7 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     tell_gate(core, now, key, outcome);
     core.changed(key);
     core.plan(now.mono, key);
+    gc::sync_ended(core, now, key);
 }
 
 /// What whoever asked for a run is told of it.
