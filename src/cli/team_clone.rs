@@ -77,7 +77,7 @@ fn place(cx: &Cx, loaded: &Loaded, team: &TeamRef) -> Outcome<Workspace> {
 /// Shows what the clone holds, and asks.
 fn agree(cx: &Cx, site: &Site, at: &Workspace, team: &TeamRef, force: bool, yes: bool) -> Outcome {
     let progress = cx.ui.progress("looking for work that is only here");
-    let unsaved = sync::unsaved(site.git(at.self_hosted), &at.path, &Cancel::new());
+    let unsaved = sync::unsaved(site.git(at.self_hosted), &at.path, cx.now(), &Cancel::new());
     drop(progress);
     let what = match (unsaved, force) {
         (Ok(what), _) => what,

@@ -105,7 +105,7 @@ impl Core {
         core.deadlines.set(Beat::Flush, Some(now.mono + core.identity.beats.flush));
         core.deadlines.set(Beat::Gc, Some(now.mono + core.identity.beats.gc));
         core.watch_emptiness(now.mono);
-        core.out.push(Effect::Recover);
+        core.out.push(Effect::TidyUp);
         core
     }
 

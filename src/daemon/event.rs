@@ -356,8 +356,8 @@ pub enum Effect {
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
     },
-    /// Finish or undo what a killed process left of replacing clones.
-    Recover,
+    /// Look after what earlier processes left beside the clones.
+    TidyUp,
     /// Watch the directory of a project's ledger, or no longer.
     Watch(Id, Option<PathBuf>),
     /// Remember a clone's failures for the next start, or that there are none.

@@ -80,6 +80,7 @@ pub(super) fn asked(core: &mut Core, now: Now, conn: ConnId, id: &Id, ask: Trigg
 /// It is time to look whether a clone has grown: one team, and the ledgers.
 pub(super) fn due(core: &mut Core, now: Now) {
     core.deadlines.set(Beat::Gc, Some(now.mono + core.identity.beats.gc));
+    core.out.push(Effect::TidyUp);
     if core.gc.current.is_some() {
         return;
     }

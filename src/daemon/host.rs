@@ -126,7 +126,7 @@ pub struct Host {
     watcher: Arc<Mutex<Ledgers>>,
     /// What is to be written down of accounts, by endpoint.
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
-    /// Ends calls to servers.
+    /// Ends calls to servers, and looking after what lies around.
     asking: Cancel,
     /// Ends what runs for a clone.
     cancels: BTreeMap<Key, Cancel>,
@@ -251,13 +251,9 @@ impl Host {
             Effect::SaveAccount { endpoint, account } => self.save_account(&endpoint, *account),
             Effect::Revoke { key, target } => self.revoke(key, target),
             Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
-            Effect::Recover => {
-                let site = self.site.clone();
-                self.in_background(move || {
-                    for (clone, found) in sync::reclone::recover_all(&site, &Cancel::new()) {
-                        log::info!("{}: {found:?}", clone.display());
-                    }
-                });
+            Effect::TidyUp => {
+                let (site, cancel) = (self.site.clone(), self.asking.clone());
+                self.in_background(move || sync::tidy_up(&site, &cancel));
             }
             Effect::Watch(id, path) => self.watch(&id, path),
             Effect::SaveBackoff { state, saved } => self.in_background(move || {

@@ -8,7 +8,7 @@ use crate::project::{Dirs, check_team_id};
 /// More are not looked for; the first by path count.
 pub const STORED_MAX: usize = 2000;
 /// Marks a clone on its way to be removed.
-const REMOVED: &str = ".removed.";
+const REMOVED: &str = ".gc-removed-";
 
 /// A directory in the place of a clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ mod tests {
             "local/teams/a",
             "local/teams/a.new",
             "local/teams/a.bak.17",
-            "local/teams/a.removed.4",
+            "local/teams/a.gc-removed-4",
             "local/state/team-a",
             "h.example/teams/a",
         ] {

@@ -30,6 +30,7 @@ mod shape;
 mod site;
 mod slots;
 mod team;
+mod tidy;
 mod unsaved;
 pub mod upkeep;
 mod workspace;
@@ -50,6 +51,7 @@ pub use setup::{
 pub use site::Site;
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};
 pub use team::{AddedTeam, add_team, drop_team, remove_clone};
+pub use tidy::tidy_up;
 pub use unsaved::unsaved;
 pub use workspace::{Kind, Target, TeamRef, Workspace, ledger_of, team_of};
 

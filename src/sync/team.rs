@@ -134,14 +134,14 @@ pub fn remove_clone(site: &Site, at: &Workspace, force: bool, cancel: &Cancel) -
     }
     let Some(_lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else { return Err(SetupError::Busy) };
     if !force {
-        let what = unsaved(site.git(at.self_hosted), &at.path, cancel)?;
+        let what = unsaved(site.git(at.self_hosted), &at.path, site.clock.now().wall, cancel)?;
         if !what.is_empty() {
             return Err(SetupError::Unsaved { path: at.path.clone(), what: what.join(", ") });
         }
     }
     // Out of the way in one step, so that nobody finds half a clone.
     let mut gone = at.path.as_os_str().to_owned();
-    gone.push(format!(".removed.{}", std::process::id()));
+    gone.push(format!(".gc-removed-{}", std::process::id()));
     let gone = PathBuf::from(gone);
     let io = |path: &Path| {
         let path = path.to_path_buf();

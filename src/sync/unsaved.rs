@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::git::{Git, GitError, LocalWork, Reader};
+use jiff::Timestamp;
+
+use crate::git::{Git, GitError, LocalWork, Reader, Settled, settled};
 use crate::kit::cancel::Cancel;
 
 /// What would be lost with the clone at `path`, in words; nothing if all of it is at the remote.
 ///
 /// # Errors
 /// It could not be looked at: then anything may be lost.
-pub fn unsaved(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<String>, GitError> {
+pub fn unsaved(git: &Git, path: &Path, now: Timestamp, cancel: &Cancel) -> Result<Vec<String>, GitError> {
     let mut what = Vec::new();
     let work = LocalWork::of(git, path, cancel)?;
     if !work.is_clean() {
@@ -38,5 +40,10 @@ pub fn unsaved(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<String>, G
         n => what.push(format!("{n} rescued versions of files")),
     }
     what.dedup();
+    if what.is_empty()
+        && let Settled::No(other) | Settled::Unknown(other) = settled(git, path, now, cancel)
+    {
+        what.push(other);
+    }
     Ok(what)
 }
