@@ -17,6 +17,8 @@ mod end;
 mod event;
 mod gc;
 mod host;
+#[cfg(test)]
+mod issue_tests;
 mod ledgers;
 mod log_file;
 pub mod reach;

@@ -1,0 +1,232 @@
+//! Every kind of issue: raised by what happens, shown to whoever asks, and gone within one cycle after its cause is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::event::{AttachEnd, Door, Effect, Event, Found, Id, Key, RunId};
+use super::schedule::Beats;
+use super::{Core, Identity};
+use crate::health::IssueKind;
+use crate::ipc::wire::Attach;
+use crate::ipc::{ConnId, Request};
+use crate::kit::Class;
+use crate::kit::clock::{Clock as _, SimClock};
+use crate::sync::account::Called;
+use crate::sync::{
+    Blocked, Change, CloudView, End, Facts, Failure, Kept, Known, LEDGER, Loaded, Outcome, Place, Skip,
+    Source, TeamRef, Timing,
+};
+
+const ID: &str = "00000001";
+const TEAM: &str = "team_a";
+const ENDPOINT: &str = "https://ox.example";
+
+/// A core with one project that has a ledger and a team from a server, all of it fine.
+struct Rig {
+    core: Core,
+    clock: SimClock,
+    /// The work that was last begun on each clone.
+    runs: BTreeMap<Key, RunId>,
+}
+
+/// What a run comes to.
+enum Run {
+    /// This.
+    Ends(End),
+    /// It is level, and this is missing in it.
+    Lacks(&'static str),
+    /// There is no clone, and making one comes to this.
+    Clones(End),
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let clock = SimClock::new(Timestamp::from_second(1_780_000_000).unwrap());
+        let identity = Identity {
+            pid: 1,
+            version: "0.6.1+rs.0".into(),
+            startup: Duration::ZERO,
+            throttle: Duration::ZERO,
+            service: true,
+            beats: Beats::default(),
+        };
+        let core = Core::new(identity, clock.now(), 1);
+        let mut rig = Rig { core, clock, runs: BTreeMap::new() };
+        let attach = Request::Attach(Attach { project_root: "/p".into() });
+        rig.turn(Event::Request { conn: ConnId::simulated(1), door: Door::Host, request: attach });
+        let end = AttachEnd::Ready(Box::new(found()));
+        rig.turn(Event::AttachEnded { root: "/p".into(), end });
+        for key in [ledger(), team()] {
+            rig.run(&key, Run::Ends(level()));
+        }
+        assert!(rig.core.issues(ID).is_empty());
+        rig
+    }
+
+    fn turn(&mut self, event: impl Into<Option<Event>>) {
+        for effect in self.core.turn(self.clock.now(), event.into()) {
+            match effect {
+                Effect::Sync { key, run, .. } => drop(self.runs.insert(key, run)),
+                Effect::Load { id, .. } => self.turn(Event::Loaded { id, loaded: Some(Box::new(loaded())) }),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time pass until the clone's next run, and has it end like this.
+    fn run(&mut self, key: &Key, how: Run) {
+        self.runs.remove(key);
+        while !self.runs.contains_key(key) {
+            let next = self.core.next_deadline().expect("something is always due");
+            let now = self.clock.now().mono;
+            self.clock.advance(next.since(now));
+            self.turn(None);
+            // The other clone is fine all the time.
+            for (other, run) in std::mem::take(&mut self.runs) {
+                match other == *key {
+                    true => drop(self.runs.insert(other, run)),
+                    false => {
+                        self.turn(Event::Synced { outcome: outcome(&other, level(), None), key: other, run })
+                    }
+                }
+            }
+        }
+        let run = self.runs[key];
+        let (end, lacks) = match how {
+            Run::Ends(end) => (end, None),
+            Run::Lacks(what) => (level(), Some(what)),
+            Run::Clones(end) => {
+                self.turn(Event::Synced { key: key.clone(), run, outcome: outcome(key, End::NoClone, None) });
+                return self.turn(Event::Cloned { key: key.clone(), run, outcome: outcome(key, end, None) });
+            }
+        };
+        self.turn(Event::Synced { key: key.clone(), run, outcome: outcome(key, end, lacks) });
+    }
+
+    fn login(&mut self, called: Called) {
+        self.turn(Event::ReposAsked { endpoint: ENDPOINT.into(), called, changed: false });
+    }
+
+    /// Whether whoever asks for the status is shown an issue of this kind for this repository.
+    fn shows(&self, kind: IssueKind, repo: &str) -> bool {
+        let snapshot = self.core.projects[&Id::from(ID)].published.snapshot();
+        let status = snapshot.status.as_ref().unwrap();
+        let shown = status.issues.iter().any(|i| i.kind == kind.name() && i.repo == repo);
+        assert!(!shown || status.needs_help);
+        shown
+    }
+}
+
+fn ledger() -> Key {
+    Key::Ledger(Id::from(ID))
+}
+
+fn team() -> Key {
+    Key::team("ox.example", TEAM)
+}
+
+fn found() -> Found {
+    Found {
+        id: Id::from(ID),
+        repo_id: "repo_1".into(),
+        root: "/p".into(),
+        socket: "/run/p.sock".into(),
+        timing: Timing { interval: Duration::from_secs(60), debounce: Duration::from_millis(500) },
+        team_interval: Duration::from_secs(15),
+        idle_timeout: Duration::ZERO,
+        loaded: loaded(),
+    }
+}
+
+fn loaded() -> Loaded {
+    let team = TeamRef { id: TEAM.into(), url: "https://ox.example/a.git".into(), ..TeamRef::default() };
+    Loaded {
+        slug: "ox.example".into(),
+        endpoint: Some(ENDPOINT.into()),
+        primary: TEAM.into(),
+        ledger: Some(Known { place: place(&ledger()), ..Known::default() }),
+        teams: BTreeMap::from([(Source::Credentials, vec![team])]),
+        clones: BTreeMap::from([(TEAM.into(), Known { place: place(&self::team()), ..Known::default() })]),
+        cloud: Some(CloudView { login: Some("me".into()), ..CloudView::default() }),
+        ..Loaded::default()
+    }
+}
+
+fn place(key: &Key) -> Place {
+    let path = PathBuf::from(format!("/data/{key}"));
+    Place { state: path.join("state"), path, host: None, exists: true, ..Place::default() }
+}
+
+fn outcome(key: &Key, end: End, missing: Option<&str>) -> Outcome {
+    let facts = Facts { missing: missing.map(str::to_string), ..Facts::default() };
+    let facts = matches!(end, End::Level(_)).then_some(facts);
+    Outcome { place: Some(place(key)), facts, end, took: Duration::from_millis(5) }
+}
+
+fn level() -> End {
+    End::Level(Change::default())
+}
+
+fn failed(class: Class, blocked: Option<Blocked>) -> End {
+    End::Failed(Failure { blocked, ..Failure::new(class, "it failed") })
+}
+
+/// What raises an issue of this kind; `None` for what is about no repository.
+fn cause(kind: IssueKind) -> Option<Run> {
+    Some(match kind {
+        IssueKind::MergeConflict => Run::Ends(failed(Class::Conflict, Some(Blocked::Conflict))),
+        IssueKind::Diverged => Run::Ends(failed(Class::Conflict, Some(Blocked::Diverged))),
+        IssueKind::GitLock => Run::Ends(End::Skipped(Skip::LockFiles(vec!["index.lock".into()]))),
+        IssueKind::CloneFailed => Run::Clones(failed(Class::Auth, None)),
+        IssueKind::SyncBackoff => Run::Ends(failed(Class::Disk, None)),
+        IssueKind::DirtyWorkspace => {
+            let kept = Kept { reference: "refs/ox/rescue/1".into(), paths: vec!["a".into()] };
+            Run::Ends(End::Level(Change { kept: Some(kept), ..Change::default() }))
+        }
+        IssueKind::RebaseStuck => {
+            let age = Duration::from_secs(3600);
+            Run::Ends(End::Skipped(Skip::Foreign { what: "rebase".into(), age }))
+        }
+        IssueKind::MissingScaffolding => Run::Lacks("there is no .sageox/"),
+        IssueKind::AuthExpiring => return None,
+    })
+}
+
+#[test]
+fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
+    for kind in IssueKind::ALL {
+        for (key, repo) in [(ledger(), LEDGER), (team(), TEAM)] {
+            let mut rig = Rig::new();
+            match cause(kind) {
+                Some(run) => {
+                    rig.run(&key, run);
+                    assert!(rig.shows(kind, repo), "{kind:?} of {key} is not shown");
+                    let other = if repo == LEDGER { TEAM } else { LEDGER };
+                    assert!(!rig.shows(kind, other), "{kind:?} is shown for the wrong clone");
+                    rig.run(&key, Run::Ends(level()));
+                }
+                None => {
+                    rig.login(Called::Unauthorized);
+                    assert!(rig.shows(kind, ""), "{kind:?} is not shown");
+                    rig.login(Called::Fine);
+                }
+            }
+            assert!(rig.core.issues(ID).is_empty(), "{kind:?} of {key} stays: {:?}", rig.core.issues(ID));
+            assert!(!rig.shows(kind, repo), "{kind:?} of {key} is shown for ever");
+        }
+    }
+}
+
+#[test]
+fn what_a_team_needs_is_shown_in_every_project_that_uses_it_and_goes_with_it() {
+    let mut rig = Rig::new();
+    rig.run(&team(), Run::Lacks("there is no .sageox/"));
+    assert!(rig.shows(IssueKind::MissingScaffolding, TEAM));
+    let none = Loaded { teams: BTreeMap::from([(Source::Credentials, Vec::new())]), ..loaded() };
+    rig.turn(Event::Loaded { id: Id::from(ID), loaded: Some(Box::new(none)) });
+    assert!(!rig.shows(IssueKind::MissingScaffolding, TEAM));
+    assert!(rig.core.issues(ID).is_empty());
+}
