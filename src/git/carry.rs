@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 
 use super::error::GitError;
-use super::limits::CHILD_MAX;
+use super::limits::{CHILD_MAX, CLONE_STALL};
 use super::local_work::{LocalWork, Piece, index_of};
 use super::managed::ManagedClone;
 use super::read::{Reader, Verdict, verify};
@@ -46,6 +46,9 @@ impl ManagedClone<'_> {
     /// # Errors
     /// `new` is then half done and to be thrown away; this clone is as it was.
     pub fn carry_into(&self, new: &Path, branch: &str, work: &LocalWork) -> Result<(), GitError> {
+        if self.needs_history(new, work)? {
+            self.fetch_history(new, branch)?;
+        }
         self.carry_refs(new, branch, work)?;
         self.align(new, branch, work)?;
         for path in work.pieces.keys() {
@@ -79,6 +82,31 @@ impl ManagedClone<'_> {
         refresh.deadline(CHILD_MAX).run_any(&self.cancel).map(drop)
     }
 
+    /// Whether the new clone has only the last commit and a ref is made on another one: git would bring all that leads there out
+    /// of this clone, contents too, where the remote can leave those out.
+    fn needs_history(&self, new: &Path, work: &LocalWork) -> Result<bool, GitError> {
+        let reader = self.reader()?;
+        let near = |id: Oid| {
+            let Ok(commit) = reader.repo().find_object(id, None).and_then(|o| o.peel_to_commit()) else {
+                return false;
+            };
+            Some(commit.id()) == work.head.commit || commit.parent_id(0).ok() == work.head.commit
+        };
+        Ok(Reader::open(new)?.repo().is_shallow() && !work.refs.values().all(|id| near(*id)))
+    }
+
+    fn fetch_history(&self, new: &Path, branch: &str) -> Result<(), GitError> {
+        let url = Reader::open(new)?.origin_url().unwrap_or_default();
+        let fetch = self.git.network("fetch", new, &url).config("fetch.writeCommitGraph=false");
+        fetch
+            .args(["--unshallow", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
+            .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
+            .arg(format!("refs/heads/{branch}"))
+            .stall(CLONE_STALL)
+            .run(&self.cancel)
+            .map(drop)
+    }
+
     /// Brings all refs of ours over, with what they reach. What both clones have is not sent again.
     fn carry_refs(&self, new: &Path, branch: &str, work: &LocalWork) -> Result<(), GitError> {
         let (own, mirror) = (format!("refs/heads/{branch}"), format!("refs/remotes/origin/{branch}"));
@@ -89,7 +117,7 @@ impl ManagedClone<'_> {
             .config("fetch.prune=false")
             .config("fetch.writeCommitGraph=false")
             .args(["--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
-            .args(["--no-recurse-submodules", "--refmap=", "--stdin", "--"])
+            .args(["--no-recurse-submodules", "--update-shallow", "--refmap=", "--stdin", "--"])
             .arg(&self.path)
             .stdin(list.into_bytes())
             .durable(&self.cancel)?

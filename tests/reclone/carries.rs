@@ -123,6 +123,46 @@ fn a_partial_clone_is_carried_without_what_it_never_had() {
     assert_eq!(b.s.sh(&b.path, &["rev-parse", "refs/ox/rescue/1700000000"]), old);
 }
 
+/// Runs a reclone whose new clone is made by plain git with these options.
+fn reclone_by(b: &Bench, options: &[&str]) {
+    let url = format!("file://{}", b.remote.display());
+    let mut make = |new: &Path| {
+        let args =
+            [&["clone", "-q", "--template="], options, &[url.as_str(), new.to_str().unwrap()]].concat();
+        b.s.sh(&b.s.at(""), &args);
+        Ok(())
+    };
+    let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+    let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
+    assert!(matches!(ended, Reclone::Done(_)), "{ended:?}");
+}
+
+#[test]
+fn a_clone_of_the_last_commit_only_gets_history_where_a_ref_needs_it() {
+    let b = Bench::full();
+    b.s.sh(&b.remote, &["config", "uploadpack.allowFilter", "true"]);
+    let shallow = |b: &Bench| b.path.join(".git/shallow").exists();
+    let before = b.look();
+    reclone_by(&b, &["--depth=1", "--filter=blob:none"]);
+    b.has_all(&before, "history was needed");
+    assert!(!shallow(&b));
+    b.s.sh(&b.path, &["branch", "-D", "mark"]);
+    b.s.sh(&b.path, &["tag", "-d", "own-tag"]);
+    let before = b.look();
+    reclone_by(&b, &["--depth=1", "--filter=blob:none"]);
+    b.has_all(&before, "history was not needed");
+    assert!(shallow(&b));
+    // And out of such a clone into one like it, and into a whole one.
+    b.s.push_elsewhere(&b.remote, |w| write(&w.join("theirs"), "theirs\n"));
+    b.cloned().pull();
+    let before = b.look();
+    reclone_by(&b, &["--depth=1"]);
+    b.has_all(&before, "shallow to shallow");
+    reclone_by(&b, &[]);
+    b.has_all(&before, "shallow to whole");
+    assert!(!shallow(&b), "a whole one stays whole");
+}
+
 #[test]
 fn the_vendor_profile_carries_between_two_directories() {
     let b = Bench::full();
