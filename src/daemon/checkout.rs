@@ -27,6 +27,11 @@ struct Wanted {
 }
 
 impl Checkouts {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether one of a project is under way.
     pub(super) fn any_of(&self, id: &Id) -> bool {
         self.0.values().any(|w| w.waiting.iter().any(|(_, whose)| whose == id))

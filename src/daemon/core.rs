@@ -502,6 +502,14 @@ impl Core {
         self.repos.keys()
     }
 
+    /// How many entries the core's collections hold in all: it does not grow with time.
+    pub fn size(&self) -> usize {
+        let gates = self.gates.len() + self.probed.len();
+        let work = self.slots.len() + self.checkouts.len() + self.team_requests.len() + self.attaching.len();
+        let waiting: usize = self.repos.values().map(|r| r.waiting.len()).sum();
+        self.deadlines.len() + self.projects.len() + self.repos.len() + gates + work + waiting
+    }
+
     /// Kinds of the issues of a project now.
     pub fn issues(&self, id: &str) -> Vec<crate::health::IssueKind> {
         self.issues_of(&Id::from(id)).iter().map(|i| i.kind).collect()

@@ -55,7 +55,8 @@ impl TeamRequests {
         conns
     }
 
-    fn len(&self) -> usize {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
         self.asked.len() + self.running.len()
     }
 }

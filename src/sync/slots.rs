@@ -84,9 +84,14 @@ impl<K: Clone + Ord> Slots<K> {
         self.waiting.iter().map(|w| w.until).min()
     }
 
-    /// How many slots are held.
-    pub fn held(&self) -> usize {
-        self.held.len()
+    /// How many hold a slot or wait for one.
+    pub fn len(&self) -> usize {
+        self.held.len() + self.waiting.len()
+    }
+
+    /// Whether nobody holds a slot or waits for one.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -123,7 +128,7 @@ mod tests {
         assert_eq!(s.release(&"b"), ["used"]);
         assert_eq!(s.release(&"late"), [""; 0]);
         assert_eq!(s.release(&"c"), [""; 0]);
-        assert_eq!(s.held(), 2);
+        assert_eq!(s.len(), 2);
     }
 
     #[test]

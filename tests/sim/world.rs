@@ -1,6 +1,7 @@
-//! The world around the core: hosts that go away, clones that fail, people who ask, a machine that sleeps.
+//! The world around the core: hosts that go away, clones that fail, projects that change their minds, people who ask, a machine that
+//! sleeps, a process that ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use jiff::Timestamp;
 use ox::daemon::{
     AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, Id, Identity, Key,
 };
-use ox::ipc::wire::Attach;
+use ox::health::IssueKind;
+use ox::ipc::wire::{Attach, Checkout, CheckoutResult, Heartbeat, TeamSyncAsk};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, SimClock};
 use ox::kit::rng::Rng;
-use ox::sync::{Blocked, Change, End, Facts, Failure, Known, Loaded, Outcome, Place, Skip, Timing};
+use ox::sync::{Blocked, Change, End, Facts, Failure, Loaded, Outcome, SLOTS, Skip, Source, TeamRef, Timing};
+
+pub use super::site::Totals;
+use super::site::{Host, Site, Work, state_of};
 
 /// What happens to the world.
 #[derive(Clone, Debug)]
@@ -22,6 +27,9 @@ pub struct Plan {
     /// All intervals are this many times as long: more seeds in the same time.
     pub slow: u32,
     pub projects: usize,
+    /// Teams that projects name at random.
+    pub teams: usize,
+    pub hosts: usize,
     /// Percent of runs that fail for a reason of their own.
     pub fail_percent: u64,
     /// People, sleeps, other daemons, losses of the network, at random.
@@ -41,7 +49,7 @@ pub struct Plan {
 impl Plan {
     /// Everything goes wrong at random.
     pub fn faulty() -> Plan {
-        Plan { projects: 3, fail_percent: 4, life: true, ..Plan::calm(3) }
+        Plan { teams: 5, hosts: 3, fail_percent: 4, life: true, ..Plan::calm(3) }
     }
 
     /// Nothing goes wrong but what is planned.
@@ -50,6 +58,8 @@ impl Plan {
             length: Duration::from_secs(3600),
             slow: 1,
             projects,
+            teams: 0,
+            hosts: 1,
             fail_percent: 0,
             life: false,
             silent_project: false,
@@ -61,69 +71,43 @@ impl Plan {
     }
 }
 
-/// What happened.
-#[derive(Clone, Debug, Default)]
-pub struct Totals {
-    pub turns: u64,
-    pub syncs: u64,
-    pub offline: u64,
-    pub unstarted: u64,
-    pub failed: u64,
-    pub cloned: u64,
-    pub suspended: u64,
-    pub detached: u64,
-    pub answered: u64,
-    pub worst_recovery: Duration,
-    /// Longest time between two good syncs of a project whose remote answers.
-    pub longest_wait: Duration,
-}
-
-impl std::ops::Add for Totals {
-    type Output = Totals;
-    fn add(self, o: Totals) -> Totals {
-        Totals {
-            turns: self.turns + o.turns,
-            syncs: self.syncs + o.syncs,
-            offline: self.offline + o.offline,
-            unstarted: self.unstarted + o.unstarted,
-            failed: self.failed + o.failed,
-            cloned: self.cloned + o.cloned,
-            suspended: self.suspended + o.suspended,
-            detached: self.detached + o.detached,
-            answered: self.answered + o.answered,
-            longest_wait: self.longest_wait.max(o.longest_wait),
-            worst_recovery: self.worst_recovery.max(o.worst_recovery),
-        }
-    }
-}
-
-const HOST: &str = "git.example";
 const INTERVAL: Duration = Duration::from_secs(60);
-/// A run takes at most this long, also one that times out.
+/// A sync takes at most this long, also one that times out.
 const RUN_MAX: Duration = Duration::from_secs(10);
-/// Whoever asks is answered within this: a run in progress, a clone, and the run itself.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// A clone takes at most this long.
+const CLONE_MAX: Duration = Duration::from_secs(300);
+/// Reading a project's files takes at most this long.
+const LOAD_MAX: Duration = Duration::from_secs(2);
+/// Whoever waits for a slot gives up after this.
+const SLOT_WAIT: Duration = Duration::from_secs(120);
+/// Whoever asks is answered within this: two readings of files, a run in progress, a slot, a clone.
+const ANSWER_MAX: Duration = Duration::from_secs(2 * 2 + 10 + 120 + 300 + 1);
+/// A host that is back is noticed within this, and an attempt that was on its way then may have to end first.
+const NOTICED: Duration = Duration::from_secs(60 + 10);
 
-/// What the world knows of a project.
-struct Site {
+struct Project {
     root: PathBuf,
-    /// On the host, or a directory of this machine.
-    remote: bool,
-    cloned: bool,
-    /// Runs of it in progress: at most one.
-    running: Option<u64>,
     attached: bool,
-    /// Since when nothing but success was possible for it; None while something may go wrong.
-    healthy_since: Option<Mono>,
-    last_good: Option<Mono>,
+    /// What its files say.
+    names: BTreeSet<usize>,
+    /// What the core was last told that they say.
+    told: BTreeSet<usize>,
+    readable: bool,
 }
 
 enum Coming {
     Event(Box<Event>),
+    Loaded { id: Id, names: Option<BTreeSet<usize>> },
     Life,
     NetworkDown(Duration),
-    NetworkUp,
+    HostDown(usize, Duration),
+    HostUp(usize),
     Suspend(Duration),
+}
+
+struct Open {
+    since: Mono,
+    project: Option<Id>,
 }
 
 pub struct World {
@@ -131,13 +115,15 @@ pub struct World {
     core: Core,
     rng: Rng,
     plan: Plan,
-    sites: BTreeMap<String, Site>,
+    projects: BTreeMap<Id, Project>,
+    sites: BTreeMap<Key, Site>,
+    hosts: Vec<Host>,
+    /// Checkouts in progress; true while one is being cloned.
+    checkouts: BTreeMap<Key, bool>,
     coming: BTreeMap<(Mono, u64), Coming>,
     serial: u64,
-    online: bool,
-    back_since: Option<Mono>,
-    /// Requests not answered yet, and since when.
-    open: BTreeMap<ConnId, Mono>,
+    /// Requests not answered yet.
+    open: BTreeMap<ConnId, Open>,
     exited: bool,
     /// Print every event and effect: for one seed.
     trace: bool,
@@ -147,29 +133,18 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, plan: &Plan) -> World {
         let clock = SimClock::new(Timestamp::from_second(1_780_000_000).unwrap());
-        let identity = Identity {
-            pid: 1,
-            version: "0.6.1+rs.sim".into(),
-            startup: Duration::from_millis(10),
-            throttle: Duration::ZERO,
-            service: true,
-            beats: if plan.slow > 1 {
-                Beats { check: CHECK_EVERY * plan.slow, flush: FLUSH_EVERY * plan.slow }
-            } else {
-                Beats::default()
-            },
-        };
-        let core = Core::new(identity, clock.now(), seed);
+        let core = Core::new(identity(plan), clock.now(), seed);
         let mut world = World {
             clock,
             core,
             rng: Rng::new(seed ^ 0x5EED),
             plan: plan.clone(),
+            projects: BTreeMap::new(),
             sites: BTreeMap::new(),
+            hosts: Vec::new(),
+            checkouts: BTreeMap::new(),
             coming: BTreeMap::new(),
             serial: 0,
-            online: true,
-            back_since: None,
             open: BTreeMap::new(),
             exited: false,
             trace: std::env::var_os("OX_SIM_TRACE").is_some(),
@@ -180,25 +155,25 @@ impl World {
     }
 
     fn set_out(&mut self) {
+        let hosts = if self.plan.life { 1 + self.rng.below(self.plan.hosts as u64) as usize } else { 1 };
+        self.hosts = (0..hosts).map(|_| Host { up: true, ..Host::default() }).collect();
+        let cloned = !self.plan.life;
+        for n in 0..self.plan.teams {
+            let host = (!self.plan.life || n % 4 != 3).then_some(n % hosts);
+            self.sites.insert(team_key(n), Site::new(team_key(n), host, cloned));
+        }
         for n in 0..self.plan.projects {
-            let id = format!("{n:08x}");
+            let id = Id::from(format!("{n:08x}"));
             let root = PathBuf::from(format!("/home/a/project-{n}"));
             // In a calm world all are on the host, so that its gate is what is looked at.
             let remote = !self.plan.on_this_machine && (!self.plan.life || n % 3 != 2);
-            let site = Site {
-                root: root.clone(),
-                remote,
-                cloned: !self.plan.life,
-                running: None,
-                attached: false,
-                healthy_since: None,
-                last_good: None,
-            };
-            self.sites.insert(id, site);
-            self.ask(
-                Door::Host,
-                Request::Attach(Attach { project_root: root.to_string_lossy().into_owned() }),
-            );
+            let key = Key::Ledger(id.clone());
+            self.sites.insert(key.clone(), Site::new(key, remote.then_some(n % hosts), cloned));
+            let names = (0..self.plan.teams).filter(|_| !self.plan.life || self.rng.chance(60)).collect();
+            let told = BTreeSet::new();
+            let project = Project { root: root.clone(), attached: false, names, told, readable: true };
+            self.projects.insert(id, project);
+            self.ask(Door::Host, attach(&root));
         }
         if let Some(offline) = self.plan.offline_once {
             self.after(Duration::from_secs(3600), Coming::NetworkDown(offline));
@@ -220,11 +195,10 @@ impl World {
             if next > end || self.exited {
                 break;
             }
-            let now = self.clock.now().mono;
+            let now = self.now();
             self.clock.advance(next.since(now));
-            let now = self.clock.now().mono;
             match coming {
-                Some(at) if at <= now => {
+                Some(at) if at <= self.now() => {
                     let (_, coming) = self.coming.pop_first().unwrap();
                     self.happen(coming);
                 }
@@ -235,27 +209,47 @@ impl World {
         self.totals
     }
 
+    fn now(&self) -> Mono {
+        self.clock.now().mono
+    }
+
     fn after(&mut self, wait: Duration, coming: Coming) {
         self.serial += 1;
-        self.coming.insert((self.clock.now().mono + wait, self.serial), coming);
+        self.coming.insert((self.now() + wait, self.serial), coming);
+    }
+
+    fn event(&mut self, wait: Duration, event: Event) {
+        self.after(wait, Coming::Event(Box::new(event)));
     }
 
     fn happen(&mut self, coming: Coming) {
         match coming {
             Coming::Event(event) => {
                 self.ended(&event);
+                let level = matches!(&*event, Event::Synced { .. } | Event::Cloned { .. });
                 self.turn(Some(*event));
+                if level {
+                    self.look_at_issues();
+                }
+            }
+            Coming::Loaded { id, names } => {
+                let loaded = names.as_ref().map(|names| Box::new(self.loaded(&id, names)));
+                let project = self.projects.get_mut(&id).unwrap();
+                if let Some(names) = names.filter(|_| project.attached) {
+                    project.told = names;
+                }
+                self.turn(Some(Event::Loaded { id, loaded }));
             }
             Coming::Life => self.live(),
             Coming::NetworkDown(length) => {
-                self.online = false;
-                self.back_since = None;
-                self.sites.values_mut().filter(|s| s.remote).for_each(|s| s.healthy_since = None);
-                self.after(length, Coming::NetworkUp);
+                for n in 0..self.hosts.len() {
+                    self.host_down(n, length);
+                }
             }
-            Coming::NetworkUp => {
-                self.online = true;
-                self.back_since = Some(self.clock.now().mono);
+            Coming::HostDown(n, length) => self.host_down(n, length),
+            Coming::HostUp(n) => {
+                self.hosts[n] =
+                    Host { up: true, chance_since: Some(self.now()), back_since: Some(self.now()) };
             }
             Coming::Suspend(length) => {
                 self.totals.suspended += 1;
@@ -265,39 +259,127 @@ impl World {
         }
     }
 
+    fn host_down(&mut self, n: usize, length: Duration) {
+        if !self.hosts[n].up {
+            return;
+        }
+        self.hosts[n] = Host::default();
+        self.sites.values_mut().filter(|s| s.host == Some(n)).for_each(|s| s.healthy_since = None);
+        self.after(length, Coming::HostUp(n));
+    }
+
     /// Something that people or machines do.
     fn live(&mut self) {
-        let id = format!("{:08x}", self.rng.below(self.plan.projects as u64));
+        let n = self.rng.below(self.plan.projects as u64);
+        let id = Id::from(format!("{n:08x}"));
+        let door = Door::Project(id.clone());
         match self.rng.below(100) {
-            0..60 => self.ask(Door::Project(Id::from(id.as_str())), Request::Sync),
-            60..65 => self.ask(Door::Project(Id::from(id.as_str())), Request::Stop),
-            65..85 => {
-                let root = self.sites[&id].root.to_string_lossy().into_owned();
-                self.ask(Door::Host, Request::Attach(Attach { project_root: root }));
+            0..20 => self.ask(door, Request::Sync),
+            20..35 => {
+                const WORDS: [&str; 6] = ["", "", "team_0", "Same", "nobody", "team_3"];
+                let team = WORDS[self.rng.below(6) as usize].to_string();
+                self.ask(door, Request::TeamSync(TeamSyncAsk { team }));
             }
-            85..90 => self.ask(Door::Host, Request::Projects),
-            90..95 if self.online => {
+            35..45 => {
+                let team_ids = (0..3).map(|_| format!("team_{}", self.rng.below(7))).collect();
+                self.ask(door, Request::Heartbeat(Box::new(Heartbeat { team_ids, ..Heartbeat::default() })));
+            }
+            45..50 => self.ask(door, Request::Doctor),
+            50..58 => self.checkouts_asked(&door),
+            58..63 => self.ask(door, Request::Stop),
+            63..75 => {
+                let root = self.projects[&id].root.clone();
+                self.ask(Door::Host, attach(&root));
+            }
+            75..85 => {
+                let team = self.rng.below(self.plan.teams as u64) as usize;
+                let project = self.projects.get_mut(&id).unwrap();
+                if !project.names.remove(&team) {
+                    project.names.insert(team);
+                }
+                self.after(LOAD_MAX, Coming::Life);
+            }
+            85..87 => {
+                let project = self.projects.get_mut(&id).unwrap();
+                project.readable = !project.readable;
+            }
+            87..91 => {
+                let host = self.rng.below(self.hosts.len() as u64) as usize;
                 let length = self.rng.up_to(Duration::from_secs(4 * 3600));
+                self.after(Duration::ZERO, Coming::HostDown(host, length));
+            }
+            91..93 => {
+                let length = self.rng.up_to(Duration::from_secs(8 * 3600));
                 self.after(Duration::ZERO, Coming::NetworkDown(length));
             }
+            93..95 => self.lose_clones(),
+            95..97 => self.restart(),
             _ => {
                 let length = self.rng.up_to(Duration::from_secs(8 * 3600));
                 self.after(Duration::ZERO, Coming::Suspend(length));
             }
         }
-        let pause = self.rng.up_to(Duration::from_secs(2 * 3600));
-        self.after(pause, Coming::Life);
+        // What comes in a burst meets what is still in progress.
+        let most = if self.rng.chance(50) { 30 } else { 4 * 3600 };
+        let pause = self.rng.up_to(Duration::from_secs(most));
+        if self.coming.values().filter(|c| matches!(c, Coming::Life)).count() == 0 {
+            self.after(pause, Coming::Life);
+        }
+    }
+
+    /// Several at once, so that slots fill; some for the same path.
+    fn checkouts_asked(&mut self, door: &Door) {
+        for _ in 0..=self.rng.below(5) {
+            let repo_path = format!("/home/a/checkout-{}", self.rng.below(6));
+            let checkout = Checkout { repo_path, clone_url: "u".into(), repo_type: "ledger".into() };
+            self.ask(door.clone(), Request::Checkout(checkout));
+        }
+    }
+
+    /// Somebody deletes clones.
+    fn lose_clones(&mut self) {
+        for key in self.sites.keys().cloned().collect::<Vec<_>>() {
+            if self.rng.chance(50) {
+                let site = self.sites.get_mut(&key).unwrap();
+                (site.cloned, site.healthy_since) = (false, None);
+            }
+        }
+    }
+
+    /// The process is killed, and another one serves what this one served.
+    fn restart(&mut self) {
+        self.totals.restarted += 1;
+        self.coming.retain(|_, c| !matches!(c, Coming::Event(_) | Coming::Loaded { .. }));
+        self.open.clear();
+        self.checkouts.clear();
+        for site in self.sites.values_mut() {
+            site.forget();
+            site.work.clear();
+        }
+        let seed = self.rng.next_u64();
+        self.core = Core::new(identity(&self.plan), self.clock.now(), seed);
+        let mut again = Vec::new();
+        for project in self.projects.values_mut() {
+            if std::mem::take(&mut project.attached) {
+                again.push(project.root.clone());
+            }
+        }
+        for root in again {
+            self.turn(Some(Event::Reattach(root)));
+        }
     }
 
     fn ask(&mut self, door: Door, request: Request) {
-        if let Door::Project(id) = &door
-            && !self.sites[&**id].attached
-        {
-            return; // nothing listens there
-        }
+        let project = match &door {
+            Door::Host => None,
+            Door::Project(id) if self.projects[id].attached => Some(id.clone()),
+            Door::Project(_) => return, // nothing listens there
+        };
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
-        self.open.insert(conn, self.clock.now().mono);
+        if !matches!(request, Request::Heartbeat(_)) {
+            self.open.insert(conn, Open { since: self.now(), project });
+        }
         self.turn(Some(Event::Request { conn, door, request }));
     }
 
@@ -316,151 +398,212 @@ impl World {
         }
     }
 
+    fn answered(&mut self, conn: ConnId) {
+        let open = self.open.remove(&conn).expect("a request was answered twice, or one that has no answer");
+        self.totals.answered += 1;
+        self.totals.longest_answer = self.totals.longest_answer.max(self.now().since(open.since));
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Reply(conn, _) => {
-                assert!(self.open.remove(&conn).is_some(), "a request was answered twice");
-                self.totals.answered += 1;
-            }
+            Effect::Reply(conn, _) => self.answered(conn),
             Effect::ReplyStop(conn, door) => {
-                assert!(self.open.remove(&conn).is_some(), "a request was answered twice");
-                self.after(Duration::from_millis(1), Coming::Event(Box::new(Event::StopAnswered(door))));
+                self.answered(conn);
+                self.event(Duration::from_millis(1), Event::StopAnswered(door));
             }
             Effect::Progress(conn, _) => {
                 assert!(self.open.contains_key(&conn), "progress after the answer");
             }
             Effect::Attach { root, served } => self.attach(root, &served),
             Effect::Serve { id, .. } => {
-                let site = self.sites.get_mut(&*id).unwrap();
-                assert!(!site.attached, "{id} is served twice");
-                site.attached = true;
+                let project = self.projects.get_mut(&id).unwrap();
+                assert!(!project.attached, "{id} is served twice");
+                project.attached = true;
             }
             Effect::Detach { id, .. } => {
                 self.totals.detached += 1;
-                let site = self.sites.get_mut(&*id).unwrap();
-                assert!(site.attached, "{id} is not served");
-                // A run in progress is cancelled; whatever it comes to, nobody hears of it.
-                (site.attached, site.running) = (false, None);
-                (site.healthy_since, site.last_good) = (None, None);
+                let project = self.projects.get_mut(&id).unwrap();
+                assert!(project.attached, "{id} is not served");
+                project.attached = false;
+                let waits = self.open.values().any(|o| o.project.as_ref() == Some(&id));
+                assert!(!waits, "{id} is detached and a request to it not answered");
             }
-            Effect::Sync { key, run, ask, .. } => self.sync(&id_of(&key), run, ask.forced),
-            Effect::Clone { key, run, .. } => self.clone_ledger(&id_of(&key), run),
             Effect::Load { id, .. } => {
-                let loaded = Some(Box::new(loaded(&self.sites[&*id])));
-                self.after(Duration::from_millis(3), Coming::Event(Box::new(Event::Loaded { id, loaded })));
+                let project = &self.projects[&id];
+                let names = project.readable.then(|| project.names.clone());
+                let wait = if self.rng.chance(10) { LOAD_MAX } else { Duration::from_millis(50) };
+                let wait = self.rng.up_to(wait);
+                self.after(wait, Coming::Loaded { id, names });
+            }
+            Effect::Sync { key, run, ask, .. } => self.sync(&key, run, ask.forced),
+            Effect::Clone { key, run, .. } => self.clone(&key, run),
+            Effect::Drop(key) => {
+                let site = self.sites.get_mut(&key).unwrap();
+                let host = site.host.filter(|_| !site.work.is_empty());
+                site.forget();
+                self.tells_nothing(host);
+            }
+            Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
+            Effect::Checkout { key, checkout, .. } => self.checkout(key, checkout),
+            Effect::SaveBackoff { state, saved } => {
+                let site = self.sites.values_mut().find(|s| state_of(&s.key) == state).unwrap();
+                let failures = saved.as_ref().map_or(0, |s| s.failures);
+                assert_eq!(failures, site.failures, "{}: failures in a row", site.key);
+                site.saved = saved;
             }
             Effect::Check(all) => {
                 let findings = self.findings(&all);
-                self.after(Duration::from_millis(2), Coming::Event(Box::new(Event::Checked(findings))));
+                self.event(Duration::from_millis(2), Event::Checked(findings));
             }
-            Effect::Remember(_)
-            | Effect::CheckSocket(_)
-            | Effect::Flush { .. }
-            | Effect::Watch(..)
-            | Effect::Drop(_)
-            | Effect::SaveBackoff { .. } => {}
-            Effect::CheckPath { .. } | Effect::Checkout { .. } => unreachable!("nobody asked for a checkout"),
+            Effect::Remember(_) | Effect::CheckSocket(_) | Effect::Flush { .. } | Effect::Watch(..) => {}
             Effect::Exit => self.exited = true,
         }
     }
 
     fn attach(&mut self, root: PathBuf, served: &[Id]) {
-        let (id, site) = self.sites.iter().find(|(_, s)| s.root == root).unwrap();
-        let id = Id::from(id.as_str());
+        let (id, project) = self.projects.iter().find(|(_, p)| p.root == root).unwrap();
+        let (id, names) = (id.clone(), project.names.clone());
         let end = if served.contains(&id) {
             AttachEnd::Served(id)
         } else if self.plan.life && self.rng.chance(5) {
             AttachEnd::Failed("could not".into())
         } else {
-            AttachEnd::Ready(Box::new(Found {
+            let found = Found {
                 repo_id: format!("repo_{id}"),
                 socket: PathBuf::from(format!("/run/{id}.sock")),
                 timing: Timing { interval: INTERVAL * self.plan.slow, debounce: Duration::from_millis(500) },
-                idle_timeout: Duration::ZERO,
                 team_interval: INTERVAL * self.plan.slow,
-                loaded: loaded(site),
+                idle_timeout: Duration::ZERO,
+                loaded: self.loaded(&id, &names),
                 root: root.clone(),
-                id,
-            }))
+                id: id.clone(),
+            };
+            self.projects.get_mut(&id).unwrap().told = names;
+            AttachEnd::Ready(Box::new(found))
         };
         let wait = self.rng.up_to(Duration::from_millis(50));
-        self.after(wait, Coming::Event(Box::new(Event::AttachEnded { root, end })));
+        self.event(wait, Event::AttachEnded { root, end });
+    }
+
+    fn loaded(&self, id: &Id, names: &BTreeSet<usize>) -> Loaded {
+        // Two of them have the same name.
+        let team = |n: &usize| TeamRef {
+            id: format!("team_{n}"),
+            name: if *n < 2 { "Same".into() } else { format!("Team {n}") },
+            ..TeamRef::default()
+        };
+        let clones = names.iter().map(|n| (format!("team_{n}"), self.sites[&team_key(*n)].known()));
+        Loaded {
+            slug: "local".into(),
+            primary: names.first().map(|n| format!("team_{n}")).unwrap_or_default(),
+            ledger: Some(self.sites[&Key::Ledger(id.clone())].known()),
+            teams: BTreeMap::from([(Source::Config, names.iter().map(team).collect())]),
+            clones: clones.collect(),
+            ..Loaded::default()
+        }
     }
 
     fn findings(&mut self, all: &[(Id, PathBuf, Option<PathBuf>)]) -> Vec<(Id, Finding)> {
         let mut findings = Vec::new();
-        for (id, ..) in all {
+        for (id, _, clone) in all {
+            let cloned = self.sites[&Key::Ledger(id.clone())].cloned;
             if self.plan.life && self.rng.below(5000) == 0 {
                 findings.push((id.clone(), Finding::Superseded));
-            } else if self.plan.life && self.rng.below(5000) == 0 {
-                let site = self.sites.get_mut(&**id).unwrap();
-                (site.cloned, site.healthy_since) = (false, None);
+            } else if clone.is_some() && !cloned {
                 findings.push((id.clone(), Finding::LedgerGone));
             }
         }
         findings
     }
 
-    fn sync(&mut self, id: &Id, run: u64, forced: bool) {
-        if self.plan.few_workers && self.rng.chance(20) {
+    fn sync(&mut self, key: &Key, run: u64, forced: bool) {
+        let now = self.now();
+        self.sites.get_mut(key).unwrap().last_sign = Some(now);
+        if (self.plan.few_workers && self.rng.chance(20)) || (self.plan.life && self.rng.below(500) == 0) {
             self.totals.unstarted += 1;
-            self.after(
-                Duration::ZERO,
-                Coming::Event(Box::new(Event::NoWorker { key: Key::Ledger(id.clone()), run })),
-            );
-            return;
+            self.tells_nothing(self.sites[key].host);
+            return self.event(Duration::ZERO, Event::NoWorker { key: key.clone(), run });
         }
         self.totals.syncs += 1;
-        self.begin(id, run);
-        let site = &self.sites[&**id];
-        let silent = self.plan.silent_project && **id == *"00000000";
-        let (cloned, reachable) = (site.cloned, (self.online || !site.remote) && !silent);
-        let (wait, end) = if !cloned {
+        let reachable = self.reaches(key);
+        let site = self.sites.get_mut(key).unwrap();
+        assert!(site.work.values().all(|w| w.dropped), "{key}: two pieces of work at once");
+        site.work.insert(run, Work { cloning: false, dropped: false });
+        let queued = site.queued_since.take().map_or(SLOT_WAIT, |since| now.since(since));
+        assert!(queued >= SLOT_WAIT, "{key} has given up its place after {queued:?}");
+        if reachable {
+            site.waits_since = None;
+        }
+        let (wait, end) = if !site.cloned {
             (Duration::from_millis(1), End::NoClone)
         } else if !forced && self.plan.life && self.rng.chance(2) {
             (Duration::from_millis(1), End::Skipped(Skip::Fresh))
         } else {
-            self.try_remote(reachable)
+            self.try_remote(reachable, RUN_MAX, Duration::from_millis(900))
         };
-        let outcome = self.outcome(id, end, wait);
-        self.after(
-            wait,
-            Coming::Event(Box::new(Event::Synced { key: Key::Ledger(id.clone()), run, outcome })),
-        );
+        let outcome = self.outcome(key, end, wait);
+        self.event(wait, Event::Synced { key: key.clone(), run, outcome });
     }
 
-    fn clone_ledger(&mut self, id: &Id, run: u64) {
-        let site = self.sites.get_mut(&**id).unwrap();
-        assert!(site.running == Some(run), "a clone is part of a run");
-        let reachable = self.online || !site.remote;
-        let (wait, end) = self.try_remote(reachable);
+    fn clone(&mut self, key: &Key, run: u64) {
+        let reachable = self.reaches(key);
+        let now = self.now();
+        let site = self.sites.get_mut(key).unwrap();
+        assert!(site.work.values().all(|w| w.dropped), "{key}: two pieces of work at once");
+        site.work.insert(run, Work { cloning: true, dropped: false });
+        let queued = now.since(site.queued_since.take().expect("a clone is part of a run"));
+        assert!(queued <= SLOT_WAIT, "{key} has waited {queued:?} for a slot");
+        self.totals.queued += u64::from(!queued.is_zero());
+        self.look_at_slots();
+        let most = if self.plan.life { CLONE_MAX } else { RUN_MAX };
+        let (wait, end) = self.try_remote(reachable, most, most);
         // There is nothing yet that could be damaged.
         let end = if matches!(end, End::PutAside(_)) { failed(Class::Disk, None) } else { end };
-        if let End::Level(_) = end {
-            self.sites.get_mut(&**id).unwrap().cloned = true;
-            self.totals.cloned += 1;
-        }
-        let outcome = self.outcome(id, end, wait);
-        self.after(
-            wait,
-            Coming::Event(Box::new(Event::Cloned { key: Key::Ledger(id.clone()), run, outcome })),
+        let outcome = self.outcome(key, end, wait);
+        self.event(wait, Event::Cloned { key: key.clone(), run, outcome });
+    }
+
+    fn check_path(&mut self, key: Key, checkout: Checkout) {
+        // One may have waited for a slot in vain before.
+        assert!(
+            self.checkouts.insert(key.clone(), false) != Some(true),
+            "{key} is looked at while it is made"
         );
+        let path = checkout.repo_path;
+        let result = match self.rng.below(10) {
+            0 => Err("refused".to_string()),
+            n => Ok(CheckoutResult { path, already_exists: n == 1, cloned: false }),
+        };
+        if !result.as_ref().is_ok_and(|r| !r.already_exists) {
+            self.checkouts.remove(&key);
+        }
+        let wait = self.rng.up_to(Duration::from_millis(50));
+        self.event(wait, Event::PathChecked { key, result });
     }
 
-    fn begin(&mut self, id: &Id, run: u64) {
-        let site = self.sites.get_mut(&**id).unwrap();
-        assert!(site.attached, "{id}: a run of a project that is not served");
-        assert!(site.running.is_none(), "{id}: two runs at once");
-        site.running = Some(run);
+    fn checkout(&mut self, key: Key, checkout: Checkout) {
+        assert!(self.checkouts.insert(key.clone(), true) != Some(true), "{key} is cloned twice");
+        self.look_at_slots();
+        let path = checkout.repo_path;
+        let result = match self.rng.below(10) {
+            0 => Err("failed".to_string()),
+            _ => Ok(CheckoutResult { path, already_exists: false, cloned: true }),
+        };
+        let wait = self.rng.up_to(CLONE_MAX);
+        self.event(wait, Event::CheckedOut { key, result });
     }
 
-    fn try_remote(&mut self, reachable: bool) -> (Duration, End) {
+    fn reaches(&self, key: &Key) -> bool {
+        let silent = self.plan.silent_project && matches!(key, Key::Ledger(id) if **id == *"00000000");
+        !silent && self.sites[key].host.is_none_or(|n| self.hosts[n].up)
+    }
+
+    fn try_remote(&mut self, reachable: bool, silent_for: Duration, takes: Duration) -> (Duration, End) {
         if !reachable {
             self.totals.offline += 1;
-            let wait = self.rng.up_to(RUN_MAX);
-            return (wait, failed(Class::Network, None));
+            return (self.rng.up_to(silent_for), failed(Class::Network, None));
         }
-        let wait = self.rng.up_to(Duration::from_millis(900));
+        let wait = self.rng.up_to(takes);
         if self.rng.chance(self.plan.fail_percent) {
             self.totals.failed += 1;
             let end = match self.rng.below(4) {
@@ -475,86 +618,193 @@ impl World {
         (wait, End::Level(Change { pulled, files_in: u64::from(pulled), ..Change::default() }))
     }
 
-    fn outcome(&self, id: &Id, end: End, took: Duration) -> Outcome {
+    fn outcome(&self, key: &Key, end: End, took: Duration) -> Outcome {
         let facts = Facts { head: "0".repeat(40), ..Facts::default() };
-        Outcome { place: Some(place(&self.sites[&**id])), facts: Some(facts), end, took }
+        Outcome { place: Some(self.sites[key].place()), facts: Some(facts), end, took }
     }
 
-    /// Notes what the end of a run means for a project, before the core hears of it.
+    /// An attempt that may have been the one that finds out about the host has told nothing.
+    fn tells_nothing(&mut self, host: Option<usize>) {
+        let now = self.now();
+        if let Some(host) = host.map(|n| &mut self.hosts[n]).filter(|h| h.up) {
+            host.chance_since = Some(now);
+        }
+    }
+
+    /// Notes what the end of a piece of work means, before the core hears of it.
     fn ended(&mut self, event: &Event) {
-        let (Event::Synced { key, run, outcome } | Event::Cloned { key, run, outcome }) = event else {
-            return;
+        let (key, run, end, of_clone) = match event {
+            Event::Synced { key, run, outcome } => (key, run, &outcome.end, false),
+            Event::Cloned { key, run, outcome } => (key, run, &outcome.end, true),
+            Event::CheckedOut { key, .. } => {
+                self.checkouts.remove(key);
+                return;
+            }
+            Event::PathChecked { .. } => return,
+            _ => return,
         };
-        let id = &id_of(key);
-        let now = self.clock.now().mono;
-        let site = self.sites.get_mut(&**id).unwrap();
-        if let End::PutAside(_) = outcome.end {
-            site.cloned = false;
+        let now = self.now();
+        let site = self.sites.get_mut(key).unwrap();
+        match end {
+            End::PutAside(_) => site.cloned = false,
+            End::Level(_) if of_clone => {
+                site.cloned = true;
+                self.totals.cloned += 1;
+            }
+            _ => {}
         }
-        if site.running != Some(*run) {
-            return; // of an earlier attachment: nobody hears of it
+        let dropped = site.work[run].dropped;
+        // Whoever waits for a slot does not work.
+        site.work.remove(run);
+        if dropped {
+            self.totals.late += 1;
+            return; // nobody hears of it
         }
-        match &outcome.end {
-            End::NoClone => {}
-            End::PutAside(_) => site.healthy_since = None,
+        let host = site.host;
+        let up = host.is_none_or(|n| self.hosts[n].up);
+        match end {
+            End::NoClone | End::PutAside(_) => {
+                site.queued_since = Some(now);
+                site.healthy_since = None;
+                self.tells_nothing(host);
+            }
             End::Level(_) => {
-                site.running = None;
                 let wait = site.last_good.replace(now).map_or(Duration::ZERO, |good| now.since(good));
                 self.totals.longest_wait = self.totals.longest_wait.max(wait);
+                (site.failures, site.skipped) = (0, 0);
                 // A run that began before the network went may end after it.
-                if self.online || !site.remote {
+                if up && site.cloned {
                     site.healthy_since.get_or_insert(now);
                 }
-                if let Some(back) = self.back_since.filter(|_| site.remote) {
+                if let Some(back) = host.and_then(|n| self.hosts[n].back_since.take()) {
                     self.totals.worst_recovery = self.totals.worst_recovery.max(now.since(back));
-                    self.back_since = None;
                 }
             }
-            End::Skipped(_) => site.running = None,
-            End::Failed(_) => (site.running, site.healthy_since) = (None, None),
+            End::Skipped(_) => {
+                // Somebody else has looked: it is content until its next turn.
+                (site.skipped, site.waits_since) = (site.skipped + 1, None);
+                self.tells_nothing(host);
+            }
+            End::Failed(failure) => {
+                site.healthy_since = None;
+                match failure.class {
+                    Class::Network if host.is_some() => site.waits_since = Some(now),
+                    _ => site.failures += 1,
+                }
+                self.tells_nothing(host);
+            }
+        }
+    }
+
+    fn look_at_slots(&self) {
+        let works = self.sites.values().flat_map(|s| s.work.values());
+        let clones = works.filter(|w| w.cloning).count() + self.checkouts.values().filter(|c| **c).count();
+        assert!(clones <= SLOTS, "{clones} clones at once");
+    }
+
+    /// Issues are there while there is a reason, and no longer.
+    fn look_at_issues(&self) {
+        for (id, project) in self.projects.iter().filter(|(_, p)| p.attached) {
+            let mut used = project.told.iter().map(|n| &self.sites[&team_key(*n)]);
+            let ledger = &self.sites[&Key::Ledger(id.clone())];
+            if ledger.failures == 0 && used.all(|s| s.failures == 0) {
+                let issues = self.core.issues(id);
+                assert!(!issues.contains(&IssueKind::SyncBackoff), "{id} has {issues:?} without a failure");
+            }
         }
     }
 
     /// Promises that hold after every step.
     fn look(&mut self) {
-        let now = self.clock.now().mono;
+        let now = self.now();
         if let Some(at) = self.core.next_deadline() {
             assert!(at >= now || self.exited, "a deadline was left in the past");
         }
-        if let Some((conn, since)) = self.open.iter().next() {
-            let waits = now.since(*since);
-            assert!(waits <= ANSWER_MAX, "{conn:?} has waited {waits:?}");
+        for (conn, open) in &self.open {
+            let waits = now.since(open.since);
+            let most =
+                if self.plan.few_workers { ANSWER_MAX * 2 } else { ANSWER_MAX + Duration::from_secs(440) };
+            assert!(waits <= most, "{conn:?} has waited {waits:?}");
         }
-        for (id, site) in &self.sites {
-            let (Some(_), Some(good)) = (site.healthy_since, site.last_good) else { continue };
-            // The interval with its jitter, a run, a skipped run, and the spread after a sleep.
-            let limit = INTERVAL * self.plan.slow * 5 + RUN_MAX * 2;
-            assert!(now.since(good) <= limit, "{id} is healthy and was not synced for {:?}", now.since(good));
+        for site in self.sites.values() {
+            self.look_at_site(now, site);
         }
-        let attached = self.sites.values().filter(|s| s.attached).count();
+        let attached = self.projects.values().filter(|p| p.attached).count();
         assert_eq!(attached, self.core.served(), "the core serves what it says it serves");
+        self.look_at_keys();
+        let size = self.core.size();
+        let most =
+            4 * self.core.repos().count() + 4 * attached + 2 * self.open.len() + 4 * self.hosts.len() + 20;
+        assert!(size <= most, "the core has grown to {size} entries");
+    }
+
+    /// Kept level is what some attached project names, and nothing else.
+    fn look_at_keys(&self) {
+        let attached = self.projects.iter().filter(|(_, p)| p.attached);
+        let mut named = BTreeSet::new();
+        for (id, project) in attached {
+            named.insert(Key::Ledger(id.clone()));
+            named.extend(project.told.iter().map(|n| team_key(*n)));
+        }
+        assert!(
+            self.core.repos().eq(named.iter()),
+            "kept level: {:?}",
+            self.core.repos().collect::<Vec<_>>()
+        );
+    }
+
+    fn look_at_site(&self, now: Mono, site: &Site) {
+        let key = &site.key;
+        let chance =
+            site.host.map(|n| &self.hosts[n]).filter(|h| h.up).map(|h| h.chance_since.unwrap_or(Mono::ZERO));
+        if let (Some(since), Some(chance)) = (site.waits_since, chance)
+            // What has failed by itself before waits for its own time.
+            && site.failures == 0
+            && !self.plan.silent_project
+            && !self.plan.few_workers
+        {
+            let waits = now.since(since.max(chance));
+            assert!(waits <= NOTICED, "{key}: its host is back for {waits:?}");
+        }
+        let beat = INTERVAL * self.plan.slow * 11 / 10;
+        if let (Some(_), Some(good)) = (site.healthy_since, site.last_good)
+            && chance.is_none_or(|since| now.since(since) > NOTICED)
+        {
+            // The interval with its jitter, once more for each skipped run, a gate that another's trouble has closed, a run, a worker.
+            let limit = beat * (1 + site.skipped) + NOTICED * 2 + RUN_MAX + Duration::from_secs(30);
+            assert!(
+                now.since(good) <= limit,
+                "{key} is healthy and was not synced for {:?}",
+                now.since(good)
+            );
+        }
+        // Whatever happened to it: it has a next run. The longest back-off, a beat, a run, a slot, a clone, and the time to notice a host.
+        if let Some(sign) = site.last_sign.filter(|_| chance.is_some() || site.host.is_none()) {
+            let chance = chance.unwrap_or(Mono::ZERO);
+            let limit = Duration::from_secs(3600) + beat + RUN_MAX + SLOT_WAIT + CLONE_MAX + NOTICED;
+            assert!(now.since(sign.max(chance)) <= limit, "{key} is forgotten since {sign:?}");
+        }
     }
 }
 
-fn place(site: &Site) -> Place {
-    Place {
-        path: site.root.join("ledger"),
-        url: format!("https://{HOST}/ledger.git"),
-        host: site.remote.then(|| HOST.to_string()),
-        exists: site.cloned,
-        state: site.root.join("state"),
+fn identity(plan: &Plan) -> Identity {
+    let slow = plan.slow;
+    Identity {
+        pid: 1,
+        version: "0.6.1+rs.sim".into(),
+        startup: Duration::from_millis(10),
+        throttle: Duration::ZERO,
+        service: true,
+        beats: Beats { check: CHECK_EVERY * slow, flush: FLUSH_EVERY * slow },
     }
 }
 
-fn loaded(site: &Site) -> Loaded {
-    let ledger = Known { place: place(site), last_sync: None, saved: None };
-    Loaded { slug: "local".into(), ledger: Some(ledger), ..Loaded::default() }
+fn attach(root: &std::path::Path) -> Request {
+    Request::Attach(Attach { project_root: root.to_string_lossy().into_owned() })
 }
 
-fn id_of(key: &Key) -> Id {
-    match key {
-        Key::Ledger(id) | Key::Team(id) | Key::Checkout(id) => id.clone(),
-    }
+fn team_key(n: usize) -> Key {
+    Key::Team(Id::from(format!("local/team_{n}")))
 }
 
 fn failed(class: Class, blocked: Option<Blocked>) -> End {
