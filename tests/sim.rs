@@ -5,6 +5,8 @@
 
 #[path = "sim/bench.rs"]
 mod bench;
+#[path = "sim/cloud.rs"]
+mod cloud;
 #[path = "sim/exact.rs"]
 mod exact;
 #[path = "sim/site.rs"]
@@ -69,6 +71,9 @@ fn a_month_of_faults_breaks_no_promise() {
             && total.queued > 0
             && total.late > 0
             && total.restarted > 0
+            && total.slimmed > 0
+            && total.renewed > 0
+            && total.logged_out > 0
     );
 }
 

@@ -240,7 +240,8 @@ impl Core {
     fn whose_turn_to_probe(&self, now: Mono, key: &Key) -> Option<Key> {
         let host = self.repos.get(key)?.host()?;
         let last = self.probed.get(host);
-        let due = |(_, r): &(&Key, &Repo)| r.host() == Some(host) && r.schedule.is_due(now);
+        let due =
+            |(_, r): &(&Key, &Repo)| r.host() == Some(host) && !r.is_slimming() && r.schedule.is_due(now);
         let after_last = self.repos.iter().filter(due).find(|(key, _)| last.is_none_or(|last| *key > last));
         let (turn, _) = after_last.or_else(|| self.repos.iter().find(due))?;
         (turn != key).then(|| turn.clone())

@@ -198,8 +198,10 @@ pub(super) fn ended(core: &mut Core, now: Now, key: &Key, result: Result<Option<
             repo.kept_back = Some(text.clone());
             repo.raise(IssueKind::DirtyWorkspace, text, now);
         }
-        // The clone may be another one now.
-        repo.schedule.trigger(now.mono);
+        if !matches!(result, Ok(None)) {
+            // The clone may be another one now.
+            repo.schedule.trigger(now.mono);
+        }
         note(core, key, &result);
         core.changed(key);
         core.plan(now.mono, key);

@@ -211,6 +211,9 @@ impl Bench {
                 let outcome = self.outcome(key, end);
                 self.after(self.clone_takes, Event::Cloned { key: key.clone(), run: *run, outcome });
             }
+            Effect::Slim { key, run, .. } => {
+                self.after(QUICK, Event::Slimmed { key: key.clone(), run: *run, result: Ok(None) });
+            }
             Effect::CheckPath { key, checkout } => {
                 let path = checkout.repo_path.clone();
                 let result = Ok(CheckoutResult { path, already_exists: false, cloned: false });

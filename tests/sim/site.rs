@@ -111,6 +111,11 @@ pub struct Totals {
     pub suspended: u64,
     pub detached: u64,
     pub restarted: u64,
+    pub slimmed: u64,
+    /// Credentials that a server gave.
+    pub renewed: u64,
+    /// Times that a server did not take the login.
+    pub logged_out: u64,
     pub answered: u64,
     pub worst_recovery: Duration,
     /// Longest time between two good syncs of a clone whose remote answers.
@@ -133,6 +138,9 @@ impl std::ops::Add for Totals {
             suspended: self.suspended + o.suspended,
             detached: self.detached + o.detached,
             restarted: self.restarted + o.restarted,
+            slimmed: self.slimmed + o.slimmed,
+            renewed: self.renewed + o.renewed,
+            logged_out: self.logged_out + o.logged_out,
             answered: self.answered + o.answered,
             longest_wait: self.longest_wait.max(o.longest_wait),
             longest_answer: self.longest_answer.max(o.longest_answer),

@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ox::daemon::{
-    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, Id, Identity, Key,
+    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, GC_EVERY, Id,
+    Identity, Key, Said,
 };
 use ox::health::IssueKind;
-use ox::ipc::wire::{Attach, Checkout, CheckoutResult, Heartbeat, TeamSyncAsk};
+use ox::ipc::wire::{Attach, Checkout, CheckoutResult, Heartbeat, TeamSyncAsk, TriggerGcAsk};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, SimClock};
 use ox::kit::rng::Rng;
+use ox::sync::account::Called;
+use ox::sync::reclone::{Reclone, Refusal};
 use ox::sync::{Blocked, Change, End, Facts, Failure, Loaded, Outcome, SLOTS, Skip, Source, TeamRef, Timing};
 
+use super::cloud::{Cloud, ENDPOINT};
 pub use super::site::Totals;
 use super::site::{Host, Site, Work, state_of};
 
@@ -76,6 +80,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 const RUN_MAX: Duration = Duration::from_secs(10);
 /// A clone takes at most this long.
 const CLONE_MAX: Duration = Duration::from_secs(300);
+/// A slimming takes at most this long.
+const SLIM_MAX: Duration = Duration::from_secs(120);
 /// Reading a project's files takes at most this long.
 const LOAD_MAX: Duration = Duration::from_secs(2);
 /// Whoever waits for a slot gives up after this.
@@ -98,6 +104,8 @@ struct Project {
 enum Coming {
     Event(Box<Event>),
     Loaded { id: Id, names: Option<BTreeSet<usize>> },
+    ReposAsked,
+    LedgerAsked(String),
     Life,
     NetworkDown(Duration),
     HostDown(usize, Duration),
@@ -107,6 +115,8 @@ enum Coming {
 
 struct Open {
     since: Mono,
+    /// Several clones, one after the other.
+    long: bool,
     project: Option<Id>,
 }
 
@@ -118,6 +128,9 @@ pub struct World {
     projects: BTreeMap<Id, Project>,
     sites: BTreeMap<Key, Site>,
     hosts: Vec<Host>,
+    cloud: Cloud,
+    /// The one clone that is being slimmed.
+    slimming: Option<(Key, u64)>,
     /// Checkouts in progress; true while one is being cloned.
     checkouts: BTreeMap<Key, bool>,
     coming: BTreeMap<(Mono, u64), Coming>,
@@ -142,6 +155,8 @@ impl World {
             projects: BTreeMap::new(),
             sites: BTreeMap::new(),
             hosts: Vec::new(),
+            cloud: Cloud::new(),
+            slimming: None,
             checkouts: BTreeMap::new(),
             coming: BTreeMap::new(),
             serial: 0,
@@ -240,6 +255,26 @@ impl World {
                 }
                 self.turn(Some(Event::Loaded { id, loaded }));
             }
+            Coming::ReposAsked => {
+                let called = self.cloud.answer(self.clock.now(), &mut self.rng);
+                self.totals.renewed += u64::from(called == Called::Fine);
+                self.totals.logged_out += u64::from(called == Called::Unauthorized);
+                let changed = called == Called::Fine;
+                self.turn(Some(Event::ReposAsked { endpoint: ENDPOINT.into(), called, changed }));
+                self.look_at_login(called);
+            }
+            Coming::LedgerAsked(repo_id) => {
+                let (called, said) = match self.rng.below(4) {
+                    0 => (Called::Pending, Some(Said::default())),
+                    1 => (Called::Network, None),
+                    n => {
+                        let ledger = Some("https://git0.example/x.git".to_string());
+                        (Called::Fine, Some(Said { ledger, read_only: n == 3, teams: None }))
+                    }
+                };
+                let endpoint = ENDPOINT.into();
+                self.turn(Some(Event::LedgerAsked { endpoint, repo_id, called, said }));
+            }
             Coming::Life => self.live(),
             Coming::NetworkDown(length) => {
                 for n in 0..self.hosts.len() {
@@ -284,7 +319,12 @@ impl World {
                 let team_ids = (0..3).map(|_| format!("team_{}", self.rng.below(7))).collect();
                 self.ask(door, Request::Heartbeat(Box::new(Heartbeat { team_ids, ..Heartbeat::default() })));
             }
-            45..50 => self.ask(door, Request::Doctor),
+            45..47 => self.ask(door, Request::Doctor),
+            47..49 => {
+                let progress = self.rng.chance(50);
+                self.ask(door, Request::TriggerGc(TriggerGcAsk { progress }));
+            }
+            49..50 => self.cloud.live(&mut self.rng),
             50..58 => self.checkouts_asked(&door),
             58..63 => self.ask(door, Request::Stop),
             63..75 => {
@@ -349,7 +389,15 @@ impl World {
     /// The process is killed, and another one serves what this one served.
     fn restart(&mut self) {
         self.totals.restarted += 1;
-        self.coming.retain(|_, c| !matches!(c, Coming::Event(_) | Coming::Loaded { .. }));
+        let ends = |c: &Coming| {
+            matches!(
+                c,
+                Coming::Event(_) | Coming::Loaded { .. } | Coming::ReposAsked | Coming::LedgerAsked(_)
+            )
+        };
+        self.coming.retain(|_, c| !ends(c));
+        self.cloud.restart();
+        self.slimming = None;
         self.open.clear();
         self.checkouts.clear();
         for site in self.sites.values_mut() {
@@ -378,7 +426,8 @@ impl World {
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
         if !matches!(request, Request::Heartbeat(_)) {
-            self.open.insert(conn, Open { since: self.now(), project });
+            let long = matches!(request, Request::TriggerGc(_));
+            self.open.insert(conn, Open { since: self.now(), long, project });
         }
         self.turn(Some(Event::Request { conn, door, request }));
     }
@@ -443,6 +492,19 @@ impl World {
                 site.forget();
                 self.tells_nothing(host);
             }
+            Effect::Slim { key, run, asked, .. } => self.slim(&key, run, asked),
+            Effect::AskRepos { endpoint } => {
+                assert_eq!(endpoint, ENDPOINT);
+                self.cloud.ask(self.clock.now().mono);
+                let wait = self.rng.up_to(RUN_MAX);
+                self.after(wait, Coming::ReposAsked);
+            }
+            Effect::AskLedger { repo_id, .. } => {
+                let wait = self.rng.up_to(RUN_MAX);
+                self.after(wait, Coming::LedgerAsked(repo_id));
+            }
+            Effect::SaveAccount { account, .. } => self.cloud.save(*account),
+            Effect::Revoke { key, .. } => panic!("{key}: no server names teams here"),
             Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
             Effect::Checkout { key, checkout, .. } => self.checkout(key, checkout),
             Effect::SaveBackoff { state, saved } => {
@@ -455,7 +517,11 @@ impl World {
                 let findings = self.findings(&all);
                 self.event(Duration::from_millis(2), Event::Checked(findings));
             }
-            Effect::Remember(_) | Effect::CheckSocket(_) | Effect::Flush { .. } | Effect::Watch(..) => {}
+            Effect::Remember(_)
+            | Effect::CheckSocket(_)
+            | Effect::Flush { .. }
+            | Effect::Watch(..)
+            | Effect::TidyUp => {}
             Effect::Exit => self.exited = true,
         }
     }
@@ -499,7 +565,46 @@ impl World {
             ledger: Some(self.sites[&Key::Ledger(id.clone())].known()),
             teams: BTreeMap::from([(Source::Config, names.iter().map(team).collect())]),
             clones: clones.collect(),
+            endpoint: self.comes_from_server(id).then(|| ENDPOINT.to_string()),
+            cloud: self.comes_from_server(id).then(|| self.cloud.view()),
             ..Loaded::default()
+        }
+    }
+
+    /// In a life with everything the second project of three comes from a server.
+    fn comes_from_server(&self, id: &Id) -> bool {
+        self.plan.life && **id == *"00000001"
+    }
+
+    fn slim(&mut self, key: &Key, run: u64, asked: bool) {
+        let site = self.sites.get_mut(key).unwrap();
+        assert!(site.work.values().all(|w| w.dropped), "{key} is slimmed while something else is done to it");
+        assert!(self.slimming.is_none(), "{key} is slimmed beside {:?}", self.slimming);
+        site.work.insert(run, Work { cloning: true, dropped: false });
+        self.slimming = Some((key.clone(), run));
+        self.look_at_slots();
+        let result = match self.rng.below(10) {
+            _ if !self.sites[key].cloned => Ok(None),
+            0 => Err(Failure::new(Class::Disk, "no room")),
+            1 => Ok(Some(Reclone::Refused(Refusal::Busy))),
+            2 => Ok(Some(Reclone::Refused(Refusal::Unquiet))),
+            3..7 if !asked => Ok(None),
+            _ => Ok(Some(Reclone::Maintained { before: 2, after: 1 })),
+        };
+        let wait = self.rng.up_to(if self.plan.life { SLIM_MAX } else { Duration::from_secs(1) });
+        self.event(wait, Event::Slimmed { key: key.clone(), run, result });
+    }
+
+    /// The issue about the login is there exactly while the server has not taken the one that is stored.
+    fn look_at_login(&self, called: Called) {
+        for id in self.projects.iter().filter(|(_, p)| p.attached).map(|(id, _)| id) {
+            let has = self.core.issues(id).contains(&IssueKind::AuthExpiring);
+            match called {
+                _ if !self.comes_from_server(id) => assert!(!has, "{id} has no login"),
+                Called::Fine => assert!(!has, "{id}: the login works"),
+                Called::Unauthorized => assert!(has, "{id}: nobody is told that the login does not work"),
+                _ => {}
+            }
         }
     }
 
@@ -526,6 +631,8 @@ impl World {
         }
         self.totals.syncs += 1;
         let reachable = self.reaches(key);
+        let from_server = matches!(key, Key::Ledger(id) if self.comes_from_server(id));
+        let refused = reachable && from_server && !self.cloud.lets_in(self.clock.now().wall);
         let site = self.sites.get_mut(key).unwrap();
         assert!(site.work.values().all(|w| w.dropped), "{key}: two pieces of work at once");
         site.work.insert(run, Work { cloning: false, dropped: false });
@@ -536,6 +643,9 @@ impl World {
         }
         let (wait, end) = if !site.cloned {
             (Duration::from_millis(1), End::NoClone)
+        } else if refused {
+            self.totals.failed += 1;
+            (Duration::from_millis(100), failed(Class::Auth, None))
         } else if !forced && self.plan.life && self.rng.chance(2) {
             (Duration::from_millis(1), End::Skipped(Skip::Fresh))
         } else {
@@ -640,6 +750,12 @@ impl World {
                 self.checkouts.remove(key);
                 return;
             }
+            Event::Slimmed { key, run, result } => {
+                self.slimming = self.slimming.take().filter(|s| *s != (key.clone(), *run));
+                self.totals.slimmed += u64::from(matches!(result, Ok(Some(Reclone::Maintained { .. }))));
+                self.sites.get_mut(key).unwrap().work.remove(run);
+                return;
+            }
             Event::PathChecked { .. } => return,
             _ => return,
         };
@@ -722,13 +838,20 @@ impl World {
         }
         for (conn, open) in &self.open {
             let waits = now.since(open.since);
-            let most =
-                if self.plan.few_workers { ANSWER_MAX * 2 } else { ANSWER_MAX + Duration::from_secs(440) };
+            let most = match (open.long, self.plan.few_workers) {
+                (true, _) => (SLOT_WAIT + SLIM_MAX + ANSWER_MAX) * 12,
+                (false, true) => ANSWER_MAX * 2,
+                // A run may wait for the end of another's probe, and for a slimming of the clone.
+                (false, false) => ANSWER_MAX + SLOT_WAIT + SLIM_MAX + Duration::from_secs(440),
+            };
             assert!(waits <= most, "{conn:?} has waited {waits:?}");
         }
         for site in self.sites.values() {
             self.look_at_site(now, site);
         }
+        let somebody = self.projects.iter().any(|(id, p)| p.attached && self.comes_from_server(id));
+        let somebody = somebody && self.projects[&*Id::from("00000001")].readable;
+        self.cloud.look(self.clock.now(), somebody);
         let attached = self.projects.values().filter(|p| p.attached).count();
         assert_eq!(attached, self.core.served(), "the core serves what it says it serves");
         self.look_at_keys();
@@ -771,7 +894,9 @@ impl World {
             && chance.is_none_or(|since| now.since(since) > NOTICED)
         {
             // The interval with its jitter, once more for each skipped run, a gate that another's trouble has closed, a run, a worker.
-            let limit = beat * (1 + site.skipped) + NOTICED * 2 + RUN_MAX + Duration::from_secs(30);
+            let slimming = SLOT_WAIT + SLIM_MAX;
+            let limit =
+                beat * (1 + site.skipped) + NOTICED * 2 + RUN_MAX + slimming + Duration::from_secs(30);
             assert!(
                 now.since(good) <= limit,
                 "{key} is healthy and was not synced for {:?}",
@@ -781,7 +906,8 @@ impl World {
         // Whatever happened to it: it has a next run. The longest back-off, a beat, a run, a slot, a clone, and the time to notice a host.
         if let Some(sign) = site.last_sign.filter(|_| chance.is_some() || site.host.is_none()) {
             let chance = chance.unwrap_or(Mono::ZERO);
-            let limit = Duration::from_secs(3600) + beat + RUN_MAX + SLOT_WAIT + CLONE_MAX + NOTICED;
+            let limit =
+                Duration::from_secs(3600) + beat + RUN_MAX + SLOT_WAIT * 2 + SLIM_MAX + CLONE_MAX + NOTICED;
             assert!(now.since(sign.max(chance)) <= limit, "{key} is forgotten since {sign:?}");
         }
     }
@@ -795,7 +921,7 @@ fn identity(plan: &Plan) -> Identity {
         startup: Duration::from_millis(10),
         throttle: Duration::ZERO,
         service: true,
-        beats: Beats { check: CHECK_EVERY * slow, flush: FLUSH_EVERY * slow },
+        beats: Beats { check: CHECK_EVERY * slow.min(10), flush: FLUSH_EVERY * slow, gc: GC_EVERY },
     }
 }
 
