@@ -5,8 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::access;
 use super::account::{Account, Called};
 use super::api::{Access, Answer, Api, ApiError, Ledger, LedgerState, Notes, RepoTeam};
+use super::workspace::Kind;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::lock::FileLock;
@@ -14,6 +16,7 @@ use crate::kit::secret::Secret;
 use crate::kit::{Class, file};
 use crate::project::{
     self, AllowedHosts, CredentialStatus, Dirs, Endpoint, GitCredentials, Logins, RemoteUrl, TrustedHosts,
+    check_team_id,
 };
 
 /// The longest wait for another process that is asking for the same credentials: a call and a little more.
@@ -211,6 +214,10 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
         Ok(Answer { value, notes }) => {
             let (ledger, access) = (value.ledger.unwrap_or_default(), value.access_level);
             Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: Some(value.team_contexts), notes })
+            note_access(cloud, Kind::Ledger, repo_id, access);
+            for team in value.team_contexts.iter().filter(|t| check_team_id(&t.team_id).is_ok()) {
+                note_access(cloud, Kind::Team, &team.team_id, team.access_level);
+            }
         }
         // A server that does not know this call, or cannot answer it, may know the other one.
         Err(
@@ -221,6 +228,7 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
         ) => {
             let Answer { value, notes } = api.ledger_status(repo_id)?;
             let ledger = judge(cloud, &value)?;
+            note_access(cloud, Kind::Ledger, repo_id, value.access_level);
             Ok(Looked { ledger, access: value.access_level, teams: None, notes })
         }
         Err(e) => Err(e.into()),
@@ -228,6 +236,14 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
 }
 
 /// The remote of a ledger that is ready.
+/// Remembers what the user may do, for as long as the server cannot be asked.
+fn note_access(cloud: &Cloud<'_>, kind: Kind, id: &str, access: Access) {
+    let state = cloud.dirs.state_of(&cloud.endpoint.slug(), &kind.state_name(id));
+    if let Err(e) = access::note(&state, access == Access::Viewer) {
+        log::warn!("{}: {e}", state.display());
+    }
+}
+
 fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudError> {
     match ledger.status {
         LedgerState::Ready if !ledger.repo_url.is_empty() => {

@@ -7,6 +7,7 @@
 //! Locks: the clone's lock, for the whole of every change; none while only looking.
 //! Promises: nothing that somebody wrote is lost; a network failure never counts against a workspace; policy is pure.
 
+mod access;
 pub mod account;
 pub mod api;
 pub mod checkout;

@@ -71,7 +71,8 @@ pub fn locate(site: &Site, target: &Target) -> Result<(Option<Project>, Workspac
         Target::Ledger { root, url, read_only } => {
             let project = Project::load(root, &site.env)?;
             let at = ledger_of(&site.env, &site.dirs, &project, url.as_deref())?;
-            Ok((Some(project), Workspace { read_only: *read_only, ..at }))
+            let read_only = *read_only || at.read_only;
+            Ok((Some(project), Workspace { read_only, ..at }))
         }
         Target::Team { slug, endpoint, team } => {
             team_of(&site.dirs, slug, endpoint.as_deref(), team).map(|at| (None, at))

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::access;
 use super::outcome::Place;
 use super::setup::SetupError;
 use crate::git::Reader;
@@ -36,6 +37,11 @@ impl Kind {
             Kind::Ledger => super::LEDGER,
             Kind::Team => "team",
         }
+    }
+
+    /// Name of the state directory of the one with this id.
+    pub(super) fn state_name(self, id: &str) -> String {
+        format!("{}-{id}", self.tag())
     }
 }
 
@@ -157,16 +163,17 @@ impl Workspace {
     }
 
     fn at(dirs: &Dirs, slug: &str, kind: Kind, id: &str, path: PathBuf, remote: RemoteUrl) -> Workspace {
+        let state = dirs.state_of(slug, &kind.state_name(id));
         Workspace {
             kind,
             id: if kind == Kind::Ledger { super::LEDGER.to_string() } else { id.to_string() },
             path,
             lock: dirs.clone_lock(slug, kind.tag(), id),
-            state: dirs.state_of(slug, &format!("{}-{id}", kind.tag())),
+            read_only: access::is_read_only(&state),
+            state,
             remote,
             self_hosted: true,
             committed: true,
-            read_only: false,
             untrusted_host: None,
         }
     }
@@ -267,8 +274,8 @@ pub fn team_of(
         None => remote_of(dirs, &url)?,
     };
     let self_hosted = endpoint.is_none();
-    let read_only = team.read_only;
     let at = Workspace::at(dirs, slug, Kind::Team, &team.id, path, remote);
+    let read_only = team.read_only || at.read_only;
     Ok(Workspace { self_hosted, read_only, untrusted_host, ..at })
 }
 
