@@ -22,7 +22,8 @@ use crate::project::{
 /// The longest wait for another process that is asking for the same credentials: a call and a little more.
 const REFRESH_WAIT: Duration = Duration::from_secs(super::api::DEADLINE.as_secs() + 5);
 /// Credentials that another process fetched this recently with the same login are taken as they are.
-const JUST_NOW: Duration = super::account::REPOS_EVERY;
+/// Less than the time between two calls of one process, which must not take its own last answer for news.
+const JUST_NOW: Duration = Duration::from_secs(super::account::REPOS_EVERY.as_secs() / 2);
 /// The largest account file that is read, in bytes.
 const ACCOUNT_MAX: usize = 256 * 1024;
 
