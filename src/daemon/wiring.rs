@@ -429,6 +429,7 @@ fn skip_text(skip: &Skip, noun: &str) -> String {
         Skip::LockFiles(names) => format!("Lock files present: {}", names.join(", ")),
         Skip::Foreign { what, .. } => format!("{what} in progress, skipping pull"),
     }
+        Skip::NotNamed => format!("the server has not said yet where {noun} is"),
 }
 
 /// A foreign operation is reported as stuck when nothing in it has moved for this long.
@@ -437,7 +438,7 @@ const STUCK_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
 fn skipped(repo: &mut Repo, now: Now, skip: &Skip) {
     let noun = repo.noun();
     match skip {
-        Skip::Fresh | Skip::Busy => {}
+        Skip::Fresh | Skip::Busy | Skip::NotNamed => {}
         Skip::LockFiles(names) => {
             let text = format!("git lock files stay in {noun}: {}", names.join(", "));
             repo.raise(IssueKind::GitLock, text, now);

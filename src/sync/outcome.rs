@@ -29,6 +29,8 @@ pub enum Skip {
     Fresh,
     /// Somebody else works on the clone.
     Busy,
+    /// Its server has yet to say where the remote is.
+    NotNamed,
     /// Git's own lock files stand in it.
     LockFiles(Vec<String>),
     /// A rebase, merge or the like that is not ours is in progress.

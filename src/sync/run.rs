@@ -101,7 +101,10 @@ fn run(
     let job = match job(site, target, cancel) {
         Ok(job) => job,
         Err(e) => {
-            let end = End::Failed(Failure::new(e.class(), e.to_string()));
+            let end = match &e {
+                SetupError::NoRemote { .. } => End::Skipped(Skip::NotNamed),
+                _ => End::Failed(Failure::new(e.class(), e.to_string())),
+            };
             return Outcome { place: None, facts: None, end, took: took() };
         }
     };
