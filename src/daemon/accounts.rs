@@ -123,12 +123,11 @@ pub(super) fn repos_asked(core: &mut Core, now: Now, endpoint: &str, called: Cal
     }
     if changed {
         // What was refused with the old credentials may be tried with the new ones.
-        let refused: Vec<Key> = core
-            .repos
-            .iter()
-            .filter(|(_, r)| r.refused && r.users.iter().any(|id| users.contains(id)))
-            .map(|(key, _)| key.clone())
-            .collect();
+        let mut refused: Vec<Key> = Vec::new();
+        for (key, repo) in core.repos.iter_mut().filter(|(_, r)| !r.users.is_disjoint(&users)) {
+            repo.renewed = repo.schedule.running().is_some();
+            refused.extend(repo.refused.then(|| key.clone()));
+        }
         for key in refused {
             if let Some(repo) = core.repos.get_mut(&key) {
                 repo.refused = false;

@@ -91,6 +91,8 @@ pub(super) struct Repo {
     pub(super) kept_back: Option<String>,
     /// The last run was refused for want of rights.
     pub(super) refused: bool,
+    /// Credentials changed while the run in progress was at work: if that is refused, it was with the old ones.
+    pub(super) renewed: bool,
     /// Failures stand in the clone's state directory.
     pub(super) backoff_saved: bool,
 }
@@ -124,6 +126,7 @@ impl Repo {
             last_slimmed: None,
             kept_back: None,
             refused: false,
+            renewed: false,
             backoff_saved: false,
         }
     }

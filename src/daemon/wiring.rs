@@ -191,10 +191,13 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     }
     let refused = matches!(&outcome.end, End::Failed(f) if f.class == Class::Auth);
     if let Some(repo) = core.repos.get_mut(key) {
-        repo.refused = refused;
-    }
-    if refused {
-        accounts::git_refused(core, now, key);
+        let again = std::mem::take(&mut repo.renewed) && refused;
+        repo.refused = refused && !again;
+        if again {
+            repo.schedule.force();
+        } else if refused {
+            accounts::git_refused(core, now, key);
+        }
     }
     remember_backoff(core, now, key);
     core.watch_ledger(key, false);
