@@ -205,8 +205,12 @@ fn name_teams(core: &mut Core, now: Now, id: &Id, teams: &[TeamRef]) {
     }
     for team in lost {
         let key = Key::team(&slug, &team.id);
-        if let Some(repo) = core.repos.get(&key) {
+        let Some(repo) = core.repos.get(&key) else { continue };
+        if repo.users.len() == 1 {
             core.out.push(Effect::Revoke { key, target: repo.target.clone() });
+        } else {
+            // Another project goes on using the clone.
+            forget(core, now, id, &team.id);
         }
     }
 }
@@ -221,11 +225,18 @@ pub(super) fn revoked(core: &mut Core, now: Now, key: &Key, kept: Option<String>
         return core.changed(key);
     }
     for id in core.users(key) {
-        let Some(project) = core.projects.get_mut(&id) else { continue };
-        if project.teams.sources(&team) == [Source::Api] && project.teams.forget(Source::Api, &team) {
-            project.dirty = true;
-            log::info!("[{}] team {team} is gone: its server names it no longer", project.label());
-            teams::reconcile(core, now, &id, &std::collections::BTreeMap::<String, Known>::new());
-        }
+        forget(core, now, &id, &team);
+    }
+}
+
+/// A project's server names a team no longer.
+fn forget(core: &mut Core, now: Now, id: &Id, team: &str) {
+    let Some(project) = core.projects.get_mut(id) else { return };
+    if project.teams.sources(team) == [Source::Api] && project.teams.forget(Source::Api, team) {
+        project.dirty = true;
+        log::info!("[{}] team {team} is gone: its server names it no longer", project.label());
+        teams::reconcile(core, now, id, &std::collections::BTreeMap::<String, Known>::new());
+        // Its link goes, too.
+        core.load(id);
     }
 }

@@ -8,6 +8,7 @@ use super::site::Site;
 use super::workspace::Target;
 use crate::git::{CloneLock, Settled, settled};
 use crate::kit::cancel::Cancel;
+use crate::project::GitCredentials;
 
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
@@ -17,6 +18,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// # Errors
 /// Why it stays, in words.
 pub fn revoke(site: &Site, target: &Target, cancel: &Cancel) -> Result<(), String> {
+    if let Target::Team { slug, team, .. } = target {
+        is_no_member(site, slug, &team.id)?;
+    }
     let job = job(site, target, cancel).map_err(|e| e.to_string())?;
     if std::fs::symlink_metadata(&job.at.path).is_err() {
         return Ok(());
@@ -35,4 +39,16 @@ pub fn revoke(site: &Site, target: &Target, cancel: &Cancel) -> Result<(), Strin
     std::fs::rename(&job.at.path, &aside).map_err(|e| e.to_string())?;
     log::info!("{}: put away as {}", job.at, aside.display());
     Ok(())
+}
+
+/// The user's credentials say that the team is not one of theirs. What was read of them before counts for nothing here.
+fn is_no_member(site: &Site, slug: &str, team_id: &str) -> Result<(), String> {
+    match GitCredentials::load(&site.dirs, slug) {
+        Err(e) => Err(e.to_string()),
+        Ok(None) => Err("there are no git credentials that would say whose team it is".to_string()),
+        Ok(Some(credentials)) if credentials.repos.iter().any(|r| r.team_id == team_id) => {
+            Err("the git credentials still list it".to_string())
+        }
+        Ok(Some(_)) => Ok(()),
+    }
 }
