@@ -149,7 +149,7 @@ pub fn add_to(cx: &Cx, project: &Project, named: &Named, name: Option<&str>, yes
     drop(progress);
     let added = added.map_err(|e| of_setup("the team could not be added", &e))?;
     let project = Project::load(&project.root, &cx.env).map_err(|e| of_project(&e))?;
-    for problem in sync::load(&site, &project).problems {
+    for problem in sync::load(&site, &project, None).problems {
         cx.ui.warn(&problem);
     }
     if let Some(client) = running(cx, &project) {
@@ -246,7 +246,7 @@ pub fn drop_from(cx: &Cx, site: &Site, project: &Project, id: &str) -> Outcome<b
     let what = "the team could not be removed";
     let named = sync::drop_team(site, &project.root, id).map_err(|e| of_setup(what, &e))?;
     let project = Project::load(&project.root, &cx.env).map_err(|e| of_project(&e))?;
-    for problem in sync::load(site, &project).problems {
+    for problem in sync::load(site, &project, None).problems {
         cx.ui.warn(&problem);
     }
     if let Some(client) = running(cx, &project) {

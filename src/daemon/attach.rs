@@ -13,7 +13,7 @@ use crate::health::{History, Metrics};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
 use crate::kit::clock::{Mono, Now};
-use crate::sync::{Registry, Schedule, Target, Timing};
+use crate::sync::{Registry, Schedule, Source, Target, Timing};
 
 /// A served project and what is its own.
 #[derive(Debug)]
@@ -188,7 +188,8 @@ impl Core {
         match project.loading {
             Loading::No => {
                 project.loading = Loading::Yes;
-                self.out.push(Effect::Load { id: id.clone(), root: project.root.clone() });
+                let (root, told) = (project.root.clone(), project.teams.said_by(Source::Api));
+                self.out.push(Effect::Load { id: id.clone(), root, told });
             }
             Loading::Yes | Loading::Again => project.loading = Loading::Again,
         }

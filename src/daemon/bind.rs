@@ -93,7 +93,7 @@ fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
         timing: Timing { interval: daemon.sync_interval_read, debounce: daemon.debounce_window },
         team_interval: daemon.team_context_sync_interval,
         idle_timeout: daemon.inactivity_timeout.unwrap_or_default(),
-        loaded: sync::load(site, &project),
+        loaded: sync::load(site, &project, None),
         repo_id: project.repo_id,
         root: project.root,
     }

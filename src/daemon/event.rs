@@ -278,6 +278,8 @@ pub enum Effect {
         id: Id,
         /// The project's directory.
         root: PathBuf,
+        /// The teams that its server has told of; `None` while it has told nothing.
+        told: Option<Vec<TeamRef>>,
     },
     /// Sync a clone; ends in [`Event::Synced`] or [`Event::NoWorker`].
     Sync {

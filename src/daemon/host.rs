@@ -236,7 +236,7 @@ impl Host {
             Effect::Serve { id, published } => self.serve(id, published),
             Effect::Detach { id, superseded, synced } => self.detach(&id, superseded, synced),
             Effect::Remember(projects) => self.remember(projects),
-            Effect::Load { id, root } => self.load(id, root),
+            Effect::Load { id, root, told } => self.load(id, root, told),
             Effect::Sync { key, run, target, ask } => self.sync(key, run, target, ask),
             Effect::Clone { key, run, target } => self.clone(key, run, target),
             Effect::Drop(key) => {
@@ -346,10 +346,10 @@ impl Host {
         });
     }
 
-    fn load(&self, id: Id, root: PathBuf) {
+    fn load(&self, id: Id, root: PathBuf, told: Option<Vec<TeamRef>>) {
         let (site, results) = (self.site.clone(), self.results_tx.clone());
         let work = move || match Project::load(&root, &site.env) {
-            Ok(project) => Some(sync::load(&site, &project)),
+            Ok(project) => Some(sync::load(&site, &project, told.as_deref())),
             Err(e) => {
                 log::warn!("{}: {e}; what was read before counts", root.display());
                 None

@@ -429,10 +429,10 @@ fn skip_text(skip: &Skip, noun: &str) -> String {
     match skip {
         Skip::Fresh => "Recently fetched, skipping pull".to_string(),
         Skip::Busy => format!("Another process works on {noun}, skipping pull"),
+        Skip::NotNamed => format!("the server has not said yet where {noun} is"),
         Skip::LockFiles(names) => format!("Lock files present: {}", names.join(", ")),
         Skip::Foreign { what, .. } => format!("{what} in progress, skipping pull"),
     }
-        Skip::NotNamed => format!("the server has not said yet where {noun} is"),
 }
 
 /// A foreign operation is reported as stuck when nothing in it has moved for this long.

@@ -214,11 +214,11 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
     match api.repo(repo_id) {
         Ok(Answer { value, notes }) => {
             let (ledger, access) = (value.ledger.unwrap_or_default(), value.access_level);
-            Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: Some(value.team_contexts), notes })
             note_access(cloud, Kind::Ledger, repo_id, access);
             for team in value.team_contexts.iter().filter(|t| check_team_id(&t.team_id).is_ok()) {
                 note_access(cloud, Kind::Team, &team.team_id, team.access_level);
             }
+            Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: Some(value.team_contexts), notes })
         }
         // A server that does not know this call, or cannot answer it, may know the other one.
         Err(
@@ -228,15 +228,14 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
             | ApiError::Refused { .. },
         ) => {
             let Answer { value, notes } = api.ledger_status(repo_id)?;
-            let ledger = judge(cloud, &value)?;
             note_access(cloud, Kind::Ledger, repo_id, value.access_level);
+            let ledger = judge(cloud, &value)?;
             Ok(Looked { ledger, access: value.access_level, teams: None, notes })
         }
         Err(e) => Err(e.into()),
     }
 }
 
-/// The remote of a ledger that is ready.
 /// Remembers what the user may do, for as long as the server cannot be asked.
 fn note_access(cloud: &Cloud<'_>, kind: Kind, id: &str, access: Access) {
     let state = cloud.dirs.state_of(&cloud.endpoint.slug(), &kind.state_name(id));
@@ -245,6 +244,7 @@ fn note_access(cloud: &Cloud<'_>, kind: Kind, id: &str, access: Access) {
     }
 }
 
+/// The remote of a ledger that is ready.
 fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudError> {
     match ledger.status {
         LedgerState::Ready if !ledger.repo_url.is_empty() => {

@@ -17,6 +17,14 @@ pub(super) struct Links {
     pub(super) teams: Vec<(String, PathBuf)>,
     /// The project's own team; may be empty.
     pub(super) primary: String,
+    /// There are no other teams. If not, a link that leads to a clone may be one's that the server names.
+    pub(super) all_known: bool,
+}
+
+impl Links {
+    fn may_be_right(&self, link: &Path) -> bool {
+        !self.all_known && link.join(".git").exists()
+    }
 }
 
 /// Makes the links below `root` what `links` says. What is there and no link stays and is told; links of ours that lead to no team any
@@ -98,7 +106,8 @@ pub(super) fn wrong(root: &Path, links: &Links) -> Vec<WrongLink> {
     }
     for entry in std::fs::read_dir(&teams).into_iter().flatten().flatten() {
         let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
-        if is_link && !wanted.iter().any(|(at, _)| *at == entry.path()) {
+        let right = wanted.iter().any(|(at, _)| *at == entry.path()) || links.may_be_right(&entry.path());
+        if is_link && !right {
             note(format!("{} leads to no team of this project", entry.path().display()), false);
         }
     }
@@ -129,7 +138,7 @@ fn remove_others(teams: &Path, links: &Links, note: &mut dyn FnMut(io::Result<()
         let wanted = links.teams.iter().any(|(id, _)| name == id.as_str());
         let primary = name == PRIMARY && links.teams.iter().any(|(id, _)| *id == links.primary);
         let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
-        if is_link && !wanted && !primary {
+        if is_link && !wanted && !primary && !links.may_be_right(&entry.path()) {
             note(std::fs::remove_file(entry.path()), &entry.path());
         }
     }
@@ -160,6 +169,7 @@ mod tests {
             ledger: Some("/data/l".into()),
             teams: vec![("a".into(), "/data/a".into()), ("b".into(), "/data/b".into())],
             primary: "b".into(),
+            all_known: true,
         };
         assert!(ensure(root, &links).is_empty());
         assert!(!root.join(PROJECT_DIR).exists());
@@ -191,6 +201,7 @@ mod tests {
             ledger: Some("/l".into()),
             teams: vec![("a".into(), "/a".into())],
             primary: String::new(),
+            all_known: true,
         };
         assert_eq!(ensure(root, &links).len(), 2);
         assert_eq!(wrong(root, &links).len(), 2);
@@ -205,6 +216,7 @@ mod tests {
             ledger: Some("/l".into()),
             teams: vec![("a".into(), "/a".into())],
             primary: String::new(),
+            all_known: true,
         };
         symlink(outside.path(), tmp.path().join(PROJECT_DIR)).unwrap();
         ensure(tmp.path(), &links);

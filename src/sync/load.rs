@@ -103,9 +103,11 @@ impl Saved {
 }
 
 /// As [`look`], and makes the project's links lead to its clones. No clone is touched.
-pub fn load(site: &Site, project: &Project) -> Loaded {
-    let mut loaded = look(site, project);
-    let problems = links::ensure(&project.root, &links_of(&loaded));
+/// `told` is what the server has said about its teams; `None` while it has said nothing.
+pub fn load(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
+    let mut loaded = look_with(site, project, told);
+    let all_known = told.is_some() || loaded.endpoint.is_none();
+    let problems = links::ensure(&project.root, &Links { all_known, ..links_of(&loaded) });
     loaded.problems.extend(problems);
     loaded
 }
@@ -117,6 +119,10 @@ pub fn wrong_links(site: &Site, project: &Project) -> Vec<WrongLink> {
 
 /// Reads what there is to know about the ledger and teams of `project`. Changes nothing.
 pub fn look(site: &Site, project: &Project) -> Loaded {
+    look_with(site, project, None)
+}
+
+fn look_with(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
     let mut loaded = Loaded {
         slug: project.slug.clone(),
         endpoint: (!project.endpoint.is_local()).then(|| project.endpoint.as_str().to_string()),
@@ -138,7 +144,7 @@ pub fn look(site: &Site, project: &Project) -> Loaded {
     }
     name_teams(site, project, &local, &mut loaded);
     look_at_cloud(site, project, &mut loaded);
-    look_at_clones(site, &local, &mut loaded);
+    look_at_clones(site, &local, told, &mut loaded);
     loaded
 }
 
@@ -210,8 +216,10 @@ fn look_at_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
     loaded.cloud = Some(CloudView { login, stored, account });
 }
 
-fn look_at_clones(site: &Site, local: &LocalConfig, loaded: &mut Loaded) {
-    for team in loaded.registry().teams() {
+fn look_at_clones(site: &Site, local: &LocalConfig, told: Option<&[TeamRef]>, loaded: &mut Loaded) {
+    let mut registry = loaded.registry();
+    registry.replace(Source::Api, told.unwrap_or_default().iter().cloned());
+    for team in registry.teams() {
         match team_of(&site.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) {
             Ok(at) => {
                 let last_sync = last_level(&at, local.team(&team.id).and_then(|t| t.last_sync.0));
@@ -235,5 +243,6 @@ fn links_of(loaded: &Loaded) -> Links {
         ledger: loaded.ledger.as_ref().and_then(there),
         teams: loaded.clones.iter().filter_map(|(id, known)| Some((id.clone(), there(known)?))).collect(),
         primary: loaded.primary.clone(),
+        all_known: loaded.endpoint.is_none(),
     }
 }

@@ -86,6 +86,11 @@ impl Registry {
         self.said.contains_key(&source)
     }
 
+    /// What a source says; `None` if that is not known.
+    pub fn said_by(&self, source: Source) -> Option<Vec<TeamRef>> {
+        Some(self.said.get(&source)?.values().cloned().collect())
+    }
+
     /// Who names the team.
     pub fn sources(&self, id: &str) -> Vec<Source> {
         self.said.iter().filter(|(_, said)| said.contains_key(id)).map(|(source, _)| *source).collect()

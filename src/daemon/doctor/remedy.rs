@@ -209,7 +209,7 @@ fn each(
 fn make_links(cx: &Context, root: &Path) -> io::Result<String> {
     let project = Project::load(root, &cx.env).map_err(io::Error::other)?;
     let site = cx.site();
-    sync::load(&site, &project);
+    sync::load(&site, &project, None);
     match sync::wrong_links(&site, &project).first() {
         Some(still) => Err(io::Error::other(still.text.clone())),
         None => Ok("made the links lead to the clones".to_owned()),

@@ -52,7 +52,7 @@ impl Machine {
         let url = bare.to_string_lossy().into_owned();
         let team = Team { team_id: "t".into(), name: "Team".into(), url };
         sync::add_team(&site, &repo, &team, &mut |_, _, _| (), &Cancel::new()).unwrap();
-        sync::load(&site, &Project::load(&repo, &env).unwrap());
+        sync::load(&site, &Project::load(&repo, &env).unwrap(), None);
         let exe = bin.join("ox");
         executable(&exe, "#!/bin/sh\n");
         let mut machine = Machine {
