@@ -199,6 +199,14 @@ fn name_teams(core: &mut Core, now: Now, id: &Id, teams: &[TeamRef]) {
     if changed {
         teams::reconcile(core, now, id, &std::collections::BTreeMap::<String, Known>::new());
     }
+    for team in teams {
+        if let Some(repo) = core.repos.get_mut(&Key::team(&slug, &team.id))
+            && let Some(text) = repo.revoked.take()
+            && repo.last_error == text
+        {
+            repo.last_error.clear();
+        }
+    }
     let knows_membership = core.projects.get(id).is_some_and(|p| p.teams.has(Source::Credentials));
     if !knows_membership {
         return;
@@ -220,7 +228,9 @@ pub(super) fn revoked(core: &mut Core, now: Now, key: &Key, kept: Option<String>
     let Some(team) = core.repos.get(key).and_then(|r| r.team_id()).map(str::to_string) else { return };
     if let Some(why) = kept {
         if let Some(repo) = core.repos.get_mut(key) {
-            repo.last_error = format!("access was revoked; the local copy is kept: {why}");
+            let text = format!("access was revoked; the local copy is kept: {why}");
+            repo.last_error.clone_from(&text);
+            repo.revoked = Some(text);
         }
         return core.changed(key);
     }

@@ -89,6 +89,8 @@ pub(super) struct Repo {
     pub(super) last_slimmed: Option<Timestamp>,
     /// Why it could not be slimmed, if that is its own state.
     pub(super) kept_back: Option<String>,
+    /// Its server names it no longer, and it is kept all the same: why.
+    pub(super) revoked: Option<String>,
     /// The last run was refused for want of rights.
     pub(super) refused: bool,
     /// Credentials changed while the run in progress was at work: if that is refused, it was with the old ones.
@@ -125,6 +127,7 @@ impl Repo {
             slimming: Slimming::No,
             last_slimmed: None,
             kept_back: None,
+            revoked: None,
             refused: false,
             renewed: false,
             backoff_saved: false,

@@ -344,7 +344,8 @@ fn level(core: &mut Core, now: Now, key: &Key, outcome: &Outcome, change: &Chang
     // What changed in a ledger was written down by the run itself; a mere confirmation is written down in a while.
     let written = repo.team_id().is_none() && (change.pulled || change.pushed > 0);
     repo.unflushed = (!written).then_some(now.wall);
-    repo.last_error.clear();
+    // Level or not, it is one that the server named no longer.
+    repo.last_error = repo.revoked.clone().unwrap_or_default();
     let (label, noun, head) = (repo.label.clone(), repo.noun(), repo.facts.head.clone());
     if change.pulled {
         log::info!("[{label}] {noun} pulled: {} files, now at {}", change.files_in, short(&head));
@@ -457,7 +458,8 @@ fn skipped(repo: &mut Repo, now: Now, skip: &Skip) {
 fn failed(core: &mut Core, now: Now, key: &Key, failure: &Failure) {
     let users = core.users(key);
     let Some(repo) = core.repos.get_mut(key) else { return };
-    repo.last_error.clone_from(&failure.text);
+    // Of one that the server named no longer nothing else is to be expected.
+    repo.last_error = repo.revoked.clone().unwrap_or_else(|| failure.text.clone());
     if failure.class == Class::Network && repo.host().is_some() {
         // Being offline is normal: no error, no metric; the gate says it once.
         log::debug!("[{}] {}", repo.label, failure.text);
