@@ -1,0 +1,141 @@
+//! Passwords that end, logins that are refused, and a server that does not answer: git goes on.
+
+use std::fs;
+
+use crate::support::api::{Answer, REPOS, detail_path};
+use crate::world::{REPO, World, put, script};
+
+#[test]
+fn a_password_that_is_refused_is_replaced_without_a_person() {
+    let w = World::new();
+    w.all_well();
+    w.store("glpat-CANARYold", &["own", "seen"]);
+    // The server is slow: git is refused first.
+    w.api.answer(REPOS, w.repos(&w.pat, &["own", "seen"]).stalled());
+    w.start();
+    let refused = || w.git.log().iter().filter(|r| r.login && r.status == Some(401)).count() > 1;
+    w.until("git was refused", refused);
+    w.api.release();
+    w.until_all_level();
+    assert_eq!(w.issues(), Vec::<String>::new());
+    // Once more, with clones that are there: nobody does anything but ask for a sync.
+    w.forget();
+    w.git.require_login("oauth2", "glpat-CANARYnext");
+    w.gives("glpat-CANARYnext", &["own", "seen"]);
+    w.elsewhere("ledger.git", &|work| put(work, "sessions/next.md", "n"));
+    w.start();
+    w.until("it has gone on", || w.ledger().join("sessions/next.md").exists());
+    w.until_all_level();
+}
+
+#[test]
+fn a_login_that_is_refused_is_said_until_there_is_a_new_one() {
+    let w = World::new();
+    w.all_well();
+    w.store(&w.pat, &["own", "seen"]);
+    w.api.require("another");
+    w.start();
+    w.until("it is an issue", || w.issues().contains(&"auth_expiring".to_string()));
+    let said = w.env.ox_in(&w.repo, ["status"]);
+    assert!(said.stdout.contains("ox login"), "{said:?}");
+    let json = w.env.ox_in(&w.repo, ["daemon", "status", "--json"]).json();
+    assert!(json.to_string().contains("auth_expiring"), "{json}");
+    let asked = || w.api.requests().len();
+    let before = asked();
+    // What the credentials open is synced meanwhile.
+    w.until_level("team_seen");
+    assert_eq!(asked(), before, "a refused login is not tried again and again");
+    w.login("another");
+    w.until("it is none any more", || w.issues().is_empty());
+    w.until_all_level();
+}
+
+#[test]
+fn a_server_that_is_down_stops_no_sync() {
+    let w = World::new();
+    w.all_well();
+    w.start();
+    w.until_all_level();
+    let slow = w.repos(&w.pat, &["own"]).stalled();
+    let faults = [
+        Answer::status(500),
+        Answer::status(503).with("Retry-After", "60"),
+        Answer::status(426).with("X-SageOx-Min-Version", "99.0.0"),
+        Answer::status(429).with("Retry-After", "60"),
+        Answer::status(403),
+        Answer::bytes("<html>"),
+        slow,
+    ];
+    for (n, fault) in faults.into_iter().enumerate() {
+        w.forget();
+        w.api.answer(REPOS, fault.clone());
+        w.api.answer(&detail_path(REPO), fault.clone());
+        let file = format!("sessions/{n}.md");
+        for name in ["ledger.git", "seen.git"] {
+            w.elsewhere(name, &|work| put(work, &file, "x"));
+        }
+        let before = w.api.requests().len();
+        w.start();
+        w.until("it has asked", || w.api.requests().len() > before);
+        w.env.ox_in(&w.repo, ["sync"]).ok();
+        w.env.ox_in(&w.repo, ["sync", "--all-teams"]).ok();
+        assert!(w.ledger().join(&file).exists(), "{fault:?}");
+        assert_eq!(
+            w.env.git(w.team("seen"), ["rev-list", "--count", "HEAD"]),
+            (n + 2).to_string(),
+            "{fault:?}"
+        );
+        assert_eq!(w.issues(), Vec::<String>::new(), "{fault:?}");
+    }
+    w.api.release();
+    // Nobody listens at all.
+    w.forget();
+    let config = w.repo.join(".sageox/config.json");
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = fs::read_to_string(&config).unwrap().replace(&w.api.url(), &format!("http://{gone}"));
+    fs::write(config, text).unwrap();
+    w.elsewhere("ledger.git", &|work| put(work, "sessions/last.md", "x"));
+    w.start();
+    w.env.ox_in(&w.repo, ["sync"]).ok();
+    assert!(w.ledger().join("sessions/last.md").exists());
+}
+
+#[test]
+fn syn_08_nobody_is_asked_for_a_password() {
+    let mut w = World::new();
+    let (bin, log) = (w.env.root().join("bin"), w.env.root().join("asked"));
+    for name in ["helper", "askpass"] {
+        script(&bin.join(name), &format!("echo {name} \"$@\" >> '{}'\nexit 1", log.display()));
+    }
+    let config = w.env.home().join(".gitconfig");
+    let text = format!(
+        "{}[credential]\n\thelper = {helper}\n[core]\n\taskPass = {askpass}\n[credential \"http://{host}\"]\n\thelper = {helper}\n",
+        fs::read_to_string(&config).unwrap(),
+        helper = bin.join("helper").display(),
+        askpass = bin.join("askpass").display(),
+        host = w.git.address(),
+    );
+    fs::write(config, text).unwrap();
+    for name in ["GIT_ASKPASS", "SSH_ASKPASS"] {
+        w.env.set(name, bin.join("askpass"));
+    }
+    w.env.set("SSH_ASKPASS_REQUIRE", "force");
+    w.all_well();
+    w.start();
+    w.until_all_level();
+    // A user's own git asks: the trap works.
+    let own = w.env.try_git(w.env.work(), ["ls-remote", &w.git.url("ledger.git")]);
+    assert!(own.code != Some(0) && fs::read_to_string(&log).unwrap().contains("askpass"), "{own:?}");
+    fs::remove_file(&log).unwrap();
+    w.git.require_login("oauth2", "else");
+    let refused = || w.git.log().iter().filter(|r| r.status == Some(401)).count();
+    let before = refused();
+    for _ in 0..50 {
+        assert_ne!(w.env.ox_in(&w.repo, ["sync"]).code, Some(0));
+    }
+    assert!(refused() >= before + 50);
+    // Also for a clone that is not there yet.
+    fs::remove_dir_all(w.team("told")).unwrap();
+    assert_ne!(w.env.ox_in(&w.repo, ["sync", "--all-teams"]).code, Some(0));
+    assert_eq!(fs::read_to_string(&log).unwrap_or_default(), "");
+}
