@@ -13,6 +13,7 @@ use super::limits::{CHILD_MAX, CLONE_STALL, OBJECTS_BATCH};
 use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::read::Reader;
+use super::rescue::parse_oid;
 
 impl Reader {
     /// Whether history is cut off somewhere.
@@ -81,6 +82,25 @@ impl<'l> ManagedClone<'l> {
                 .run(&self.cancel)?;
         }
         Ok(missing.len())
+    }
+
+    /// Fetches every content of HEAD's history that was left at the remote; how many there were.
+    ///
+    /// # Errors
+    /// What git's output tells of; then some may have come.
+    pub fn ensure_history(&mut self) -> Result<usize, GitError> {
+        if !self.is_partial()? {
+            return Ok(0);
+        }
+        let list = self.local("rev-list").args(["--objects", "--missing=print", "--no-object-names", "HEAD"]);
+        let out = list.deadline(CHILD_MAX).run(&self.cancel)?;
+        if out.stdout_truncated {
+            return Err(GitError::failed("rev-list", None, "the history is too long"));
+        }
+        let missing = out.stdout.split(|b| *b == b'\n').filter_map(|line| line.strip_prefix(b"?"));
+        let missing: Result<Vec<Oid>, GitError> =
+            missing.map(|id| parse_oid(&String::from_utf8_lossy(id))).collect();
+        self.ensure_objects(&missing?)
     }
 
     /// Fetches the history that is still at the remote; whether there was any. Contents stay there.

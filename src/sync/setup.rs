@@ -327,6 +327,7 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     // The new remote gets everything, so everything has to be here.
     clone.deepen()?;
     bring_all(&mut clone)?;
+    clone.ensure_history()?;
     let reader = Reader::open(&ledger.path)?;
     let head = reader.head()?;
     let branch =
