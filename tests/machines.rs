@@ -1,4 +1,6 @@
-//! Machines that share a ledger over HTTP: nothing anyone wrote may be lost.
+//! Four machines that share a ledger and two teams, under random edits, faults of the server and kills: nothing anyone wrote may be lost.
+//!
+//! `OX_TEST_LONG=1` makes the run as long as it should be, `OX_TORTURE_SEED` repeats one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,5 +12,13 @@
 
 mod support;
 
+#[path = "machines/fleet.rs"]
+mod fleet;
+#[path = "machines/level.rs"]
+mod level;
 #[path = "machines/moved.rs"]
 mod moved;
+#[path = "machines/person.rs"]
+mod person;
+#[path = "machines/torture.rs"]
+mod torture;

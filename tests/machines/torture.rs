@@ -1,0 +1,157 @@
+//! Rounds of edits, faults, kills and syncs, from a seed.
+
+use std::time::Duration;
+
+use ox::kit::clock::{Clock, SystemClock};
+use ox::kit::rng::Rng;
+
+use crate::fleet::{Fleet, REPOS, SOON};
+use crate::level::{Found, is_level, left_in};
+use crate::person::{Person, Written};
+use crate::support::http_git::Fault;
+use crate::support::{Background, wait_until};
+
+/// A stalled request is let go after this time.
+const STALL: Duration = Duration::from_millis(300);
+/// A kill comes at most so long after the syncs began.
+const KILL_WITHIN: Duration = Duration::from_millis(400);
+/// When nobody writes any more, so many passes over all machines make them level.
+const PASSES: usize = 6;
+
+fn rounds() -> usize {
+    let named = std::env::var("OX_TORTURE_ROUNDS").ok().and_then(|n| n.parse().ok());
+    let long = std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1");
+    named.unwrap_or(if long { 500 } else { 20 })
+}
+
+fn seed() -> u64 {
+    let named = std::env::var("OX_TORTURE_SEED").ok().and_then(|s| s.parse().ok());
+    named.unwrap_or_else(|| u64::from(std::process::id()))
+}
+
+/// Says where it was when a check fails.
+struct Where {
+    seed: u64,
+    round: usize,
+}
+
+impl Drop for Where {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("failed in round {}; repeat it with OX_TORTURE_SEED={}", self.round, self.seed);
+        }
+    }
+}
+
+#[test]
+fn four_machines_lose_nothing_whatever_happens() {
+    let start = SystemClock.now().mono;
+    let fleet = Fleet::new(4);
+    let mut at = Where { seed: seed(), round: 0 };
+    let mut rng = Rng::new(at.seed);
+    let mut written = Written::default();
+    println!("seed {}, set up in {:?}", at.seed, SystemClock.now().mono - start);
+    let (mut kills, mut failed) = (0, 0);
+    for round in 1..=rounds() {
+        at.round = round;
+        for (who, machine) in fleet.machines.iter().enumerate() {
+            machine.settle_down();
+            for repo in 0..REPOS.len() {
+                if rng.chance(60) {
+                    Person { machine, who, repo, round }.work(&mut rng, &mut written);
+                }
+            }
+        }
+        let (killed, lost) = syncs(&fleet, &mut rng);
+        kills += killed;
+        failed += lost;
+        if rng.chance(30) {
+            let who = rng.below(4) as usize;
+            settle(&fleet, who, round);
+        }
+    }
+    converge(&fleet, at.round + 1);
+    let missing = Found::on(&fleet).missing(&written);
+    assert!(missing.is_empty(), "{} of {}: {missing:#?}", missing.len(), written.marks.len());
+    for machine in &fleet.machines {
+        for repo in 0..REPOS.len() {
+            assert_eq!(left_in(machine, repo), Vec::<String>::new());
+        }
+        machine.ox(&["daemon", "stop", "--all"]).ok();
+    }
+    println!(
+        "{} rounds in {:?}: {} lines and {} binary files, {kills} kills, {failed} failed syncs",
+        rounds(),
+        SystemClock.now().mono - start,
+        written.marks.len(),
+        written.blobs.len()
+    );
+    assert!(kills > 0 && failed > 0, "nothing was tried");
+}
+
+/// All machines at once, with a fault and a kill; how many kills hit and how many syncs failed.
+fn syncs(fleet: &Fleet, rng: &mut Rng) -> (usize, usize) {
+    let faults = [
+        Fault::Drop,
+        Fault::Reset,
+        Fault::Cut,
+        Fault::Stall,
+        Fault::StallHalfway,
+        Fault::Status(503),
+        Fault::Status(401),
+    ];
+    let fault = faults[rng.below(faults.len() as u64) as usize];
+    match rng.below(3) {
+        0 => fleet.server.fault(None),
+        1 => fleet.server.fault_times(fault, 1 + rng.below(4) as usize),
+        _ => fleet.server.fault_after(fault, rng.below(8) as usize),
+    }
+    let mut running: Vec<Background> = Vec::new();
+    for machine in &fleet.machines {
+        let (ledger, teams) = (rng.chance(70), rng.chance(70));
+        running.extend(ledger.then(|| machine.start_sync(false)));
+        running.extend(teams.then(|| machine.start_sync(true)));
+    }
+    let mut kills = 0;
+    if rng.chance(60) {
+        let victim = &fleet.machines[rng.below(4) as usize];
+        let within = rng.up_to(KILL_WITHIN);
+        wait_until(within, || running.iter_mut().all(|r| r.0.try_wait().unwrap().is_some()));
+        kills += usize::from(victim.kill_daemon());
+    }
+    wait_until(STALL, || running.iter_mut().all(|r| r.0.try_wait().unwrap().is_some()));
+    fleet.server.fault(None);
+    let ended = running.iter_mut().map(|r| r.wait(SOON).expect("a sync without an end"));
+    let failed = ended.filter(|status| !status.success()).count();
+    if rng.chance(20) {
+        fleet.machines[rng.below(4) as usize].ox(&["daemon", "stop", "--all"]).ok();
+    }
+    (kills, failed)
+}
+
+/// The person of one machine sits down and brings everything in order.
+fn settle(fleet: &Fleet, who: usize, round: usize) {
+    let machine = &fleet.machines[who];
+    // What a killed daemon left half done is its successor's to take back.
+    machine.ox(&["sync"]);
+    machine.ox(&["sync", "--all-teams"]);
+    machine.settle_down();
+    for repo in 0..REPOS.len() {
+        Person { machine, who, repo, round }.settle();
+    }
+    machine.ox(&["sync"]).ok();
+    machine.ox(&["sync", "--all-teams"]).ok();
+}
+
+fn converge(fleet: &Fleet, round: usize) {
+    for pass in 0..PASSES {
+        for who in 0..fleet.machines.len() {
+            settle(fleet, who, round + pass);
+        }
+        if is_level(fleet).is_empty() {
+            return;
+        }
+    }
+    let logs: Vec<String> = fleet.machines.iter().map(super::fleet::Machine::log).collect();
+    panic!("not level: {:#?}\n{}", is_level(fleet), logs.join("\n----\n"));
+}
