@@ -29,7 +29,7 @@ pub struct Cloud {
     saved: Account,
     asking: bool,
     /// When it was last asked, and with which login.
-    asked: Option<(Mono, Option<u64>)>,
+    asked: Option<(Timestamp, Option<u64>)>,
     /// The login that the core was last told of.
     told: Cell<Option<u64>>,
     /// Since when nothing but success was possible, and somebody was there to ask.
@@ -61,8 +61,9 @@ impl Cloud {
         }
     }
 
-    pub fn save(&mut self, account: Account) {
-        self.saved = account;
+    /// As a file keeps it.
+    pub fn save(&mut self, account: &Account) {
+        self.saved = serde_json::from_slice(&serde_json::to_vec(account).unwrap()).unwrap();
     }
 
     /// A person or the server's people do something.
@@ -82,13 +83,13 @@ impl Cloud {
     }
 
     /// The core asks for credentials.
-    pub fn ask(&mut self, now: Mono) {
+    pub fn ask(&mut self, now: Timestamp) {
         assert!(!std::mem::replace(&mut self.asking, true), "the server is asked twice at once");
         let told = self.told.get();
         if let Some((before, with)) = self.asked.replace((now, told))
             && with == told
         {
-            let since = now.since(before);
+            let since = Duration::try_from(now.duration_since(before)).unwrap();
             assert!(since >= REPOS_EVERY, "the server is asked again after {since:?}");
         }
     }
