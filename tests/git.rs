@@ -12,6 +12,8 @@
 mod partial;
 mod support;
 
+#[path = "git/halted.rs"]
+mod halted;
 #[path = "git/look.rs"]
 mod look;
 

@@ -33,6 +33,7 @@ mod repair;
 mod rescue;
 mod rescued;
 mod resolve;
+mod salvage;
 mod seed;
 mod settled;
 mod slim;

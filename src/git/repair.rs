@@ -62,7 +62,7 @@ impl ManagedClone<'_> {
                 }
             }
             if op.kind == OpKind::Rebase {
-                self.abort_own_rebase(&op)?;
+                self.abort_own_rebase(&op, cut_short)?;
             }
             if half_done && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
                 self.roll_back_checkout(&op)?;
@@ -99,7 +99,7 @@ impl ManagedClone<'_> {
     }
 
     /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
-    fn abort_own_rebase(&self, op: &Op) -> Result<(), GitError> {
+    fn abort_own_rebase(&mut self, op: &Op, killed: bool) -> Result<(), GitError> {
         if !self.rebase_under_way() {
             return self.reattach(op);
         }
@@ -112,6 +112,7 @@ impl ManagedClone<'_> {
         let branch = format!("refs/heads/{}", op.branch);
         match (says("head-name"), says("orig-head")) {
             (Some(b), Some(h)) if b == branch && h == op.head => {
+                self.salvage(op, killed)?;
                 self.make_way_for_abort(op)?;
                 let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
                 aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })

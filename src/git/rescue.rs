@@ -205,7 +205,7 @@ impl ManagedClone<'_> {
         staged: bool,
         head: Option<Oid>,
     ) -> Result<Oid, GitError> {
-        let index = TempIndex::copy_of(&self.git_dir())?;
+        let index = self.capture_index(head)?;
         let parent = |i| match head {
             Some(h) => super::command::Invocation::args(i, ["-p", &h.to_string()]),
             None => i,
@@ -226,6 +226,19 @@ impl ManagedClone<'_> {
             commit = commit.args(["-p", &staged]);
         }
         parse_oid(&self.one_line(commit.durable(&self.cancel)?)?)
+    }
+
+    /// The index that a capture is written on. One with open conflicts makes no tree, so in a rebase it is HEAD's.
+    fn capture_index(&self, head: Option<Oid>) -> Result<TempIndex, GitError> {
+        match head.filter(|_| self.rebase_under_way()) {
+            Some(head) => {
+                let index = TempIndex::empty(&self.git_dir())?;
+                let read = self.local("read-tree").arg(head.to_string()).env("GIT_INDEX_FILE", &index.0);
+                read.run(&self.cancel)?;
+                Ok(index)
+            }
+            None => TempIndex::copy_of(&self.git_dir()),
+        }
     }
 
     /// `write-tree`, which may refer to contents that were left at the remote.
@@ -254,7 +267,7 @@ impl ManagedClone<'_> {
     }
 
     /// Gives the capture its refs: first the one that keeps it, then the one that says it has to be put back.
-    fn name_capture(&self, prefixes: &[&str], commit: Oid) -> Result<i64, GitError> {
+    pub(super) fn name_capture(&self, prefixes: &[&str], commit: Oid) -> Result<i64, GitError> {
         let reader = self.reader()?;
         let mut time = self.git.now().wall.as_second();
         while reader.target(&format!("{RESCUE}{time}"))?.is_some() {

@@ -1,0 +1,142 @@
+//! What people did in a clone while a rebase of ours stood half done: taking the rebase back must not take that with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use git2::{Commit, Oid, Repository};
+
+use super::command::{path_of, zero_split};
+use super::error::GitError;
+use super::lock::Op;
+use super::managed::ManagedClone;
+use super::reapply::{hash_of, is_part_of, mode_of};
+use super::rescue::{Dirty, RESCUE, entry, tree_at};
+
+impl ManagedClone<'_> {
+    /// Keeps commits made on top of the replayed ones in a rescue ref, and puts edits aside, to be put back afterwards.
+    /// `killed`: between the rebase and now people may have had time, so what is staged is looked at as well.
+    pub(super) fn salvage(&mut self, op: &Op, killed: bool) -> Result<(), GitError> {
+        let Some(head) = self.reader()?.head()?.commit else { return Ok(()) };
+        if self.has_foreign_commits(op, head)? {
+            let time = self.name_capture(&[RESCUE], head)?;
+            log::warn!("commits made during a rebase of ours are kept in {RESCUE}{time}");
+        }
+        let (mut edited, mut mixed) = self.edited(op, head)?;
+        if killed {
+            self.add_staged(op, head, (&mut edited, &mut mixed))?;
+        }
+        if !mixed.is_empty() {
+            // What git merged there is in them too, so they do not come back as they are.
+            let kept = self.capture_as(&[RESCUE], &mixed, Some(head))?;
+            log::warn!("files edited during a conflict are kept in {RESCUE}{}", kept.time);
+        }
+        if !edited.is_empty() {
+            let captured = self.capture(&edited, Some(head))?;
+            self.clear_away(&captured, Some(head))?;
+        }
+        Ok(())
+    }
+
+    /// Whether HEAD has a commit that is not a replay of one of ours.
+    fn has_foreign_commits(&self, op: &Op, head: Oid) -> Result<bool, GitError> {
+        let (Ok(own), Ok(target)) = (Oid::from_str(&op.head), Oid::from_str(&op.target)) else {
+            return Ok(false);
+        };
+        let reader = self.reader()?;
+        let ours = between(reader.repo(), target, own)?;
+        let replayed = between(reader.repo(), target, head)?;
+        Ok(replayed.iter().any(|c| c.id() != own && !ours.iter().any(|o| is_replay(o, c))))
+    }
+
+    /// Files that differ from the index by somebody's hand: those that can be put back, and those with an open conflict.
+    fn edited(&self, op: &Op, head: Oid) -> Result<(Dirty, Dirty), GitError> {
+        let out = self.local("diff-files").args(["-z", "--name-only", "--ignore-submodules=all"]);
+        let out = out.run(&self.cancel)?;
+        let unmerged = self.unmerged()?;
+        let paths: Vec<PathBuf> = zero_split(&out.stdout).map(path_of).collect();
+        let index = self.index_entries(&paths)?;
+        let reader = self.reader()?;
+        let repo = reader.repo();
+        let commits = [Oid::from_str(&op.head).ok(), Oid::from_str(&op.target).ok(), Some(head)];
+        let mut trees = Vec::new();
+        for commit in commits {
+            trees.extend(tree_at(repo, commit)?);
+        }
+        let (mut edited, mut mixed) = (Dirty::new(), Dirty::new());
+        for path in paths {
+            let full = self.path.join(&path);
+            let Some(mode) = mode_of(&full)? else { continue };
+            if unmerged.contains_key(&path) {
+                if self.is_younger_than_index(&full) {
+                    mixed.insert(path, false);
+                }
+                continue;
+            }
+            // Whatever git writes it has as an object; a killed one leaves the beginning of it.
+            let known = trees.iter().filter_map(|t| entry(Some(t), &path)).chain(index.get(&path).copied());
+            let by_git = reader.has_object(hash_of(&full, mode)?)
+                || known.into_iter().any(|(_, id)| is_part_of(repo, &full, id));
+            if !by_git {
+                edited.insert(path, false);
+            }
+        }
+        Ok((edited, mixed))
+    }
+
+    /// Files that are staged and that neither side has: taking back a rebase would delete them or turn them back. A path that
+    /// both sides have alike was staged by somebody; elsewhere it may be a merge by the replay.
+    fn add_staged(
+        &self,
+        op: &Op,
+        head: Oid,
+        (edited, mixed): (&mut Dirty, &mut Dirty),
+    ) -> Result<(), GitError> {
+        let list = self.local("diff-index").args(["--cached", "-z", "--name-only", "--diff-filter=AMT"]);
+        let out = list.args([&head.to_string(), "--"]).run(&self.cancel)?;
+        let reader = self.reader()?;
+        let repo = reader.repo();
+        let own = tree_at(repo, Oid::from_str(&op.head).ok())?;
+        let target = tree_at(repo, Oid::from_str(&op.target).ok())?;
+        for path in zero_split(&out.stdout).map(path_of) {
+            let full = self.path.join(&path);
+            let Some(mode) = mode_of(&full)? else { continue };
+            let now = Some((mode, hash_of(&full, mode)?));
+            let sides = (entry(own.as_ref(), &path), entry(target.as_ref(), &path));
+            if now == sides.0 || now == sides.1 {
+                continue;
+            }
+            let list = if sides.0 == sides.1 { &mut *edited } else { &mut *mixed };
+            list.insert(path, false);
+        }
+        Ok(())
+    }
+
+    /// Git writes the index after the files of a conflict.
+    fn is_younger_than_index(&self, path: &Path) -> bool {
+        let modified = |p: &Path| fs::symlink_metadata(p).and_then(|m| m.modified());
+        match (modified(path), modified(&self.git_dir().join("index"))) {
+            (Ok(file), Ok(index)) => file > index,
+            // Not to be told: kept rather than lost.
+            _ => true,
+        }
+    }
+}
+
+/// The commits that `to` has and `from` has not.
+fn between(repo: &Repository, from: Oid, to: Oid) -> Result<Vec<Commit<'_>>, GitError> {
+    let list = || -> Result<Vec<Commit<'_>>, git2::Error> {
+        let mut walk = repo.revwalk()?;
+        walk.push(to)?;
+        walk.hide(from)?;
+        walk.map(|id| repo.find_commit(id?)).collect()
+    };
+    list().map_err(GitError::git2("listing commits"))
+}
+
+/// A replay keeps author, time and message.
+fn is_replay(of: &Commit<'_>, commit: &Commit<'_>) -> bool {
+    let (a, b) = (of.author(), commit.author());
+    a.email_bytes() == b.email_bytes()
+        && a.when() == b.when()
+        && of.message_raw_bytes() == commit.message_raw_bytes()
+}

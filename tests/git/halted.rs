@@ -1,0 +1,104 @@
+//! People who work on in a clone while a rebase of ours, whose process was killed, stands half done.
+
+use std::fs;
+
+use super::support::git::{Cloned, Sandbox, rules, write};
+
+/// A clone with own commits whose rebase was killed: where it stopped for a conflict, or between two commits.
+fn halted<'s>(s: &'s Sandbox, conflict: bool) -> (Cloned<'s>, String) {
+    let remote = s.remote("r", &[("notes/a", "base\n"), ("notes/b", "1\n2\n3\n4\n")]);
+    let c = s.clone(&remote, "c");
+    s.commit(&c.path, &[("notes/own", "own\n")], "own");
+    let own = if conflict { "mine\n" } else { "base\n" };
+    let head = s.commit(&c.path, &[("notes/a", own), ("notes/own2", "own\n")], "second");
+    let target = s.push_elsewhere(&remote, |w| {
+        write(&w.join("notes/a"), "theirs\n");
+        write(&w.join("notes/new"), "new\n");
+    });
+    c.sh(&["fetch", "-q"]);
+    let op = format!(
+        r#"{{"op":{{"kind":"rebase","head":"{head}","branch":"main","target":"{target}","started":"{}"}}}}"#,
+        jiff::Timestamp::now()
+    );
+    write(&c.lock, &op);
+    if conflict {
+        assert!(!s.try_sh(&c.path, &["rebase", "-q", "origin/main"]).0);
+    } else {
+        let stop = ["-c", "sequence.editor=echo break >", "rebase", "-q", "-i", "origin/main"];
+        s.try_sh(&c.path, &stop);
+    }
+    assert!(c.path.join(".git/rebase-merge").is_dir());
+    (c, head)
+}
+
+fn rescued(c: &Cloned<'_>) -> String {
+    let refs = c.sh(&["for-each-ref", "--format=%(refname)", "refs/ox/rescue"]);
+    let logs = refs.lines().map(|r| c.sh(&["log", "-p", "--format=%s", &format!("{r}~1..{r}")]));
+    logs.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_edit_made_meanwhile_is_put_back() {
+    for conflict in [true, false] {
+        let s = Sandbox::new();
+        let (c, head) = halted(&s, conflict);
+        c.write("notes/b", "1\n2\n3\n4\nwritten meanwhile\n");
+        c.with(|_| ());
+        assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+        assert_eq!(c.read("notes/b"), "1\n2\n3\n4\nwritten meanwhile\n", "{conflict}");
+        assert_eq!(c.status(), " M notes/b");
+        assert_eq!(c.sh(&["for-each-ref", "refs/ox/pending"]), "");
+    }
+}
+
+#[test]
+fn what_was_staged_meanwhile_is_put_back() {
+    for conflict in [true, false] {
+        let s = Sandbox::new();
+        let (c, head) = halted(&s, conflict);
+        c.write("notes/b", "1\n2\n3\n4\nstaged meanwhile\n");
+        c.write("notes/c", "new meanwhile\n");
+        c.sh(&["add", "notes/b", "notes/c"]);
+        c.with(|_| ());
+        assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+        assert_eq!(c.read("notes/b"), "1\n2\n3\n4\nstaged meanwhile\n", "{conflict}");
+        assert_eq!(c.read("notes/c"), "new meanwhile\n", "{conflict}");
+    }
+}
+
+#[test]
+fn a_line_added_to_a_file_in_conflict_is_in_a_rescue_ref() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, true);
+    let mixture = c.read("notes/a");
+    c.write("notes/a", &format!("{mixture}written meanwhile\n"));
+    c.with(|_| ());
+    assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+    assert_eq!(c.read("notes/a"), "mine\n");
+    assert_eq!(c.status(), "");
+    assert!(rescued(&c).contains("written meanwhile"), "{}", rescued(&c));
+}
+
+#[test]
+fn a_commit_made_meanwhile_is_in_a_rescue_ref() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, false);
+    s.commit(&c.path, &[("notes/c", "committed meanwhile\n")], "meanwhile");
+    c.with(|_| ());
+    assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+    assert!(rescued(&c).contains("committed meanwhile"), "{}", rescued(&c));
+}
+
+#[test]
+fn a_rebase_that_nobody_touched_leaves_no_rescue() {
+    for conflict in [true, false] {
+        let s = Sandbox::new();
+        let (c, head) = halted(&s, conflict);
+        c.with(|_| ());
+        assert_eq!((c.sh(&["rev-parse", "HEAD"]), c.status()), (head, String::new()));
+        assert_eq!(rescued(&c), "", "{conflict}");
+        assert!(!fs::exists(c.path.join(".git/rebase-merge")).unwrap());
+        // What is left to do is what was left before.
+        assert_eq!(c.with(|clone| clone.integrate("main", &rules()).is_ok()), !conflict);
+    }
+}
