@@ -52,12 +52,12 @@ impl ManagedClone<'_> {
             let stopped_for_conflict = !unmerged.is_empty();
             self.resolve(rules, &unmerged)?;
             resolved.extend(unmerged.into_keys());
-            // A commit that has nothing left to say is passed over.
-            let empty = self.replay_is_empty()?;
-            if !stopped_for_conflict && !empty {
+            // Git passes over a commit with nothing left to say by itself. Where it stops without a conflict it could not
+            // replay the commit at all, and skipping would lose it.
+            if !stopped_for_conflict {
                 return Err(failure("rebase", &out));
             }
-            let verb = if empty { "--skip" } else { "--continue" };
+            let verb = if self.replay_is_empty()? { "--skip" } else { "--continue" };
             out = self.rebase_command(end)?.arg(verb).run_any(&self.cancel)?;
         }
         Err(GitError::failed("rebase", None, "too many conflicts in one rebase"))

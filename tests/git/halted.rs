@@ -102,3 +102,19 @@ fn a_rebase_that_nobody_touched_leaves_no_rescue() {
         assert_eq!(c.with(|clone| clone.integrate("main", &rules()).is_ok()), !conflict);
     }
 }
+
+#[test]
+fn a_commit_is_not_skipped_because_an_untracked_file_is_in_the_way() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("notes/a", "base\n")]);
+    let c = s.clone(&remote, "c");
+    let added = s.commit(&c.path, &[("notes/x", "first\n")], "add");
+    c.sh(&["rm", "-q", "notes/x"]);
+    c.sh(&["commit", "-q", "-m", "remove"]);
+    c.write("notes/x", "untracked\n");
+    s.push_elsewhere(&remote, |w| write(&w.join("notes/b"), "b\n"));
+    c.pull();
+    assert_eq!(c.read("notes/x"), "untracked\n");
+    assert_eq!(c.sh(&["log", "--format=%s", "-2"]), "remove\nadd");
+    assert_ne!(c.sh(&["rev-parse", "HEAD~1"]), added);
+}
