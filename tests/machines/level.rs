@@ -92,6 +92,19 @@ impl Found {
         found
     }
 
+    /// As [`Found::on`], also what is on its way: commits that are not pushed and files put aside.
+    pub fn anywhere(fleet: &Fleet) -> Found {
+        let mut found = Found::on(fleet);
+        for machine in &fleet.machines {
+            for clone in &machine.clones {
+                found.history(clone, &["HEAD", "refs/heads/main"]);
+                let held = census::files(&clone.join(".git/ox/hold"), &|p| p.is_file());
+                held.iter().for_each(|p| found.bytes(&fs::read(p).unwrap()));
+            }
+        }
+        found
+    }
+
     /// Everything below these refs. A partial clone lacks contents; those are the server's, who has them all.
     fn history(&mut self, path: &Path, refs: &[&str]) {
         let repo = Repository::open(path).unwrap();
@@ -124,6 +137,22 @@ impl Found {
         for word in text.split(|c: char| c.is_whitespace() || c == '"').filter(|w| w.starts_with('@')) {
             self.marks.insert(word.to_owned());
         }
+    }
+
+    /// Where git last saw a line: commits that no ref leads to any more are in the reflogs.
+    pub fn trail(fleet: &Fleet, mark: &str) -> String {
+        let mut trail = String::new();
+        for (who, machine) in fleet.machines.iter().enumerate() {
+            for (repo, name) in REPOS.iter().enumerate() {
+                let pick = format!("-S{mark}");
+                let ran = machine
+                    .try_git(repo, &["log", "--all", "--reflog", &pick, "--stat", "--format=%h %aI %s %d"]);
+                for line in ran.stdout.lines() {
+                    trail.push_str(&format!("machine {who} {name}: {line}\n"));
+                }
+            }
+        }
+        trail
     }
 
     /// What was written and is nowhere.

@@ -86,9 +86,7 @@ impl Person<'_> {
             if touched.is_empty() {
                 continue;
             }
-            if rng.chance(65) {
-                self.commit(&touched);
-            } else {
+            if !(rng.chance(65) && self.commit(&touched)) {
                 dirty.extend(touched);
             }
         }
@@ -167,17 +165,17 @@ impl Person<'_> {
         put(&self.at(name), format!("{}\n", lines.join("\n")).as_bytes());
     }
 
-    fn commit(&self, paths: &[String]) {
+    /// Whether git took it. Where a killed daemon left git in the middle of something it does not; then it stays uncommitted.
+    fn commit(&self, paths: &[String]) -> bool {
         let mut add = vec!["add", "--sparse", "-A", "--"];
         add.extend(paths.iter().map(String::as_str));
         if self.machine.try_git(self.repo, &add).code != Some(0) {
-            return;
+            return false;
         }
         let message = format!("machine {} round {}", self.who, self.round);
         let mut commit = vec!["commit", "-q", "-m", &message, "--"];
         commit.extend(paths.iter().map(String::as_str));
-        // Where a killed daemon left git in the middle of something, git refuses; then it stays uncommitted.
-        self.machine.try_git(self.repo, &commit);
+        self.machine.try_git(self.repo, &commit).code == Some(0)
     }
 
     /// Commits what is uncommitted and brings the own commits on top of the others', taking one side of every conflict and

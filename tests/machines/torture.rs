@@ -62,17 +62,21 @@ fn four_machines_lose_nothing_whatever_happens() {
                 }
             }
         }
+        watch(&fleet, &written, "edits");
         let (killed, lost) = syncs(&fleet, &mut rng);
+        watch(&fleet, &written, "syncs");
         kills += killed;
         failed += lost;
         if rng.chance(30) {
             let who = rng.below(4) as usize;
             settle(&fleet, who, round);
+            watch(&fleet, &written, "settling");
         }
     }
     converge(&fleet, at.round + 1);
     let missing = Found::on(&fleet).missing(&written);
-    assert!(missing.is_empty(), "{} of {}: {missing:#?}", missing.len(), written.marks.len());
+    let trail = missing.first().and_then(|m| m.split(' ').next()).map(|mark| Found::trail(&fleet, mark));
+    assert!(missing.is_empty(), "{} of {}: {missing:#?}\n{trail:?}", missing.len(), written.marks.len());
     for machine in &fleet.machines {
         for repo in 0..REPOS.len() {
             assert_eq!(left_in(machine, repo), Vec::<String>::new());
@@ -87,6 +91,17 @@ fn four_machines_lose_nothing_whatever_happens() {
         written.blobs.len()
     );
     assert!(kills > 0 && failed > 0, "nothing was tried");
+}
+
+/// Looks after each step, if `OX_TORTURE_WATCH` is set: slow, but it tells which one lost something.
+fn watch(fleet: &Fleet, written: &Written, after: &str) {
+    if std::env::var_os("OX_TORTURE_WATCH").is_none() {
+        return;
+    }
+    fleet.machines.iter().for_each(super::fleet::Machine::settle_down);
+    let missing = Found::anywhere(fleet).missing(written);
+    let logs: Vec<String> = fleet.machines.iter().map(super::fleet::Machine::log).collect();
+    assert!(missing.is_empty(), "lost by {after}: {missing:#?}\n{}", logs.join("\n----\n"));
 }
 
 /// All machines at once, with a fault and a kill; how many kills hit and how many syncs failed.
