@@ -82,6 +82,11 @@ impl Cloud {
         (self.asking, self.fine_since) = (false, None);
     }
 
+    /// The machine slept.
+    pub fn slept(&mut self) {
+        self.fine_since = None;
+    }
+
     /// The core asks for credentials.
     pub fn ask(&mut self, now: Timestamp) {
         assert!(!std::mem::replace(&mut self.asking, true), "the server is asked twice at once");

@@ -288,6 +288,8 @@ impl World {
             }
             Coming::Suspend(length) => {
                 self.totals.suspended += 1;
+                // What ends in a sleep is renewed after it.
+                self.cloud.slept();
                 self.clock.suspend(length);
                 self.turn(None);
             }
@@ -844,7 +846,7 @@ impl World {
                 (true, _) => (SLOT_WAIT + SLIM_MAX + ANSWER_MAX) * 12,
                 (false, true) => ANSWER_MAX * 2,
                 // A run may wait for the end of another's probe, and for a slimming of the clone.
-                (false, false) => ANSWER_MAX + SLOT_WAIT + SLIM_MAX + Duration::from_secs(440),
+                (false, false) => ANSWER_MAX + SLOT_WAIT + SLIM_MAX + Duration::from_secs(600),
             };
             assert!(waits <= most, "{conn:?} has waited {waits:?}");
         }
