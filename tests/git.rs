@@ -8,6 +8,8 @@
     missing_docs
 )]
 
+#[path = "git/merges.rs"]
+mod merges;
 #[path = "git/partial.rs"]
 mod partial;
 mod support;

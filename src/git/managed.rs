@@ -309,6 +309,7 @@ impl<'l> ManagedClone<'l> {
         standing: &Standing,
         ahead: usize,
     ) -> Result<Integrated, GitError> {
+        self.keep_merges(standing)?;
         let aside = self.within(OpKind::Rescue, branch, standing, |c| c.put_aside(standing))?;
         // A failed rebase is taken back, and with it what was put aside.
         let auto_resolved =

@@ -8,7 +8,7 @@ use git2::{Commit, Oid, Repository};
 use super::command::{path_of, zero_split};
 use super::error::GitError;
 use super::lock::Op;
-use super::managed::ManagedClone;
+use super::managed::{ManagedClone, Standing};
 use super::reapply::{hash_of, is_part_of, mode_of};
 use super::rescue::{Dirty, RESCUE, entry, tree_at};
 
@@ -33,6 +33,21 @@ impl ManagedClone<'_> {
         if !edited.is_empty() {
             let captured = self.capture(&edited, Some(head))?;
             self.clear_away(&captured, Some(head))?;
+        }
+        Ok(())
+    }
+
+    /// A rebase leaves merges out, and with them what somebody wrote only there: where HEAD has any of its own it is kept in a
+    /// rescue ref, once.
+    pub(super) fn keep_merges(&self, standing: &Standing) -> Result<(), GitError> {
+        let (Some(head), Some(upstream)) = (standing.head, standing.upstream) else { return Ok(()) };
+        let reader = self.reader()?;
+        let merges = between(reader.repo(), upstream, head)?.iter().any(|c| c.parent_count() > 1);
+        if merges && !reader.refs(RESCUE)?.iter().any(|(_, kept)| *kept == head) {
+            let time = self.name_capture(&[RESCUE], head)?;
+            log::warn!(
+                "local merges are replayed without what only they say; all of it is kept in {RESCUE}{time}"
+            );
         }
         Ok(())
     }
