@@ -246,7 +246,7 @@ impl Core {
         if let Some(host) = repo.probing {
             self.probe_came_to_nothing(now.mono, &host);
         }
-        if repo.phase == Phase::WaitsForSlot || repo.slimming == Slimming::Waits {
+        if repo.phase == Phase::WaitsForSlot || repo.slimming == Slimming::WaitsForSlot {
             self.slots.release(&(key.clone(), repo.run));
         }
         let slimming = repo.slimming;

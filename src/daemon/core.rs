@@ -284,6 +284,11 @@ impl Core {
         self.repos.get(key).is_some_and(|r| r.slimming == Slimming::Runs && r.run == run)
     }
 
+    /// Whether the clone's place in the queue for a slot is that of its slimming, not that of a sync.
+    pub(super) fn queues_to_slim(&self, key: &Key) -> bool {
+        self.repos.get(key).is_some_and(|r| r.slimming == Slimming::WaitsForSlot)
+    }
+
     /// A number for a piece of work that is no sync.
     pub(super) fn next_run(&mut self) -> RunId {
         self.last_run += 1;
@@ -355,6 +360,7 @@ impl Core {
             // Last, for a plan would have a forced run start now, and it would find the pool as full as it was.
             self.deadlines.set(Beat::Sync(key.clone()), Some(now.mono + std::time::Duration::from_secs(1)));
         }
+        gc::sync_ended(self, now, key);
     }
 
     /// Somebody changed something in a ledger: a sync sees it soon.

@@ -43,11 +43,6 @@ impl Gc {
         self.asked.as_ref().is_some_and(|a| a.id == *id)
     }
 
-    /// Whether the clone is being slimmed, or waits for a slot for that.
-    pub(super) fn is_at(&self, key: &Key) -> bool {
-        self.current.as_ref() == Some(key)
-    }
-
     /// A project that asked is no longer served: what is under way ends by itself. Answers who waited.
     pub(super) fn drop_of(&mut self, id: &Id) -> Option<ConnId> {
         self.is_for(id).then(|| self.asked.take().map(|a| a.conn)).flatten()
@@ -106,10 +101,14 @@ fn next(core: &mut Core, now: Now) {
             log::debug!("{key}: a sync is in progress; it is slimmed another time");
             continue;
         }
-        repo.slimming = Slimming::Waits;
+        repo.slimming = Slimming::WaitsForSync;
+        let noun = repo.noun();
         core.gc.current = Some(key.clone());
         core.plan(now.mono, &key);
-        if !syncs {
+        if syncs {
+            let line = Progress::new("starting", format!("{noun}: waiting for the sync in progress"));
+            progress(core, now, &key, line);
+        } else {
             take_slot(core, now, &key);
         }
         return;
@@ -119,22 +118,24 @@ fn next(core: &mut Core, now: Now) {
 
 /// A sync has ended that a slimming may wait for.
 pub(super) fn sync_ended(core: &mut Core, now: Now, key: &Key) {
-    let waits = core.repos.get(key).is_some_and(|r| r.slimming == Slimming::Waits);
-    if core.gc.is_at(key) && waits {
+    let waits = core.repos.get(key).is_some_and(|r| r.slimming == Slimming::WaitsForSync);
+    if waits {
         take_slot(core, now, key);
     }
 }
 
 fn take_slot(core: &mut Core, now: Now, key: &Key) {
     let run = core.next_run();
-    if let Some(repo) = core.repos.get_mut(key) {
-        repo.run = run;
-    }
+    let Some(repo) = core.repos.get_mut(key) else { return gone(core, now, key) };
+    repo.run = run;
+    repo.slimming = Slimming::WaitsForSlot;
+    let noun = repo.noun();
     let urgency = Urgency { unasked: core.gc.asked.is_none(), ..Urgency::default() };
     if core.slots.take(now.mono, &(key.clone(), run), urgency) {
         start(core, now, key);
     } else {
         core.plan_slots();
+        progress(core, now, key, Progress::new("starting", format!("{noun}: waiting for a clone slot")));
     }
 }
 
@@ -160,7 +161,9 @@ pub(super) fn progress(core: &mut Core, now: Now, key: &Key, line: Progress) {
 
 /// Nothing new for a while: the last line again.
 pub(super) fn still_running(core: &mut Core, now: Now, key: &Key) {
-    if let Some(line) = core.gc.asked.as_ref().map(|a| a.line.clone()) {
+    if core.gc.current.as_ref() == Some(key)
+        && let Some(line) = core.gc.asked.as_ref().map(|a| a.line.clone())
+    {
         progress(core, now, key, line);
     }
 }
@@ -172,7 +175,7 @@ pub(super) fn expired(core: &mut Core, now: Now, key: &Key) {
 
 /// Nobody uses the clone any more: what was done is done.
 pub(super) fn gone(core: &mut Core, now: Now, key: &Key) {
-    if core.gc.is_at(key) {
+    if core.gc.current.as_ref() == Some(key) {
         core.gc.current = None;
         next(core, now);
     }

@@ -28,8 +28,10 @@ pub(super) enum Phase {
 pub(super) enum Slimming {
     /// No.
     No,
+    /// As soon as the sync in progress has ended.
+    WaitsForSync,
     /// As soon as there is a slot.
-    Waits,
+    WaitsForSlot,
     /// Yes.
     Runs,
 }

@@ -19,16 +19,17 @@ use crate::sync::{
 pub(super) fn progress(core: &mut Core, now: Now, key: &Key, progress: Progress) {
     let Some(repo) = core.repos.get_mut(key) else { return };
     repo.progress = progress;
-    tell(core, now, key);
+    still_running(core, now, key);
 }
 
 /// Nothing new for a while: say the last line again, so that nobody takes silence for death.
 pub(super) fn still_running(core: &mut Core, now: Now, key: &Key) {
-    match key {
-        Key::Checkout(_) => checkout::still_running(core, now, key),
-        _ if core.gc.is_at(key) => gc::still_running(core, now, key),
-        _ => tell(core, now, key),
+    if let Key::Checkout(_) = key {
+        return checkout::still_running(core, now, key);
     }
+    // Some may wait for the sync, and one for the slimming that waits for it.
+    tell(core, now, key);
+    gc::still_running(core, now, key);
 }
 
 /// Whoever waits hears the newest line.
@@ -95,7 +96,7 @@ impl Core {
         for (next, _) in self.slots.release(&(key.clone(), run)) {
             match next {
                 Key::Checkout(_) => checkout::start(self, &next),
-                _ if self.gc.is_at(&next) => gc::start(self, now, &next),
+                _ if self.queues_to_slim(&next) => gc::start(self, now, &next),
                 _ => start_clone(self, now, &next),
             }
         }
@@ -112,7 +113,7 @@ impl Core {
         for (key, _) in self.slots.expired(now.mono) {
             if let Key::Checkout(_) = key {
                 checkout::expired(self, now, &key);
-            } else if self.gc.is_at(&key) {
+            } else if self.queues_to_slim(&key) {
                 gc::expired(self, now, &key);
             } else {
                 let end = End::Failed(Failure::new(Class::Busy, timeout_text()));

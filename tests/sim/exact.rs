@@ -5,6 +5,7 @@ use std::time::Duration;
 use ox::daemon::{Door, Effect, Event, Id, Key};
 use ox::health::IssueKind;
 use ox::ipc::Request;
+use ox::ipc::wire::TriggerGcAsk;
 use ox::kit::Class;
 use ox::sync::{Change, End, Outcome};
 
@@ -296,4 +297,25 @@ fn a_clone_that_comes_after_its_team_was_let_go_of_is_no_longer_its_business() {
     let outcome = Outcome { place: None, facts: None, end, took: QUICK };
     bench.event(Event::Cloned { key: team_key("t"), run: 77, outcome });
     assert_eq!(bench.core.repos().count(), 1);
+}
+
+#[test]
+fn a_slimming_that_is_asked_for_while_a_clone_waits_for_its_slot_does_not_take_that_slot() {
+    let mut bench = full(secs(100));
+    bench.missing.insert(ledger_key("p"));
+    let sync = bench.ask(Door::Project(Id::from("p")), Request::Sync);
+    bench.pass(secs(10));
+    let ask = Request::TriggerGc(TriggerGcAsk { progress: true });
+    let slim = bench.ask(Door::Project(Id::from("p")), ask);
+    bench.pass(HOUR);
+    let at = |wanted: fn(&Effect) -> Option<&Key>| {
+        bench.wanted.iter().position(|(_, e)| wanted(e).is_some_and(|key| *key == ledger_key("p")))
+    };
+    let cloned = at(|e| if let Effect::Clone { key, .. } = e { Some(key) } else { None });
+    let slimmed = at(|e| if let Effect::Slim { key, .. } = e { Some(key) } else { None });
+    assert!(cloned.is_some() && slimmed > cloned, "cloned {cloned:?}, slimmed {slimmed:?}");
+    assert!(bench.answers(sync)[0].1.success);
+    assert_eq!(bench.answers(slim).len(), 1);
+    let lines = bench.lines(slim);
+    assert!(lines.windows(2).all(|w| w[1] - w[0] <= secs(10)), "{lines:?}");
 }
