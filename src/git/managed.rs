@@ -278,14 +278,18 @@ impl<'l> ManagedClone<'l> {
             rescued,
         };
         self.within(OpKind::FastForward, branch, standing, |c| {
-            let refused = match c.merge(standing) {
-                Ok(()) => return Ok(done(None)),
-                Err(e) => e,
+            let refused = if c.is_in_the_way_of_sparse(standing)? {
+                None
+            } else {
+                match c.merge(standing) {
+                    Ok(()) => return Ok(done(None)),
+                    Err(e) if matches!(e.class(), Class::Conflict | Class::Bug) => Some(e),
+                    Err(e) => return Err(e),
+                }
             };
-            if !matches!(refused.class(), Class::Conflict | Class::Bug) {
-                return Err(refused);
-            }
-            let Some(aside) = c.put_aside(standing)? else { return Err(refused) };
+            let Some(aside) = c.put_aside(standing)? else {
+                return refused.map_or_else(|| c.merge(standing).map(|()| done(None)), Err);
+            };
             let merged = c.merge(standing);
             let rescue = c.put_back(&aside)?;
             merged.map(|()| done(Some(rescue)))

@@ -221,7 +221,7 @@ impl ManagedClone<'_> {
         Ok((entries, unseen))
     }
 
-    fn changed_paths(&self, head: Option<Oid>, target: Oid) -> Result<Vec<PathBuf>, GitError> {
+    pub(super) fn changed_paths(&self, head: Option<Oid>, target: Oid) -> Result<Vec<PathBuf>, GitError> {
         let target = target.to_string();
         let list = match head {
             Some(h) => self.local("diff-tree").args([

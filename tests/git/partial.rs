@@ -934,3 +934,30 @@ fn a_change_of_equal_length_within_a_second_is_committed() {
         assert!(m.commit(&[Path::new("a")], "two").unwrap().is_some());
     });
 }
+
+/// In a sparse clone git itself puts what it fetched over untracked files, and only warns.
+#[test]
+fn what_is_not_committed_in_a_sparse_clone_is_not_overwritten_by_a_pull() {
+    for set in [cone(&["docs", "memory"]), patterns(&["/*", "!/*/", "/docs/", "/memory/"])] {
+        for name in ["docs/new", "data/x/new", "data/y/2.json", "x.log"] {
+            let s = Sandbox::new();
+            let bare = remote(&s, "r", true);
+            let c = made_with(&s, bare.to_str().unwrap(), "c", set.clone());
+            write(&c.path.join(".git/info/exclude"), "*.log\n");
+            write(&c.path.join(name), "mine\n");
+            s.push_elsewhere(&bare, |w| {
+                write(&w.join(name), "theirs\n");
+                write(&w.join("memory/other"), "theirs\n");
+            });
+            c.pull();
+            assert_eq!(c.read("memory/other"), "theirs\n");
+            assert_eq!(c.sh(&["show", &format!("HEAD:{name}")]), "theirs");
+            let rescued = c.sh(&["for-each-ref", "--format=%(refname)", "refs/ox/rescue"]);
+            let kept = rescued.lines().any(|r| {
+                let (there, text) = s.try_sh(&c.path, &["show", &format!("{r}:{name}")]);
+                there && text.trim() == "mine"
+            });
+            assert!(kept, "{set:?}: {name} is lost: {:?}", files(&c.path));
+        }
+    }
+}
