@@ -313,8 +313,10 @@ impl<'l> ManagedClone<'l> {
         standing: &Standing,
         ahead: usize,
     ) -> Result<Integrated, GitError> {
-        self.keep_merges(standing)?;
-        let aside = self.within(OpKind::Rescue, branch, standing, |c| c.put_aside(standing))?;
+        let aside = self.within(OpKind::Rescue, branch, standing, |c| {
+            c.keep_merges(standing)?;
+            c.put_aside(standing)
+        })?;
         // A failed rebase is taken back, and with it what was put aside.
         let auto_resolved =
             self.within(OpKind::Rebase, branch, standing, |c| c.rebase(rules, standing, ahead))?;

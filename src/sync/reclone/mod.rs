@@ -259,6 +259,8 @@ impl<'t, 'h> Run<'t, 'h> {
     }
 
     fn prepare(&mut self) -> Result<(), Stop> {
+        self.check_sound()?;
+        self.take_back()?;
         self.check_place()?;
         self.check_movable()?;
         self.level()?;
@@ -273,14 +275,25 @@ impl<'t, 'h> Run<'t, 'h> {
         Ok(())
     }
 
-    /// The clone is sound and nobody is in the middle of something, nor is anything where the siblings go.
+    fn check_sound(&self) -> Result<(), Stop> {
+        match verify(self.target.clone) {
+            Verdict::Sound => Ok(()),
+            Verdict::Damaged(proof) => Err(Stop::Refused(Refusal::Damaged(proof))),
+            Verdict::Unknown(e) => Err(e.into()),
+        }
+    }
+
+    /// What a dead holder of the lock left half done would look like somebody's work.
+    fn take_back(&mut self) -> Result<(), Stop> {
+        let (path, mut kept) = (self.target.clone, KeptList::load(self.target.state));
+        self.open()?.recovered().iter().for_each(|rescue| kept.add(rescue));
+        kept.settle(path);
+        Ok(())
+    }
+
+    /// Nobody is in the middle of something, nor is anything where the siblings go.
     fn check_place(&self) -> Result<(), Stop> {
         let (clone, now) = (self.target.clone, self.target.clock.now().wall);
-        match verify(clone) {
-            Verdict::Sound => {}
-            Verdict::Damaged(proof) => return Err(Stop::Refused(Refusal::Damaged(proof))),
-            Verdict::Unknown(e) => return Err(e.into()),
-        }
         if let Some(f) = foreign_operation(clone, now) {
             return Err(GitError::Foreign { what: f.what, age: f.age }.into());
         }
@@ -309,7 +322,6 @@ impl<'t, 'h> Run<'t, 'h> {
         let Target { branch, rules, state, clone: path, read_only, .. } = self.target;
         let mut kept = KeptList::load(state);
         let mut clone = self.open()?;
-        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.fetch(branch)?;
         let mut steps = vec![clone.integrate(branch, rules)?];
         if clone.unpushed(branch)? > 0 && !read_only {
