@@ -15,6 +15,8 @@ use crate::kit::gotime::GoTime;
 /// The directories below the clone.
 const DIRS: [&str; 2] = [".sageox", "cache"];
 const NAME: &str = "sync-state.json";
+/// What is written before it takes the name; always the same, so that the next writer removes what a killed one left.
+const TEMP: &str = ".sync-state.json.tmp";
 
 /// The state of one clone. All keys are always written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,18 +69,17 @@ fn path(clone: &Path) -> PathBuf {
 }
 
 fn replace(dir: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    let temp = format!(".{NAME}.{}.tmp", std::process::id());
     // One may be left from a crash; two writers of one clone are kept apart by its lock.
-    match unlinkat(dir, &temp, AtFlags::empty()) {
+    match unlinkat(dir, TEMP, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(e) => return Err(e.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, &temp, flags, Mode::from_raw_mode(0o600))?);
-    let done = file.write_all(text).and_then(|()| Ok(renameat(dir, &temp, dir, NAME)?));
+    let mut file = File::from(openat(dir, TEMP, flags, Mode::from_raw_mode(0o600))?);
+    let done = file.write_all(text).and_then(|()| Ok(renameat(dir, TEMP, dir, NAME)?));
     if done.is_err() {
         // The first error is the one to report; a leftover is only untidy.
-        let _ = unlinkat(dir, &temp, AtFlags::empty());
+        let _ = unlinkat(dir, TEMP, AtFlags::empty());
     }
     done
 }
@@ -112,6 +113,9 @@ mod tests {
         state.save(clone.path()).unwrap();
         assert_eq!(SyncState::load(clone.path()).consecutive_failures, 2);
         assert_eq!(SyncState::load(clone.path()).last_sync_commit, "abc");
+        // Also after a writer that was killed.
+        fs::write(path.with_file_name(TEMP), "{").unwrap();
+        state.save(clone.path()).unwrap();
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
