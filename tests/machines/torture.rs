@@ -155,8 +155,11 @@ fn settle(fleet: &Fleet, who: usize, round: usize) {
     for repo in 0..REPOS.len() {
         Person { machine, who, repo, round }.settle();
     }
-    machine.ox(&["sync"]).ok();
-    machine.ox(&["sync", "--all-teams"]).ok();
+    for args in [&["sync"][..], &["sync", "--all-teams"]] {
+        let ran = machine.ox(args);
+        // Others' daemons go on meanwhile: what one of them has pushed since may conflict with what was brought in order.
+        assert!(ran.code == Some(0) || ran.stderr.contains("conflict in"), "{ran:?}");
+    }
 }
 
 fn converge(fleet: &Fleet, round: usize) {
