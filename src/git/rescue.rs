@@ -223,7 +223,7 @@ impl ManagedClone<'_> {
         Ok(entries)
     }
 
-    fn write_capture(
+    pub(super) fn write_capture(
         &self,
         entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
         staged: bool,

@@ -1,11 +1,12 @@
 //! What people did in a clone while a rebase of ours stood half done: taking the rebase back must not take that with it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use git2::{Commit, Oid, Repository};
 
-use super::command::{path_of, zero_split};
+use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
 use super::lock::Op;
 use super::managed::{ManagedClone, Standing};
@@ -14,7 +15,7 @@ use super::rescue::{Dirty, RESCUE, entry, tree_at};
 
 impl ManagedClone<'_> {
     /// Keeps commits made on top of the replayed ones in a rescue ref, and puts edits aside, to be put back afterwards.
-    /// `killed`: between the rebase and now people may have had time, so what is staged is looked at as well.
+    /// `killed`: between the rebase and now people may have had time, also to touch what the replay has merged.
     pub(super) fn salvage(&mut self, op: &Op, killed: bool) -> Result<(), GitError> {
         let Some(head) = self.reader()?.head()?.commit else { return Ok(()) };
         if self.has_foreign_commits(op, head)? {
@@ -22,9 +23,7 @@ impl ManagedClone<'_> {
             log::warn!("commits made during a rebase of ours are kept in {RESCUE}{time}");
         }
         let (mut edited, mut mixed) = self.edited(op, head)?;
-        if killed {
-            self.add_staged(op, head, (&mut edited, &mut mixed))?;
-        }
+        self.add_staged(op, head, killed, (&mut edited, &mut mixed))?;
         if !mixed.is_empty() {
             // What git merged there is in them too, so they do not come back as they are.
             let kept = self.capture_as(&[RESCUE], &mixed, Some(head))?;
@@ -98,32 +97,77 @@ impl ManagedClone<'_> {
         Ok((edited, mixed))
     }
 
-    /// Files that are staged and that neither side has: taking back a rebase would delete them or turn them back. A path that
-    /// both sides have alike was staged by somebody; elsewhere it may be a merge by the replay.
+    /// What is staged and in no commit of either side: taking back a rebase would delete it or turn it back. A path that both
+    /// sides have alike was staged by somebody; elsewhere it may be a merge by the replay.
     fn add_staged(
         &self,
         op: &Op,
         head: Oid,
+        killed: bool,
         (edited, mixed): (&mut Dirty, &mut Dirty),
     ) -> Result<(), GitError> {
+        let (Ok(own), Ok(target)) = (Oid::from_str(&op.head), Oid::from_str(&op.target)) else {
+            return Ok(());
+        };
         let list = self.local("diff-index").args(["--cached", "-z", "--name-only", "--diff-filter=AMT"]);
         let out = list.args([&head.to_string(), "--"]).run(&self.cancel)?;
+        let paths: Vec<PathBuf> = zero_split(&out.stdout).map(path_of).collect();
+        let index = self.index_entries(&paths)?;
         let reader = self.reader()?;
         let repo = reader.repo();
-        let own = tree_at(repo, Oid::from_str(&op.head).ok())?;
-        let target = tree_at(repo, Oid::from_str(&op.target).ok())?;
-        for path in zero_split(&out.stdout).map(path_of) {
+        let sides = (tree_at(repo, Some(own))?, tree_at(repo, Some(target))?);
+        let mut replayed = Vec::new();
+        for commit in between(repo, target, own)? {
+            replayed.extend(tree_at(repo, Some(commit.id()))?);
+        }
+        let mut only_staged = BTreeMap::new();
+        for (path, staged) in index {
+            let sides = (entry(sides.0.as_ref(), &path), entry(sides.1.as_ref(), &path));
+            let known = |v| sides.1 == Some(v) || replayed.iter().any(|t| entry(Some(t), &path) == Some(v));
+            if !known(staged) && !self.is_on_disk(&path, staged)? {
+                only_staged.insert(path.clone(), Some(staged));
+            }
             let full = self.path.join(&path);
-            let Some(mode) = mode_of(&full)? else { continue };
-            let now = Some((mode, hash_of(&full, mode)?));
-            let sides = (entry(own.as_ref(), &path), entry(target.as_ref(), &path));
-            if now == sides.0 || now == sides.1 {
+            let now = match mode_of(&full)? {
+                Some(mode) => (mode, hash_of(&full, mode)?),
+                None => staged,
+            };
+            if known(now) {
                 continue;
             }
-            let list = if sides.0 == sides.1 { &mut *edited } else { &mut *mixed };
-            list.insert(path, false);
+            if sides.0 == sides.1 {
+                edited.insert(path, false);
+            } else if killed {
+                mixed.insert(path, false);
+            }
         }
-        Ok(())
+        self.unstage(&only_staged, head)
+    }
+
+    fn is_on_disk(&self, path: &Path, (mode, id): (u32, Oid)) -> Result<bool, GitError> {
+        let full = self.path.join(path);
+        Ok(match mode_of(&full)? {
+            Some(found) => (found, hash_of(&full, found)?) == (mode, id),
+            None => false,
+        })
+    }
+
+    /// Keeps what only the index has in a rescue ref, and writes it where there is no file: in a sparse clone git removes the file
+    /// of what is staged outside of the set.
+    fn unstage(&self, entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>, head: Oid) -> Result<(), GitError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let commit = self.write_capture(entries, false, Some(head))?;
+        let time = self.name_capture(&[RESCUE], commit)?;
+        log::warn!("what was only staged during a rebase of ours is kept in {RESCUE}{time}");
+        let list: Vec<u8> = entries.keys().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
+        // Without --force a file that is there stays as it is, and that is no failure.
+        let write = self
+            .local("checkout-index")
+            .args(["-q", "--ignore-skip-worktree-bits", "-z", "--stdin"])
+            .stdin(list);
+        write.run_any(&self.cancel).map(drop)
     }
 
     /// Git writes the index after the files of a conflict.

@@ -66,6 +66,45 @@ fn what_was_staged_meanwhile_is_put_back() {
     }
 }
 
+/// In a sparse clone git removes the file of what is staged outside of the set at the next change.
+#[test]
+fn what_only_the_index_has_is_put_back() {
+    for conflict in [true, false] {
+        let s = Sandbox::new();
+        let (c, head) = halted(&s, conflict);
+        c.write("outside/c", "staged meanwhile\n");
+        c.sh(&["add", "outside/c"]);
+        fs::remove_dir_all(c.path.join("outside")).unwrap();
+        c.sh(&["update-index", "--skip-worktree", "outside/c"]);
+        c.with(|_| ());
+        assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+        assert_eq!(c.read("outside/c"), "staged meanwhile\n", "{conflict}");
+    }
+}
+
+/// A file that an own commit adds and a later one removes is staged while the first is replayed.
+#[test]
+fn what_the_replay_itself_has_staged_does_not_come_back() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("notes/a", "base\n")]);
+    let c = s.clone(&remote, "c");
+    s.commit(&c.path, &[("notes/a", "mine\n"), ("notes/passing", "p\n")], "first");
+    fs::remove_file(c.path.join("notes/passing")).unwrap();
+    let head = s.commit(&c.path, &[("notes/own", "own\n")], "second");
+    let target = s.push_elsewhere(&remote, |w| write(&w.join("notes/a"), "theirs\n"));
+    c.sh(&["fetch", "-q"]);
+    let op = format!(
+        r#"{{"op":{{"kind":"rebase","head":"{head}","branch":"main","target":"{target}","started":"{}"}}}}"#,
+        jiff::Timestamp::now()
+    );
+    write(&c.lock, &op);
+    assert!(!s.try_sh(&c.path, &["rebase", "-q", "origin/main"]).0);
+    assert_eq!(c.sh(&["diff", "--cached", "--name-only", "--diff-filter=A"]), "notes/passing");
+    c.with(|_| ());
+    assert_eq!((c.sh(&["rev-parse", "HEAD"]), c.status()), (head, String::new()));
+    assert_eq!(rescued(&c), "");
+}
+
 #[test]
 fn a_line_added_to_a_file_in_conflict_is_in_a_rescue_ref() {
     let s = Sandbox::new();
