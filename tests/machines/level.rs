@@ -92,7 +92,7 @@ impl Found {
         found
     }
 
-    /// As [`Found::on`], also what is on its way: commits that are not pushed and files put aside.
+    /// As [`Found::on`], also what is on its way: commits that are not pushed, what is staged, and files put aside.
     pub fn anywhere(fleet: &Fleet) -> Found {
         let mut found = Found::on(fleet);
         for machine in &fleet.machines {
@@ -100,9 +100,16 @@ impl Found {
                 found.history(clone, &["HEAD", "refs/heads/main"]);
                 let held = census::files(&clone.join(".git/ox/hold"), &|p| p.is_file());
                 held.iter().for_each(|p| found.bytes(&fs::read(p).unwrap()));
+                found.index(clone);
             }
         }
         found
+    }
+
+    fn index(&mut self, clone: &Path) {
+        let repo = Repository::open(clone).unwrap();
+        let entries: Vec<Oid> = repo.index().unwrap().iter().map(|e| e.id).collect();
+        entries.iter().filter_map(|id| repo.find_blob(*id).ok()).for_each(|blob| self.bytes(blob.content()));
     }
 
     /// Everything below these refs. A partial clone lacks contents; those are the server's, who has them all.
