@@ -666,6 +666,9 @@ impl World {
         assert!(site.work.values().all(|w| w.dropped), "{key}: two pieces of work at once");
         site.work.insert(run, Work { cloning: true, dropped: false });
         let queued = now.since(site.queued_since.take().expect("a clone is part of a run"));
+        if reachable {
+            site.waits_since = None;
+        }
         assert!(queued <= SLOT_WAIT, "{key} has waited {queued:?} for a slot");
         self.totals.queued += u64::from(!queued.is_zero());
         self.look_at_slots();
