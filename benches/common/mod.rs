@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ox::daemon::reach::ARENAS;
 use ox::ipc::client::Client;
 use ox::project::{Dirs, Env, Project, RemoteUrl};
 use ox::sync::{InitOptions, Site, init_project};
@@ -37,7 +38,9 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it and waits for its first answer.
     pub fn start(env: &TestEnv) -> Daemon {
-        let process = env.start_ox(env.work(), ["daemon", "start", "--foreground"]);
+        // As a command starts it, but as our child.
+        let arenas = format!("{}={}", ARENAS.0, ARENAS.1);
+        let process = env.start("env", env.work(), [&arenas, support::OX, "daemon", "start", "--foreground"]);
         let daemon = Daemon { process, dirs: dirs(env), killed: false };
         assert!(wait_until(PATIENCE, || daemon.host().is_reachable()), "the daemon does not answer");
         daemon

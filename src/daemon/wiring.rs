@@ -185,9 +185,10 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     repo.schedule.ended(now.mono, ended, rng);
     if let (Some((failures, at)), Ended::Failed(_)) = (repo.schedule.backoff(), ended) {
         let minutes = at.since(now.mono).as_secs().div_ceil(60);
-        let text = format!(
-            "{failures} failed syncs in a row; next attempt in {minutes} min (ox sync tries at once)"
-        );
+        let failed =
+            if failures == 1 { "a sync failed".into() } else { format!("{failures} syncs failed in a row") };
+        let command = repo.team_id().map_or("ox sync".into(), |id| format!("ox sync --team {id}"));
+        let text = format!("{failed}; next attempt in {minutes} min ({command} tries at once)");
         repo.raise(IssueKind::SyncBackoff, text, now);
     }
     let refused = matches!(&outcome.end, End::Failed(f) if f.class == Class::Auth);

@@ -40,7 +40,7 @@ pub enum SetupError {
     },
     /// Nothing on this machine knows the ledger's remote.
     #[error(
-        "the ledger of this project comes from {endpoint}, and there is no clone of it here; this version of ox cannot log in there"
+        "the ledger of this project comes from {endpoint}, which has not said yet where it is, and there is no clone of it here; what is missing: ox doctor"
     )]
     NoRemote {
         /// Who would know.
