@@ -19,6 +19,8 @@ use ox::ipc::client::Client;
 
 /// Objects that one commit of the generated history adds: itself, three trees, a file.
 const PER_COMMIT: usize = 5;
+/// So many folders, with so many files each.
+const SPREAD: usize = 71;
 
 fn main() {
     title("size");
@@ -44,11 +46,12 @@ fn history(env: &TestEnv, name: &str, objects: usize) -> PathBuf {
     let bare = env.bare(name);
     let mut stream = String::new();
     for n in 0..objects / PER_COMMIT {
-        let (text, folder) = (format!("note {n}\n"), n % 5000);
+        // Small trees, as a ledger has them: large ones would take the bench hours.
+        let (text, folder, file) = (format!("note {n}\n"), n % SPREAD, n / SPREAD % SPREAD);
         let time = 1_700_000_000 + n;
         let _ = write!(
             stream,
-            "commit refs/heads/main\ncommitter T <t@example.invalid> {time} +0000\ndata 1\nx\nM 100644 inline sessions/s{folder}/n.md\ndata {}\n{text}\n",
+            "commit refs/heads/main\ncommitter T <t@example.invalid> {time} +0000\ndata 1\nx\nM 100644 inline sessions/s{folder}/n{file}.md\ndata {}\n{text}\n",
             text.len()
         );
     }
