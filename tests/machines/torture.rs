@@ -44,7 +44,6 @@ impl Drop for Where {
 }
 
 #[test]
-#[ignore = "still finds lost lines: run with --ignored, OX_TORTURE_SEED=1 and OX_TORTURE_WATCH=1"]
 fn four_machines_lose_nothing_whatever_happens() {
     let start = SystemClock.now().mono;
     let fleet = Fleet::new(4);
