@@ -49,9 +49,6 @@ const KEPT: &[&str] = &[
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CURL_CA_BUNDLE",
-    // Where our own credential helper finds its files.
-    "OX_XDG_DISABLE",
-    "OX_GIT_CREDENTIALS_FILE",
 ];
 
 /// Names that our credential helper needs to find its file; only children that talk to a remote with it see them.

@@ -232,6 +232,9 @@ impl ManagedClone<'_> {
         let branch = head.branch.unwrap_or_default();
         write_private(&self.dirty_note(), &dirty.join(&0))?;
         self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
+            // What the index has not looked at since it was made counts as changed, and would stay behind.
+            let refresh = c.local("update-index").args(["-q", "--refresh"]).deadline(CHILD_MAX);
+            refresh.run_any(&c.cancel)?;
             c.apply_sparse(&wanted)
         })?;
         Ok(true)

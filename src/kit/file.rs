@@ -95,7 +95,14 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 pub fn read_capped(path: &Path, cap: usize) -> io::Result<Vec<u8>> {
     // Without O_NONBLOCK a FIFO in the file's place would block for ever.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    read_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?, cap)
+}
+
+/// As [`read_capped`], of a file that was opened without blocking.
+///
+/// # Errors
+/// As there.
+pub fn read_open(file: File, cap: usize) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }

@@ -1,11 +1,13 @@
 //! Files inside a clone. Its content is other people's, so no directory on the way is entered through a symbolic link.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+
+use crate::kit::file;
 
 /// Opens the directory `dirs` below `clone` one step at a time, following no link; with `make` missing ones are made, 0755.
 pub(super) fn enter(clone: &Path, dirs: &[&str], make: bool) -> io::Result<OwnedFd> {
@@ -31,14 +33,5 @@ pub(super) fn read(clone: &Path, dirs: &[&str], name: &str, cap: usize) -> io::R
     let dir = enter(clone, dirs, false)?;
     // Without NONBLOCK a FIFO in the file's place would block for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(openat(&dir, name, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(cap as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > cap {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {cap} bytes")));
-    }
-    Ok(bytes)
+    file::read_open(File::from(openat(&dir, name, flags, Mode::empty())?), cap)
 }

@@ -56,11 +56,11 @@ pub enum Ended {
 /// What failed, as far as the time until the next attempt depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// A sync: [`BACKOFF`].
+    /// A sync: `BACKOFF`.
     Sync,
-    /// A clone: [`CLONE_BACKOFF`].
+    /// A clone: `CLONE_BACKOFF`.
     Clone,
-    /// A clone that was refused: [`REFUSED_BACKOFF`].
+    /// A clone that was refused: `REFUSED_BACKOFF`.
     CloneRefused,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use ox::git::{
     Git, GitError, How, Made, ManagedClone, Profile, Progress, Reader, Slim, Sparse, Verdict, clone_slim,
@@ -960,4 +961,19 @@ fn what_is_not_committed_in_a_sparse_clone_is_not_overwritten_by_a_pull() {
             assert!(kept, "{set:?}: {name} is lost: {:?}", files(&c.path));
         }
     }
+}
+
+/// As after a seed, or a copy: what lies on disk is what the index has, but at a time that it has not seen.
+#[test]
+fn a_file_that_the_index_has_not_looked_at_leaves_with_its_set() {
+    let s = Sandbox::new();
+    let bare = remote(&s, "r", true);
+    let c = made_with(&s, bare.to_str().unwrap(), "c", patterns(&["/*", "!/*/", "/docs/", "/memory/"]));
+    for file in files(&c.path) {
+        let file = fs::File::open(c.path.join(file)).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    }
+    assert!(c.with(|m| m.set_sparse(&patterns(&["/*", "!/*/", "/memory/"])).unwrap()));
+    has(&c.path, &["AGENTS.md", "memory/m.json"]);
+    assert_eq!(c.status(), "");
 }
