@@ -209,8 +209,9 @@ impl ManagedClone<'_> {
                 }
                 continue;
             }
+            // git takes the old file away before it writes the new one.
             let moved =
-                disk == new || new.is_some_and(|(_, id)| disk.is_some() && is_part_of(repo, &full, id));
+                disk.is_none() || disk == new || new.is_some_and(|(_, id)| is_part_of(repo, &full, id));
             let untouched = disk == old && in_index == old;
             if (moved && (in_index == old || in_index == new) && !untouched)
                 || (disk == old && in_index == new)

@@ -157,3 +157,29 @@ fn a_commit_is_not_skipped_because_an_untracked_file_is_in_the_way() {
     assert_eq!(c.sh(&["log", "--format=%s", "-2"]), "remove\nadd");
     assert_ne!(c.sh(&["rev-parse", "HEAD~1"]), added);
 }
+
+/// Between taking the old file away and writing the new one a killed checkout leaves none.
+#[test]
+fn a_file_that_a_killed_fast_forward_had_taken_away_is_put_back() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("notes/a", "base\n"), ("notes/b", "base\n"), ("notes/c", "base\n")]);
+    let c = s.clone(&remote, "c");
+    let head = c.sh(&["rev-parse", "HEAD"]);
+    let target = s.push_elsewhere(&remote, |w| {
+        write(&w.join("notes/a"), "theirs\n");
+        write(&w.join("notes/b"), "theirs\n");
+    });
+    c.sh(&["fetch", "-q"]);
+    let op = format!(
+        r#"{{"op":{{"kind":"fast-forward","head":"{head}","branch":"main","target":"{target}","started":"{}"}}}}"#,
+        jiff::Timestamp::now()
+    );
+    write(&c.lock, &op);
+    c.write("notes/a", "theirs\n");
+    fs::remove_file(c.path.join("notes/b")).unwrap();
+    fs::remove_file(c.path.join("notes/c")).unwrap();
+    c.with(|_| ());
+    // What the remote did not change was somebody else's doing.
+    assert_eq!(c.status(), " D notes/c");
+    assert_eq!((c.read("notes/a"), c.read("notes/b")), ("base\n".to_owned(), "base\n".to_owned()));
+}
