@@ -19,7 +19,7 @@ mod halted;
 #[path = "git/look.rs"]
 mod look;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -852,6 +852,44 @@ fn kill_in_the_middle_of_a_pull_loses_nothing() {
         assert!(s.try_sh(&c.path, &["merge-base", "--is-ancestor", "origin/main", "HEAD"]).0);
         assert!(!c.path.join(".git/rebase-merge").exists() && !c.path.join(".git/index.lock").exists());
         fs::remove_dir_all(&c.path).unwrap();
+    }
+}
+
+/// A kill leaves no file of ours in the work tree, for there is never one.
+#[test]
+fn a_pull_writes_only_files_of_the_repository() {
+    use notify::Watcher;
+    let s = Sandbox::new();
+    let names: Vec<String> = (0..3).map(|n| format!("f/{n}")).collect();
+    let big = "line\n".repeat(3000);
+    let base: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), big.as_str())).collect();
+    let remote = s.remote("r", &base);
+    for diverged in [false, true] {
+        let c = s.clone(&remote, &format!("c{diverged}"));
+        if diverged {
+            s.commit(&c.path, &[("own", "own\n")], "own");
+        }
+        change_all(&s, &remote, &names, u32::from(diverged));
+        dirty_all(&c, 7);
+        let (tell, told) = std::sync::mpsc::channel();
+        let mut watcher = notify::recommended_watcher(tell).unwrap();
+        watcher.watch(&c.path, notify::RecursiveMode::Recursive).unwrap();
+        assert!(c.pull().rescued.is_some());
+        c.write("last", "");
+        let events = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(20)).ok());
+        let paths = events.flat_map(|e| e.unwrap().paths);
+        let paths = paths.filter(|p| !p.starts_with(c.path.join(".git")));
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for path in paths {
+            let name = path.strip_prefix(&c.path).unwrap().to_str().unwrap().to_owned();
+            if name == "last" {
+                break;
+            }
+            seen.insert(name);
+        }
+        assert!(seen.remove("f/0") && seen.remove("f/1"), "{seen:?}");
+        let allowed = ["", ".git", "f", "f/2", "own", "untracked"];
+        assert!(seen.iter().all(|n| allowed.contains(&n.as_str())), "{seen:?}");
     }
 }
 

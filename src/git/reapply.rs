@@ -2,9 +2,9 @@
 //!
 //! A file's own bytes stay in the hold until its result is in place; so the hold says what is left to do, also after a kill.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
@@ -15,7 +15,7 @@ use super::exclude::CONFLICT_MARK;
 use super::limits::{CHILD_MAX, MERGE_CAP};
 use super::managed::ManagedClone;
 use super::rescue::{Captured, INDEX_MESSAGE, PENDING, RESCUE, Rescue, entry, settle, tree_at};
-use crate::kit::file::{read_capped, write_atomic};
+use crate::kit::file::read_capped;
 
 const FILE: u32 = 0o100_644;
 const EXEC: u32 = 0o100_755;
@@ -127,7 +127,7 @@ impl ManagedClone<'_> {
             }
             Outcome::Merged(bytes, mode) if safe_parent(&self.path, &v.path)? => {
                 let mode = if mode == EXEC { 0o755 } else { 0o644 };
-                write_atomic(&place, &bytes, mode).map_err(GitError::io("writing", &place))?;
+                rename(&self.scratch("put-back", &bytes, mode)?, &place)?;
                 fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
                 Ok(true)
             }
@@ -197,17 +197,30 @@ impl ManagedClone<'_> {
         if !small(held) {
             return Ok(None);
         }
-        let dir = self.git_dir().join("ox");
-        let (b, n) = (dir.join("merge-base"), dir.join("merge-new"));
-        for (path, bytes) in [(&b, base), (&n, new)] {
-            write_atomic(path, &bytes, 0o600).map_err(GitError::io("writing", path))?;
-        }
+        let b = self.scratch("merge-base", &base, 0o600)?;
+        let n = self.scratch("merge-new", &new, 0o600)?;
         let merge = self.local("merge-file").args(["-p", "-q", "--"]).arg(held).arg(&b).arg(&n);
         let out = merge.deadline(CHILD_MAX).run_any(&self.cancel)?;
         for path in [&b, &n] {
             fs::remove_file(path).map_err(GitError::io("removing", path))?;
         }
         Ok((out.status.success() && !out.stdout_truncated).then_some(out.stdout))
+    }
+
+    /// Writes a file of ours outside of the work tree, so that a kill leaves nothing in that; the next one replaces it.
+    pub(super) fn scratch(&self, name: &str, bytes: &[u8], mode: u32) -> Result<PathBuf, GitError> {
+        let path = self.git_dir().join("ox").join(name);
+        let dir = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(dir).map_err(GitError::io("making", dir))?;
+        let written = match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => File::create_new(&path).and_then(|mut file| {
+                file.set_permissions(fs::Permissions::from_mode(mode))?;
+                file.write_all(bytes)
+            }),
+        };
+        written.map_err(GitError::io("writing", &path))?;
+        Ok(path)
     }
 
     fn blob(&self, id: Oid) -> Option<Vec<u8>> {
@@ -390,7 +403,7 @@ fn nearest_dir(root: &Path, path: &Path) -> Result<(PathBuf, PathBuf), GitError>
     Ok((dir, path_of(&name)))
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), GitError> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), GitError> {
     fs::rename(from, to).map_err(GitError::io("moving", from))
 }
 

@@ -9,7 +9,7 @@ use super::commit::check_path;
 use super::error::GitError;
 use super::lock::OpKind;
 use super::managed::ManagedClone;
-use crate::kit::file::write_atomic;
+use super::reapply::rename;
 
 /// Our own first commit until the remote has it: should another machine be first, ours gives way, also after a restart.
 pub(super) const SEED: &str = "refs/ox/seed";
@@ -66,7 +66,7 @@ impl ManagedClone<'_> {
             if let Some(dir) = full.parent() {
                 fs::create_dir_all(dir).map_err(GitError::io("making", dir))?;
             }
-            write_atomic(&full, bytes, 0o644).map_err(GitError::io("writing", &full))?;
+            rename(&self.scratch("seed", bytes, 0o644)?, &full)?;
         }
         let paths: Vec<&Path> = files.iter().map(|(p, _)| *p).collect();
         if let Some(id) = self.commit(&paths, message)? {
