@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::registry::{Entry, Registry};
 use crate::ipc::client::Client;
 use crate::kit::clock::wait_until;
+use crate::kit::process::may_live;
 use crate::project::Dirs;
 
 /// It is asked to stop and waited for.
@@ -41,14 +42,14 @@ pub fn clear_way(dirs: &Dirs, registry: &Registry, workspace_id: &str) -> Result
         // A daemon of ours that serves other projects too stays alive; what counts is that it has let go of this one.
         let gone = || {
             !client.is_reachable()
-                && entry.is_none_or(|e| !alive(e.pid) || !has_entry(registry, workspace_id))
+                && entry.is_none_or(|e| !may_live(e.pid) || !has_entry(registry, workspace_id))
         };
         if wait_until(STOP_WAIT, gone) {
             return Ok(());
         }
     }
     match entry {
-        Some(entry) if alive(entry.pid) => end(entry),
+        Some(entry) if may_live(entry.pid) => end(entry),
         _ => Ok(()),
     }
 }
@@ -74,7 +75,7 @@ pub(super) fn end(entry: &Entry) -> Result<(), String> {
         {
             log::warn!("signal to {}: {e}", entry.pid);
         }
-        if wait_until(wait, || !alive(entry.pid)) {
+        if wait_until(wait, || !may_live(entry.pid)) {
             return Ok(());
         }
     }
@@ -83,11 +84,6 @@ pub(super) fn end(entry: &Entry) -> Result<(), String> {
 
 fn pid(n: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(n).ok()?)
-}
-
-/// Whether a process with this number exists. Only a clear no is a no.
-pub fn alive(n: u32) -> bool {
-    pid(n).is_some_and(|pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
 /// Whether the entry's process is an `ox` daemon, and not one that got the number later.
@@ -149,9 +145,9 @@ mod tests {
     #[test]
     fn an_unrelated_process_with_the_number_is_left_alone() {
         let entry = Entry { pid: std::process::id(), ..Entry::default() };
-        assert!(alive(entry.pid));
+        assert!(may_live(entry.pid));
         assert!(!is_daemon(&entry));
         assert_eq!(end(&entry), Ok(()));
-        assert!(!alive(0));
+        assert!(!may_live(0));
     }
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::error::GitError;
 use super::limits::LOCK_FILES_CAP;
+use crate::kit::process::may_live;
 
 /// Where HEAD is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -380,15 +381,9 @@ fn list_locks(
             found.push(LockFile {
                 path: entry.path(),
                 age: age(&meta, now),
-                owner: pid.map(|p| (p, is_alive(p))),
+                owner: pid.map(|p| (p, may_live(p))),
             });
         }
     }
     Ok(())
-}
-
-/// Whether a process with this id exists; also one of somebody else's.
-pub(super) fn is_alive(pid: u32) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
-    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
 }

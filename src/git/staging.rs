@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::GitError;
 use super::limits::STAGING_NAMES;
-use super::read::is_alive;
 use crate::kit::file::sync_dir;
 use crate::kit::lock::FileLock;
+use crate::kit::process::may_live;
 
 /// Between the target's name and the maker's process id.
 const MARK: &str = ".ox-clone-";
@@ -105,7 +105,7 @@ pub fn remove_leftovers(target: &Path) {
         let dir = if is_lock { e.path().with_extension("") } else { e.path() };
         let lock_path = with_suffix(&dir, ".lock");
         if !lock_path.exists() {
-            if !is_alive(pid) {
+            if !may_live(pid) {
                 remove(&dir, &lock_path);
             }
         } else if let Ok(Some(_lock)) = FileLock::try_acquire(&lock_path) {

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::process::may_live;
+
 /// Replaces `path` by `bytes` in one step: a reader sees the old content or the new. For what can be made again.
 ///
 /// # Errors
@@ -58,9 +60,8 @@ pub fn remove_leftovers(dir: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(writer_of) else { continue };
-        let alive = |pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH));
-        if pid != std::process::id().cast_signed()
-            && rustix::process::Pid::from_raw(pid).is_none_or(|pid| !alive(pid))
+        if pid != std::process::id()
+            && !may_live(pid)
             && let Err(e) = fs::remove_file(entry.path())
         {
             log::debug!("{}: {e}", entry.path().display());
@@ -69,7 +70,7 @@ pub fn remove_leftovers(dir: &Path) {
 }
 
 /// The process that a temporary name of ours names: `.<name>.<pid>.<n>.tmp`.
-fn writer_of(name: &str) -> Option<i32> {
+fn writer_of(name: &str) -> Option<u32> {
     let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit('.');
     parts.next()?.parse::<u64>().ok()?;
     let pid = parts.next()?.parse().ok()?;

@@ -17,6 +17,7 @@ pub mod jsonl;
 pub mod line;
 pub mod lock;
 pub mod pool;
+pub mod process;
 pub mod ring;
 pub mod rng;
 pub mod secret;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::daemon::takeover::alive;
 use crate::daemon::{Entry, Registry};
 use crate::ipc::wire::StatusData;
+use crate::kit::process::may_live;
 use crate::project::{Dirs, Env, Project};
 use crate::sync::{self, Site, Target, TeamRef, Workspace};
 
@@ -64,7 +64,7 @@ impl Context {
     /// What the registry at its usual place says; empty if it cannot be read.
     pub fn registry(dirs: &Dirs) -> Vec<RegistryEntry> {
         let entry = |e: Entry| RegistryEntry {
-            alive: alive(e.pid),
+            alive: may_live(e.pid),
             root: PathBuf::from(e.workspace_path),
             workspace_id: e.workspace_id,
             repo_id: e.repo_id,

@@ -1,0 +1,84 @@
+//! Other processes: whether they live, and whether a number still names the same one.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+/// When a process started: the same number with another start is another process. In clock ticks since boot, from the kernel's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StartedAt(pub u64);
+
+/// What a look at a process found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It lives; `None` where the system does not tell since when.
+    Lives(Option<StartedAt>),
+    /// There is none of this number, or only what remains of it until its parent has asked.
+    Gone,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// Whether a process of this number may live: only a proven no is false.
+pub fn may_live(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
+}
+
+/// Looks at a process.
+pub fn look(pid: u32) -> Seen {
+    if !may_live(pid) {
+        return Seen::Gone;
+    }
+    if cfg!(not(target_os = "linux")) {
+        return Seen::Lives(None);
+    }
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => parse(&stat).unwrap_or(Seen::Unknown),
+        Err(_) if !may_live(pid) => Seen::Gone,
+        Err(_) => Seen::Unknown,
+    }
+}
+
+/// Reads a line of proc_pid_stat(5): state and start are the third and the twenty-second field. The second is a name in parentheses
+/// that may hold anything.
+fn parse(stat: &str) -> Option<Seen> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    let started = StartedAt(fields.nth(18)?.parse().ok()?);
+    Some(if matches!(state, "Z" | "X") { Seen::Gone } else { Seen::Lives(Some(started)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::cancel::Cancel;
+    use crate::kit::child::{Cmd, run};
+
+    #[test]
+    fn the_kernels_line_is_read_whatever_the_name() {
+        let line = |name: &str, state: &str| {
+            format!("7 ({name}) {state} 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 2 3")
+        };
+        let lives = Some(Seen::Lives(Some(StartedAt(12345))));
+        for name in ["sh", "a b) Z 1 (", "", ")))"] {
+            assert_eq!(parse(&line(name, "S")), lives, "{name}");
+        }
+        assert_eq!(parse(&line("sh", "Z")), Some(Seen::Gone));
+        for bad in ["", "7", "7 (sh)", "7 (sh) S 1 2", "7 (sh) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 x 1"] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn we_live_and_who_has_ended_does_not() {
+        let us = std::process::id();
+        let Seen::Lives(started) = look(us) else { panic!("we live") };
+        assert_eq!(look(us), Seen::Lives(started));
+        assert_eq!(look(0), Seen::Gone);
+        assert_eq!(look(u32::MAX), Seen::Gone);
+        let out = run(Cmd::new("/bin/sh").args(["-c", "echo $$"]), &Cancel::new()).unwrap();
+        let ended: u32 = String::from_utf8(out.stdout).unwrap().trim().parse().unwrap();
+        assert_eq!(look(ended), Seen::Gone);
+        assert!(matches!(look(1), Seen::Lives(_)));
+    }
+}
