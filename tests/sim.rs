@@ -3,6 +3,8 @@
 //! `OX_SIM_SEED=n` runs one seed (with `OX_SIM_TRACE=1` telling every step), `OX_SIM_SEEDS=n` so many from 0, `OX_SIM_DAYS=n` so many virtual days each. A failure names its seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
+#[path = "sim/agents.rs"]
+mod agents;
 #[path = "sim/bench.rs"]
 mod bench;
 #[path = "sim/cloud.rs"]

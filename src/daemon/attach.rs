@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::core::{Attaching, Core};
 use super::event::{AttachEnd, Effect, Found, Id, Key};
+use super::presence::Presence;
 use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
 use super::{accounts, gc, teams};
@@ -45,8 +46,13 @@ pub struct Project {
     pub(super) problems: Vec<String>,
     pub(super) history: History,
     pub(super) metrics: Metrics,
+    pub(super) presence: Presence,
     /// The published snapshot is older than the state.
     pub(super) dirty: bool,
+    /// It is older only in what heartbeats have told.
+    pub(super) beaten: bool,
+    /// When it was published.
+    pub(super) shown: Mono,
 }
 
 /// Whether a project's files are being read.
@@ -83,7 +89,10 @@ impl Project {
             problems: Vec::new(),
             history: History::default(),
             metrics: Metrics::default(),
+            presence: Presence::default(),
             dirty: true,
+            beaten: false,
+            shown: now.mono,
         }
     }
 
@@ -205,7 +214,9 @@ impl Core {
         let mut waiting: Vec<ConnId> = self.team_requests.drop_of(id);
         waiting.extend(self.checkouts.drop_of(id));
         waiting.extend(self.gc.drop_of(id));
-        self.deadlines.remove(&Beat::Idle(id.clone()));
+        for beat in [Beat::Idle, Beat::Look, Beat::Show] {
+            self.deadlines.remove(&beat(id.clone()));
+        }
         let keys: Vec<Key> =
             self.repos.iter().filter(|(_, r)| r.users.contains(id)).map(|(k, _)| k.clone()).collect();
         for key in keys {

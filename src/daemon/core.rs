@@ -14,7 +14,7 @@ use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
 use super::schedule::{Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
-use super::{accounts, checkout, gc, requests, teams, wiring};
+use super::{accounts, checkout, gc, presence, requests, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -62,6 +62,8 @@ pub struct Core {
     /// Projects to be attached, in turn; the first is in progress.
     pub(super) attaching: VecDeque<Attaching>,
     jumps: JumpDetector,
+    /// Hashes secrets that are only compared.
+    pub(super) secrets: std::hash::RandomState,
     checking: bool,
     last_run: RunId,
     pub(super) closing: bool,
@@ -96,6 +98,7 @@ impl Core {
             deadlines: Deadlines::new(),
             attaching: VecDeque::new(),
             jumps: JumpDetector::new(now),
+            secrets: std::hash::RandomState::new(),
             checking: false,
             last_run: 0,
             closing: false,
@@ -131,7 +134,10 @@ impl Core {
 
     fn take_in(&mut self, now: Now, event: Event) {
         match event {
-            Event::Request { conn, door, request } => requests::handle(self, now, conn, door, request),
+            Event::Request { conn, door, caller, request } => {
+                requests::handle(self, now, conn, door, &caller, request);
+            }
+            Event::Looked { id, seen } => presence::looked(self, now, &id, &seen),
             Event::Reattach(root) => self.attach(root, None),
             Event::AttachEnded { root, end } => self.attach_ended(now, root, end),
             Event::Loaded { id, loaded } => teams::loaded(self, now, &id, loaded.map(|l| *l)),
@@ -198,6 +204,9 @@ impl Core {
                 Beat::Sync(key) => due.push(key),
                 Beat::Line(key) => wiring::still_running(self, now, &key),
                 Beat::Idle(id) => self.let_go_if_idle(now, &id),
+                Beat::Look(id) => presence::look(self, now, &id),
+                // What is published after every turn.
+                Beat::Show(_) => {}
                 Beat::Account(endpoint) => accounts::handle(self, now, &endpoint, account::Event::Tick),
                 Beat::Gc => gc::due(self, now),
                 Beat::Slots => self.slots_expired(now),
@@ -514,7 +523,8 @@ impl Core {
         let gates = self.gates.len() + self.probed.len();
         let work = self.slots.len() + self.checkouts.len() + self.team_requests.len() + self.attaching.len();
         let waiting: usize = self.repos.values().map(|r| r.waiting.len()).sum();
-        self.deadlines.len() + self.projects.len() + self.repos.len() + gates + work + waiting
+        let agents: usize = self.projects.values().map(|p| p.presence.agents.len()).sum();
+        self.deadlines.len() + self.projects.len() + self.repos.len() + gates + work + waiting + agents
     }
 
     /// Kinds of the issues of a project now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
+use crate::kit::process::Seen;
 use crate::sync::account::{Account, Called};
 use crate::sync::reclone::Reclone;
 use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, TeamRef, Timing};
@@ -125,6 +126,8 @@ pub enum Event {
         conn: ConnId,
         /// Where it came in.
         door: Door,
+        /// Eight hex digits of the clone that the caller stands in; may be empty.
+        caller: String,
         /// What is asked.
         request: Request,
     },
@@ -230,6 +233,13 @@ pub enum Event {
     },
     /// Somebody changed something in a project's ledger.
     LedgerTouched(Id),
+    /// An [`Effect::Look`] has ended.
+    Looked {
+        /// Whose agents'.
+        id: Id,
+        /// What became of each process, by number.
+        seen: Vec<(u32, Seen)>,
+    },
     /// An [`Effect::Check`] has ended.
     Checked(Vec<(Id, Finding)>),
     /// The answer to a `stop` has been written, or its connection is gone.
@@ -357,6 +367,13 @@ pub enum Effect {
         target: Target,
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
+    },
+    /// Look at the processes of a project's agents; ends in [`Event::Looked`].
+    Look {
+        /// Whose agents'.
+        id: Id,
+        /// Their numbers, ascending.
+        pids: Vec<u32>,
     },
     /// Look after what earlier processes left beside the clones.
     TidyUp,

@@ -22,6 +22,7 @@ use crate::kit::clock::Now;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::kit::pool::{Full, Pool, PoolConfig};
+use crate::kit::process::{self, Seen};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
 use crate::project::{Endpoint, LocalConfig, LocalTeam, Project};
 use crate::sync::account::{Account, Called};
@@ -52,6 +53,8 @@ pub const PROJECT_SERVES: Served = Served::of(&[
     Message::Doctor,
     Message::TriggerGc,
     Message::Heartbeat,
+    Message::Instances,
+    Message::Sessions,
     Message::Stop,
 ]);
 /// Types that the host's socket serves.
@@ -217,7 +220,8 @@ impl Host {
             };
             Door::Project(id.clone())
         };
-        Some(Event::Request { conn: inbound.conn, door, request: inbound.request })
+        let Inbound { conn, caller_id: caller, request, .. } = inbound;
+        Some(Event::Request { conn, door, caller, request })
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -251,6 +255,7 @@ impl Host {
             Effect::SaveAccount { endpoint, account } => self.save_account(&endpoint, *account),
             Effect::Revoke { key, target } => self.revoke(key, target),
             Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
+            Effect::Look { id, pids } => self.look(id, pids),
             Effect::TidyUp => {
                 let (site, cancel) = (self.site.clone(), self.asking.clone());
                 self.in_background(move || sync::tidy_up(&site, &cancel));
@@ -565,6 +570,18 @@ impl Host {
             let mut progress = Progress::new(stage, text);
             progress.percent = percent.map(i64::from);
             drop(inbox.try_send(Wake::Event(Box::new(Event::Progress { key: key.clone(), run, progress }))));
+        }
+    }
+
+    fn look(&self, id: Id, pids: Vec<u32>) {
+        let results = self.results_tx.clone();
+        let whose = id.clone();
+        let work = move || pids.into_iter().map(|pid| (pid, process::look(pid))).collect();
+        let done = move |seen: Result<Vec<(u32, Seen)>, String>| {
+            send(&results, Event::Looked { id: whose, seen: seen.unwrap_or_default() });
+        };
+        if self.job.submit(work, done).is_err() {
+            send(&self.results_tx, Event::Looked { id, seen: Vec::new() });
         }
     }
 

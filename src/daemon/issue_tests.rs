@@ -56,7 +56,12 @@ impl Rig {
         let core = Core::new(identity, clock.now(), 1);
         let mut rig = Rig { core, clock, runs: BTreeMap::new() };
         let attach = Request::Attach(Attach { project_root: "/p".into() });
-        rig.turn(Event::Request { conn: ConnId::simulated(1), door: Door::Host, request: attach });
+        rig.turn(Event::Request {
+            conn: ConnId::simulated(1),
+            door: Door::Host,
+            caller: String::new(),
+            request: attach,
+        });
         let end = AttachEnd::Ready(Box::new(found()));
         rig.turn(Event::AttachEnded { root: "/p".into(), end });
         for key in [ledger(), team()] {

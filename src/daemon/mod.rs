@@ -21,6 +21,7 @@ mod host;
 mod issue_tests;
 mod ledgers;
 mod log_file;
+mod presence;
 pub mod reach;
 mod registry;
 mod repo;

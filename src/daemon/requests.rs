@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
 use super::schedule::WAITING_MAX;
-use super::{checkout, gc, teams};
+use super::{checkout, gc, presence, teams};
 use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
@@ -14,8 +14,9 @@ use crate::kit::gotime::GoTime;
 
 /// The answer to everything once the end has begun.
 pub(super) const STOPPING: &str = "daemon is stopping";
+const NOT_ATTACHED: &str = "project is not attached";
 
-pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, request: Request) {
+pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, caller: &str, request: Request) {
     if core.closing {
         // A heartbeat has no answer.
         if !matches!(request, Request::Heartbeat(_)) {
@@ -29,7 +30,13 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, reques
         (Request::Checkout(ask), Door::Project(id)) => checkout::asked(core, now, conn, &id, ask),
         (Request::TriggerGc(ask), Door::Project(id)) => gc::asked(core, now, conn, &id, ask),
         (Request::Doctor, Door::Project(id)) => doctor(core, now, conn, &id),
-        (Request::Heartbeat(beat), Door::Project(id)) => teams::used(core, now, &id, &beat.team_ids),
+        (Request::Heartbeat(beat), Door::Project(id)) => presence::heartbeat(core, now, &id, caller, &beat),
+        (Request::Instances(ask), Door::Project(id)) => {
+            reply_of(core, conn, &id, |project| presence::instances(project, now.mono, ask.detail));
+        }
+        (Request::Sessions, Door::Project(id)) => {
+            reply_of(core, conn, &id, |project| presence::sessions(project, now.mono));
+        }
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
         (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
         (Request::Projects, Door::Host) => projects(core, conn),
@@ -40,11 +47,22 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, reques
     }
 }
 
+/// Answers from what is known of a project.
+fn reply_of(
+    core: &mut Core,
+    conn: ConnId,
+    id: &Id,
+    answer: impl FnOnce(&super::attach::Project) -> Response,
+) {
+    let response = core.projects.get(id).map_or_else(|| Response::error(NOT_ATTACHED), answer);
+    core.out.push(Effect::Reply(conn, response));
+}
+
 /// Starts a sync now, or joins the one in progress; the answer comes when it has ended.
 fn sync(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
     let key = Key::Ledger(id.clone());
     let Some(repo) = core.repos.get_mut(&key) else {
-        core.out.push(Effect::Reply(conn, Response::error("project is not attached")));
+        core.out.push(Effect::Reply(conn, Response::error(NOT_ATTACHED)));
         return;
     };
     if repo.waiting.len() >= WAITING_MAX {

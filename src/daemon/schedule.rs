@@ -51,6 +51,10 @@ pub enum Beat {
     Slots,
     /// A project may have been idle for long enough.
     Idle(Id),
+    /// The processes of a project's agents are to be looked at.
+    Look(Id),
+    /// What heartbeats have told is to be shown.
+    Show(Id),
     /// A server is to be asked, by its endpoint.
     Account(String),
     /// [`GC_EVERY`].

@@ -5,28 +5,35 @@ use std::collections::BTreeMap;
 use super::attach::Project;
 use super::core::Core;
 use super::event::{Id, Key};
+use super::presence::SHOW_WITHIN;
 use super::repo::Repo;
+use super::schedule::Beat;
 use crate::health::{Issue, SyncRecord};
 use crate::ipc::Snapshot;
-use crate::ipc::wire::{
-    ActivitySummary, DaemonIssue, StatusData, SyncEvent, TeamContextSyncStatus, WorkspaceSyncStatus,
-};
+use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, TeamContextSyncStatus, WorkspaceSyncStatus};
 use crate::kit::clock::{Mono, Now};
 use crate::kit::gotime::GoTime;
 use crate::sync::{Kind, Target, TeamRef};
 
 impl Core {
-    /// Publishes the state of projects that changed since it was last published.
+    /// Publishes the state of projects that changed since it was last published. What heartbeats tell waits a moment for more.
     pub(super) fn publish(&mut self, now: Now) {
-        let dirty: Vec<Id> =
-            self.projects.iter().filter(|(_, p)| p.dirty).map(|(id, _)| id.clone()).collect();
+        let mut dirty: Vec<Id> = Vec::new();
+        for (id, project) in self.projects.iter().filter(|(_, p)| p.dirty || p.beaten) {
+            let show_at = project.shown + SHOW_WITHIN;
+            if project.dirty || show_at <= now.mono {
+                dirty.push(id.clone());
+            } else {
+                self.deadlines.set(Beat::Show(id.clone()), Some(show_at));
+            }
+        }
         for id in dirty {
             let Some(project) = self.projects.get(&id) else { continue };
             let status = self.status(&id, project, now);
             let history = project.history.syncs().map(sync_event).collect();
             project.published.publish(Snapshot::new(status, history));
             if let Some(project) = self.projects.get_mut(&id) {
-                project.dirty = false;
+                (project.dirty, project.beaten, project.shown) = (false, false, now.mono);
             }
         }
     }
@@ -41,7 +48,7 @@ impl Core {
             running: true,
             pid: i64::from(self.identity.pid),
             version: self.identity.version.clone(),
-            workspace_path: project.root.to_string_lossy().into_owned(),
+            workspace_path: project.newest_path(),
             ledger_path: place.map(|p| p.path.to_string_lossy().into_owned()).unwrap_or_default(),
             last_sync: GoTime(ledger.and_then(|r| r.last_sync)),
             sync_interval_read: project.timing.interval,
@@ -57,11 +64,13 @@ impl Core {
             workspaces: by_kind(ledger.filter(|r| r.place.is_some()).map(|r| workspace(r, now)), teams),
             project_team_id: project.primary.clone(),
             inactivity_timeout: project.idle_timeout,
-            activity: Some(ActivitySummary::default()),
+            activity: Some(project.activity()),
+            authenticated_user: project.user(now),
             needs_help: !issues.is_empty(),
             issues: issues.into_iter().map(daemon_issue).collect(),
             startup_duration_ms: count(self.identity.startup.as_millis().try_into().unwrap_or(usize::MAX)),
             throttle_duration_ms: count(self.identity.throttle.as_millis().try_into().unwrap_or(usize::MAX)),
+            callers: project.callers(),
             sync_metrics: Some(metrics(project)),
             ..StatusData::default()
         }

@@ -79,6 +79,12 @@ pub const EVENTS_PER_TURN: usize = 256;
 /// Longest encoded status. Longer ones lose timestamps first, then the oldest entries of their lists.
 pub const STATUS_MAX: usize = 256 * 1024;
 
+/// Timestamps that one list of a status has for all its keys together, before it is shortened.
+pub const STATUS_TIMESTAMPS_ALL: usize = 2000;
+
+/// Longest list of agents in an answer; those that were silent for longest are left out.
+pub const INSTANCES_MAX: usize = LINE_MAX - 64 * 1024;
+
 /// Timestamps kept for each key in the first step of shortening a status.
 pub const STATUS_TIMESTAMPS: usize = 20;
 

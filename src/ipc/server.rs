@@ -13,7 +13,7 @@ use super::listen::{Bound, PathState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
 use super::wire::{
-    Attach, Checkout, Heartbeat, Message, Progress, Response, Served, TeamSyncAsk, TriggerGcAsk,
+    Attach, Checkout, Heartbeat, InstancesAsk, Message, Progress, Response, Served, TeamSyncAsk, TriggerGcAsk,
 };
 use super::workers;
 use crate::kit::clock::Clock;
@@ -72,6 +72,10 @@ pub enum Request {
     TriggerGc(TriggerGcAsk),
     /// Somebody is at work; no answer.
     Heartbeat(Box<Heartbeat>),
+    /// Answer [`super::wire::Instances`].
+    Instances(InstancesAsk),
+    /// Answer [`super::wire::Sessions`].
+    Sessions,
     /// Stop serving the project; at the host: end the process.
     Stop,
     /// Serve a project: answer [`super::wire::Attached`] once its socket answers.
@@ -93,6 +97,8 @@ impl Request {
             Message::Doctor => Request::Doctor,
             Message::TriggerGc => Request::TriggerGc(payload_of(payload, "")?),
             Message::Heartbeat => Request::Heartbeat(Box::new(payload_of(payload, "")?)),
+            Message::Instances => Request::Instances(payload_of(payload, "")?),
+            Message::Sessions => Request::Sessions,
             Message::Stop => Request::Stop,
             Message::Attach => Request::Attach(payload_of(payload, "")?),
             Message::Projects => Request::Projects,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ox::daemon::{AttachEnd, Beats, Core, Door, Effect, Event, Found, Id, Identity, Key};
-use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk};
+use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, SimClock};
+use ox::kit::process::{Seen, StartedAt};
 use ox::sync::{Change, End, Facts, Failure, Known, Loaded, Outcome, Place, Saved, Source, TeamRef, Timing};
 
 /// What any quick piece of work takes.
@@ -36,6 +37,8 @@ pub struct Bench {
     pub load_takes: Duration,
     pub interval: Duration,
     saved: BTreeMap<PathBuf, Saved>,
+    /// Processes that live, and when they started.
+    pub processes: BTreeMap<u32, u64>,
     /// All that the core wanted, and when.
     pub wanted: Vec<(Duration, Effect)>,
 }
@@ -58,6 +61,7 @@ impl Bench {
             load_takes: QUICK,
             interval: Duration::from_secs(60),
             saved: BTreeMap::new(),
+            processes: BTreeMap::new(),
             wanted: Vec::new(),
         }
     }
@@ -89,7 +93,7 @@ impl Bench {
     pub fn ask(&mut self, door: Door, request: Request) -> ConnId {
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
-        self.event(Event::Request { conn, door, request });
+        self.event(Event::Request { conn, door, caller: String::new(), request });
         conn
     }
 
@@ -99,8 +103,19 @@ impl Bench {
 
     pub fn heartbeat(&mut self, project: &str, teams: &[&str]) {
         let team_ids = teams.iter().map(ToString::to_string).collect();
-        let beat = Box::new(Heartbeat { team_ids, ..Heartbeat::default() });
-        self.ask(Door::Project(Id::from(project)), Request::Heartbeat(beat));
+        self.beat(project, Heartbeat { team_ids, ..Heartbeat::default() });
+    }
+
+    pub fn beat(&mut self, project: &str, beat: Heartbeat) {
+        self.ask(Door::Project(Id::from(project)), Request::Heartbeat(Box::new(beat)));
+    }
+
+    /// What is answered at once.
+    pub fn answer<T: serde::de::DeserializeOwned + Default>(&mut self, project: &str, request: Request) -> T {
+        let conn = self.ask(Door::Project(Id::from(project)), request);
+        let Some((_, Effect::Reply(to, response))) = self.wanted.pop() else { panic!("an answer") };
+        assert_eq!(to, conn);
+        decode(response.data.as_ref().map(|d| d.get().as_bytes())).unwrap()
     }
 
     pub fn checkout(&mut self, project: &str, path: &str) -> ConnId {
@@ -229,6 +244,13 @@ impl Bench {
                     Some(saved) => self.saved.insert(state.clone(), saved.clone()),
                     None => self.saved.remove(state),
                 };
+            }
+            Effect::Look { id, pids } => {
+                let look = |pid: &u32| {
+                    self.processes.get(pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
+                };
+                let seen = pids.iter().map(|pid| (*pid, look(pid))).collect();
+                self.after(QUICK, Event::Looked { id: id.clone(), seen });
             }
             Effect::Check(_) => self.after(QUICK, Event::Checked(Vec::new())),
             Effect::ReplyStop(_, door) => self.after(QUICK, Event::StopAnswered(door.clone())),

@@ -431,7 +431,7 @@ impl World {
             let long = matches!(request, Request::TriggerGc(_));
             self.open.insert(conn, Open { since: self.now(), long, project });
         }
-        self.turn(Some(Event::Request { conn, door, request }));
+        self.turn(Some(Event::Request { conn, door, caller: String::new(), request }));
     }
 
     fn turn(&mut self, event: Option<Event>) {
@@ -525,6 +525,7 @@ impl World {
             | Effect::CheckSocket(_)
             | Effect::Flush { .. }
             | Effect::Watch(..)
+            | Effect::Look { .. }
             | Effect::TidyUp => {}
             Effect::Exit => self.exited = true,
         }

@@ -277,6 +277,30 @@ pub struct InstanceInfo {
     pub parent_pid: i64,
     /// When it last took whispers.
     pub last_whisper: GoTime,
+    /// Ours, only when asked for: what its commands have cost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandCost>,
+}
+
+/// What the commands of one name have cost an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandCost {
+    /// Such as `prime`.
+    pub name: String,
+    /// Tokens put in front of its model.
+    pub tokens: i64,
+    /// How often.
+    pub count: i64,
+}
+
+/// How `instances` is to be answered; ours, may be absent as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstancesAsk {
+    /// With [`InstanceInfo::commands`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub detail: bool,
 }
 
 /// Answer to `instances`.
