@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::context::Cx;
+use super::daemon_errors;
 use super::daemon_logs;
 use super::daemon_status::{self, Absent, Page, Report};
 use super::errors::{of_client, of_reach};
@@ -45,6 +46,11 @@ pub enum Command {
     /// List the projects that the daemon serves
     #[command(after_help = "Examples:\n  ox daemon list")]
     List,
+    /// List failures that lasted, until they are marked as seen
+    #[command(
+        after_help = "Examples:\n  ox daemon errors\n  ox daemon errors --all\n  ox daemon errors --mark"
+    )]
+    Errors(daemon_errors::Args),
     /// Show the log
     #[command(after_help = "Examples:\n  ox daemon logs -n 100\n  ox daemon logs -f --all", alias = "log")]
     Logs(daemon_logs::Args),
@@ -85,6 +91,7 @@ pub fn run(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Restart => restart(cx).map(done),
         Command::Status => status(cx).map(ExitCode::from),
         Command::List => list(cx).map(done),
+        Command::Errors(args) => daemon_errors::run(cx, &args).map(done),
         Command::Logs(args) => daemon_logs::run(cx, &args).map(done),
     }
 }

@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod crash;
 mod daemon;
+mod daemon_errors;
 mod daemon_logs;
 mod daemon_status;
 pub mod docs;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::core::Core;
 use super::event::{Effect, Id, Key, Said};
 use super::schedule::Beat;
-use super::teams;
+use super::{errors, teams};
+use crate::health::errors::Code;
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, Issues};
 use crate::kit::clock::Now;
@@ -63,6 +64,7 @@ pub(super) fn handle(core: &mut Core, now: Now, endpoint: &str, event: account::
     let Some(server) = core.accounts.get_mut(endpoint) else { return };
     let before = server.account.clone();
     let wanted = server.account.handle(now, event);
+    let mut refused = None;
     for effect in &wanted {
         match effect {
             account::Effect::Repos => {
@@ -74,7 +76,9 @@ pub(super) fn handle(core: &mut Core, now: Now, endpoint: &str, event: account::
             }
             account::Effect::RaiseAuth => {
                 let text = format!("{endpoint} does not take the login; run: ox login");
-                server.issues.raise(IssueKind::AuthExpiring, NO_REPO, text, now.wall);
+                if server.issues.raise(IssueKind::AuthExpiring, NO_REPO, &text, now.wall) {
+                    refused = Some(text);
+                }
             }
             account::Effect::ClearAuth => {
                 server.issues.heal(NO_REPO, Healed::LoggedIn);
@@ -90,6 +94,9 @@ pub(super) fn handle(core: &mut Core, now: Now, endpoint: &str, event: account::
         for id in server.users.clone() {
             if let Some(project) = core.projects.get_mut(&id) {
                 project.dirty = true;
+            }
+            if let Some(text) = &refused {
+                errors::store(core, now, &id, Code::AuthExpired, text);
             }
         }
     }

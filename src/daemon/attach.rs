@@ -10,7 +10,7 @@ use super::presence::Presence;
 use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
 use super::{accounts, gc, teams};
-use crate::health::{History, Metrics};
+use crate::health::{History, Metrics, StoredErrors};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
 use crate::kit::clock::{Mono, Now};
@@ -47,6 +47,7 @@ pub struct Project {
     pub(super) history: History,
     pub(super) metrics: Metrics,
     pub(super) presence: Presence,
+    pub(super) errors: StoredErrors,
     /// The published snapshot is older than the state.
     pub(super) dirty: bool,
     /// It is older only in what heartbeats have told.
@@ -90,6 +91,7 @@ impl Project {
             history: History::default(),
             metrics: Metrics::default(),
             presence: Presence::default(),
+            errors: found.errors.clone(),
             dirty: true,
             beaten: false,
             shown: now.mono,

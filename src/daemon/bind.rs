@@ -7,6 +7,7 @@ use super::VERSION;
 use super::event::{AttachEnd, Found, Id};
 use super::registry::{Entry, Registry};
 use super::takeover;
+use crate::health::StoredErrors;
 use crate::ipc::listen::{self, Bound};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
@@ -94,9 +95,27 @@ fn found(site: &Site, project: Project, id: Id, socket: PathBuf) -> Found {
         team_interval: daemon.team_context_sync_interval,
         idle_timeout: daemon.inactivity_timeout.unwrap_or_default(),
         loaded: sync::load(site, &project, None),
+        errors: stored_errors(site, &project),
         repo_id: project.repo_id,
         root: project.root,
     }
+}
+
+/// What an earlier process stored of errors.
+fn stored_errors(site: &Site, project: &Project) -> StoredErrors {
+    let path = site.dirs.project_errors(&project.workspace_id);
+    let (mut errors, aside) = match StoredErrors::load(&path) {
+        Ok(loaded) => loaded,
+        Err(e) => {
+            log::warn!("{}: {e}; stored errors of before are not shown", path.display());
+            return StoredErrors::default();
+        }
+    };
+    if let Some(aside) = aside {
+        log::warn!("{} was damaged; it is now {}", path.display(), aside.display());
+    }
+    errors.prune(site.clock.now().wall);
+    errors
 }
 
 /// Takes back what [`attach`] recorded, unless it now belongs to another process or to a newer attachment.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::health::StoredErrors;
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
 use crate::kit::process::Seen;
@@ -57,6 +58,8 @@ pub struct Found {
     pub idle_timeout: Duration,
     /// Its ledger and teams, and what earlier processes knew of them.
     pub loaded: Loaded,
+    /// Its stored errors.
+    pub errors: StoredErrors,
 }
 
 /// When the clones of one project were last level with their remotes.
@@ -367,6 +370,13 @@ pub enum Effect {
         target: Target,
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
+    },
+    /// Write down a project's stored errors.
+    SaveErrors {
+        /// Whose.
+        id: Id,
+        /// All of them.
+        errors: StoredErrors,
     },
     /// Look at the processes of a project's agents; ends in [`Event::Looked`].
     Look {

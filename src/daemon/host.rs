@@ -13,6 +13,7 @@ use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, Said, SyncedAt};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
+use crate::health::StoredErrors;
 use crate::ipc::listen::PathState;
 use crate::ipc::wire::{Checkout, CheckoutResult, Message, Progress, Response, Served};
 use crate::ipc::{Inbound, ListenerId, ListenerSpec, ServerHandle};
@@ -55,6 +56,8 @@ pub const PROJECT_SERVES: Served = Served::of(&[
     Message::Heartbeat,
     Message::Instances,
     Message::Sessions,
+    Message::GetErrors,
+    Message::MarkErrors,
     Message::Stop,
 ]);
 /// Types that the host's socket serves.
@@ -129,6 +132,8 @@ pub struct Host {
     watcher: Arc<Mutex<Ledgers>>,
     /// What is to be written down of accounts, by endpoint.
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
+    /// What is to be written down of stored errors.
+    errors: Arc<Mutex<BTreeMap<Id, StoredErrors>>>,
     /// Ends calls to servers, and looking after what lies around.
     asking: Cancel,
     /// Ends what runs for a clone.
@@ -172,6 +177,7 @@ impl Host {
             listening: BTreeMap::new(),
             watcher: Arc::default(),
             accounts: Arc::default(),
+            errors: Arc::default(),
             asking: Cancel::new(),
             cancels: BTreeMap::new(),
             remembered: Arc::default(),
@@ -255,6 +261,7 @@ impl Host {
             Effect::SaveAccount { endpoint, account } => self.save_account(&endpoint, *account),
             Effect::Revoke { key, target } => self.revoke(key, target),
             Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
+            Effect::SaveErrors { id, errors } => self.save_errors(id, errors),
             Effect::Look { id, pids } => self.look(id, pids),
             Effect::TidyUp => {
                 let (site, cancel) = (self.site.clone(), self.asking.clone());
@@ -571,6 +578,21 @@ impl Host {
             progress.percent = percent.map(i64::from);
             drop(inbox.try_send(Wake::Event(Box::new(Event::Progress { key: key.clone(), run, progress }))));
         }
+    }
+
+    fn save_errors(&self, id: Id, errors: StoredErrors) {
+        let path = self.site.dirs.project_errors(&id);
+        // The job writes what is true when it runs, so that two of them cannot end in the older state.
+        self.errors.lock().insert(id.clone(), errors);
+        let newest = Arc::clone(&self.errors);
+        self.in_background(move || {
+            let mut all = newest.lock();
+            if let Some(errors) = all.remove(&id)
+                && let Err(e) = errors.save(&path)
+            {
+                log::warn!("{}: {e}", path.display());
+            }
+        });
     }
 
     fn look(&self, id: Id, pids: Vec<u32>) {

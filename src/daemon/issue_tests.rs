@@ -143,6 +143,7 @@ fn found() -> Found {
         team_interval: Duration::from_secs(15),
         idle_timeout: Duration::ZERO,
         loaded: loaded(),
+        errors: Default::default(),
     }
 }
 
@@ -234,4 +235,60 @@ fn what_a_team_needs_is_shown_in_every_project_that_uses_it_and_goes_with_it() {
     rig.turn(Event::Loaded { id: Id::from(ID), loaded: Some(Box::new(none)) });
     assert!(!rig.shows(IssueKind::MissingScaffolding, TEAM));
     assert!(rig.core.issues(ID).is_empty());
+}
+
+fn stored(rig: &Rig) -> Vec<(String, bool)> {
+    let errors = &rig.core.projects[ID].errors;
+    errors.newest_first().map(|e| (e.code.clone(), e.viewed)).collect()
+}
+
+fn mark_all(rig: &mut Rig) {
+    let request = Request::MarkErrors(Default::default());
+    let door = Door::Project(Id::from(ID));
+    rig.turn(Event::Request { conn: ConnId::simulated(2), door, caller: String::new(), request });
+}
+
+#[test]
+fn a_failure_that_lasts_is_stored_once_until_its_clone_was_level_or_it_is_another() {
+    let cases = [
+        (Class::Auth, "refused", "auth_expired", 1),
+        (Class::Conflict, "both", "git_conflict", 1),
+        (Class::Disk, "write: No space left on device", "disk_full", 1),
+        (Class::Disk, "open: Permission denied", "permission_denied", 1),
+        (Class::Disk, "input/output error", "sync_failed", 2),
+        (Class::Damage, "broken", "sync_failed", 2),
+        (Class::Network, "a path of this machine is gone", "sync_failed", 2),
+    ];
+    for (class, text, code, times) in cases {
+        for key in [ledger(), team()] {
+            let mut rig = Rig::new();
+            let fail = |rig: &mut Rig| rig.run(&key, Run::Ends(End::Failed(Failure::new(class, text))));
+            for n in 1..times {
+                fail(&mut rig);
+                assert!(stored(&rig).is_empty(), "{text} after {n}");
+            }
+            let one = |viewed| vec![(code.to_string(), viewed)];
+            fail(&mut rig);
+            assert_eq!(stored(&rig), one(false), "{text} of {key}");
+            mark_all(&mut rig);
+            fail(&mut rig);
+            assert_eq!(stored(&rig), one(true), "{text} of {key} is told of again");
+            rig.run(&key, Run::Ends(level()));
+            (0..times).for_each(|_| fail(&mut rig));
+            assert_eq!(stored(&rig), one(false), "{text} of {key} is new");
+        }
+    }
+}
+
+#[test]
+fn a_login_that_is_not_taken_is_stored_and_a_lost_network_is_not() {
+    let mut rig = Rig::new();
+    rig.login(Called::Unauthorized);
+    assert_eq!(stored(&rig), [("auth_expired".to_string(), false)]);
+    let mut rig = Rig::new();
+    let repo = rig.core.repos.get_mut(&ledger()).unwrap();
+    repo.place.as_mut().unwrap().host = Some("git.example".into());
+    let failure = Failure::new(Class::Network, "no route");
+    super::errors::mirror(&mut rig.core, rig.clock.now(), &ledger(), &failure, 99);
+    assert!(stored(&rig).is_empty());
 }

@@ -14,6 +14,7 @@ mod checkout;
 mod core;
 pub mod doctor;
 mod end;
+mod errors;
 mod event;
 mod gc;
 mod host;

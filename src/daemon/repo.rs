@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::event::{Id, Key, RunId};
+use crate::health::errors::Code;
 use crate::health::{IssueKind, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Progress;
@@ -97,6 +98,8 @@ pub(super) struct Repo {
     pub(super) refused: bool,
     /// Credentials changed while the run in progress was at work: if that is refused, it was with the old ones.
     pub(super) renewed: bool,
+    /// What its failures are stored under, since it was level last.
+    pub(super) stored: Option<Code>,
     /// Failures stand in the clone's state directory.
     pub(super) backoff_saved: bool,
 }
@@ -132,6 +135,7 @@ impl Repo {
             revoked: None,
             refused: false,
             renewed: false,
+            stored: None,
             backoff_saved: false,
         }
     }

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
 use super::schedule::WAITING_MAX;
-use super::{checkout, gc, presence, teams};
+use super::{checkout, errors, gc, presence, teams};
 use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
@@ -37,6 +37,8 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, caller
         (Request::Sessions, Door::Project(id)) => {
             reply_of(core, conn, &id, |project| presence::sessions(project, now.mono));
         }
+        (Request::GetErrors, Door::Project(id)) => errors::unviewed(core, conn, &id),
+        (Request::MarkErrors(ask), Door::Project(id)) => errors::mark(core, now, conn, &id, &ask),
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
         (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
         (Request::Projects, Door::Host) => projects(core, conn),

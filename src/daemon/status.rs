@@ -66,6 +66,7 @@ impl Core {
             inactivity_timeout: project.idle_timeout,
             activity: Some(project.activity()),
             authenticated_user: project.user(now),
+            unviewed_error_count: count(project.errors.unviewed().count()),
             needs_help: !issues.is_empty(),
             issues: issues.into_iter().map(daemon_issue).collect(),
             startup_duration_ms: count(self.identity.startup.as_millis().try_into().unwrap_or(usize::MAX)),

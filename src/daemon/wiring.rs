@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Effect, Finding, Id, Key, RunId};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
-use super::{accounts, checkout, gc, teams};
+use super::{accounts, checkout, errors, gc, teams};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
@@ -190,6 +190,14 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
         let command = repo.team_id().map_or("ox sync".into(), |id| format!("ox sync --team {id}"));
         let text = format!("{failed}; next attempt in {minutes} min ({command} tries at once)");
         repo.raise(IssueKind::SyncBackoff, text, now);
+    }
+    match &outcome.end {
+        End::Failed(failure) => {
+            let failures = repo.schedule.backoff().map_or(0, |(failures, _)| failures);
+            errors::mirror(core, now, key, failure, failures);
+        }
+        End::Level(_) => repo.stored = None,
+        _ => {}
     }
     let refused = matches!(&outcome.end, End::Failed(f) if f.class == Class::Auth);
     if let Some(repo) = core.repos.get_mut(key) {

@@ -13,7 +13,8 @@ use super::listen::{Bound, PathState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
 use super::wire::{
-    Attach, Checkout, Heartbeat, InstancesAsk, Message, Progress, Response, Served, TeamSyncAsk, TriggerGcAsk,
+    Attach, Checkout, Heartbeat, InstancesAsk, MarkErrors, Message, Progress, Response, Served, TeamSyncAsk,
+    TriggerGcAsk,
 };
 use super::workers;
 use crate::kit::clock::Clock;
@@ -76,6 +77,10 @@ pub enum Request {
     Instances(InstancesAsk),
     /// Answer [`super::wire::Sessions`].
     Sessions,
+    /// Answer a list of [`crate::health::errors::StoredError`].
+    GetErrors,
+    /// Some of them have been seen.
+    MarkErrors(MarkErrors),
     /// Stop serving the project; at the host: end the process.
     Stop,
     /// Serve a project: answer [`super::wire::Attached`] once its socket answers.
@@ -99,6 +104,11 @@ impl Request {
             Message::Heartbeat => Request::Heartbeat(Box::new(payload_of(payload, "")?)),
             Message::Instances => Request::Instances(payload_of(payload, "")?),
             Message::Sessions => Request::Sessions,
+            Message::GetErrors => Request::GetErrors,
+            Message::MarkErrors if payload.is_none() => {
+                return Err(Response::error("invalid payload: payload is missing"));
+            }
+            Message::MarkErrors => Request::MarkErrors(payload_of(payload, "")?),
             Message::Stop => Request::Stop,
             Message::Attach => Request::Attach(payload_of(payload, "")?),
             Message::Projects => Request::Projects,

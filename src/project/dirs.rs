@@ -132,6 +132,11 @@ impl Dirs {
         self.daemon_dir().join(format!("daemon-{}.pid", safe_component(workspace_id)))
     }
 
+    /// The stored errors of one project, shared with the Go program.
+    pub fn project_errors(&self, workspace_id: &str) -> PathBuf {
+        self.daemon_dir().join(format!("errors-{}.json", safe_component(workspace_id)))
+    }
+
     /// The list of running daemons, shared with the Go program.
     pub fn registry(&self) -> PathBuf {
         self.daemon_dir().join("registry.json")

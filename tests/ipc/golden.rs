@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use ox::health::errors::StoredError;
 use ox::ipc::wire::{
     AgentRef, Checkout, Doctor, Envelope, Friction, Heartbeat, Instances, Kind, Line, MarkErrors, Message,
-    Progress, Response, Sessions, StatusData, StoredError, SyncEvent, Telemetry, TriggerGc, decode,
-    parse_line, parse_request,
+    Progress, Response, Sessions, StatusData, SyncEvent, Telemetry, TriggerGc, decode, parse_line,
+    parse_request,
 };
 use ox::ipc::{Request, Snapshot};
 use serde::Serialize;

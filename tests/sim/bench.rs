@@ -267,6 +267,7 @@ impl Bench {
             team_interval: self.interval,
             idle_timeout: Duration::ZERO,
             loaded: self.loaded(&id),
+            errors: Default::default(),
             root: root.to_path_buf(),
             id,
         }

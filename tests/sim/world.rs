@@ -526,6 +526,7 @@ impl World {
             | Effect::Flush { .. }
             | Effect::Watch(..)
             | Effect::Look { .. }
+            | Effect::SaveErrors { .. }
             | Effect::TidyUp => {}
             Effect::Exit => self.exited = true,
         }
@@ -546,6 +547,7 @@ impl World {
                 team_interval: INTERVAL * self.plan.slow,
                 idle_timeout: Duration::ZERO,
                 loaded: self.loaded(&id, &names),
+                errors: Default::default(),
                 root: root.clone(),
                 id: id.clone(),
             };

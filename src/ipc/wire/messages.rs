@@ -195,24 +195,6 @@ pub struct CheckoutResult {
     pub cloned: bool,
 }
 
-/// An error kept for people.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StoredError {
-    /// Unique.
-    pub id: String,
-    /// For people.
-    pub message: String,
-    /// Such as `sync_failed`.
-    pub code: String,
-    /// When it happened last.
-    pub timestamp: GoTime,
-    /// Somebody has seen it.
-    pub viewed: bool,
-    /// `warning` or `error`.
-    pub severity: String,
-}
-
 /// Which stored errors have been seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
