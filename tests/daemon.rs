@@ -193,6 +193,31 @@ fn a_failure_that_lasts_is_kept_until_it_is_marked_also_without_the_daemon_and_o
 }
 
 #[test]
+fn heartbeat_files_tell_that_the_clones_are_kept_current() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let dir = env.cache().join("sageox/local/heartbeats");
+    let files = || -> Vec<PathBuf> {
+        let all = fs::read_dir(&dir).into_iter().flatten();
+        all.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "jsonl")).collect()
+    };
+    let last = |p: &PathBuf| -> Value {
+        let text = fs::read_to_string(p).unwrap();
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    };
+    let healthy = || files().len() == 2 && files().iter().all(|p| last(p)["status"] == "healthy");
+    assert!(wait_until(Duration::from_secs(10), healthy), "{:?}", files());
+    for file in files() {
+        let line = last(&file);
+        assert_eq!(line["pid"], env.daemon_pid().unwrap());
+        assert_eq!((&line["version"], &line["workspace"]), (&"0.6.1".into(), &repo.to_str().unwrap().into()));
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("repo_"), "{name}");
+    }
+}
+
+#[test]
 fn syn_12_a_failed_fetch_notes_nothing_and_the_next_one_is_not_put_off() {
     let env = TestEnv::new();
     let repo = env.repo("p");

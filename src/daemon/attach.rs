@@ -9,7 +9,7 @@ use super::event::{AttachEnd, Effect, Found, Id, Key};
 use super::presence::Presence;
 use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
-use super::{accounts, gc, teams};
+use super::{accounts, beats, gc, teams};
 use crate::health::{History, Metrics, StoredErrors};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
@@ -48,6 +48,8 @@ pub struct Project {
     pub(super) metrics: Metrics,
     pub(super) presence: Presence,
     pub(super) errors: StoredErrors,
+    /// A sync of its ledger has ended since it was attached.
+    pub(super) has_synced: bool,
     /// The published snapshot is older than the state.
     pub(super) dirty: bool,
     /// It is older only in what heartbeats have told.
@@ -92,6 +94,7 @@ impl Project {
             metrics: Metrics::default(),
             presence: Presence::default(),
             errors: found.errors.clone(),
+            has_synced: false,
             dirty: true,
             beaten: false,
             shown: now.mono,
@@ -189,6 +192,7 @@ impl Core {
         self.projects.insert(id.clone(), project);
         teams::loaded(self, now, &id, Some(found.loaded));
         self.plan(now.mono, &key);
+        beats::write(self, now, &id);
         self.remember();
         response
     }

@@ -12,9 +12,9 @@ use super::checkout::Checkouts;
 use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
-use super::schedule::{Beat, Beats, EMPTY_MAX};
+use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
-use super::{accounts, checkout, gc, presence, requests, teams, wiring};
+use super::{accounts, beats, checkout, gc, presence, requests, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -106,6 +106,7 @@ impl Core {
         };
         core.deadlines.set(Beat::Check, Some(now.mono + core.identity.beats.check));
         core.deadlines.set(Beat::Flush, Some(now.mono + core.identity.beats.flush));
+        core.deadlines.set(Beat::Beats, Some(now.mono + BEATS_EVERY));
         core.deadlines.set(Beat::Gc, Some(now.mono + core.identity.beats.gc));
         core.watch_emptiness(now.mono);
         core.out.push(Effect::TidyUp);
@@ -209,6 +210,7 @@ impl Core {
                 Beat::Show(_) => {}
                 Beat::Account(endpoint) => accounts::handle(self, now, &endpoint, account::Event::Tick),
                 Beat::Gc => gc::due(self, now),
+                Beat::Beats => beats::due(self, now),
                 Beat::Slots => self.slots_expired(now),
                 Beat::Check => self.check(now.mono),
                 Beat::Flush => self.flush(now.mono),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beats::BeatFile;
 use crate::health::StoredErrors;
+use crate::health::beats::Line;
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
 use crate::ipc::{ConnId, Published, Request};
 use crate::kit::process::Seen;
@@ -370,6 +372,17 @@ pub enum Effect {
         target: Target,
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
+    },
+    /// Add lines to the heartbeat files of a project.
+    WriteBeats {
+        /// Whose.
+        id: Id,
+        /// Directory name of its endpoint.
+        slug: String,
+        /// Its repository.
+        repo_id: String,
+        /// The lines.
+        lines: Vec<(BeatFile, Line)>,
     },
     /// Write down a project's stored errors.
     SaveErrors {

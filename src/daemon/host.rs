@@ -8,12 +8,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 
+use super::beats::BeatFile;
 use super::bind::{self, Socket};
 use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, Said, SyncedAt};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use crate::health::StoredErrors;
+use crate::health::beats::{self, Line};
 use crate::ipc::listen::PathState;
 use crate::ipc::wire::{Checkout, CheckoutResult, Message, Progress, Response, Served};
 use crate::ipc::{Inbound, ListenerId, ListenerSpec, ServerHandle};
@@ -25,7 +27,7 @@ use crate::kit::gotime::GoTime;
 use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::process::{self, Seen};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
-use crate::project::{Endpoint, LocalConfig, LocalTeam, Project};
+use crate::project::{Dirs, Endpoint, LocalConfig, LocalTeam, Project};
 use crate::sync::account::{Account, Called};
 use crate::sync::api::{Access, Notes, RepoTeam};
 use crate::sync::checkout::{self, Spot, Wanted};
@@ -261,6 +263,10 @@ impl Host {
             Effect::SaveAccount { endpoint, account } => self.save_account(&endpoint, *account),
             Effect::Revoke { key, target } => self.revoke(key, target),
             Effect::Slim { key, run, target, asked } => self.slim(key, run, target, asked),
+            Effect::WriteBeats { id, slug, repo_id, lines } => {
+                let dirs = self.site.dirs.clone();
+                self.in_background(move || write_beats(&dirs, &id, &slug, &repo_id, &lines));
+            }
             Effect::SaveErrors { id, errors } => self.save_errors(id, errors),
             Effect::Look { id, pids } => self.look(id, pids),
             Effect::TidyUp => {
@@ -726,6 +732,19 @@ fn flush(dirs: &crate::project::Dirs, root: &Path, synced: &SyncedAt) {
     });
     if let Err(e) = written {
         log::debug!("last sync of {}: {e}", root.display());
+    }
+}
+
+fn write_beats(dirs: &Dirs, id: &str, slug: &str, repo_id: &str, lines: &[(BeatFile, Line)]) {
+    for (file, line) in lines {
+        let path = match file {
+            BeatFile::Project => dirs.heartbeat(slug, &format!("{repo_id}_{id}")),
+            BeatFile::Ledger => dirs.heartbeat(slug, &format!("{repo_id}_{id}_ledger")),
+            BeatFile::Team(team) => dirs.heartbeat(slug, team),
+        };
+        if let Err(e) = beats::append(&path, line) {
+            log::debug!("{}: {e}", path.display());
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod attach;
+mod beats;
 mod bind;
 mod checkout;
 mod core;
@@ -35,12 +36,13 @@ mod teams;
 mod throttle;
 mod wiring;
 
+pub use beats::BeatFile;
 pub use core::{Core, Identity};
 pub use end::kill;
 pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, Said, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
-pub use schedule::{Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
+pub use schedule::{BEATS_EVERY, Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
 
 /// The directories of the projects that are served, or were when the last process ended without order.
 pub fn attached_roots(dirs: &crate::project::Dirs) -> Vec<std::path::PathBuf> {

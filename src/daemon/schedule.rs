@@ -8,6 +8,8 @@ use super::event::{Id, Key};
 pub const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The time of the last sync is written down this often, if it has changed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Heartbeat files are written this often.
+pub const BEATS_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Clones are looked at this often for whether it is time to slim one.
 pub const GC_EVERY: Duration = Duration::from_secs(3600);
 /// Whoever waits for a sync hears something at least this often.
@@ -59,6 +61,8 @@ pub enum Beat {
     Account(String),
     /// [`GC_EVERY`].
     Gc,
+    /// [`BEATS_EVERY`].
+    Beats,
     /// [`CHECK_EVERY`].
     Check,
     /// [`FLUSH_EVERY`].

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Effect, Finding, Id, Key, RunId};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
-use super::{accounts, checkout, errors, gc, teams};
+use super::{accounts, beats, checkout, errors, gc, teams};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
@@ -213,6 +213,7 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     core.watch_ledger(key, false);
     answer(core, key, &line, &told);
     tell_gate(core, now, key, outcome);
+    beats::sync_ended(core, now, key);
     core.changed(key);
     core.plan(now.mono, key);
     gc::sync_ended(core, now, key);

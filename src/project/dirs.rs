@@ -132,6 +132,11 @@ impl Dirs {
         self.daemon_dir().join(format!("daemon-{}.pid", safe_component(workspace_id)))
     }
 
+    /// A heartbeat file of an endpoint, shared with the Go program; what is no part of a file name is replaced.
+    pub fn heartbeat(&self, slug: &str, name: &str) -> PathBuf {
+        self.cache.join(slug).join("heartbeats").join(format!("{}.jsonl", safe_component(name)))
+    }
+
     /// The stored errors of one project, shared with the Go program.
     pub fn project_errors(&self, workspace_id: &str) -> PathBuf {
         self.daemon_dir().join(format!("errors-{}.json", safe_component(workspace_id)))

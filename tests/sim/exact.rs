@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use ox::daemon::{Door, Effect, Event, Id, Key};
+use ox::daemon::{BEATS_EVERY, BeatFile, Door, Effect, Event, Id, Key};
 use ox::health::IssueKind;
+use ox::health::beats::Health;
 use ox::ipc::Request;
 use ox::ipc::wire::TriggerGcAsk;
 use ox::kit::Class;
+use ox::kit::gotime::GoTime;
 use ox::sync::{Change, End, Outcome};
 
 use super::bench::{Bench, QUICK, ledger_key, team_key};
@@ -318,4 +320,37 @@ fn a_slimming_that_is_asked_for_while_a_clone_waits_for_its_slot_does_not_take_t
     assert_eq!(bench.answers(slim).len(), 1);
     let lines = bench.lines(slim);
     assert!(lines.windows(2).all(|w| w[1] - w[0] <= secs(10)), "{lines:?}");
+}
+
+#[test]
+fn heartbeat_files_are_written_at_the_start_when_the_first_sync_has_ended_and_every_five_minutes() {
+    let mut bench = Bench::new();
+    bench.sync_takes = Duration::from_secs(7);
+    bench.attach("p", &["t"]);
+    bench.pass(Duration::from_secs(601));
+    let written = bench.wanted.iter().filter_map(|(at, e)| match e {
+        Effect::WriteBeats { repo_id, slug, lines, .. } => {
+            assert_eq!((repo_id.as_str(), slug.as_str()), ("repo_p", "local"));
+            let (files, lines): (Vec<_>, Vec<_>) = lines.iter().cloned().unzip();
+            Some((*at, files, lines))
+        }
+        _ => None,
+    });
+    let written: Vec<_> = written.collect();
+    let all = vec![BeatFile::Project, BeatFile::Ledger, BeatFile::Team("t".into())];
+    assert_eq!(written.len(), 4, "{written:?}");
+    let (at, first) = (written[0].0, &written[0].2[0]);
+    assert_eq!(
+        (first.status, first.version.as_str(), first.last_sync),
+        (Health::Starting, "0.6.1", GoTime(None))
+    );
+    assert!(at < Duration::from_secs(1));
+    // The ledger's first sync began within half a second and took seven.
+    let (ended, second) = (written[1].0, &written[1].2[0]);
+    assert_eq!(ended, bench.syncs(&Key::Ledger(Id::from("p")))[0] + bench.sync_takes);
+    assert_eq!((second.status, second.last_sync), (Health::Healthy, second.ts));
+    for (n, (at, files, lines)) in written[2..].iter().enumerate() {
+        assert_eq!((*at, files), (BEATS_EVERY * (u32::try_from(n).unwrap() + 1), &all));
+        assert!(lines.iter().all(|l| l.status == Health::Healthy && l.error_count == 0));
+    }
 }

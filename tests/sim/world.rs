@@ -527,6 +527,7 @@ impl World {
             | Effect::Watch(..)
             | Effect::Look { .. }
             | Effect::SaveErrors { .. }
+            | Effect::WriteBeats { .. }
             | Effect::TidyUp => {}
             Effect::Exit => self.exited = true,
         }
