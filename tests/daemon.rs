@@ -193,6 +193,50 @@ fn a_failure_that_lasts_is_kept_until_it_is_marked_also_without_the_daemon_and_o
 }
 
 #[test]
+fn commands_tell_the_daemon_who_runs_them_and_where() {
+    let mut env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    env.git(&repo, ["add", "-A"]);
+    env.git(&repo, ["commit", "-q", "-m", "ox"]);
+    let tree = env.work().join("tree");
+    env.git(&repo, ["worktree", "add", "-q", tree.to_str().unwrap()]);
+    let us = std::process::id();
+    for (dir, agent, kind) in [(&repo, "Oxaaaa", "codex"), (&tree, "Oxbbbb", "claude-code")] {
+        env.set("SAGEOX_AGENT_ID", agent);
+        env.set("AGENT_ENV", kind);
+        env.set("OX_PARENT_PID", us.to_string());
+        env.ox_in(dir, ["status"]).ok();
+    }
+    let socket = env.sockets().into_iter().find(|s| s.to_string_lossy().contains("daemon-")).unwrap();
+    let agents = || {
+        let answer = answers(&socket, r#"{"type":"instances"}"#).remove(0);
+        let all = answer["data"]["instances"].as_array().unwrap().clone();
+        let text = |v: &Value| v.as_str().unwrap().to_string();
+        let mut all: Vec<_> = all
+            .iter()
+            .map(|a| {
+                let pid = a["parent_pid"].as_u64().unwrap();
+                (text(&a["agent_id"]), text(&a["agent_type"]), text(&a["workspace_path"]), pid)
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let at = |dir: &Path| dir.to_str().unwrap().to_string();
+    let expected = [
+        ("Oxaaaa".to_string(), "codex".to_string(), at(&repo), u64::from(us)),
+        ("Oxbbbb".to_string(), "claude-code".to_string(), at(&tree), u64::from(us)),
+    ];
+    assert!(wait_until(Duration::from_secs(10), || agents() == expected), "{:?}", agents());
+    let status = || answers(&socket, r#"{"type":"status"}"#).remove(0)["data"].take();
+    let callers = |status: &Value| status["callers"].as_array().map_or(0, Vec::len);
+    assert!(wait_until(Duration::from_secs(10), || callers(&status()) == 2), "{}", status());
+    assert_eq!(status()["workspace_path"], at(&tree));
+    assert_eq!(status()["callers"][0]["agent_id"], "Oxbbbb");
+}
+
+#[test]
 fn heartbeat_files_tell_that_the_clones_are_kept_current() {
     let env = TestEnv::new();
     let repo = env.repo("p");

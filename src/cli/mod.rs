@@ -23,6 +23,7 @@ mod errors;
 pub mod exit;
 mod failure;
 mod git_credential_helper;
+mod heartbeat;
 mod init;
 mod ledger;
 mod rescue;
@@ -81,6 +82,7 @@ fn start(args: Args) -> ExitCode {
 }
 
 fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
+    heartbeat::send(cx, &command);
     match command {
         Command::Up(args) => up::run(cx, &args).map(done),
         Command::Init(args) => init::run(cx, &args).map(done),
