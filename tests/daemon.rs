@@ -237,6 +237,39 @@ fn commands_tell_the_daemon_who_runs_them_and_where() {
 }
 
 #[test]
+fn ipc_09_a_newer_command_has_the_daemon_run_anew_once_with_its_projects() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["up"]).ok();
+    let pid = env.daemon_pid().unwrap();
+    let socket = env.sockets().into_iter().find(|s| s.to_string_lossy().contains("daemon-")).unwrap();
+    let call = |version: &str| {
+        let beat = serde_json::json!({"type": "heartbeat", "payload": {"cli_version": version}});
+        assert!(answers(&socket, &beat.to_string()).is_empty());
+    };
+    let starts = || {
+        let log = env.ox_in(&repo, ["daemon", "logs", "--all", "-n", "1000"]).ok().stdout;
+        log.matches("started: ox").count()
+    };
+    for older in ["0.6.1+rs.0.0.1", "0.7.0", "nonsense"] {
+        call(older);
+    }
+    assert_eq!(starts(), 1);
+    call("0.6.1+rs.99.0.0");
+    assert!(wait_until(Duration::from_secs(10), || starts() == 2));
+    // The same process, and it serves the project without anybody asking for it.
+    let serves = || env.ox_in(&repo, ["daemon", "status", "--json"]).json()["running"] == true;
+    assert!(wait_until(Duration::from_secs(10), serves));
+    assert_eq!(env.daemon_pid(), Some(pid));
+    // Its program was not replaced: it does not try again, and for no other version within ten minutes.
+    for version in ["0.6.1+rs.99.0.0", "0.6.1+rs.99.0.1"] {
+        call(version);
+        env.ox_in(&repo, ["sync"]).ok();
+    }
+    assert_eq!(starts(), 2);
+}
+
+#[test]
 fn heartbeat_files_tell_that_the_clones_are_kept_current() {
     let env = TestEnv::new();
     let repo = env.repo("p");

@@ -12,9 +12,10 @@ use super::checkout::Checkouts;
 use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
+use super::restart::{Passed, Restart};
 use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX};
 use super::teams::TeamRequests;
-use super::{accounts, beats, checkout, gc, presence, requests, teams, wiring};
+use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -36,6 +37,8 @@ pub struct Identity {
     pub service: bool,
     /// How often it looks after itself.
     pub beats: Beats,
+    /// What the process that made way for this one has left.
+    pub passed: Passed,
 }
 
 /// All state of the daemon.
@@ -61,6 +64,7 @@ pub struct Core {
     pub(super) deadlines: Deadlines<Beat>,
     /// Projects to be attached, in turn; the first is in progress.
     pub(super) attaching: VecDeque<Attaching>,
+    pub(super) restart: Restart,
     jumps: JumpDetector,
     /// Hashes secrets that are only compared.
     pub(super) secrets: std::hash::RandomState,
@@ -97,6 +101,7 @@ impl Core {
             probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
             attaching: VecDeque::new(),
+            restart: Restart::default(),
             jumps: JumpDetector::new(now),
             secrets: std::hash::RandomState::new(),
             checking: false,
@@ -212,7 +217,10 @@ impl Core {
                 Beat::Gc => gc::due(self, now),
                 Beat::Beats => beats::due(self, now),
                 Beat::Slots => self.slots_expired(now),
-                Beat::Check => self.check(now.mono),
+                Beat::Check => {
+                    self.check(now.mono);
+                    restart::due(self, now);
+                }
                 Beat::Flush => self.flush(now.mono),
                 Beat::Empty => self.end_if_empty(now, "no project"),
             }
@@ -474,6 +482,13 @@ impl Core {
         ledger || self.team_requests.any_of(id) || self.checkouts.any_of(id) || self.gc.is_for(id)
     }
 
+    /// Whether anything is being worked on.
+    pub(super) fn is_any_busy(&self) -> bool {
+        !self.attaching.is_empty()
+            || self.repos.values().any(Repo::is_busy)
+            || self.projects.keys().any(|id| self.is_busy(id))
+    }
+
     /// Starts counting towards the end of a process that nobody needs, or stops counting.
     pub(super) fn watch_emptiness(&mut self, now: Mono) {
         let empty = self.projects.is_empty() && self.attaching.is_empty() && !self.identity.service;
@@ -502,7 +517,8 @@ impl Core {
             let stopping = || crate::ipc::wire::Response::busy(requests::STOPPING);
             self.out.extend(asked.waiting.into_iter().map(|conn| Effect::Reply(conn, stopping())));
         }
-        self.out.push(Effect::Exit);
+        let again = self.restart.now.take();
+        self.out.push(Effect::Exit { again });
     }
 
     /// The time of the last good sync of a project's ledger, for tests and the simulation.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::beats::BeatFile;
+use super::restart::Passed;
 use crate::health::StoredErrors;
 use crate::health::beats::Line;
 use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
@@ -421,5 +422,8 @@ pub enum Effect {
         synced: SyncedAt,
     },
     /// End the process in order.
-    Exit,
+    Exit {
+        /// Run the program anew, and leave this to it.
+        again: Option<Passed>,
+    },
 }

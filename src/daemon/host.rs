@@ -14,6 +14,7 @@ use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, Said, SyncedAt};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
+use super::restart::Passed;
 use crate::health::StoredErrors;
 use crate::health::beats::{self, Line};
 use crate::ipc::listen::PathState;
@@ -189,16 +190,19 @@ impl Host {
         })
     }
 
-    /// Runs until the core wants to exit.
-    pub fn run(&mut self) {
+    /// Runs until the core wants to exit; answers what is to be left to the program that then runs anew, if it does.
+    pub fn run(&mut self) -> Option<Passed> {
         let mut event = None;
         loop {
             let now = self.site.clock.now();
             let effects = self.core.turn(now, event.take());
-            self.ending = effects.iter().any(|e| matches!(e, Effect::Exit));
+            let exit =
+                effects.iter().find_map(|e| if let Effect::Exit { again } = e { Some(again) } else { None });
+            let exit = exit.cloned();
+            self.ending = exit.is_some();
             effects.into_iter().for_each(|effect| self.perform(effect));
-            if self.ending {
-                return;
+            if let Some(again) = exit {
+                return again;
             }
             event = self.wait(now);
         }
@@ -289,7 +293,7 @@ impl Host {
                 let dirs = self.site.dirs.clone();
                 self.in_background(move || flush(&dirs, &root, &synced));
             }
-            Effect::Exit => {}
+            Effect::Exit { .. } => {}
         }
     }
 
@@ -644,8 +648,9 @@ impl Host {
         }
     }
 
-    /// Takes back everything outside the process and gives workers a last moment. False if some did not end.
-    pub fn end(&mut self) -> bool {
+    /// Takes back everything outside the process and gives workers a last moment. False if some did not end. What was served is remembered
+    /// if the program runs `again`.
+    pub fn end(&mut self, again: bool) -> bool {
         self.asking.cancel();
         let detached = self.listening.values().map(|l| &l.cancel);
         detached.chain(self.cancels.values()).for_each(Cancel::cancel);
@@ -658,7 +663,8 @@ impl Host {
         for (entry, synced) in std::mem::take(&mut self.forgotten) {
             forget(&self.site, &self.registry, &entry, &synced);
         }
-        Attached { clean: true, projects: Vec::new() }.save(&self.site.dirs.attached());
+        let projects = if again { self.remembered.lock().clone() } else { Vec::new() };
+        Attached { clean: !again, projects }.save(&self.site.dirs.attached());
         drop(drain);
         answers && ended.iter().all(|ended| *ended)
     }

@@ -52,6 +52,7 @@ impl Rig {
             throttle: Duration::ZERO,
             service: true,
             beats: Beats::default(),
+            passed: Default::default(),
         };
         let core = Core::new(identity, clock.now(), 1);
         let mut rig = Rig { core, clock, runs: BTreeMap::new() };

@@ -28,6 +28,7 @@ pub mod reach;
 mod registry;
 mod repo;
 mod requests;
+mod restart;
 pub mod run;
 mod schedule;
 mod status;
@@ -42,6 +43,7 @@ pub use end::kill;
 pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, Said, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
+pub use restart::{GRACE, Passed, SPACING};
 pub use schedule::{BEATS_EVERY, Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
 
 /// The directories of the projects that are served, or were when the last process ended without order.

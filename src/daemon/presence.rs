@@ -7,7 +7,7 @@ use super::attach::Project;
 use super::core::Core;
 use super::event::{Effect, Id};
 use super::schedule::Beat;
-use super::teams;
+use super::{restart, teams};
 use crate::health::activity::{REPOS_MAX, TEAMS_MAX, Tracker, Uses, WORKSPACES_MAX};
 use crate::health::agents::{Agent, Agents, Beat as AgentBeat, IDLE, Status};
 use crate::health::callers::Callers;
@@ -95,6 +95,7 @@ pub(super) fn heartbeat(core: &mut Core, now: Now, id: &Id, caller: &str, beat: 
     if renewed {
         core.load(id);
     }
+    restart::heard(core, now, &beat.cli_version);
 }
 
 fn secrets_of(c: &Credentials) -> (&str, &str, &str) {

@@ -1,7 +1,7 @@
 //! The life of the daemon process, from its first step to its exit code.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use super::core::{Core, Identity};
 use super::event::Event;
 use super::host::{Attached, HOST_SERVES, Host, INBOX, Wake};
+use super::restart::Passed;
 use super::schedule::Beats;
 use super::{VERSION, log_file, throttle};
 use crate::ipc::{Config, ListenerSpec, Published, Server, ServerHandle, listen};
@@ -27,6 +28,8 @@ use crate::sync::Site;
 
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
 pub const STARTED_BY: &str = "OX_DAEMON_STARTER";
+/// In this variable a process that makes way for a newer program leaves it what that must know.
+const PASSED: &str = "OX_DAEMON_PASSED";
 /// Format of the log: `json`, or anything else for text.
 pub const LOG_FORMAT: &str = "OX_LOG_FORMAT";
 /// How much is logged: `error`, `warn`, `info` (default), `debug`.
@@ -101,6 +104,8 @@ struct Running {
     host: Host,
     to_core: Sender<Wake>,
     signals: Signals,
+    /// Where our program is: asked for at the start, for what runs may be replaced there.
+    program: Option<PathBuf>,
     /// Held for life.
     _lock: FileLock,
 }
@@ -148,6 +153,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         throttle,
         service: false,
         beats: Beats::default(),
+        passed: env.get(PASSED).map(Passed::read).unwrap_or_default(),
     };
     let seed = u64::from(holder.pid) ^ start.as_nanos();
     let core = Core::new(identity, site.clock.now(), seed);
@@ -170,7 +176,8 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
             drop(to_core.try_send(Wake::Event(Box::new(Event::Reattach(root)))));
         }
     }
-    Ok(Some(Running { host, to_core, signals, _lock: lock }))
+    let program = std::env::current_exe().ok();
+    Ok(Some(Running { host, to_core, signals, program, _lock: lock }))
 }
 
 fn serve_host(dirs: &Dirs, site: &Site, server: &ServerHandle) -> Result<crate::ipc::ListenerId, String> {
@@ -204,7 +211,7 @@ impl Running {
             // Also after a panic the main thread has to hear that this one has ended.
             let ran = thread::contain(|| host.run());
             closer.close();
-            ran.map(|()| host)
+            ran.map(|again| (host, again))
         });
         let core = match core {
             Ok(core) => core,
@@ -224,15 +231,20 @@ impl Running {
                 break;
             }
         }
-        let Ok(Ok(mut host)) = core.join() else {
+        let Ok(Ok((mut host, again))) = core.join() else {
             log::error!("the core has failed; the next start picks up what is left");
             log::logger().flush();
             return ExitCode::from(2);
         };
         end_by_force_later();
-        let in_order = host.end();
+        let in_order = host.end(again.is_some());
         log::info!("ended{}", if in_order { "" } else { "; some work did not end in time" });
         log::logger().flush();
+        if let (Some(passed), Some(program)) = (again, &self.program) {
+            let e = child::replace(program, &[(PASSED, &passed.text())]);
+            log::error!("{} cannot be run anew: {e}; the next command starts it", program.display());
+            log::logger().flush();
+        }
         if in_order { ExitCode::SUCCESS } else { ExitCode::from(1) }
     }
 }

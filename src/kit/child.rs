@@ -203,6 +203,14 @@ impl Cmd {
     }
 }
 
+/// Has this process run another program, with its own arguments and environment and these variables. Only returns if that fails.
+pub fn replace(program: &Path, vars: &[(&str, &str)]) -> io::Error {
+    use std::os::unix::process::CommandExt;
+    #[allow(clippy::disallowed_methods)] // no child: this process itself
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).envs(vars.iter().copied()).exec()
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors

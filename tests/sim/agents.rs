@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ox::daemon::{Door, Effect, GRACE, Id, Passed};
 use ox::ipc::Request;
 use ox::ipc::wire::{Heartbeat, InstanceInfo, Instances, InstancesAsk, Sessions};
 use ox::kit::rng::Rng;
@@ -124,6 +125,68 @@ fn without_agents_nothing_is_looked_at() {
     bench.pass(60 * MINUTE);
     assert_eq!(looks(&bench), 0);
     assert!(instances(&mut bench).is_empty());
+}
+
+const NEWER: &str = "0.6.1+rs.0.2.0";
+
+fn called(bench: &mut Bench, version: &str) {
+    bench.beat(PROJECT, Heartbeat { cli_version: version.into(), ..Heartbeat::default() });
+}
+
+fn made_way(bench: &Bench) -> Option<(Duration, Passed)> {
+    bench.wanted.iter().find_map(|(at, e)| match e {
+        Effect::Exit { again } => Some((*at, again.clone().expect("it runs anew"))),
+        _ => None,
+    })
+}
+
+#[test]
+fn ipc_09_only_a_newer_command_of_ours_has_the_daemon_make_way() {
+    let mut bench = with_project();
+    for version in ["", "0.7.0", "0.6.1+rs.0.1.0", "0.6.1+rs.0.0.9", "0.6.1+2030-01-01T00:00:00Z"] {
+        called(&mut bench, version);
+    }
+    bench.pass(60 * MINUTE);
+    assert!(made_way(&bench).is_none());
+    called(&mut bench, NEWER);
+    let (at, passed) = made_way(&bench).unwrap();
+    assert_eq!((at, passed.version.as_str()), (bench.now(), NEWER));
+}
+
+#[test]
+fn ipc_09_it_makes_way_at_most_once_in_ten_minutes_and_once_for_a_version() {
+    let mut bench = with_project();
+    called(&mut bench, NEWER);
+    let (_, passed) = made_way(&bench).unwrap();
+    // The program at its path is still the old one.
+    bench.wanted.clear();
+    bench.restart_with(passed);
+    bench.pass(SECOND);
+    called(&mut bench, "0.6.1+rs.0.3.0");
+    bench.pass(9 * MINUTE);
+    called(&mut bench, "0.6.1+rs.0.3.0");
+    assert!(made_way(&bench).is_none());
+    bench.pass(MINUTE);
+    called(&mut bench, NEWER);
+    assert!(made_way(&bench).is_none());
+    called(&mut bench, "0.6.1+rs.0.3.0");
+    assert!(made_way(&bench).is_some());
+}
+
+#[test]
+fn work_in_progress_is_waited_for_but_not_for_ever() {
+    for (takes, within) in [(40 * SECOND, MINUTE + 10 * SECOND), (60 * MINUTE, GRACE + 30 * SECOND)] {
+        let mut bench = with_project();
+        bench.sync_takes = takes;
+        bench.ask(Door::Project(Id::from(PROJECT)), Request::Sync);
+        let asked = bench.now();
+        called(&mut bench, NEWER);
+        bench.pass(takes.min(GRACE) - SECOND);
+        assert!(made_way(&bench).is_none());
+        bench.pass(2 * MINUTE);
+        let (at, _) = made_way(&bench).unwrap();
+        assert!(at - asked <= within, "{:?}", at - asked);
+    }
 }
 
 /// What an agent has told, as the test knows it.

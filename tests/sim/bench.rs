@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ox::daemon::{AttachEnd, Beats, Core, Door, Effect, Event, Found, Id, Identity, Key};
+use ox::daemon::{AttachEnd, Beats, Core, Door, Effect, Event, Found, Id, Identity, Key, Passed};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
@@ -68,8 +68,13 @@ impl Bench {
 
     /// Another process begins; what the last one left on disk is there.
     pub fn restart(&mut self) {
+        self.restart_with(Passed::default());
+    }
+
+    /// As [`Bench::restart`], after a process that made way.
+    pub fn restart_with(&mut self, passed: Passed) {
         self.coming.clear();
-        self.core = Core::new(identity(), self.clock.now(), 2);
+        self.core = Core::new(Identity { passed, ..identity() }, self.clock.now(), 2);
         for root in self.projects.keys().map(root_of).collect::<Vec<_>>() {
             self.event(Event::Reattach(root));
         }
@@ -327,10 +332,11 @@ fn failed(class: Class) -> End {
 fn identity() -> Identity {
     Identity {
         pid: 1,
-        version: "0.6.1+rs.sim".into(),
+        version: "0.6.1+rs.0.1.0".into(),
         startup: Duration::ZERO,
         throttle: Duration::ZERO,
         service: true,
         beats: Beats::default(),
+        passed: Default::default(),
     }
 }

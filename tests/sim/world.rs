@@ -529,7 +529,7 @@ impl World {
             | Effect::SaveErrors { .. }
             | Effect::WriteBeats { .. }
             | Effect::TidyUp => {}
-            Effect::Exit => self.exited = true,
+            Effect::Exit { .. } => self.exited = true,
         }
     }
 
@@ -938,6 +938,7 @@ fn identity(plan: &Plan) -> Identity {
         throttle: Duration::ZERO,
         service: true,
         beats: Beats { check: CHECK_EVERY * slow.min(10), flush: FLUSH_EVERY * slow, gc: GC_EVERY },
+        passed: Default::default(),
     }
 }
 
