@@ -178,6 +178,20 @@ pub fn ratio(what: &str, ours: f64, floor: f64, unit: &str, budget: f64) {
     );
 }
 
+/// As [`ratio`], of what is better the more it is.
+pub fn at_least(what: &str, ours: f64, floor: f64, budget: f64) {
+    let ratio = ours / floor;
+    let limit = format!(">= {budget}");
+    println!("{what:<44} {ours:>12.0} {floor:>12.0} {ratio:>8.2} {limit:>10} {}", verdict(ratio >= budget));
+}
+
+/// Resident memory of a process in MiB.
+pub fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
 /// Prints a number that is nobody's budget.
 pub fn note(what: &str, number: f64, unit: &str) {
     println!("{what:<44} {:>12}", format!("{number:.3} {unit}"));

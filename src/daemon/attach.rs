@@ -40,6 +40,8 @@ pub struct Project {
     pub(super) loading: Loading,
     /// The ledger's directory that is watched.
     pub(super) watched: Option<PathBuf>,
+    /// When its files were last read for a team that nobody knew.
+    pub(super) team_looked_for: Option<Mono>,
     /// When its server last told about it.
     pub(super) told: Option<Mono>,
     /// What was wrong with its files when they were last read.
@@ -88,6 +90,7 @@ impl Project {
             teams: Registry::default(),
             loading: Loading::No,
             watched: None,
+            team_looked_for: None,
             told: None,
             problems: Vec::new(),
             history: History::default(),

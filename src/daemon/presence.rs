@@ -77,7 +77,7 @@ pub(super) fn heartbeat(core: &mut Core, now: Now, id: &Id, caller: &str, beat: 
     presence.repos.used(&beat.repo_path, now.wall);
     presence.workspaces.used(&beat.workspace_id, now.wall);
     beat.team_ids.iter().take(TEAMS_MAX).for_each(|team| presence.teams.used(team, now.wall));
-    presence.agents.beat(
+    let look_within = presence.agents.beat(
         now,
         &AgentBeat {
             agent: &beat.agent_id,
@@ -90,7 +90,7 @@ pub(super) fn heartbeat(core: &mut Core, now: Now, id: &Id, caller: &str, beat: 
         },
     );
     project.beaten = true;
-    plan_look(core, now.mono, id);
+    plan_look(core, now.mono, id, look_within);
     teams::used(core, now, id, &beat.team_ids);
     if renewed {
         core.load(id);
@@ -131,10 +131,10 @@ impl Project {
 }
 
 /// Sees to it that the processes of agents are looked at in time.
-fn plan_look(core: &mut Core, now: Mono, id: &Id) {
+fn plan_look(core: &mut Core, now: Mono, id: &Id, within: Option<Duration>) {
     let Some(project) = core.projects.get_mut(id) else { return };
     let presence = &mut project.presence;
-    let wanted = presence.agents.look_within().map(|within| now + within);
+    let wanted = within.map(|within| now + within);
     let at = match (presence.look_at, wanted) {
         (Some(planned), Some(wanted)) => Some(planned.min(wanted)),
         (planned, wanted) => planned.or(wanted),
@@ -167,8 +167,9 @@ pub(super) fn looked(core: &mut Core, now: Now, id: &Id, seen: &[(u32, Seen)]) {
     presence.agents.looked(seen);
     let before = presence.agents.len();
     presence.agents.prune(now.mono);
+    let within = presence.agents.look_within();
     project.beaten |= presence.agents.len() != before;
-    plan_look(core, now.mono, id);
+    plan_look(core, now.mono, id, within);
 }
 
 /// The answer to `instances`.

@@ -20,6 +20,8 @@ pub const EMPTY_MAX: Duration = Duration::from_secs(60);
 pub const FIRST_SYNC_SPREAD: Duration = Duration::from_secs(10);
 /// The first look at a team's context is within this time after it became known.
 pub const FIRST_TEAM_SYNC: Duration = Duration::from_secs(5);
+/// For a team that a heartbeat names and nobody knows, the project's files are read again at most this often.
+pub const LOOK_FOR_TEAM_EVERY: Duration = Duration::from_secs(5);
 /// At most this many different projects wait to be attached at once.
 pub const ATTACH_MAX: usize = 256;
 /// At most this many requests wait for one piece of work.

@@ -8,7 +8,7 @@ use super::attach::{Loading, Project};
 use super::core::Core;
 use super::event::{Effect, Id, Key};
 use super::repo::{Phase, Repo, Waiter};
-use super::schedule::{Beat, FIRST_TEAM_SYNC, LINE_EVERY, WAITING_MAX};
+use super::schedule::{Beat, FIRST_TEAM_SYNC, LINE_EVERY, LOOK_FOR_TEAM_EVERY, WAITING_MAX};
 use crate::health::Issue;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Progress, Response, TeamSyncResult};
@@ -278,6 +278,7 @@ fn finish_if_done(core: &mut Core, number: u64) {
 pub(super) fn used(core: &mut Core, now: Now, id: &Id, team_ids: &[String]) {
     const NAMED_MAX: usize = 32;
     let Some(slug) = core.projects.get(id).map(|p| p.slug.clone()) else { return };
+    let mut unknown = false;
     for team_id in team_ids.iter().take(NAMED_MAX) {
         let key = Key::team(&slug, team_id);
         match core.repos.get_mut(&key) {
@@ -289,8 +290,16 @@ pub(super) fn used(core: &mut Core, now: Now, id: &Id, team_ids: &[String]) {
                     core.plan(now.mono, &key);
                 }
             }
-            None => core.load(id),
+            None => unknown = true,
         }
+    }
+    if unknown
+        && let Some(project) = core.projects.get_mut(id)
+        && project.team_looked_for.is_none_or(|at| now.mono.since(at) >= LOOK_FOR_TEAM_EVERY)
+    {
+        // It may be in the files since they were last read. Whoever names it again and again finds it no sooner.
+        project.team_looked_for = Some(now.mono);
+        core.load(id);
     }
 }
 

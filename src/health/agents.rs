@@ -145,6 +145,10 @@ impl Agent {
         }
     }
 
+    fn look_within(&self) -> Duration {
+        if matches!(self.process, Process::Unseen(_)) { LOOK_FIRST } else { LOOK_EVERY }
+    }
+
     fn heard(&mut self, now: Now, beat: &Beat<'_>) {
         for (field, told) in
             [(&mut self.path, beat.path), (&mut self.parent, beat.parent), (&mut self.kind, beat.kind)]
@@ -193,16 +197,17 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Takes in a heartbeat.
-    pub fn beat(&mut self, now: Now, beat: &Beat<'_>) {
+    /// Takes in a heartbeat. Answers how long the next look at processes may wait on its account; `None` if it is about no agent.
+    pub fn beat(&mut self, now: Now, beat: &Beat<'_>) -> Option<Duration> {
         let names = [beat.agent, beat.parent, beat.kind];
         if beat.agent.is_empty() || names.iter().any(|n| n.len() > NAME_MAX) || beat.path.len() > KEY_MAX {
-            return;
+            return None;
         }
         let cut = beat.command.floor_char_boundary(NAME_MAX);
         let beat = Beat { command: &beat.command[..cut], ..*beat };
         if let Some(agent) = self.by_id.get_mut(beat.agent) {
-            return agent.heard(now, &beat);
+            agent.heard(now, &beat);
+            return Some(agent.look_within());
         }
         if self.by_id.len() >= AGENTS_MAX {
             self.evict(now.mono);
@@ -219,7 +224,9 @@ impl Agents {
             process: Process::Untold,
         };
         agent.heard(now, &beat);
+        let within = agent.look_within();
         self.by_id.insert(beat.agent.into(), agent);
+        Some(within)
     }
 
     /// Makes room: first who is gone or has exited, else who has been silent for longest.
@@ -249,8 +256,7 @@ impl Agents {
 
     /// How long the next look may wait; `None` if there is nobody.
     pub fn look_within(&self) -> Option<Duration> {
-        let fresh = self.by_id.values().any(|a| matches!(a.process, Process::Unseen(_)));
-        (!self.by_id.is_empty()).then_some(if fresh { LOOK_FIRST } else { LOOK_EVERY })
+        self.by_id.values().map(Agent::look_within).min()
     }
 
     /// Takes in what became of processes that were looked at, in the order of their numbers. A look that failed changes nothing.
