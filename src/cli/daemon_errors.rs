@@ -9,7 +9,9 @@ use super::failure::{Failure, Outcome};
 use super::ui::text::{Table, relative};
 use crate::health::StoredErrors;
 use crate::health::errors::StoredError;
-use crate::ipc::client::{Client, ClientError};
+use crate::ipc::client::{Client, ClientError, NO_PAYLOAD};
+use crate::ipc::limits::client::STATUS;
+use crate::ipc::wire::{MarkErrors, Message};
 use crate::project::Project;
 
 /// Flags of `ox daemon errors`.
@@ -30,7 +32,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if let Some(ids) = &args.mark {
         return mark(cx, &project, &client, ids);
     }
-    let unviewed = client.get_errors();
+    let unviewed = client.call_as::<_, Vec<StoredError>>(Message::GetErrors, NO_PAYLOAD, STATUS);
     let errors = match unviewed {
         Ok(unviewed) if !args.all => unviewed,
         Ok(_) | Err(ClientError::NotRunning { .. }) => {
@@ -63,8 +65,9 @@ fn table(errors: &[StoredError], now: jiff::Timestamp) -> Table {
 }
 
 fn mark(cx: &Cx, project: &Project, client: &Client, ids: &[String]) -> Outcome {
-    match client.mark_errors(ids) {
-        Ok(()) => {}
+    let ask = MarkErrors { ids: ids.to_vec() };
+    match client.call(Message::MarkErrors, Some(&ask), STATUS) {
+        Ok(_) => {}
         Err(ClientError::NotRunning { .. }) => {
             let mut stored = load(cx, project)?;
             if stored.mark(ids) {

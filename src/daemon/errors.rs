@@ -2,7 +2,8 @@
 
 use super::core::Core;
 use super::event::{Effect, Id, Key};
-use crate::health::errors::{Code, StoredError};
+use super::presence::fitting;
+use crate::health::errors::Code;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{MarkErrors, Response};
 use crate::kit::Class;
@@ -63,8 +64,7 @@ fn save(core: &mut Core, now: Now, id: &Id) {
 
 /// The answer to `get_errors`.
 pub(super) fn unviewed(core: &mut Core, conn: ConnId, id: &Id) {
-    let all: Vec<&StoredError> =
-        core.projects.get(id).map(|p| p.errors.unviewed().collect()).unwrap_or_default();
+    let all = core.projects.get(id).map(|p| fitting(p.errors.unviewed())).unwrap_or_default();
     let response = Response::data(&all);
     core.out.push(Effect::Reply(conn, response));
 }

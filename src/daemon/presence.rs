@@ -1,7 +1,11 @@
 //! Who is at work in a project: what heartbeats tell, the processes behind agents, and what is told of them.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::attach::Project;
 use super::core::Core;
@@ -11,10 +15,10 @@ use super::{restart, teams};
 use crate::health::activity::{REPOS_MAX, TEAMS_MAX, Tracker, Uses, WORKSPACES_MAX};
 use crate::health::agents::{Agent, Agents, Beat as AgentBeat, IDLE, Status};
 use crate::health::callers::Callers;
-use crate::ipc::limits::{INSTANCES_MAX, STATUS_TIMESTAMPS_ALL};
+use crate::ipc::limits::{LIST_MAX, STATUS_TIMESTAMPS_ALL};
 use crate::ipc::wire::{
     ActivityEntry, ActivitySummary, AgentSession, AuthenticatedUser, CallerInfo, CommandCost, Credentials,
-    Heartbeat, InstanceInfo, Instances, Response, Sessions,
+    Heartbeat, InstanceInfo, Response,
 };
 use crate::kit::clock::{Mono, Now};
 use crate::kit::gotime::GoTime;
@@ -172,25 +176,24 @@ pub(super) fn looked(core: &mut Core, now: Now, id: &Id, seen: &[(u32, Seen)]) {
     plan_look(core, now.mono, id, within);
 }
 
-/// The answer to `instances`.
+/// The answer to `instances`: newest heartbeat first.
 pub(super) fn instances(project: &Project, now: Mono, detail: bool) -> Response {
     let present = project.presence.agents.present(now);
     let all = present.iter().map(|(id, agent, status)| instance(project, id, agent, *status, detail));
-    let size = |i: &InstanceInfo| {
-        const NUMBERS_AND_KEYS: usize = 400;
-        let commands: usize = i.commands.iter().map(|c| c.name.len() + 64).sum();
-        // A byte of a path may take six when it is escaped.
-        6 * (i.agent_id.len() + i.workspace_path.len() + i.parent_agent_id.len() + i.agent_type.len())
-            + 6 * commands
-            + NUMBERS_AND_KEYS
-    };
-    let mut room = INSTANCES_MAX;
-    let fitting = all.take_while(|i| {
-        let fits = size(i) <= room;
-        room -= size(i).min(room);
+    Response::data(&BTreeMap::from([("instances", fitting(all))]))
+}
+
+/// The first of a list, as JSON, as many as an answer may hold.
+pub(super) fn fitting<T: Serialize>(all: impl Iterator<Item = T>) -> Vec<Box<RawValue>> {
+    let mut room = LIST_MAX;
+    let encoded = all.filter_map(|item| serde_json::value::to_raw_value(&item).ok());
+    let mut fits = |size: usize| {
+        let fits = size <= room;
+        room = room.saturating_sub(size);
         fits
-    });
-    Response::data(&Instances { instances: fitting.collect() })
+    };
+    // A comma each.
+    encoded.take_while(|item| fits(item.get().len() + 1)).collect()
 }
 
 fn instance(project: &Project, id: &str, agent: &Agent, status: Status, detail: bool) -> InstanceInfo {
@@ -228,16 +231,7 @@ pub(super) fn sessions(project: &Project, now: Mono) -> Response {
     let mut sessions: Vec<AgentSession> = project.presence.agents.iter().map(session).collect();
     sessions
         .sort_by(|a, b| b.last_heartbeat.cmp(&a.last_heartbeat).then_with(|| a.agent_id.cmp(&b.agent_id)));
-    let size = |s: &AgentSession| 6 * (s.agent_id.len() + s.workspace_path.len()) + 200;
-    let mut room = INSTANCES_MAX;
-    let fitting = sessions.iter().take_while(|s| {
-        let fits = size(s) <= room;
-        room -= size(s).min(room);
-        fits
-    });
-    let fitting = fitting.count();
-    sessions.truncate(fitting);
-    Response::data(&Sessions { sessions })
+    Response::data(&BTreeMap::from([("sessions", fitting(sessions.iter()))]))
 }
 
 impl Project {

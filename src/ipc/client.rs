@@ -16,11 +16,9 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::socket;
 use super::wire::{
-    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Line, MarkErrors, Message, Progress,
-    ProjectInfo, Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc,
-    TriggerGcAsk, text,
+    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Line, Message, Progress, ProjectInfo,
+    Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
 };
-use crate::health::errors::StoredError;
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 
@@ -309,23 +307,6 @@ impl Client {
     /// See [`ClientError`].
     pub fn sync_history(&self) -> Result<Vec<SyncEvent>, ClientError> {
         self.call_as(Message::SyncHistory, NO_PAYLOAD, limits::client::STATUS)
-    }
-
-    /// The stored errors that nobody has seen, newest first.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn get_errors(&self) -> Result<Vec<StoredError>, ClientError> {
-        self.call_as(Message::GetErrors, NO_PAYLOAD, limits::client::STATUS)
-    }
-
-    /// Marks stored errors as seen; no ids mean all.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn mark_errors(&self, ids: &[String]) -> Result<(), ClientError> {
-        let ask = MarkErrors { ids: ids.to_vec() };
-        self.call(Message::MarkErrors, Some(&ask), limits::client::STATUS).map(drop)
     }
 
     /// Syncs the ledger now.

@@ -76,14 +76,20 @@ pub const ACCEPTS_PER_TURN: usize = 32;
 /// Events taken from the kernel in one turn of the loop.
 pub const EVENTS_PER_TURN: usize = 256;
 
+/// Messages without an answer are handed over together, after at most this long: one by one each would wake a sleeping thread.
+pub const ONE_WAY_WAIT: Duration = Duration::from_millis(2);
+
+/// So many of them are handed over at once.
+pub const ONE_WAY_BATCH: usize = 64;
+
 /// Longest encoded status. Longer ones lose timestamps first, then the oldest entries of their lists.
 pub const STATUS_MAX: usize = 256 * 1024;
 
 /// Timestamps that one list of a status has for all its keys together, before it is shortened.
 pub const STATUS_TIMESTAMPS_ALL: usize = 2000;
 
-/// Longest list of agents in an answer; those that were silent for longest are left out.
-pub const INSTANCES_MAX: usize = LINE_MAX - 64 * 1024;
+/// Longest list of agents or errors in an answer; the oldest are left out.
+pub const LIST_MAX: usize = LINE_MAX - 64 * 1024;
 
 /// Timestamps kept for each key in the first step of shortening a status.
 pub const STATUS_TIMESTAMPS: usize = 20;

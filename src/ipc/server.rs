@@ -77,7 +77,7 @@ pub enum Request {
     Instances(InstancesAsk),
     /// Answer [`super::wire::Sessions`].
     Sessions,
-    /// Answer a list of [`crate::health::errors::StoredError`].
+    /// Answer the list of stored errors that nobody has seen.
     GetErrors,
     /// Some of them have been seen.
     MarkErrors(MarkErrors),

@@ -100,6 +100,9 @@ pub(super) struct Turn {
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
     hand_over: HandOver,
+    /// Messages without an answer that wait to be handed over, and until when.
+    one_way: Vec<Inbound>,
+    one_way_until: Option<Mono>,
     our_uid: u32,
     listeners: HashMap<ListenerId, Listener>,
     conns: Vec<Option<Conn>>,
@@ -139,6 +142,8 @@ impl Turn {
             counters,
             clock,
             hand_over,
+            one_way: Vec::new(),
+            one_way_until: None,
             our_uid: rustix::process::geteuid().as_raw(),
             listeners: HashMap::new(),
             conns: Vec::new(),
@@ -190,7 +195,11 @@ impl Turn {
             if self.sweep_at.is_some_and(|at| at <= self.now) {
                 self.sweep();
             }
+            if self.one_way_until.is_some_and(|at| at <= self.now) {
+                self.hand_over_one_way();
+            }
         }
+        self.hand_over_one_way();
         let ids: Vec<ListenerId> = self.listeners.keys().copied().collect();
         ids.into_iter().for_each(|id| self.remove(id));
         (0..self.conns.len()).for_each(|slot| self.close(slot));
@@ -211,7 +220,7 @@ impl Turn {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.sweep_at, self.closing].into_iter().flatten().min()?;
+        let next = [self.sweep_at, self.closing, self.one_way_until].into_iter().flatten().min()?;
         // Rounded up by the poller; a turn that is a hair early would only go round once more.
         Some(next.since(self.clock.now().mono))
     }

@@ -189,6 +189,28 @@ fn work_in_progress_is_waited_for_but_not_for_ever() {
     }
 }
 
+#[test]
+fn two_thousand_agents_with_long_paths_fit_into_one_answer_and_the_oldest_give_way() {
+    let mut bench = with_project();
+    let path = format!("/{}", "\u{1}".repeat(200));
+    for n in 0..2_100 {
+        let agent_id = format!("Ox{n:04}");
+        bench.beat(PROJECT, Heartbeat { agent_id, caller_path: path.clone(), ..Heartbeat::default() });
+        bench.pass(QUICK);
+    }
+    let conn = bench.ask(Door::Project(Id::from(PROJECT)), Request::Instances(InstancesAsk::default()));
+    let (_, response) = bench.answers(conn)[0];
+    let mut line = Vec::new();
+    response.write_line(&mut line);
+    assert!(line.len() < 1 << 20, "{} bytes", line.len());
+    let all: Instances = ox::ipc::wire::decode(response.data.as_ref().map(|d| d.get().as_bytes())).unwrap();
+    assert!(all.instances.len() > 500, "{}", all.instances.len());
+    let newest = (0..all.instances.len()).map(|n| format!("Ox{:04}", 2_099 - n));
+    assert!(all.instances.iter().map(|i| i.agent_id.clone()).eq(newest));
+    let sessions: Sessions = bench.answer(PROJECT, Request::Sessions);
+    assert!(sessions.sessions.len() > 500);
+}
+
 /// What an agent has told, as the test knows it.
 #[derive(Default)]
 struct Model {

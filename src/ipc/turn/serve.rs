@@ -11,8 +11,8 @@ use mio::{Interest, Token};
 use super::{Conn, Listener, NO_HISTORY, NO_STATUS, PONG, Step, Turn};
 use crate::ipc::conn::{Fill, Next};
 use crate::ipc::limits::{
-    FINAL_WRITE, IDLE_CLOSE, LINE_MAX, LINES_PER_TURN, READ_DEADLINE, READ_FIRST, READ_KEEP, SPARE_BUFFERS,
-    UNFINISHED_BYTES_TOTAL,
+    FINAL_WRITE, IDLE_CLOSE, LINE_MAX, LINES_PER_TURN, ONE_WAY_BATCH, ONE_WAY_WAIT, READ_DEADLINE,
+    READ_FIRST, READ_KEEP, SPARE_BUFFERS, UNFINISHED_BYTES_TOTAL,
 };
 use crate::ipc::published::Snapshot;
 use crate::ipc::server::{ConnId, Counters, Inbound, ListenerId, Request};
@@ -146,8 +146,11 @@ impl Turn {
                 let asked = Request::from_wire(message, payload);
                 let one_way = message.kind() == Kind::OneWay;
                 match asked {
+                    Ok(Some(asked)) if one_way => {
+                        self.tell_core(slot, id, request, asked);
+                        Step::Close
+                    }
                     Ok(Some(asked)) => match self.ask_core(slot, id, request, asked) {
-                        _ if one_way => Step::Close,
                         true => Step::Rest,
                         false => self.refuse(slot, "daemon"),
                     },
@@ -159,7 +162,29 @@ impl Turn {
         }
     }
 
-    /// Hands a request to the core; false if its inbox is full.
+    /// Has a message without an answer handed to the core, in a moment and with those that come until then.
+    fn tell_core(&mut self, slot: usize, listener: ListenerId, line: &RequestLine<'_>, request: Request) {
+        let conn = self.open_request(slot);
+        let caller_id = line.caller_id.clone().into_owned();
+        self.one_way.push(Inbound { conn, listener, caller_id, request });
+        if self.one_way.len() >= ONE_WAY_BATCH {
+            self.hand_over_one_way();
+        } else {
+            self.one_way_until.get_or_insert(self.now + ONE_WAY_WAIT);
+        }
+    }
+
+    /// Hands over what waits. What finds the core's inbox full is lost: nobody waits for an answer.
+    pub(super) fn hand_over_one_way(&mut self) {
+        self.one_way_until = None;
+        for inbound in self.one_way.drain(..) {
+            if !(self.hand_over)(inbound) {
+                Counters::add(&self.counters.busy);
+            }
+        }
+    }
+
+    /// Hands a request to the core, after what came before it; false if its inbox is full.
     fn ask_core(
         &mut self,
         slot: usize,
@@ -167,6 +192,7 @@ impl Turn {
         line: &RequestLine<'_>,
         request: Request,
     ) -> bool {
+        self.hand_over_one_way();
         let conn = self.open_request(slot);
         let caller_id = line.caller_id.clone().into_owned();
         let taken = (self.hand_over)(Inbound { conn, listener, caller_id, request });

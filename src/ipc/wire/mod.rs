@@ -92,7 +92,7 @@ messages! {
     Friction = "friction" OneWay;
     /// Clone a repository to a path: [`Checkout`], [`CheckoutResult`].
     Checkout = "checkout" Progress;
-    /// Stored errors not yet seen: a list of [`crate::health::errors::StoredError`].
+    /// Stored errors not yet seen: a list, each as in the file that keeps them.
     GetErrors = "get_errors" Reply;
     /// Mark stored errors as seen: [`MarkErrors`].
     MarkErrors = "mark_errors" Reply;
