@@ -81,6 +81,14 @@ impl FileLock {
     }
 }
 
+/// Lets go expressly: closing alone would leave the lock to a child that another thread forked a moment ago, until that one has
+/// begun its program.
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -107,7 +115,8 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
     };
     // A shared lock excludes only the exclusive one of a holder, not others who are looking too.
     match file.try_lock_shared() {
-        Ok(()) => Ok(false),
+        // For the reason that `Drop` of the lock has.
+        Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(e)) => Err(e),
     }
@@ -131,6 +140,19 @@ mod tests {
         drop(lock);
         assert!(!is_held(&path).unwrap());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_copy_of_the_handle_in_a_child_does_not_hold_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.lock");
+        let lock = FileLock::try_acquire(&path).unwrap().unwrap();
+        // What a fork leaves in the child until its exec.
+        let copy = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(!is_held(&path).unwrap());
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+        drop(copy);
     }
 
     #[test]
