@@ -74,6 +74,51 @@ fn ipc_server_one_way_types_never_get_a_byte() {
     }
 }
 
+fn beat(server: &Fixture, agent: &str) {
+    let mut peer = server.peer();
+    let line = format!("{{\"type\":\"heartbeat\",\"payload\":{{\"agent_id\":\"{agent}\"}}}}\n");
+    peer.write_all(line.as_bytes()).unwrap();
+    assert_eq!(read_all(&peer), "");
+}
+
+#[test]
+fn ipc_server_one_way_messages_reach_the_core_in_order_and_before_the_request_that_follows() {
+    let served = Served::of(&[Message::Heartbeat, Message::Stop]);
+    let server = server_with(served, 1024, Arc::new(SystemClock));
+    let agent = |inbound: Inbound| match inbound.request {
+        Request::Heartbeat(beat) => beat.agent_id,
+        other => panic!("{other:?}"),
+    };
+    // One alone, with nothing after it.
+    beat(&server, "alone");
+    assert_eq!(agent(server.asked()), "alone");
+    for n in 0..200 {
+        beat(&server, &n.to_string());
+    }
+    let client = server.client();
+    let stop = std::thread::spawn(move || client.stop());
+    for n in 0..200 {
+        assert_eq!(agent(server.asked()), n.to_string());
+    }
+    let asked = server.asked();
+    assert_eq!(asked.request, Request::Stop);
+    server.handle.reply(asked.conn, Response::ok());
+    stop.join().unwrap().unwrap();
+}
+
+#[test]
+fn ipc_server_one_way_messages_that_find_the_core_busy_are_lost_without_harm() {
+    let served = Served::of(&[Message::Heartbeat, Message::Stop]);
+    let server = server_with(served, 4, Arc::new(SystemClock));
+    for n in 0..300 {
+        beat(&server, &n.to_string());
+    }
+    server.assert_alive();
+    let lost = || server.handle.counters().busy.load(Ordering::Relaxed);
+    assert!(wait_until(SOON, || lost() == 296), "{}", lost());
+    assert_eq!(server.inbox.len(), 4);
+}
+
 #[test]
 fn ipc_server_host_messages_reach_the_core_with_their_payload() {
     let server = server_with(HOST, 4, Arc::new(SystemClock));
