@@ -78,3 +78,5 @@ const _: () = assert!(
     CLONE_STALL.as_secs() < 300 && NETWORK_DEADLINE.as_secs() < 300 && LOCAL_DEADLINE.as_secs() < 300
 );
 const _: () = assert!(CHILD_MAX.as_secs() <= 600);
+/// Moves of HEAD that are looked at after a rebase was taken back.
+pub const HEAD_LOG_CAP: usize = 1000;

@@ -10,7 +10,7 @@ use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryOpenFlags};
 use jiff::Timestamp;
 
 use super::error::GitError;
-use super::limits::LOCK_FILES_CAP;
+use super::limits::{HEAD_LOG_CAP, LOCK_FILES_CAP};
 use crate::kit::process::may_live;
 
 /// Where HEAD is.
@@ -65,9 +65,25 @@ impl Reader {
         }
     }
 
+    /// Where HEAD has been since `then`, newest first, as its log tells; at most [`HEAD_LOG_CAP`] moves. Without a log nothing.
+    ///
+    /// # Errors
+    /// A log that cannot be read.
+    pub fn head_since(&self, then: Timestamp) -> Result<Vec<Oid>, GitError> {
+        let log = self.repo.reflog("HEAD").map_err(GitError::git2("reading HEAD's log"))?;
+        // Whole seconds.
+        let recent = log.iter().take_while(|entry| entry.committer().when().seconds() >= then.as_second());
+        Ok(recent.take(HEAD_LOG_CAP).map(|entry| entry.id_new()).collect())
+    }
+
     /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.
     pub fn origin_url(&self) -> Option<String> {
         self.repo.config().ok()?.get_string("remote.origin.url").ok()
+    }
+
+    /// The name that the user has told git for this repository.
+    pub fn user_name(&self) -> Option<String> {
+        self.repo.config().ok()?.get_string("user.name").ok().filter(|name| !name.is_empty())
     }
 
     /// Whether `older` is `newer` or one of its ancestors.

@@ -70,6 +70,9 @@ impl ManagedClone<'_> {
             if op.kind == OpKind::Sparse {
                 self.roll_back_sparse()?;
             }
+            if op.kind == OpKind::Rebase {
+                self.keep_strays(&op)?;
+            }
         }
         self.put_back_pending()?;
         self.lock.end()

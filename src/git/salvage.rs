@@ -36,6 +36,26 @@ impl ManagedClone<'_> {
         Ok(())
     }
 
+    /// Keeps commits that people made while the rebase was under way or being taken back, where no branch has them now: HEAD's own
+    /// log names them. What comes between the last look and the taking back is seen here.
+    pub(super) fn keep_strays(&self, op: &Op) -> Result<(), GitError> {
+        let reader = self.reader()?;
+        let mut kept: Vec<Oid> = reader.refs("refs/heads/")?.into_iter().map(|(_, id)| id).collect();
+        kept.extend(reader.refs(RESCUE)?.into_iter().map(|(_, id)| id));
+        for id in reader.head_since(op.started)? {
+            let mut known = false;
+            for tip in &kept {
+                known = known || reader.is_ancestor(id, *tip)?;
+            }
+            if !known && self.has_foreign_commits(op, id)? {
+                let time = self.name_capture(&[RESCUE], id)?;
+                log::warn!("commits made while a rebase of ours was taken back are kept in {RESCUE}{time}");
+                kept.push(id);
+            }
+        }
+        Ok(())
+    }
+
     /// A rebase leaves merges out, and with them what somebody wrote only there: where HEAD has any of its own it is kept in a
     /// rescue ref, once.
     pub(super) fn keep_merges(&self, standing: &Standing) -> Result<(), GitError> {

@@ -128,6 +128,33 @@ fn a_commit_made_meanwhile_is_in_a_rescue_ref() {
     assert!(rescued(&c).contains("committed meanwhile"), "{}", rescued(&c));
 }
 
+/// The last moment is after we looked at HEAD and before git moved it; or git's own notes about the rebase are not there yet.
+#[test]
+fn a_commit_made_at_the_last_moment_is_in_a_rescue_ref() {
+    let taken_back: [fn(&Cloned<'_>); 4] = [
+        |c| drop(c.sh(&["rebase", "--abort"])),
+        |c| fs::write(c.path.join(".git/rebase-merge/head-name"), "").unwrap(),
+        |c| fs::remove_dir_all(c.path.join(".git/rebase-merge")).unwrap(),
+        |c| {
+            fs::remove_dir_all(c.path.join(".git/rebase-merge")).unwrap();
+            c.sh(&["symbolic-ref", "HEAD", "refs/heads/main"]);
+        },
+    ];
+    for (n, taken_back) in taken_back.into_iter().enumerate() {
+        let s = Sandbox::new();
+        let (c, head) = halted(&s, false);
+        s.commit(&c.path, &[("notes/c", "one\n")], "meanwhile");
+        s.commit(&c.path, &[("notes/d", "two\n")], "meanwhile, again");
+        taken_back(&c);
+        c.with(|_| ());
+        assert_eq!(c.sh(&["rev-parse", "HEAD"]), head, "{n}");
+        let refs = c.sh(&["for-each-ref", "--format=%(refname)", "refs/ox/rescue"]);
+        assert_eq!(refs.lines().count(), 1, "{n}: {refs}");
+        assert_eq!(c.sh(&["show", &format!("{refs}:notes/c")]), "one", "{n}");
+        assert_eq!(c.sh(&["show", &format!("{refs}:notes/d")]), "two", "{n}");
+    }
+}
+
 #[test]
 fn a_rebase_that_nobody_touched_leaves_no_rescue() {
     for conflict in [true, false] {

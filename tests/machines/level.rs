@@ -146,20 +146,31 @@ impl Found {
         }
     }
 
-    /// Where git last saw a line: commits that no ref leads to any more are in the reflogs.
-    pub fn trail(fleet: &Fleet, mark: &str) -> String {
+    /// Where git last saw what was lost, how HEAD moved there, and what the daemon said: commits that no ref leads to any more are in
+    /// the reflogs.
+    pub fn trail(fleet: &Fleet, missing: &[String]) -> String {
         let mut trail = String::new();
-        for (who, machine) in fleet.machines.iter().enumerate() {
-            for (repo, name) in REPOS.iter().enumerate() {
-                let pick = format!("-S{mark}");
-                let ran = machine
-                    .try_git(repo, &["log", "--all", "--reflog", &pick, "--stat", "--format=%h %aI %s %d"]);
-                for line in ran.stdout.lines() {
-                    trail.push_str(&format!("machine {who} {name}: {line}\n"));
+        let mut told = BTreeSet::new();
+        for lost in missing.iter().filter(|m| told.insert(m.split_once(' ').map(|(_, what)| what.to_owned())))
+        {
+            let mark = lost.split(' ').next().unwrap_or_default();
+            let pick =
+                if mark.starts_with('@') { format!("-S{mark}") } else { format!("--find-object={mark}") };
+            for (who, machine) in fleet.machines.iter().enumerate() {
+                for (repo, name) in REPOS.iter().enumerate() {
+                    let args = ["log", "--all", "--reflog", &pick, "--stat", "--format=%h %aI %s %d"];
+                    let ran = machine.try_git(repo, &args);
+                    let moves =
+                        machine.try_git(repo, &["reflog", "--date=iso-strict", "--format=%gd %h %gs"]);
+                    let moves = if ran.stdout.is_empty() { "" } else { &moves.stdout };
+                    for line in ran.stdout.lines().chain(moves.lines()) {
+                        trail.push_str(&format!("{lost}: machine {who} {name}: {line}\n"));
+                    }
                 }
             }
         }
-        trail
+        let logs = fleet.machines.iter().map(Machine::log).collect::<Vec<_>>();
+        trail + &logs.join("\n----\n")
     }
 
     /// What was written and is nowhere.

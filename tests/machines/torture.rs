@@ -75,8 +75,8 @@ fn four_machines_lose_nothing_whatever_happens() {
     }
     converge(&fleet, at.round + 1);
     let missing = Found::on(&fleet).missing(&written);
-    let trail = missing.first().and_then(|m| m.split(' ').next()).map(|mark| Found::trail(&fleet, mark));
-    assert!(missing.is_empty(), "{} of {}: {missing:#?}\n{trail:?}", missing.len(), written.marks.len());
+    let trail = if missing.is_empty() { String::new() } else { Found::trail(&fleet, &missing) };
+    assert!(missing.is_empty(), "{} of {}: {missing:#?}\n{trail}", missing.len(), written.marks.len());
     for machine in &fleet.machines {
         for repo in 0..REPOS.len() {
             assert_eq!(left_in(machine, repo), Vec::<String>::new());
