@@ -1,5 +1,7 @@
 //! Other processes: whether they live, and whether a number still names the same one.
 
+use std::io::Read as _;
+
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
@@ -39,6 +41,42 @@ pub fn look(pid: u32) -> Seen {
     }
 }
 
+/// A process that this one descends from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// Its number.
+    pub pid: u32,
+    /// Its program and the first words after it; empty where the system does not tell.
+    pub args: Vec<String>,
+}
+
+/// More ancestors are not looked at.
+const ANCESTORS_MAX: usize = 16;
+/// Longer command lines are cut off, in bytes.
+const ARGS_MAX: u64 = 4096;
+
+/// The processes that this one descends from, the nearest first, without the first process of all. Where the system has no table of
+/// processes only the parent.
+pub fn ancestors() -> Vec<Ancestor> {
+    let parent = std::os::unix::process::parent_id();
+    let up = |pid: &u32| parent_of(*pid).filter(|pid| *pid > 1);
+    let pids = std::iter::successors((parent > 1).then_some(parent), up);
+    pids.take(ANCESTORS_MAX).map(|pid| Ancestor { pid, args: args_of(pid).unwrap_or_default() }).collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn args_of(pid: u32) -> Option<Vec<String>> {
+    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut bytes = Vec::new();
+    std::io::Read::take(file, ARGS_MAX).read_to_end(&mut bytes).ok()?;
+    let words = bytes.split(|b| *b == 0).filter(|word| !word.is_empty());
+    Some(words.take(4).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+}
+
 /// Reads a line of proc_pid_stat(5): state and start are the third and the twenty-second field. The second is a name in parentheses
 /// that may hold anything.
 fn parse(stat: &str) -> Option<Seen> {
@@ -66,6 +104,20 @@ mod tests {
         assert_eq!(parse(&line("sh", "Z")), Some(Seen::Gone));
         for bad in ["", "7", "7 (sh)", "7 (sh) S 1 2", "7 (sh) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 x 1"] {
             assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn our_ancestors_are_told_from_near_to_far() {
+        let all = ancestors();
+        assert_eq!(all.first().map(|a| a.pid), Some(std::os::unix::process::parent_id()));
+        assert!(all.len() <= ANCESTORS_MAX && all.iter().all(|a| a.pid > 1), "{all:?}");
+        if cfg!(target_os = "linux") {
+            assert!(!all[0].args.is_empty(), "{all:?}");
+            let parents: Vec<u32> = all.iter().skip(1).map(|a| a.pid).collect();
+            let told: Vec<u32> = all.iter().filter_map(|a| parent_of(a.pid)).filter(|p| *p > 1).collect();
+            assert_eq!(told[..parents.len()], parents);
+            assert_eq!(args_of(std::process::id()).unwrap()[0], std::env::args().next().unwrap());
         }
     }
 

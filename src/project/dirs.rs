@@ -142,6 +142,11 @@ impl Dirs {
         self.daemon_dir().join(format!("errors-{}.json", safe_component(workspace_id)))
     }
 
+    /// Its modification time is when a person was last told of the stored errors of one project.
+    pub fn banner(&self, workspace_id: &str) -> PathBuf {
+        self.cache.join(format!("errors-told-{}", safe_component(workspace_id)))
+    }
+
     /// The list of running daemons, shared with the Go program.
     pub fn registry(&self) -> PathBuf {
         self.daemon_dir().join("registry.json")

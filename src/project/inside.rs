@@ -1,11 +1,11 @@
-//! Files inside a clone. Its content is other people's, so no directory on the way is entered through a symbolic link.
+//! Files inside a clone or a project. Its content is other people's, so no directory on the way is entered through a symbolic link.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
 
 use crate::kit::file;
 
@@ -34,4 +34,26 @@ pub(super) fn read(clone: &Path, dirs: &[&str], name: &str, cap: usize) -> io::R
     // Without NONBLOCK a FIFO in the file's place would block for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     file::read_open(File::from(openat(&dir, name, flags, Mode::empty())?), cap)
+}
+
+/// Replaces the file `name` in `dirs` below `clone`, 0600; missing directories are made. Two writers of one file have to be kept apart.
+///
+/// # Errors
+/// A directory on the way is a link, or the disk refuses.
+pub(super) fn replace(clone: &Path, dirs: &[&str], name: &str, text: &[u8]) -> io::Result<()> {
+    let dir = enter(clone, dirs, true)?;
+    // Always the same name, so that the next writer removes what a killed one left.
+    let temp = format!(".{name}.tmp");
+    match unlinkat(&dir, &temp, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&dir, &temp, flags, Mode::from_raw_mode(0o600))?);
+    let done = file.write_all(text).and_then(|()| Ok(renameat(&dir, &temp, &dir, name)?));
+    if done.is_err() {
+        // The first error is the one to report; a leftover is only untidy.
+        let _ = unlinkat(&dir, &temp, AtFlags::empty());
+    }
+    done
 }

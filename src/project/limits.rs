@@ -54,3 +54,15 @@ pub const LOGINS_MAX: usize = 100;
 pub const TEAM_ID_MAX: usize = 128;
 /// The most teams of one machine-local configuration or one project.
 pub const TEAMS_MAX: usize = 1000;
+/// The most agents that one file of instances names (agent work and sessions, 9.1).
+pub const INSTANCES_MAX: usize = 500;
+/// The largest file of instances that is read, in bytes.
+pub const INSTANCES_FILE_MAX: usize = 1024 * 1024;
+/// The most users whose files of instances are read in one project.
+pub const INSTANCE_USERS_MAX: usize = 100;
+/// The longest name of a user's directory.
+pub const USER_SLUG_MAX: usize = 48;
+/// The largest file about an agent program's session that is read, in bytes.
+pub const PRIMED_MAX: usize = 64 * 1024;
+/// The longest name of a session that is taken from an agent program, in bytes.
+pub const SESSION_NAME_MAX: usize = 200;

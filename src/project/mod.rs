@@ -2,7 +2,8 @@
 //!
 //! Threads: none; every function runs on its caller's.
 //! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `auth.json` and `git-credentials-*.json`;
-//! `sync-state.json` and `sync.manifest` of a clone.
+//! `sync-state.json` and `sync.manifest` of a clone; `agent_instances.jsonl` of a project;
+//! a file for each session of an agent program below the temporary directory.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
@@ -18,12 +19,14 @@ mod error;
 mod find;
 mod ids;
 mod inside;
+mod instances;
 mod json;
 pub mod limits;
 mod local;
 mod lock;
 mod manifest;
 mod marker;
+mod primed;
 mod private;
 mod remote;
 pub mod scaffold;
@@ -47,9 +50,11 @@ pub use ids::{
     REPO_PREFIX, check_team_id, is_staging_name, new_repo_id, safe_component, workspace_id,
     workspace_id_of_path, workspace_id_of_repo,
 };
+pub use instances::{Instance, Introduction, is_agent_id, user_slug};
 pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
+pub use primed::Primed;
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;
 pub use trust::TrustedHosts;

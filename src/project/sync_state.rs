@@ -1,12 +1,8 @@
 //! `.sageox/cache/sync-state.json` in a clone: when it was last in step with its remote. Other programs read it too.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, inside, limits};
@@ -15,8 +11,6 @@ use crate::kit::gotime::GoTime;
 /// The directories below the clone.
 const DIRS: [&str; 2] = [".sageox", "cache"];
 const NAME: &str = "sync-state.json";
-/// What is written before it takes the name; always the same, so that the next writer removes what a killed one left.
-const TEMP: &str = ".sync-state.json.tmp";
 
 /// The state of one clone. All keys are always written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,9 +50,8 @@ impl SyncState {
     /// `Write`: the clone is gone, a directory on the way is a link, or the disk refuses.
     pub fn save(&self, clone: &Path) -> Result<(), Error> {
         let write = || {
-            let dir = inside::enter(clone, &DIRS, true)?;
             let text = serde_json::to_vec_pretty(self)?;
-            replace(&dir, &text)
+            inside::replace(clone, &DIRS, NAME, &text)
         };
         write().map_err(|e| Error::write(&path(clone), e))
     }
@@ -66,22 +59,6 @@ impl SyncState {
 
 fn path(clone: &Path) -> PathBuf {
     clone.join(DIRS[0]).join(DIRS[1]).join(NAME)
-}
-
-fn replace(dir: &OwnedFd, text: &[u8]) -> io::Result<()> {
-    // One may be left from a crash; two writers of one clone are kept apart by its lock.
-    match unlinkat(dir, TEMP, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, TEMP, flags, Mode::from_raw_mode(0o600))?);
-    let done = file.write_all(text).and_then(|()| Ok(renameat(dir, TEMP, dir, NAME)?));
-    if done.is_err() {
-        // The first error is the one to report; a leftover is only untidy.
-        let _ = unlinkat(dir, TEMP, AtFlags::empty());
-    }
-    done
 }
 
 #[cfg(test)]
@@ -114,7 +91,7 @@ mod tests {
         assert_eq!(SyncState::load(clone.path()).consecutive_failures, 2);
         assert_eq!(SyncState::load(clone.path()).last_sync_commit, "abc");
         // Also after a writer that was killed.
-        fs::write(path.with_file_name(TEMP), "{").unwrap();
+        fs::write(path.with_file_name(".sync-state.json.tmp"), "{").unwrap();
         state.save(clone.path()).unwrap();
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
