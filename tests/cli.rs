@@ -9,6 +9,10 @@
 )]
 
 mod support;
+
+#[path = "cli/agents.rs"]
+mod agents;
+
 #[path = "cli/teams.rs"]
 mod teams;
 
@@ -45,6 +49,12 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["daemon", "logs", "--path"], 0),
     (&["completions", "bash"], 0),
     (&["completions", "tcsh"], 2),
+    (&["agent"], 2),
+    (&["agent", "list"], 0),
+    (&["agent", "instances"], 0),
+    (&["agent", "heartbeat"], 2),
+    (&["agent", "OxAb12", "heartbeat"], 3),
+    (&["agent", "OxAb12", "nonsense"], 2),
     (&["team", "list"], 0),
     (&["team", "add", "nonsense"], 2),
     (&["team", "add", "a=ext::sh"], 2),

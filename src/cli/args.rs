@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::ui::Options;
 use super::{
-    completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status, sync,
-    team, up, version, workspaces,
+    agent, completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status,
+    sync, team, up, version, workspaces,
 };
 
 /// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
@@ -81,6 +81,8 @@ pub enum Command {
     Doctor(doctor::Args),
     /// Start, stop and look at the daemon
     Daemon(daemon::Args),
+    /// Introduce agents, and list those at work
+    Agent(agent::Args),
     /// Read and change settings
     Config(config::Args),
     /// Add, remove and list the teams whose contexts this project keeps
@@ -166,10 +168,12 @@ mod tests {
             assert!(!examples.is_empty(), "{path} has no example");
             for example in examples {
                 let words = example.split(" > ").next().unwrap().split_whitespace();
-                if let Err(e) = Args::try_parse_from(words) {
+                let (words, _) = agent::take_id(words.map(Into::into).collect());
+                if let Err(e) = Args::try_parse_from(&words) {
                     panic!("{path}: the example `{}` is wrong: {e}", example.trim());
                 }
-                assert!(path == "ox" || example.trim().starts_with(path), "{path}: {example}");
+                let named: Vec<&str> = words.iter().filter_map(|w| w.to_str()).collect();
+                assert!(path == "ox" || named.join(" ").starts_with(path), "{path}: {example}");
             }
         });
     }

@@ -21,11 +21,13 @@ pub struct Cx {
     pub env: Env,
     /// Where everything lies.
     pub dirs: Dirs,
+    /// The agent that runs the command, where the command line names it.
+    pub agent: Option<String>,
 }
 
 impl Cx {
     /// Goes to the directory of `-C` and looks where that is. The [`Ui`] comes back with a failure, to tell it.
-    pub fn new(ui: Ui, global: &Global) -> Result<Cx, Box<(Ui, Failure)>> {
+    pub fn new(ui: Ui, global: &Global, agent: Option<String>) -> Result<Cx, Box<(Ui, Failure)>> {
         if let Some(dir) = &global.dir
             && let Err(e) = std::env::set_current_dir(dir)
         {
@@ -34,7 +36,7 @@ impl Cx {
         }
         let env = Env::process();
         match Dirs::from_env(&env) {
-            Ok(dirs) => Ok(Cx { ui, env, dirs }),
+            Ok(dirs) => Ok(Cx { ui, env, dirs, agent }),
             Err(e) => Err(Box::new((ui, of_project(&e)))),
         }
     }

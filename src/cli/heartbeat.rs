@@ -1,59 +1,89 @@
-//! The word that a command says to the daemon when it begins: that the project, its teams, this clone and perhaps an agent are in use.
+//! The word that a command says to the daemon: that the project, its teams, this clone and perhaps an agent are in use.
 
+use super::agent::Me;
 use super::args::Command;
 use super::context::Cx;
+use super::notices;
 use crate::daemon::VERSION;
-use crate::ipc::client::Client;
+use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{Heartbeat, Message};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
 
-/// Id of the agent that runs the command.
-const AGENT_ID: &str = "SAGEOX_AGENT_ID";
-/// Its type, such as `claude-code`.
-const AGENT_TYPE: &str = "AGENT_ENV";
-/// Its process, where a hook has passed it on.
-const PARENT_PID: &str = "OX_PARENT_PID";
+/// So many bytes of output are one token of a model, estimated (ipc and lifecycle, 8.1).
+const BYTES_A_TOKEN: usize = 4;
 
-/// Says it, if `command` works on a project and a daemon serves that. Nothing waits for it, and nothing depends on it.
+/// Says it when a command begins, if that works on a project and a daemon serves that. Nothing waits for it, and nothing depends on it.
+/// A person is told of stored failures then.
 ///
 /// Credentials are never part of it: the daemon reads the files where they are.
 pub fn send(cx: &Cx, command: &Command) {
     let Some(name) = name(command) else { return };
     let Ok(Some(project)) = cx.project_if_any() else { return };
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id))
-        .named(&project.workspace_id, &project.legacy_workspace_id);
     // An absent or busy daemon is told nothing.
-    let _ = client.one_way(Message::Heartbeat, Some(&beat(cx, &project, name)));
+    let _ = say(cx, &project, &of_command(cx, &project, name));
+    if !matches!(command, Command::Agent(_)) {
+        notices::banner(cx, &project);
+    }
 }
 
-fn beat(cx: &Cx, project: &Project, name: &str) -> Heartbeat {
-    let root = project.root.to_string_lossy().into_owned();
-    let agent = cx.env.get(AGENT_ID).unwrap_or_default();
-    let parent_pid = match agent {
-        "" => 0,
-        _ => cx.env.get(PARENT_PID).and_then(|pid| pid.parse().ok()).unwrap_or_else(parent),
+/// Says that `me` is at work, with its command.
+///
+/// # Errors
+/// No daemon serves the project, or it did not take it.
+pub fn of_agent(cx: &Cx, project: &Project, me: &Me, name: &str) -> Result<(), ClientError> {
+    say(cx, project, &beat(cx, project, me, name))
+}
+
+/// Says what a command's output has cost the agent that reads it.
+pub fn cost(cx: &Cx, project: &Project, me: &Me, name: &str) {
+    let tokens = i64::try_from(cx.ui.printed() / BYTES_A_TOKEN).unwrap_or(i64::MAX);
+    if me.id.is_empty() || tokens == 0 {
+        return;
+    }
+    let cost = Heartbeat {
+        agent_id: me.id.clone(),
+        timestamp: GoTime::from(cx.now()),
+        context_tokens: tokens,
+        command_name: name.to_owned(),
+        parent_agent_id: me.parent.clone(),
+        agent_type: me.kind.clone(),
+        ..Heartbeat::default()
     };
+    let _ = say(cx, project, &cost); // as at the beginning
+}
+
+fn say(cx: &Cx, project: &Project, beat: &Heartbeat) -> Result<(), ClientError> {
+    let client = Client::new(cx.dirs.project_socket(&project.workspace_id))
+        .named(&project.workspace_id, &project.legacy_workspace_id);
+    client.one_way(Message::Heartbeat, Some(beat))
+}
+
+fn of_command(cx: &Cx, project: &Project, name: &str) -> Heartbeat {
+    let me = if Me::is_told(cx) { Me::of(cx) } else { Me::default() };
+    beat(cx, project, &me, name)
+}
+
+fn beat(cx: &Cx, project: &Project, me: &Me, name: &str) -> Heartbeat {
+    let root = project.root.to_string_lossy().into_owned();
     Heartbeat {
         repo_path: root.clone(),
         workspace_id: project.workspace_id.clone(),
         caller_path: root,
-        agent_id: agent.to_string(),
+        agent_id: me.id.clone(),
         team_ids: project.config.teams().into_iter().map(|team| team.team_id).collect(),
         timestamp: GoTime::from(cx.now()),
         cli_version: VERSION.to_string(),
         command_name: name.to_string(),
-        agent_type: cx.env.get(AGENT_TYPE).unwrap_or_default().to_string(),
-        parent_pid,
+        parent_agent_id: me.parent.clone(),
+        agent_type: me.kind.clone(),
+        parent_pid: i64::from(me.pid),
         ..Heartbeat::default()
     }
 }
 
-fn parent() -> i64 {
-    i64::from(std::os::unix::process::parent_id())
-}
-
-/// What the commands that work on a project are called; `None` for the others, and for those that start and stop the daemon.
+/// What the commands that work on a project are called; `None` for the others, for those that start and stop the daemon, and for those
+/// that say it themselves.
 fn name(command: &Command) -> Option<&'static str> {
     match command {
         Command::Up(_) => Some("up"),
@@ -64,6 +94,7 @@ fn name(command: &Command) -> Option<&'static str> {
         Command::Workspaces(_) => Some("workspaces"),
         Command::Ledger(_) => Some("ledger"),
         Command::Rescue(_) => Some("rescue"),
+        Command::Agent(args) => (!args.beats_itself()).then(|| args.name()),
         Command::Init(_)
         | Command::Daemon(_)
         | Command::Config(_)

@@ -5,6 +5,7 @@
 //! Locks: none.
 //! Promises: results on stdout and all else on stderr; `--json` is one document; never a question without a terminal.
 
+mod agent;
 pub mod args;
 mod clones;
 mod commit;
@@ -26,6 +27,7 @@ mod git_credential_helper;
 mod heartbeat;
 mod init;
 mod ledger;
+mod notices;
 mod rescue;
 mod status;
 mod sync;
@@ -54,24 +56,25 @@ pub fn main() -> ExitCode {
 }
 
 fn run(argv: Vec<OsString>) -> ExitCode {
+    let (argv, agent) = agent::take_id(argv);
     let args = match Args::try_parse_from(&argv) {
         Ok(args) => args,
         Err(error) => return refuse(&error, argv.iter().any(|a| a == "--json")).into(),
     };
     let json = args.global.json;
-    match crash::guard(json, || start(args)) {
+    match crash::guard(json, || start(args, agent)) {
         Some(code) => code,
         None => Exit::Internal.into(),
     }
 }
 
-fn start(args: Args) -> ExitCode {
+fn start(args: Args, agent: Option<String>) -> ExitCode {
     // Asked by git, wherever that stands: no project, no terminal, not a word but the answer.
     if let Command::GitCredentialHelper(args) = &args.command {
         return git_credential_helper::run(args);
     }
     let ui = ui::Ui::new(args.global.options());
-    let cx = match Cx::new(ui, &args.global) {
+    let cx = match Cx::new(ui, &args.global, agent) {
         Ok(cx) => cx,
         Err(refused) => return refused.0.fail(&refused.1).into(),
     };
@@ -84,6 +87,7 @@ fn start(args: Args) -> ExitCode {
 fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
     heartbeat::send(cx, &command);
     match command {
+        Command::Agent(args) => agent::run(cx, &args).map(done),
         Command::Up(args) => up::run(cx, &args).map(done),
         Command::Init(args) => init::run(cx, &args).map(done),
         Command::Sync(args) => sync::run(cx, &args).map(done),

@@ -8,6 +8,7 @@ pub mod progress;
 pub mod sparkline;
 pub mod text;
 
+use std::cell::Cell;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -35,6 +36,7 @@ pub struct Ui {
     err: Paint,
     err_terminal: bool,
     width: Option<usize>,
+    printed: Cell<usize>,
 }
 
 /// What the command line says about printing.
@@ -66,6 +68,7 @@ impl Ui {
             err: wish.paint(err_terminal),
             err_terminal,
             width: out_terminal.then(terminal_width).flatten(),
+            printed: Cell::new(0),
         }
     }
 
@@ -77,6 +80,16 @@ impl Ui {
     /// More detail is wanted.
     pub fn verbose(&self) -> bool {
         self.verbose
+    }
+
+    /// Somebody sits before a terminal, and wants more than results.
+    pub fn is_read_by_a_person(&self) -> bool {
+        self.err_terminal && !self.quiet && !self.json
+    }
+
+    /// Bytes of results so far.
+    pub fn printed(&self) -> usize {
+        self.printed.get()
     }
 
     /// Colour of stdout.
@@ -104,6 +117,7 @@ impl Ui {
     /// # Errors
     /// The output cannot be written.
     pub fn raw(&self, bytes: &[u8]) -> Outcome {
+        self.printed.set(self.printed.get().saturating_add(bytes.len()));
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| match e.kind() {
             io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
@@ -132,6 +146,13 @@ impl Ui {
     pub fn warn(&self, text: &str) {
         if !self.quiet {
             self.stderr(&format!("{}: {}", self.err.text(Mean::Warn, "warning"), text::clean(text)));
+        }
+    }
+
+    /// Lines on stderr beside the result, for whoever reads both, also with `--json`; not with `--quiet`.
+    pub fn aside(&self, text: &str) {
+        if !self.quiet {
+            self.stderr(text);
         }
     }
 
@@ -272,6 +293,7 @@ mod tests {
             err: Paint::PLAIN,
             err_terminal: false,
             width: None,
+            printed: Cell::new(0),
         }
     }
 }
