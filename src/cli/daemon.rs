@@ -1,13 +1,15 @@
 //! `ox daemon`: start, stop and look at the daemon.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::context::Cx;
 use super::daemon_errors;
 use super::daemon_logs;
-use super::daemon_status::{self, Absent, Page, Report};
+use super::daemon_status::{self, Absent, Health, Page, Report};
 use super::errors::{of_client, of_reach};
 use super::exit::Exit;
 use super::failure::Outcome;
@@ -18,7 +20,11 @@ use crate::daemon::reach::{self, HostState, ReachError};
 use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{ProjectInfo, StatusData};
 use crate::kit::Class;
+use crate::kit::clock::pause;
 use crate::project::Project;
+
+/// A page that is watched is looked at again this often.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Flags of `ox daemon`.
 #[derive(Debug, clap::Args)]
@@ -41,8 +47,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ox daemon restart")]
     Restart,
     /// Say how the daemon and this project's sync are; starts nothing
-    #[command(after_help = "Examples:\n  ox daemon status\n  ox daemon status --json")]
-    Status,
+    #[command(
+        after_help = "Examples:\n  ox daemon status\n  ox daemon status -v\n  ox daemon status --watch\n  ox daemon status --json"
+    )]
+    Status(Status),
     /// List the projects that the daemon serves
     #[command(after_help = "Examples:\n  ox daemon list")]
     List,
@@ -57,6 +65,14 @@ pub enum Command {
     /// Stop serving this project, or end the process, also if it does not answer
     #[command(after_help = "Examples:\n  ox daemon kill --all")]
     Kill(All),
+}
+
+/// Flags of `ox daemon status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Go on looking, and show what has changed, until interrupted
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
 /// Flags of `ox daemon start`.
@@ -89,7 +105,8 @@ pub fn run(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Stop(All { all }) => stop(cx, all, false).map(done),
         Command::Kill(All { all }) => stop(cx, all, true).map(done),
         Command::Restart => restart(cx).map(done),
-        Command::Status => status(cx).map(ExitCode::from),
+        Command::Status(Status { watch: true }) => watch(cx).map(done),
+        Command::Status(_) => status(cx).map(ExitCode::from),
         Command::List => list(cx).map(done),
         Command::Errors(args) => daemon_errors::run(cx, &args).map(done),
         Command::Logs(args) => daemon_logs::run(cx, &args).map(done),
@@ -214,6 +231,41 @@ pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
     }
 }
 
+/// Shows the page anew whenever it says something else: in the same place on a terminal, below each other elsewhere.
+fn watch(cx: &Cx) -> Outcome {
+    let project = cx.project_if_any()?;
+    let on_terminal = cx.ui.width().is_some();
+    let mut shown = None;
+    loop {
+        let (page, said) = match look(cx, project.as_ref())? {
+            Seen::Running(data, client) => {
+                let page = page(cx, &data, &client, &Report::new(&data, cx.now()));
+                (page, without_clocks(&data, cx.now()))
+            }
+            Seen::Absent(absent) => (absent.text(cx.ui.paint()), absent.to_json().to_string()),
+        };
+        // Where nobody looks on, that time has passed is no news.
+        let said = if on_terminal { page.clone() } else { said };
+        if shown.as_ref() != Some(&said) {
+            cx.ui.show(&page, shown.is_none())?;
+            shown = Some(said);
+        }
+        pause(WATCH_EVERY);
+    }
+}
+
+/// What a status says, but for how long things have been so.
+fn without_clocks(data: &StatusData, now: Timestamp) -> String {
+    let still = StatusData {
+        uptime: Duration::ZERO,
+        time_since_activity: Duration::ZERO,
+        callers: Vec::new(),
+        activity: None,
+        ..data.clone()
+    };
+    format!("{:?} {still:?}", Health::of(data, now))
+}
+
 fn status(cx: &Cx) -> Outcome<Exit> {
     let project = cx.project_if_any()?;
     let (data, client) = match look(cx, project.as_ref())? {
@@ -227,24 +279,28 @@ fn status(cx: &Cx) -> Outcome<Exit> {
             return Ok(absent.exit());
         }
     };
-    let now = cx.now();
-    let report = Report::new(&data, now);
+    let report = Report::new(&data, cx.now());
     if cx.ui.json() {
         cx.ui.document(&report)?;
         return Ok(Exit::Done);
     }
+    cx.ui.print(&page(cx, &data, &client, &report))?;
+    Ok(Exit::Done)
+}
+
+/// The page of a daemon that runs.
+fn page(cx: &Cx, data: &StatusData, client: &Client, report: &Report) -> String {
     let history = client.sync_history().unwrap_or_default(); // the page is whole without it
     let page = Page {
-        data: &data,
+        data,
         history: &history,
         wire_version: WIRE,
         home: &cx.home(),
         verbose: cx.ui.verbose(),
-        now,
+        now: cx.now(),
         paint: cx.ui.paint(),
     };
-    cx.ui.print(&daemon_status::text(&report, &page))?;
-    Ok(Exit::Done)
+    daemon_status::text(report, &page)
 }
 
 fn list(cx: &Cx) -> Outcome {

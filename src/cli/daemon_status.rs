@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::ui::text::{age, clean, compact, count, relative, short, tilde, took};
 use super::ui::{Mean, Paint, sparkline};
 use super::version::{bare, for_people};
-use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
+use crate::ipc::wire::{ActivitySummary, DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
 use crate::sync::reclone::INTERVAL_DAYS;
 
 /// So many recent errors are critical.
@@ -20,6 +20,8 @@ const ERRORS_CRITICAL: i64 = 5;
 const STALE_INTERVALS: u32 = 4;
 /// Syncs listed with `--verbose`.
 const SYNCS_LISTED: usize = 10;
+/// Clones that have called, listed with `--verbose`.
+const CALLERS_LISTED: usize = 10;
 
 /// The document of `ox daemon status --json` while the daemon runs.
 #[derive(Clone, Debug, Serialize)]
@@ -333,6 +335,7 @@ pub fn text(report: &Report, page: &Page<'_>) -> String {
     parts.extend(last_error(report, page));
     parts.extend(trees(report, page));
     parts.extend(issues(report, page));
+    parts.extend(unseen(page));
     if let Some(left) = &report.auto_exit_in {
         parts.extend([String::new(), format!("Auto-exit in {left}")]);
     }
@@ -434,6 +437,16 @@ fn issues(report: &Report, page: &Page<'_>) -> Vec<String> {
     lines
 }
 
+/// Failures that were stored and that nobody has seen.
+fn unseen(page: &Page<'_>) -> Vec<String> {
+    match u64::try_from(page.data.unviewed_error_count) {
+        Ok(0) | Err(_) => Vec::new(),
+        Ok(n) => {
+            vec![String::new(), format!("{} that nobody has seen: ox daemon errors", count(n, "failure"))]
+        }
+    }
+}
+
 fn activity(page: &Page<'_>) -> Vec<String> {
     if page.history.is_empty() {
         return Vec::new();
@@ -459,12 +472,21 @@ fn internals(report: &Report, page: &Page<'_>) -> Vec<String> {
     };
     field("PID", report.pid.to_string());
     field("Workspace", tilde(&data.workspace_path, page.home));
+    for caller in data.callers.iter().take(CALLERS_LISTED) {
+        let agent = if caller.agent_id.is_empty() { String::new() } else { format!(" {}", caller.agent_id) };
+        let seen = caller.last_seen.0.map(|t| format!(", {}", relative(t, page.now))).unwrap_or_default();
+        field("Clone", format!("{}{agent}{seen}", tilde(&caller.path, page.home)));
+    }
     field("Ledger", tilde(&report.ledger_path, page.home));
+    let user = data.authenticated_user.as_ref();
+    field("User", user.map(|user| user.email.clone()).unwrap_or_default());
     let throttle = match data.throttle_duration_ms {
         0 => String::new(),
         ms => format!(" (held back {ms} ms)"),
     };
     field("Startup", format!("{} ms{throttle}", data.startup_duration_ms));
+    field("Pulls", data.sync_metrics.as_ref().map(pulls).unwrap_or_default());
+    lines.extend(data.activity.as_ref().into_iter().flat_map(|all| in_use(all, page)));
     if !page.history.is_empty() {
         lines.push(String::new());
         lines.push(format!("    {:<12}{:<8}{:<10}FILES", "TIME", "TYPE", "DURATION"));
@@ -473,6 +495,45 @@ fn internals(report: &Report, page: &Page<'_>) -> Vec<String> {
         let time = event.time.0.map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
         let duration = took(event.duration);
         lines.push(format!("    {time:<12}{:<8}{duration:<10}{}", clean(&event.kind), event.files_changed));
+    }
+    lines
+}
+
+/// What the counters of syncs say.
+fn pulls(metrics: &Value) -> String {
+    let n = |key: &str| metrics.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let time = |key: &str| took(Duration::from_nanos(n(key)));
+    let times = match n("pull_success_count") {
+        0 => String::new(),
+        _ => format!(", {} avg, {} p95", time("avg_pull_duration"), time("p95_pull_duration")),
+    };
+    format!(
+        "{} well, {} failed{times}; {}, {}",
+        n("pull_success_count"),
+        n("pull_failure_count"),
+        count(n("conflict_count"), "conflict"),
+        count(n("divergence_count"), "divergence")
+    )
+}
+
+/// How many repositories, teams and agents are in use, with the newest of each and when it was heard of.
+fn in_use(all: &ActivitySummary, page: &Page<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, list) in [("Repos", &all.repos), ("Teams", &all.teams), ("Agents", &all.agents)] {
+        let Some(newest) = list.iter().max_by_key(|entry| entry.last) else { continue };
+        let ages: Vec<Duration> = list
+            .iter()
+            .flat_map(|entry| &entry.timestamps)
+            .filter_map(|t| t.0.filter(|t| *t <= page.now))
+            .map(|t| age(t, page.now))
+            .collect();
+        let when = newest.last.0.map(|t| relative(t, page.now)).unwrap_or_default();
+        let key = clean(&tilde(&newest.key, page.home));
+        lines.push(format!("    {name:<10} {}, newest {key} {when}", list.len()));
+        if name == "Agents" {
+            lines.push(format!("    {:<10} {}", "", sparkline::line(&ages)));
+            lines.push(format!("    {:<10} {}", "", page.paint.text(Mean::Dim, sparkline::SCALE)));
+        }
     }
     lines
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::daemon::VERSION as WIRE;
+use crate::ipc::wire::{ActivityEntry, AuthenticatedUser, CallerInfo};
 use crate::kit::gotime::GoTime;
 
 fn now() -> Timestamp {
@@ -273,6 +274,65 @@ fn cli_09_a_project_with_teams() {
     );
     let without_own = StatusData { project_team_id: String::new(), ..with_teams() };
     assert!(page(&without_own, &[], false).contains("\nTeam Contexts (3)\n"));
+}
+
+#[test]
+fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
+    let entry = |key: &str, ages: &[i64]| ActivityEntry {
+        key: key.into(),
+        count: ages.len() as i64,
+        last: ago(*ages.last().unwrap()),
+        timestamps: ages.iter().map(|a| ago(*a)).collect(),
+    };
+    let caller = |path: &str, agent: &str, age| CallerInfo {
+        id: "0123abcd".into(),
+        path: path.into(),
+        last_seen: ago(age),
+        agent_id: agent.into(),
+    };
+    let data = StatusData {
+        unviewed_error_count: 2,
+        callers: vec![caller("/home/ann/src/p", "OxAb12", 5), caller("/home/ann/tree\u{1b}[2J", "", 3_600)],
+        authenticated_user: Some(AuthenticatedUser { email: "ann@example.com".into(), id: "1".into() }),
+        throttle_duration_ms: 5_000,
+        activity: Some(ActivitySummary {
+            repos: vec![entry("/home/ann/src/p", &[70, 5])],
+            agents: vec![entry("OxAb12", &[4_000, 700, 5]), entry("OxCd34", &[800])],
+            ..ActivitySummary::default()
+        }),
+        sync_metrics: Some(serde_json::json!({
+            "pull_success_count": 12, "pull_failure_count": 1, "conflict_count": 0, "divergence_count": 1,
+            "avg_pull_duration": 45_000_000, "p95_pull_duration": 120_000_000,
+        })),
+        ..running()
+    };
+    insta::assert_snapshot!(page(&data, &[], true), @r"
+    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+
+    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+
+    This Project
+        └── Ledger  ● 42s ago
+
+    2 failures that nobody has seen: ox daemon errors
+
+    Internals
+        PID        4711
+        Workspace  ~/src/p
+        Clone      ~/src/p OxAb12, 5s ago
+        Clone      ~/tree�[2J, 1h ago
+        Ledger     ~/.local/share/sageox/local/ledgers/repo_1
+        User       ann@example.com
+        Startup    12 ms (held back 5000 ms)
+        Pulls      12 well, 1 failed, 45 ms avg, 120 ms p95; 0 conflicts, 1 divergence
+        Repos      1, newest ~/src/p 5s ago
+        Agents     2, newest OxAb12 5s ago
+                   ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▄▁|▁▁▁▁▁▁▁▁▁█▁▄
+                   4h ago                  2h                      now
+    ");
+    let plain = page(&data, &[], false);
+    assert!(plain.contains("2 failures that nobody has seen: ox daemon errors"), "{plain}");
+    assert!(!plain.contains("Internals"));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use super::ui::{Mean, Paint};
 use crate::daemon::doctor::{
     self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status,
 };
+use crate::ipc::client::NO_PAYLOAD;
+use crate::ipc::limits::client::STATUS;
+use crate::ipc::wire::{Instances, Message};
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
@@ -71,8 +74,11 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
 
 fn gather(cx: &Cx) -> Context {
     let project = ProjectView::discover(&cx.env);
+    let mut agents = None;
     let daemon = match look(cx, project.found()) {
-        Ok(Seen::Running(data, _)) => {
+        Ok(Seen::Running(data, client)) => {
+            let heard = client.call_as::<_, Instances>(Message::Instances, NO_PAYLOAD, STATUS);
+            agents = heard.ok().map(|answer| answer.instances);
             DaemonView::Running(u32::try_from(data.pid).unwrap_or_default(), Some(data))
         }
         Ok(Seen::Absent(absent)) => match absent {
@@ -90,6 +96,7 @@ fn gather(cx: &Cx) -> Context {
         exe: std::env::current_exe().ok(),
         project,
         daemon,
+        agents,
         registry: Context::registry(&cx.dirs),
         now: cx.now(),
     }

@@ -105,7 +105,7 @@ mod tests {
         let warning = issue("warning", "ledger", "kept in refs/ox/rescue/1", false);
         let error = issue("error", "t", "both sides\nchanged a.md", true);
         let critical = issue("critical", "", "all is lost", false);
-        insta::assert_snapshot!(page(&[warning.clone()]).unwrap(), @"
+        insta::assert_snapshot!(page(std::slice::from_ref(&warning)).unwrap(), @"
         ox: worth a look soon: ox doctor
           ledger: kept in refs/ox/rescue/1
         ");

@@ -112,6 +112,20 @@ impl Ui {
         self.raw(format!("{text}{end}").as_bytes())
     }
 
+    /// Prints a result that replaces the one before: in its place on a terminal, else below it after an empty line.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn show(&self, text: &str, first: bool) -> Outcome {
+        const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
+        let before = match (self.width.is_some(), first) {
+            (true, _) => HOME_AND_CLEAR,
+            (false, true) => "",
+            (false, false) => "\n",
+        };
+        self.print(&format!("{before}{text}"))
+    }
+
     /// Writes bytes as they are: files for other programs, log lines.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ pub(super) fn due(core: &mut Core, now: Now) {
 }
 
 /// Whether our part of the version `a` is newer than that of `b`.
-fn is_newer(a: &str, b: &str) -> bool {
+pub(super) fn is_newer(a: &str, b: &str) -> bool {
     matches!((ours(a), ours(b)), (Some(a), Some(b)) if a > b)
 }
 

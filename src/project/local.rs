@@ -11,7 +11,7 @@ use crate::kit::file;
 use crate::kit::gotime::GoTime;
 
 /// The ledger's clone on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalLedger {
     /// Where the clone lies.
     pub path: PathBuf,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::daemon::{Entry, Registry};
-use crate::ipc::wire::StatusData;
+use crate::ipc::wire::{InstanceInfo, StatusData};
 use crate::kit::process::may_live;
 use crate::project::{Dirs, Env, Project};
 use crate::sync::{self, Site, Target, TeamRef, Workspace};
@@ -24,6 +24,8 @@ pub struct Context {
     pub project: ProjectView,
     /// The daemon.
     pub daemon: DaemonView,
+    /// The agents of this project that the daemon hears of; unknown if none answers for it.
+    pub agents: Option<Vec<InstanceInfo>>,
     /// Which daemons the registry names.
     pub registry: Vec<RegistryEntry>,
     /// The time.

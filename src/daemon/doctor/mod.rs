@@ -13,15 +13,20 @@ mod context;
 mod daemon_dedup;
 mod daemon_running;
 mod daemon_socket;
+mod daemon_uptime;
+mod daemon_version;
 mod directories;
 mod excludes;
 mod gc_blocked;
 mod git_credentials;
 mod git_lock;
 mod git_version;
+mod heartbeat_files;
+mod instance_stale;
 mod issues;
 mod last_sync;
 mod ledger_path;
+mod ledger_path_mismatch;
 mod ledger_remote;
 mod orphaned_teams;
 mod project_config;
@@ -31,6 +36,7 @@ mod remedy;
 mod report;
 mod runtime_private;
 mod sparse_checkout;
+mod stored_errors;
 mod sync_errors;
 mod team_clean;
 #[cfg(test)]
@@ -53,6 +59,7 @@ pub const CHECKS: &[Check] = &[
     project_config::CHECK,
     ledger_remote::CHECK,
     ledger_path::CHECK,
+    ledger_path_mismatch::CHECK,
     clone_paths::CHECK,
     git_credentials::CHECK,
     git_lock::CHECK,
@@ -62,10 +69,15 @@ pub const CHECKS: &[Check] = &[
     gc_blocked::CHECK,
     daemon_running::CHECK,
     daemon_socket::CHECK,
+    daemon_uptime::CHECK,
+    daemon_version::CHECK,
     last_sync::CHECK,
     sync_errors::CHECK,
+    stored_errors::CHECK,
     issues::CHECK,
     team_clean::CHECK,
+    heartbeat_files::CHECK,
+    instance_stale::CHECK,
     daemon_dedup::CHECK,
 ];
 

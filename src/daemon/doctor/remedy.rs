@@ -12,7 +12,7 @@ use super::Context;
 use crate::git::{CloneLock, lock_files};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock as _, SystemClock};
-use crate::project::{Endpoint, Project};
+use crate::project::{Endpoint, LocalConfig, LocalLedger, Project};
 use crate::sync::{self, End, SetupError, Site, Target, TeamRef, Workspace, upkeep};
 
 /// How long the clone's lock is waited for before a lock file in it is removed.
@@ -59,11 +59,13 @@ pub enum Command {
     DaemonRestart,
     /// Read what the daemon wrote down.
     DaemonLogs,
+    /// Read what was stored, and mark it as seen.
+    DaemonErrors,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 8] = [
+    pub const ALL: [Command; 9] = [
         Command::Init,
         Command::InitForce,
         Command::Up,
@@ -72,6 +74,7 @@ impl Command {
         Command::DaemonStart,
         Command::DaemonRestart,
         Command::DaemonLogs,
+        Command::DaemonErrors,
     ];
 
     /// The words after `ox`.
@@ -85,6 +88,7 @@ impl Command {
             Command::DaemonStart => &["daemon", "start"],
             Command::DaemonRestart => &["daemon", "restart"],
             Command::DaemonLogs => &["daemon", "logs"],
+            Command::DaemonErrors => &["daemon", "errors"],
         }
     }
 }
@@ -102,6 +106,8 @@ pub enum Fix {
     Exclude(Vec<Target>),
     /// Check out in these clones what their manifests name.
     CheckOut(Vec<Target>),
+    /// Write down in the machine-local file of the project at the first path that its ledger is at the second.
+    NameLedger(PathBuf, PathBuf),
     /// Make the links of the project at this directory lead to its clones.
     MakeLinks(PathBuf),
     /// Remove the clones of these teams that name their remotes themselves, unless they hold what their remotes have not.
@@ -144,6 +150,7 @@ impl Fix {
             Fix::Clone(missing) => clone_all(cx, missing),
             Fix::Exclude(targets) => each(cx, targets, upkeep::write_excludes, "set up the ignored files of"),
             Fix::CheckOut(targets) => each(cx, targets, upkeep::check_out, "checked out the files of"),
+            Fix::NameLedger(root, ledger) => name_ledger(cx, root, ledger),
             Fix::MakeLinks(root) => make_links(cx, root),
             Fix::RemoveTeams(ids) => remove_teams(cx, ids),
             Fix::SetAside(path) => set_aside(path, cx.now),
@@ -204,6 +211,15 @@ fn each(
     }
     let names: Vec<String> = targets.iter().map(Target::label).collect();
     Ok(format!("{what} {}", names.join(", ")))
+}
+
+fn name_ledger(cx: &Context, root: &Path, ledger: &Path) -> io::Result<String> {
+    let change = |local: &mut LocalConfig| {
+        let known = local.ledger().unwrap_or_default();
+        local.set_ledger(&LocalLedger { path: ledger.to_owned(), ..known });
+    };
+    LocalConfig::update(root, &cx.dirs, change).map_err(io::Error::other)?;
+    Ok(format!("named {}", ledger.display()))
 }
 
 fn make_links(cx: &Context, root: &Path) -> io::Result<String> {

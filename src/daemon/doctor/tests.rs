@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use super::context::Clone;
 use super::*;
 use crate::git::{CloneLock, Sparse};
-use crate::ipc::wire::{DaemonIssue, StatusData};
+use crate::health::beats;
+use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::kit::gotime::GoTime;
-use crate::project::{Config, Dirs, Env, Project, Team, TrustedHosts};
+use crate::project::{Config, Dirs, Env, LocalConfig, LocalLedger, Project, Team, TrustedHosts};
 use crate::sync::{self, End, InitOptions, Site, Target};
 
 /// A machine with a project whose ledger and team are cloned and whose daemon answers.
@@ -62,16 +63,39 @@ impl Machine {
                 exe: Some(exe),
                 daemon: DaemonView::Stopped,
                 registry: Vec::new(),
+                agents: Some(Vec::new()),
                 now: SystemClock.now().wall,
                 env,
                 dirs,
             },
         };
-        let status =
-            StatusData { running: true, last_sync: GoTime(Some(machine.cx.now)), ..StatusData::default() };
+        let status = StatusData {
+            running: true,
+            version: crate::daemon::VERSION.into(),
+            last_sync: GoTime(Some(machine.cx.now)),
+            ..StatusData::default()
+        };
+        machine.beat("", machine.cx.now);
+        machine.beat("_ledger", machine.cx.now);
+        machine.write_beat("t", machine.cx.now);
         machine.cx.daemon = DaemonView::Running(7, Some(Box::new(status)));
         machine.cx.dirs.make_runtime_dirs().unwrap();
         machine
+    }
+
+    /// As the daemon writes it: for the project, or its ledger.
+    fn beat(&self, end: &str, at: jiff::Timestamp) {
+        let project = self.cx.project.found().unwrap();
+        self.write_beat(&format!("{}_{}{end}", project.repo_id, project.workspace_id), at);
+    }
+
+    fn write_beat(&self, name: &str, at: jiff::Timestamp) {
+        let line = beats::Line { ts: at.into(), ..beats::Line::default() };
+        beats::append(&self.cx.dirs.heartbeat("local", name), &line).unwrap();
+    }
+
+    fn drop_beats(&self) {
+        fs::remove_dir_all(self.cx.dirs.heartbeat("local", "x").parent().unwrap()).unwrap();
     }
 
     fn ledger(&self) -> PathBuf {
@@ -181,6 +205,10 @@ const SICK: &[Sick] = &[
     ("ledger-path", Status::Failed, |m| fs::remove_file(m.ledger().join(".git/HEAD")).unwrap()),
     ("ledger-path", Status::Failed, |m| fs::remove_dir_all(m.ledger()).unwrap()),
     ("ledger-path", Status::Skipped, |m| never_cloned(&m.cx.ledger().unwrap())),
+    ("ledger-path-mismatch", Status::Warning, |m| {
+        let elsewhere = LocalLedger { path: m.root().join("elsewhere"), ..LocalLedger::default() };
+        LocalConfig::update(&m.root(), &m.cx.dirs, |local| local.set_ledger(&elsewhere)).unwrap();
+    }),
     ("git-repo-paths", Status::Failed, |m| fs::remove_dir_all(m.team().at.path).unwrap()),
     ("git-repo-paths", Status::Skipped, |m| never_cloned(&m.team())),
     ("git-repo-paths", Status::Failed, |m| {
@@ -268,6 +296,32 @@ const SICK: &[Sick] = &[
         };
         m.status().issues = vec![issue];
     }),
+    ("daemon-uptime", Status::Skipped, |m| m.cx.daemon = DaemonView::Stopped),
+    ("daemon-version", Status::Warning, |m| m.status().version = "0.3.0".into()),
+    ("daemon-version", Status::Warning, |m| m.status().version = "0.6.1+rs.0.0.1".into()),
+    ("stored-errors", Status::Warning, |m| m.status().unviewed_error_count = 2),
+    ("heartbeat-files", Status::Warning, |m| {
+        m.status().uptime = DaemonView::GRACE;
+        m.drop_beats();
+    }),
+    ("heartbeat-files", Status::Warning, |m| {
+        m.status().uptime = DaemonView::GRACE;
+        m.drop_beats();
+        m.beat("", m.cx.now);
+        m.beat("_ledger", m.cx.now);
+        m.write_beat("t", m.cx.now - jiff::SignedDuration::from_secs(601));
+    }),
+    ("heartbeat-files", Status::Warning, |m| {
+        let project = m.cx.project.found().unwrap();
+        let file = m.cx.dirs.heartbeat("local", &format!("{}_{}", project.repo_id, project.workspace_id));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+    }),
+    ("heartbeat-files", Status::Skipped, |m| {
+        m.drop_beats();
+        m.cx.daemon = DaemonView::Stopped;
+    }),
+    ("daemon-instance-stale", Status::Skipped, |m| m.cx.agents = None),
     ("daemon-dedup", Status::Warning, |m| {
         let entry = |pid| RegistryEntry {
             root: PathBuf::from("/p"),
@@ -395,6 +449,34 @@ fn a_trusted_host_is_no_finding() {
         .unwrap();
     TrustedHosts::trust(&machine.cx.dirs, &place.remote).unwrap();
     assert_eq!(machine.look("ledger-remote").status, Status::Passed);
+}
+
+#[test]
+fn a_line_under_an_older_name_counts_and_a_daemon_that_just_started_has_time() {
+    let mut machine = Machine::healthy();
+    machine.drop_beats();
+    assert_eq!(machine.look("heartbeat-files").status, Status::Skipped, "not yet");
+    machine.status().uptime = DaemonView::GRACE;
+    let legacy = machine.cx.project.found().unwrap().legacy_workspace_id.clone();
+    for name in [legacy.clone(), format!("{legacy}_ledger"), "t".to_owned()] {
+        machine.write_beat(&name, machine.cx.now);
+    }
+    assert_eq!(machine.look("heartbeat-files").status, Status::Passed);
+}
+
+#[test]
+fn agents_that_are_silent_for_long_are_told_and_are_no_fault() {
+    let mut machine = Machine::healthy();
+    let heard = |id: &str, seconds: i64| InstanceInfo {
+        agent_id: id.into(),
+        parent_pid: 7,
+        last_heartbeat: GoTime(Some(machine.cx.now - jiff::SignedDuration::from_secs(seconds))),
+        ..InstanceInfo::default()
+    };
+    machine.cx.agents = Some(vec![heard("OxAb12", 899), heard("OxCd34", 900)]);
+    let outcome = machine.look("daemon-instance-stale");
+    assert_eq!((outcome.status, outcome.message.as_str()), (Status::Passed, "2 heard of, 1 silent for long"));
+    assert_eq!(outcome.detail, ["OxCd34, pid 7: silent for 15 min"]);
 }
 
 #[test]

@@ -1,0 +1,18 @@
+//! For how long has the project been served?
+
+use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
+
+pub(super) const CHECK: Check = Check {
+    slug: "daemon-uptime",
+    name: "uptime",
+    category: Category::Daemon,
+    fix_level: FixLevel::CheckOnly,
+    run,
+};
+
+fn run(cx: &Context) -> Outcome {
+    match cx.daemon.status() {
+        Some(status) => Outcome::passed(format!("{} s", status.uptime.as_secs())),
+        None => Outcome::skipped("nobody serves this project now").remedy(Remedy::Ox(Command::DaemonStart)),
+    }
+}
