@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid};
 use ox::kit::rng::Rng;
 
-use crate::fleet::Machine;
+use crate::fleet::{Machine, SOON};
+use crate::support::wait_until;
 
 /// Where people write, by repository; the last directory of the first two is decided by rule.
 const DIRS: [[&str; 3]; 3] =
@@ -165,8 +166,18 @@ impl Person<'_> {
         put(&self.at(name), format!("{}\n", lines.join("\n")).as_bytes());
     }
 
+    /// Files in which somebody has to decide between two sides: a daemon that replays commits shows such for a moment, and nobody
+    /// commits what looks like that.
+    fn is_undecided(&self, path: &str) -> bool {
+        let bytes = fs::read(self.at(path)).unwrap_or_default();
+        bytes.split(|b| *b == b'\n').any(|l| l.starts_with(b"<<<<<<< ") || l.starts_with(b">>>>>>> "))
+    }
+
     /// Whether git took it. Where a killed daemon left git in the middle of something it does not; then it stays uncommitted.
     fn commit(&self, paths: &[String]) -> bool {
+        if paths.iter().any(|path| self.is_undecided(path)) {
+            return false;
+        }
         let mut add = vec!["add", "--sparse", "-A", "--"];
         add.extend(paths.iter().map(String::as_str));
         if self.machine.try_git(self.repo, &add).code != Some(0) {
@@ -181,6 +192,7 @@ impl Person<'_> {
     /// Commits what is uncommitted and brings the own commits on top of the others', taking one side of every conflict and
     /// laying the other beside.
     pub fn settle(&self) {
+        assert!(wait_until(SOON, || !self.dirty().iter().any(|path| self.is_undecided(path))));
         self.machine.git(self.repo, &["add", "--sparse", "-A", "."]);
         if self.machine.try_git(self.repo, &["diff-index", "--cached", "--quiet", "HEAD"]).code != Some(0) {
             self.machine.git(self.repo, &["commit", "-q", "-m", "what was left"]);
