@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::accounts::Server;
 use super::attach::Project;
 use super::checkout::Checkouts;
-use super::event::{Effect, Event, Id, Key, RunId, SyncedAt};
+use super::event::{Effect, Event, Findable, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
 use super::restart::{Passed, Restart};
@@ -416,7 +416,12 @@ impl Core {
             let repo = self.repos.get(&Key::Ledger(id.clone()));
             let whole = repo.filter(|r| r.phase == Phase::Level && !r.is_slimming());
             let place = whole.and_then(|r| r.place.as_ref()).filter(|place| place.exists);
-            (id.clone(), p.root.clone(), place.map(|place| place.path.clone()))
+            Findable {
+                id: id.clone(),
+                root: p.root.clone(),
+                ledger: place.map(|place| place.path.clone()),
+                caller: p.newest_path(),
+            }
         };
         let all = self.projects.iter().map(entry).collect();
         self.checking = true;

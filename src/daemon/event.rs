@@ -254,6 +254,19 @@ pub enum Event {
     Quit(&'static str),
 }
 
+/// A project as others must find it.
+#[derive(Clone, Debug)]
+pub struct Findable {
+    /// Which.
+    pub id: Id,
+    /// Its directory.
+    pub root: PathBuf,
+    /// Its ledger's clone, where that is there and whole.
+    pub ledger: Option<PathBuf>,
+    /// The directory that called last; the registry names it.
+    pub caller: String,
+}
+
 /// What the core wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -411,7 +424,7 @@ pub enum Effect {
         saved: Option<Saved>,
     },
     /// Look whether sockets, registry entries and projects are still what they were.
-    Check(Vec<(Id, PathBuf, Option<PathBuf>)>),
+    Check(Vec<Findable>),
     /// Look at once whether a project's socket is still at its path; what is said after it is heard after it.
     CheckSocket(Id),
     /// Write down in a project when its ledger and teams were last level with their remotes.

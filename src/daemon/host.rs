@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::beats::BeatFile;
 use super::bind::{self, Socket};
 use super::core::Core;
-use super::event::{AttachEnd, Door, Effect, Event, Finding, Id, Key, RunId, Said, SyncedAt};
+use super::event::{AttachEnd, Door, Effect, Event, Findable, Finding, Id, Key, RunId, Said, SyncedAt};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use super::restart::Passed;
@@ -630,7 +630,7 @@ impl Host {
         });
     }
 
-    fn check(&self, all: Vec<(Id, PathBuf, Option<PathBuf>)>) {
+    fn check(&self, all: Vec<Findable>) {
         self.check_socket(self.host_listener, Id::from("host"));
         for (id, listening) in &self.listening {
             self.check_socket(listening.id, id.clone());
@@ -765,23 +765,29 @@ fn forget(site: &Site, registry: &Registry, entry: &Entry, synced: &SyncedAt) {
 fn look(
     dirs: &crate::project::Dirs,
     registry: &Registry,
-    all: &[(Id, PathBuf, Option<PathBuf>)],
+    all: &[Findable],
     ours: &BTreeMap<Id, (Entry, Cancel)>,
 ) -> Vec<(Id, Finding)> {
     let entries = registry.entries();
     let mut findings = Vec::new();
-    for (id, root, clone) in all {
+    for Findable { id, root, ledger, caller } in all {
         let Some((mine, detached)) = ours.get(id) else { continue };
         match entries.as_ref().map(|e| e.get(&**id)) {
             Ok(Some(there)) if there.pid != mine.pid => {
                 findings.push((id.clone(), Finding::Superseded));
                 continue;
             }
-            found => restore(dirs, registry, mine, matches!(found, Ok(None)), detached),
+            found => {
+                restore(dirs, registry, mine, matches!(found, Ok(None)), detached);
+                let moved = found.ok().flatten().is_some_and(|there| there.workspace_path != *caller);
+                if moved && let Err(e) = registry.name(mine, caller) {
+                    log::warn!("registry: {e}");
+                }
+            }
         }
         if is_gone(&root.join(".sageox")) {
             findings.push((id.clone(), Finding::Gone));
-        } else if clone.as_ref().is_some_and(|c| is_gone(c)) {
+        } else if ledger.as_ref().is_some_and(|c| is_gone(c)) {
             findings.push((id.clone(), Finding::LedgerGone));
         }
     }

@@ -40,7 +40,7 @@ mod wiring;
 pub use beats::BeatFile;
 pub use core::{Core, Identity};
 pub use end::kill;
-pub use event::{AttachEnd, Door, Effect, Event, Finding, Found, Id, Key, Said, SyncedAt};
+pub use event::{AttachEnd, Door, Effect, Event, Findable, Finding, Found, Id, Key, Said, SyncedAt};
 pub use log_file::parse_line as parse_log_line;
 pub use registry::{Entry, Registry};
 pub use restart::{GRACE, Passed, SPACING};

@@ -109,6 +109,18 @@ impl Registry {
         })
     }
 
+    /// Names another directory in an entry that still stands as it was registered: the one that called last.
+    ///
+    /// # Errors
+    /// As [`Registry::register`].
+    pub fn name(&self, entry: &Entry, workspace_path: &str) -> io::Result<()> {
+        self.change(|daemons| {
+            let there = daemons.get_mut(&entry.workspace_id).filter(|there| is_same(entry, there));
+            let there = there.and_then(Value::as_object_mut);
+            there.map(|there| there.insert("workspace_path".into(), workspace_path.into())).is_some()
+        })
+    }
+
     /// Removes an entry if it still stands as it was registered. True if it did.
     ///
     /// # Errors
@@ -116,10 +128,7 @@ impl Registry {
     pub fn unregister(&self, entry: &Entry) -> io::Result<bool> {
         let mut stood = false;
         self.change(|daemons| {
-            let there = daemons
-                .get(&entry.workspace_id)
-                .and_then(|e| serde_json::from_value::<Entry>(e.clone()).ok());
-            stood = there.is_some_and(|e| e.pid == entry.pid && e.started_at == entry.started_at);
+            stood = daemons.get(&entry.workspace_id).is_some_and(|there| is_same(entry, there));
             stood && daemons.remove(&entry.workspace_id).is_some()
         })?;
         Ok(stood)
@@ -145,6 +154,12 @@ impl Registry {
     }
 }
 
+/// Whether what stands there was registered as `entry`, by the same process at the same time.
+fn is_same(entry: &Entry, there: &Value) -> bool {
+    let there = serde_json::from_value::<Entry>(there.clone());
+    there.is_ok_and(|there| there.pid == entry.pid && there.started_at == entry.started_at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +178,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::at(dir.path().join("registry.json"));
         (dir, registry)
+    }
+
+    #[test]
+    fn the_directory_that_called_last_is_named_in_our_own_entry_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::at(dir.path().join("registry.json"));
+        let mine = entry("a", 7);
+        registry.register(&mine).unwrap();
+        registry.name(&mine, "/tree").unwrap();
+        let named = Entry { workspace_path: "/tree".into(), ..mine.clone() };
+        assert_eq!(registry.entries().unwrap()["a"], named);
+        assert!(registry.unregister(&mine).unwrap(), "it is still the same entry");
+        registry.name(&mine, "/tree").unwrap();
+        assert!(registry.entries().unwrap().is_empty());
+        registry.register(&entry("a", 8)).unwrap();
+        registry.name(&mine, "/tree").unwrap();
+        assert_eq!(registry.entries().unwrap()["a"], entry("a", 8));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ox::daemon::{
-    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Finding, Found, GC_EVERY, Id,
-    Identity, Key, Said,
+    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Findable, Finding, Found,
+    GC_EVERY, Id, Identity, Key, Said,
 };
 use ox::health::IssueKind;
 use ox::ipc::wire::{Attach, Checkout, CheckoutResult, Heartbeat, TeamSyncAsk, TriggerGcAsk};
@@ -616,13 +616,13 @@ impl World {
         }
     }
 
-    fn findings(&mut self, all: &[(Id, PathBuf, Option<PathBuf>)]) -> Vec<(Id, Finding)> {
+    fn findings(&mut self, all: &[Findable]) -> Vec<(Id, Finding)> {
         let mut findings = Vec::new();
-        for (id, _, clone) in all {
+        for Findable { id, ledger, .. } in all {
             let cloned = self.sites[&Key::Ledger(id.clone())].cloned;
             if self.plan.life && self.rng.below(5000) == 0 {
                 findings.push((id.clone(), Finding::Superseded));
-            } else if clone.is_some() && !cloned {
+            } else if ledger.is_some() && !cloned {
                 findings.push((id.clone(), Finding::LedgerGone));
             }
         }
