@@ -120,7 +120,7 @@ impl ManagedClone<'_> {
         if unmerged.is_empty() { Ok(dirty) } else { Err(GitError::Conflict { paths: unmerged }) }
     }
 
-    /// Paths that the remote's commits add, and those that our own do on their way.
+    /// Paths that the remote's commits add, and those that our own touch on their way.
     fn added(&self, standing: &Standing) -> Result<Vec<PathBuf>, GitError> {
         let Some(target) = standing.upstream else { return Ok(Vec::new()) };
         let target = target.to_string();
@@ -134,9 +134,10 @@ impl ManagedClone<'_> {
         let out = list.run(&self.cancel)?;
         let mut added: Vec<PathBuf> = zero_split(&out.stdout).map(path_of).collect();
         if let Some(head) = standing.head {
-            // A replay also brings back for a moment what a later commit of ours has deleted.
+            // A replay also brings back for a moment what a later commit of ours has deleted; and where git sees one file that both
+            // sides renamed, which it does before 2.50 whatever it is told, the old name is its own until that is decided.
             let log = self.local("log").args(["-z", "--format=", "--name-only", "--no-renames"]);
-            let out = log.args(["--diff-filter=A", &head.to_string(), &format!("^{target}")]);
+            let out = log.args([&head.to_string(), &format!("^{target}")]);
             added.extend(zero_split(&out.run(&self.cancel)?.stdout).map(path_of));
         }
         Ok(added)

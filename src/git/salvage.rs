@@ -8,10 +8,12 @@ use git2::{Commit, Oid, Repository};
 
 use super::command::{bytes_of, path_of, zero_split};
 use super::error::GitError;
+use super::limits::MERGE_CAP;
 use super::lock::Op;
 use super::managed::{ManagedClone, Standing};
 use super::reapply::{hash_of, is_part_of, mode_of};
 use super::rescue::{Dirty, RESCUE, entry, tree_at};
+use crate::kit::file::read_capped;
 
 impl ManagedClone<'_> {
     /// Keeps commits made on top of the replayed ones in a rescue ref, and puts edits aside, to be put back afterwards.
@@ -101,7 +103,7 @@ impl ManagedClone<'_> {
             let full = self.path.join(&path);
             let Some(mode) = mode_of(&full)? else { continue };
             if unmerged.contains_key(&path) {
-                if self.is_younger_than_index(&full) {
+                if self.is_younger_than_index(&full) || self.is_by_hand(&full, mode)? {
                     mixed.insert(path, false);
                 }
                 continue;
@@ -188,6 +190,16 @@ impl ManagedClone<'_> {
             .args(["-q", "--ignore-skip-worktree-bits", "-z", "--stdin"])
             .stdin(list);
         write.run_any(&self.cancel).map(drop)
+    }
+
+    /// In a file with an open conflict git writes either a version that it has as an object, or a mixture with marks.
+    fn is_by_hand(&self, path: &Path, mode: u32) -> Result<bool, GitError> {
+        if self.reader()?.has_object(hash_of(path, mode)?) {
+            return Ok(false);
+        }
+        // What cannot be looked at is kept rather than lost.
+        let bytes = read_capped(path, MERGE_CAP).unwrap_or_default();
+        Ok(!bytes.split(|b| *b == b'\n').any(|line| line.starts_with(b"<<<<<<< ")))
     }
 
     /// Git writes the index after the files of a conflict.

@@ -118,6 +118,20 @@ fn a_line_added_to_a_file_in_conflict_is_in_a_rescue_ref() {
     assert!(rescued(&c).contains("written meanwhile"), "{}", rescued(&c));
 }
 
+/// Any git command may have written the index since.
+#[test]
+fn a_file_in_conflict_that_was_written_anew_is_in_a_rescue_ref() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, true);
+    c.write("notes/a", "written anew\n");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    fs::File::open(c.path.join(".git/index")).unwrap().set_modified(later).unwrap();
+    c.with(|_| ());
+    assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+    assert_eq!(c.read("notes/a"), "mine\n");
+    assert!(rescued(&c).contains("written anew"), "{}", rescued(&c));
+}
+
 #[test]
 fn a_commit_made_meanwhile_is_in_a_rescue_ref() {
     let s = Sandbox::new();

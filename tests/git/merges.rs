@@ -33,3 +33,32 @@ fn a_plain_rebase_leaves_no_rescue_ref() {
     c.pull();
     assert_eq!(c.sh(&["for-each-ref", "refs/ox/rescue"]), "");
 }
+
+/// Git sees in both renames one file that went to two places, whatever it is told about renames, and while that is open its old name
+/// is git's.
+#[test]
+fn a_new_file_under_the_old_name_of_one_that_both_sides_renamed_stays() {
+    for committed in [false, true] {
+        let s = Sandbox::new();
+        let text = "1\n2\n3\n4\n5\n6\n7\n8\n";
+        let remote = s.remote("r", &[("notes/a", text), ("notes/z", "z\n")]);
+        let c = s.clone(&remote, "c");
+        c.sh(&["mv", "notes/a", "notes/mine"]);
+        c.sh(&["commit", "-qm", "mine"]);
+        s.push_elsewhere(&remote, |work| {
+            std::fs::rename(work.join("notes/a"), work.join("notes/theirs")).unwrap();
+        });
+        c.write("notes/a", "something else\n");
+        if committed {
+            c.sh(&["add", "notes/a"]);
+            c.sh(&["commit", "-qm", "something else"]);
+        }
+        let head = c.sh(&["rev-parse", "HEAD"]);
+        let end = c.try_pull();
+        assert_eq!(c.read("notes/a"), "something else\n", "{committed}: {end:?}");
+        if end.is_err() {
+            assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+            assert_eq!(c.status(), if committed { "" } else { "?? notes/a" });
+        }
+    }
+}

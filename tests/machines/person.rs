@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
+use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::rng::Rng;
 
-use crate::fleet::{Machine, SOON};
+use crate::fleet::{Machine, REPOS, SOON};
 use crate::support::wait_until;
 
 /// Where people write, by repository; the last directory of the first two is decided by rule.
@@ -99,7 +100,7 @@ impl Person<'_> {
         let shared = SHARED[rng.below(SHARED.len() as u64) as usize];
         let name = format!("{dir}/{shared}");
         let path = self.at(&name);
-        let what = format!("machine {} round {} {name}", self.who, self.round);
+        let what = self.what(&name);
         let clean = !dirty.contains(&name);
         if !path.is_file() {
             if fs::symlink_metadata(&path).is_ok() || (!clean && !self.is_gone(&name)) {
@@ -149,9 +150,15 @@ impl Person<'_> {
         fs::symlink_metadata(self.at(name)).is_err()
     }
 
+    /// Who wrote something, where and when.
+    fn what(&self, name: &str) -> String {
+        let now = SystemClock.now().wall.strftime("%H:%M:%S.%3f");
+        format!("machine {} round {} {}/{name} {now}", self.who, self.round, REPOS[self.repo])
+    }
+
     /// Replaces lines of a text, or adds one if the text has lines that are nowhere else.
     fn change(&self, rng: &mut Rng, written: &mut Written, name: &str, clean: bool) {
-        let what = format!("machine {} round {} {name}", self.who, self.round);
+        let what = self.what(name);
         let text = fs::read_to_string(self.at(name)).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let json = name.ends_with(".json");

@@ -528,6 +528,7 @@ impl World {
             | Effect::Look { .. }
             | Effect::SaveErrors { .. }
             | Effect::WriteBeats { .. }
+            | Effect::Rest
             | Effect::TidyUp => {}
             Effect::Exit { .. } => self.exited = true,
         }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use ox::git::{CloneLock, Env, Git, Integrated, ManagedClone, Profile, ResolveRules, clone_plain};
+use ox::git::{CloneLock, Env, Git, GitError, Integrated, ManagedClone, Profile, ResolveRules, clone_plain};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 
@@ -179,9 +179,14 @@ impl Cloned<'_> {
 
     /// One fetch and integration of `main`.
     pub fn pull(&self) -> Integrated {
+        self.try_pull().unwrap()
+    }
+
+    /// As [`Cloned::pull`], which may come to nothing.
+    pub fn try_pull(&self) -> Result<Integrated, GitError> {
         self.with(|c| {
             c.fetch("main").unwrap();
-            c.integrate("main", &rules()).unwrap()
+            c.integrate("main", &rules())
         })
     }
 
