@@ -13,7 +13,7 @@ use super::event::{Effect, Event, Findable, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
 use super::restart::{Passed, Restart};
-use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX};
+use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX, SETTLED_AFTER};
 use super::teams::TeamRequests;
 use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, wiring};
 use crate::ipc::ConnId;
@@ -111,6 +111,7 @@ impl Core {
         };
         core.deadlines.set(Beat::Check, Some(now.mono + core.identity.beats.check));
         core.deadlines.set(Beat::Flush, Some(now.mono + core.identity.beats.flush));
+        core.deadlines.set(Beat::Settled, Some(now.mono + SETTLED_AFTER));
         core.deadlines.set(Beat::Beats, Some(now.mono + BEATS_EVERY));
         core.deadlines.set(Beat::Gc, Some(now.mono + core.identity.beats.gc));
         core.watch_emptiness(now.mono);
@@ -221,7 +222,11 @@ impl Core {
                     self.check(now.mono);
                     restart::due(self, now);
                 }
-                Beat::Flush => self.flush(now.mono),
+                Beat::Flush => {
+                    self.flush(now.mono);
+                    self.out.push(Effect::Rest);
+                }
+                Beat::Settled => self.out.push(Effect::Rest),
                 Beat::Empty => self.end_if_empty(now, "no project"),
             }
             if self.closing {

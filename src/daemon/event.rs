@@ -414,6 +414,8 @@ pub enum Effect {
     },
     /// Look after what earlier processes left beside the clones.
     TidyUp,
+    /// Give back what memory is not needed now.
+    Rest,
     /// Watch the directory of a project's ledger, or no longer.
     Watch(Id, Option<PathBuf>),
     /// Remember a clone's failures for the next start, or that there are none.

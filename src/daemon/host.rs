@@ -25,6 +25,7 @@ use crate::kit::cancel::Cancel;
 use crate::kit::clock::Now;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
+use crate::kit::memory;
 use crate::kit::pool::{Full, Pool, PoolConfig};
 use crate::kit::process::{self, Seen};
 use crate::kit::thread::{STACK_LARGE, STACK_SMALL};
@@ -277,6 +278,9 @@ impl Host {
                 let (site, cancel) = (self.site.clone(), self.asking.clone());
                 self.in_background(move || sync::tidy_up(&site, &cancel));
             }
+            Effect::Rest => self.in_background(|| {
+                memory::let_go_of_program_pages();
+            }),
             Effect::Watch(id, path) => self.watch(&id, path),
             Effect::SaveBackoff { state, saved } => self.in_background(move || {
                 if let Err(e) = Saved::save(&state, saved.as_ref()) {

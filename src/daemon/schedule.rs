@@ -8,6 +8,8 @@ use super::event::{Id, Key};
 pub const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The time of the last sync is written down this often, if it has changed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// So long after the start nothing of it is under way any more.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// Heartbeat files are written this often.
 pub const BEATS_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Clones are looked at this often for whether it is time to slim one.
@@ -69,6 +71,8 @@ pub enum Beat {
     Check,
     /// [`FLUSH_EVERY`].
     Flush,
+    /// [`SETTLED_AFTER`].
+    Settled,
     /// [`EMPTY_MAX`].
     Empty,
 }

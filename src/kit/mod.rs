@@ -16,6 +16,7 @@ pub mod gotime;
 pub mod jsonl;
 pub mod line;
 pub mod lock;
+pub mod memory;
 pub mod pool;
 pub mod process;
 pub mod ring;
