@@ -119,10 +119,10 @@ impl StoredErrors {
     }
 
     /// Reads the file. A missing one is empty. Of a damaged one all records before the damage are taken; what is damaged or cannot be
-    /// read is put beside as `….damaged`, where it stays until the next one.
+    /// read is put beside as `….damaged`, where it stays until the next one, and what was taken is written anew.
     ///
     /// # Errors
-    /// It could not be put there.
+    /// It could not be put there, or written.
     pub fn load(path: &Path) -> io::Result<(StoredErrors, Option<PathBuf>)> {
         let (mut all, whole) = match file::read_capped(path, FILE_MAX) {
             Ok(bytes) => parse(&bytes),
@@ -139,7 +139,11 @@ impl StoredErrors {
             fs::rename(path, &to)?;
             aside = Some(to);
         }
-        Ok((StoredErrors { all }, aside))
+        let stored = StoredErrors { all };
+        if aside.is_some() && !stored.all.is_empty() {
+            stored.save(path)?;
+        }
+        Ok((stored, aside))
     }
 
     /// Reads the file and leaves it as it is. A missing one is empty; of a damaged one the records before the damage are taken.
