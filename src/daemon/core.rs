@@ -69,6 +69,8 @@ pub struct Core {
     /// Hashes secrets that are only compared.
     pub(super) secrets: std::hash::RandomState,
     checking: bool,
+    /// Something was asked for or worked on since memory was last given back.
+    used: bool,
     last_run: RunId,
     pub(super) closing: bool,
     pub(super) out: Vec<Effect>,
@@ -105,6 +107,7 @@ impl Core {
             jumps: JumpDetector::new(now),
             secrets: std::hash::RandomState::new(),
             checking: false,
+            used: false,
             last_run: 0,
             closing: false,
             out: Vec::new(),
@@ -125,6 +128,7 @@ impl Core {
             self.jumped(now.mono);
         }
         if let Some(event) = event {
+            self.used |= !matches!(event, Event::Loaded { .. } | Event::Checked(_) | Event::Looked { .. });
             self.take_in(now, event);
         }
         if !self.closing {
@@ -221,11 +225,11 @@ impl Core {
                 Beat::Check => {
                     self.check(now.mono);
                     restart::due(self, now);
+                    if std::mem::take(&mut self.used) {
+                        self.out.push(Effect::Rest);
+                    }
                 }
-                Beat::Flush => {
-                    self.flush(now.mono);
-                    self.out.push(Effect::Rest);
-                }
+                Beat::Flush => self.flush(now.mono),
                 Beat::Settled => self.out.push(Effect::Rest),
                 Beat::Empty => self.end_if_empty(now, "no project"),
             }

@@ -247,3 +247,45 @@ fn the_process_of_an_agent_program_is_the_one_that_is_named() {
     assert_eq!(told.to_string(), pid.trim());
     env.stop_daemon();
 }
+
+/// What a command says on stderr when that is a terminal.
+fn on_terminal(env: &TestEnv, dir: &Path, args: &[&str]) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ox"));
+    command.args(args).env_clear().envs(env.vars()).current_dir(dir);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(theirs);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    // What was written stays readable after the other end is closed; then the read fails.
+    let mut text = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut fs::File::from(ours), &mut text);
+    assert!(child.wait().unwrap().success());
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_person_is_told_of_stored_failures_now_and_then_and_a_script_never() {
+    let (env, repo) = machine();
+    let dir = env.runtime().join("sageox/daemon");
+    env.ox_in(&repo, ["daemon", "start"]).ok();
+    let entries: Value = serde_json::from_slice(&fs::read(dir.join("registry.json")).unwrap()).unwrap();
+    let id = entries["daemons"].as_object().unwrap().keys().next().unwrap().clone();
+    env.stop_daemon();
+    let stored = json!([{ "id": "1", "message": "no room\u{1b}[2J left", "code": "disk_full",
+        "timestamp": jiff::Timestamp::now().to_string(), "viewed": false, "severity": "error" }]);
+    fs::write(dir.join(format!("errors-{id}.json")), stored.to_string()).unwrap();
+    assert!(!on_terminal(&env, &repo, &["status"]).contains("no room"), "nobody is asked");
+    env.ox_in(&repo, ["daemon", "start"]).ok();
+    assert!(!env.ox_in(&repo, ["status"]).ok().stderr.contains("no room"));
+    assert!(!on_terminal(&env, &repo, &["-q", "status"]).contains("no room"));
+    let told = on_terminal(&env, &repo, &["status"]);
+    assert!(told.contains("no room") && told.contains("ox daemon errors"), "{told}");
+    assert!(!told.contains("\u{1b}[2J"), "{told}");
+    assert!(!on_terminal(&env, &repo, &["status"]).contains("no room"), "not again within ten minutes");
+    env.stop_daemon();
+}

@@ -63,6 +63,19 @@ fn what_becomes_due_at_one_instant_begins_in_order_of_its_urgency() {
     assert_eq!(together, rest, "after {probe}");
 }
 
+#[test]
+fn memory_is_given_back_after_the_start_and_at_the_first_look_after_work_and_then_no_more() {
+    let mut bench = Bench::new();
+    bench.interval = HOUR;
+    bench.pass(secs(40));
+    bench.attach("p", &[]);
+    bench.pass(secs(1500));
+    bench.heartbeat("p", &[]);
+    bench.pass(secs(600));
+    let rests = bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::Rest)).map(|(at, _)| at.as_secs());
+    assert_eq!(rests.collect::<Vec<_>>(), [3, 60, 1560]);
+}
+
 /// Three checkouts that hold all slots for so long.
 fn full(takes: Duration) -> Bench {
     let mut bench = Bench::new();
