@@ -71,9 +71,9 @@ impl Reader {
     /// A log that cannot be read.
     pub fn head_since(&self, then: Timestamp) -> Result<Vec<Oid>, GitError> {
         let log = self.repo.reflog("HEAD").map_err(GitError::git2("reading HEAD's log"))?;
-        // Whole seconds.
-        let recent = log.iter().take_while(|entry| entry.committer().when().seconds() >= then.as_second());
-        Ok(recent.take(HEAD_LOG_CAP).map(|entry| entry.id_new()).collect())
+        // Whole seconds; and not in order where a clock was set back.
+        let recent = |entry: &git2::ReflogEntry<'_>| entry.committer().when().seconds() >= then.as_second();
+        Ok(log.iter().take(HEAD_LOG_CAP).filter(recent).map(|entry| entry.id_new()).collect())
     }
 
     /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.

@@ -45,15 +45,23 @@ impl ManagedClone<'_> {
         let mut kept: Vec<Oid> = reader.refs("refs/heads/")?.into_iter().map(|(_, id)| id).collect();
         kept.extend(reader.refs(RESCUE)?.into_iter().map(|(_, id)| id));
         for id in reader.head_since(op.started)? {
-            let mut known = false;
-            for tip in &kept {
-                known = known || reader.is_ancestor(id, *tip)?;
+            // What was never whole on the disk cannot be kept; and what stands below something looked at is no other's either.
+            let known =
+                !reader.knows(id) || kept.iter().any(|tip| reader.is_ancestor(id, *tip).unwrap_or(false));
+            if known || self.cancel.is_cancelled() {
+                continue;
             }
-            if !known && self.has_foreign_commits(op, id)? {
-                let time = self.name_capture(&[RESCUE], id)?;
-                log::warn!("commits made while a rebase of ours was taken back are kept in {RESCUE}{time}");
-                kept.push(id);
+            match self.has_foreign_commits(op, id) {
+                Ok(true) => {
+                    let time = self.name_capture(&[RESCUE], id)?;
+                    log::warn!(
+                        "commits made while a rebase of ours was taken back are kept in {RESCUE}{time}"
+                    );
+                }
+                Ok(false) => {}
+                Err(e) => log::warn!("HEAD was at {id} during a rebase of ours, which cannot be read: {e}"),
             }
+            kept.push(id);
         }
         Ok(())
     }
