@@ -7,6 +7,7 @@ use super::notices;
 use crate::daemon::VERSION;
 use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{Heartbeat, Message};
+use crate::kit::Class;
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
 
@@ -32,7 +33,12 @@ pub fn send(cx: &Cx, command: &Command) {
 /// # Errors
 /// No daemon serves the project, or it did not take it.
 pub fn of_agent(cx: &Cx, project: &Project, me: &Me, name: &str) -> Result<(), ClientError> {
-    say(cx, project, &beat(cx, project, me, name))
+    let beat = beat(cx, project, me, name);
+    match say(cx, project, &beat) {
+        // It has 50 ms, and whoever says only this does not want to hear that the machine was busy.
+        Err(e) if e.class() == Class::Busy => say(cx, project, &beat),
+        other => other,
+    }
 }
 
 /// Says what a command's output has cost the agent that reads it.

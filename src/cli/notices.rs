@@ -18,6 +18,12 @@ use crate::project::Project;
 const BANNER_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A message is cut off at so many characters.
 const MESSAGE_MAX: usize = 160;
+/// So many issues are told of at once.
+const ISSUES_TOLD: usize = 10;
+/// They take at most so many bytes.
+const ISSUES_BYTES: usize = 2 * 1024;
+/// What others wrote is cut off at so many characters.
+pub const QUOTED_MAX: usize = 200;
 
 /// Tells an agent what the daemon cannot mend by itself. Silent when there is no daemon, or none that answers at once.
 pub fn issues(cx: &Cx, project: &Project) {
@@ -47,12 +53,34 @@ fn page(issues: &[DaemonIssue]) -> Option<String> {
         }
         _ => ("ox: worth a look soon: ox doctor", false),
     };
-    let lines = issues.iter().map(|issue| format!("\n  {}", clean(&line(issue, tagged))));
-    Some(std::iter::once(headline.to_owned()).chain(lines).collect())
+    let told = lines(issues, tagged);
+    let rest = match issues.len() - told.len() {
+        0 => String::new(),
+        n => format!("\n  and {}: ox daemon status", count(n as u64, "more issue")),
+    };
+    let told = told.into_iter().map(|line| format!("\n  {line}"));
+    Some(std::iter::once(headline.to_owned()).chain(told).chain([rest]).collect())
+}
+
+/// The first issues, a line each, as many as are told at once.
+pub fn lines(issues: &[DaemonIssue], tagged: bool) -> Vec<String> {
+    let told = issues.iter().take(ISSUES_TOLD).map(|i| cut(&clean(&line(i, tagged)), Some(QUOTED_MAX)));
+    within(ISSUES_BYTES, told)
+}
+
+/// The first lines that together have at most so many bytes.
+pub fn within(bytes: usize, lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut room = bytes;
+    let fits = |line: &String| {
+        let fits = line.len() < room;
+        room = room.saturating_sub(line.len() + 1);
+        fits
+    };
+    lines.take_while(fits).collect()
 }
 
 /// An issue on one line, with its severity in front if that is wanted.
-pub fn line(issue: &DaemonIssue, tagged: bool) -> String {
+fn line(issue: &DaemonIssue, tagged: bool) -> String {
     let severity = if tagged { format!("[{}] ", issue.severity) } else { String::new() };
     let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", issue.repo) };
     let confirm = if issue.requires_confirm { " [CONFIRM REQUIRED]" } else { "" };
@@ -114,6 +142,8 @@ mod tests {
           [error] t: both sides changed a.md [CONFIRM REQUIRED]
           [warning] ledger: kept in refs/ox/rescue/1
         ");
+        let many = page(&vec![issue("error", "t", &"é".repeat(5000), false); 50]).unwrap();
+        assert!(many.len() < 3 * 1024 && many.contains(" more issues: ox daemon status"), "{many}");
         let worst = page(&[critical, error, warning]).unwrap();
         assert!(worst.starts_with("ox: data may be lost"), "{worst}");
     }

@@ -122,7 +122,7 @@ impl StoredErrors {
     /// read is put beside as `….damaged`, where it stays until the next one, and what was taken is written anew.
     ///
     /// # Errors
-    /// It could not be put there, or written.
+    /// It could not be put there.
     pub fn load(path: &Path) -> io::Result<(StoredErrors, Option<PathBuf>)> {
         let (mut all, whole) = match file::read_capped(path, FILE_MAX) {
             Ok(bytes) => parse(&bytes),
@@ -141,7 +141,9 @@ impl StoredErrors {
         }
         let stored = StoredErrors { all };
         if aside.is_some() && !stored.all.is_empty() {
-            stored.save(path)?;
+            if let Err(e) = stored.save(path) {
+                log::warn!("{}: {e}; what was good in it is in memory alone", path.display());
+            }
         }
         Ok((stored, aside))
     }
@@ -277,7 +279,10 @@ mod tests {
             let (errors, aside) = StoredErrors::load(&path).unwrap();
             let aside = aside.expect("a truncated file is not whole");
             assert_eq!(fs::read(&aside).unwrap(), &whole[..cut]);
-            assert!(!path.exists());
+            // What was good is in its place at once, for whoever reads the file.
+            assert_eq!(path.exists(), errors != StoredErrors::default());
+            assert_eq!(StoredErrors::load(&path).unwrap(), (errors.clone(), None), "{cut}");
+            fs::remove_file(&aside).unwrap();
             if cut > second {
                 assert_eq!(errors.newest_first().last().map(|e| e.id.as_str()), Some("one"), "{cut}");
             }

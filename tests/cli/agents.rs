@@ -219,9 +219,12 @@ fn issues_are_told_to_agents_on_stderr_and_to_nobody_else() {
     }
     env.git(&elsewhere, ["push", "-q", "origin", "HEAD:main"]);
     env.ox_in(&repo, ["sync"]).fails(1);
-    let ran = env.ox_in(&repo, ["agent", "list"]).ok();
-    assert!(ran.stderr.contains("ox: ") && ran.stderr.contains("\n  [error] ledger: "), "{ran:?}");
-    assert!(ran.stderr.contains("[CONFIRM REQUIRED]"), "{ran:?}");
+    // A daemon that has no time for an answer at once is not waited for.
+    let told = || {
+        let said = env.ox_in(&repo, ["agent", "list"]).ok().stderr;
+        said.contains("ox: ") && said.contains("\n  [error] ledger: ") && said.contains("[CONFIRM REQUIRED]")
+    };
+    assert!(wait_until(SOON, told), "{:?}", env.ox_in(&repo, ["agent", "list"]));
     let ran = env.ox_in(&repo, ["agent", "list", "--json"]).ok();
     assert!(ran.stderr.contains("[CONFIRM REQUIRED]") && ran.json().is_object(), "{ran:?}");
     assert_eq!(env.ox_in(&repo, ["-q", "agent", "list"]).ok().stderr, "");
@@ -283,8 +286,12 @@ fn a_person_is_told_of_stored_failures_now_and_then_and_a_script_never() {
     env.ox_in(&repo, ["daemon", "start"]).ok();
     assert!(!env.ox_in(&repo, ["status"]).ok().stderr.contains("no room"));
     assert!(!on_terminal(&env, &repo, &["-q", "status"]).contains("no room"));
-    let told = on_terminal(&env, &repo, &["status"]);
-    assert!(told.contains("no room") && told.contains("ox daemon errors"), "{told}");
+    let mut told = String::new();
+    let is_told = || {
+        told = on_terminal(&env, &repo, &["status"]);
+        told.contains("no room") && told.contains("ox daemon errors")
+    };
+    assert!(wait_until(SOON, is_told), "{told}");
     assert!(!told.contains("\u{1b}[2J"), "{told}");
     assert!(!on_terminal(&env, &repo, &["status"]).contains("no room"), "not again within ten minutes");
     env.stop_daemon();

@@ -48,7 +48,12 @@ pub fn list(cx: &Cx) -> Outcome {
         everyone.roots.push(project.root);
     }
     let on_disk = on_disk(&everyone.roots);
-    let rows = rows(&everyone.agents, &on_disk, |pid| matches!(look(pid), Seen::Lives(_)));
+    let now = cx.now();
+    let lives = |one: &Instance| {
+        let valid = one.expires_at.0.is_some_and(|end| now < end);
+        valid && one.parent_pid > 1 && matches!(look(one.parent_pid), Seen::Lives(_))
+    };
+    let rows = rows(&everyone.agents, &on_disk, lives);
     if cx.ui.json() {
         return cx.ui.document(&document("agents", &rows, &everyone.errors));
     }
@@ -104,12 +109,12 @@ fn on_disk(roots: &[PathBuf]) -> BTreeMap<String, (PathBuf, Instance)> {
 fn rows(
     heard: &[InstanceInfo],
     on_disk: &BTreeMap<String, (PathBuf, Instance)>,
-    lives: impl Fn(u32) -> bool,
+    lives: impl Fn(&Instance) -> bool,
 ) -> Vec<Row> {
     let mut all: Vec<Row> = heard.iter().map(|a| with_disk(of_heard(a), on_disk.get(&a.agent_id))).collect();
     let known: BTreeSet<&str> = heard.iter().map(|a| a.agent_id.as_str()).collect();
     for (id, (root, one)) in on_disk {
-        if !known.contains(id.as_str()) && one.parent_pid > 0 && lives(one.parent_pid) {
+        if !known.contains(id.as_str()) && lives(one) {
             let row = Row {
                 agent_id: id.clone(),
                 status: "active".into(),
@@ -174,11 +179,13 @@ fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose
     let mut heads = vec!["ID", "TYPE", "TOKENS", "CMDS", "UPTIME", "STATUS"];
     heads.extend(several.then_some("WORKSPACE"));
     let mut table = Table::new(&heads);
-    let mut listed: BTreeSet<&str> = BTreeSet::new();
+    let mut above = "";
     let mut costs = Vec::new();
     for row in rows {
-        let branch = if listed.contains(row.parent_agent_id.as_str()) { "└" } else { "" };
-        listed.insert(&row.agent_id);
+        // Only directly below the parent: further down it would seem another's.
+        let below = !above.is_empty() && row.parent_agent_id == above;
+        let branch = if below { "└" } else { "" };
+        above = if below { above } else { &row.agent_id };
         let kind = if row.agent_type.is_empty() { "-".to_owned() } else { row.agent_type.clone() };
         let up = row.created_at.map_or_else(|| "-".to_owned(), |t| uptime(age(t, now)));
         let mut cells = vec![
@@ -270,7 +277,7 @@ mod tests {
             .into_iter()
             .map(|(id, one)| (id.to_owned(), one))
             .collect();
-        let rows = rows(&all, &on_disk, |pid| pid == 6);
+        let rows = rows(&all, &on_disk, |one| one.parent_pid == 6);
         insta::assert_snapshot!(page(&rows, true), @r"
         ID       TYPE   TOKENS  CMDS  UPTIME  STATUS  WORKSPACE
         OxAaaa   -      ~3.1K   4     -       active  ~/p
@@ -288,6 +295,16 @@ mod tests {
         assert_eq!(rows.len(), 2);
         let own = super::rows(&[heard("OxAaaa", "OxAaaa")], &BTreeMap::new(), |_| true);
         assert_eq!(own.len(), 1);
+    }
+
+    #[test]
+    fn a_grandchild_is_not_drawn_below_a_stranger() {
+        let all =
+            [heard("OxAaaa", ""), heard("OxBbbb", "OxAaaa"), heard("OxCccc", "OxBbbb"), heard("OxDddd", "")];
+        let rows = super::rows(&all, &BTreeMap::new(), |_| true);
+        let ids: Vec<String> =
+            page(&rows, false).lines().skip(1).map(|l| l.split(' ').next().unwrap().into()).collect();
+        assert_eq!(ids, ["OxAaaa", "└OxBbbb", "OxDddd", "OxCccc"]);
     }
 
     #[test]

@@ -13,15 +13,29 @@ const AGENT_TYPE: &str = "AGENT_ENV";
 /// Its process, where a hook has passed it on.
 const PARENT_PID: &str = "OX_PARENT_PID";
 
-/// The agent programs that are told apart: their type, the name of their program, and a variable that their commands find set.
-/// The variables with a session's id come first.
-const PROGRAMS: &[(&str, &str, &[&str])] = &[
-    ("claude-code", "claude", &["CLAUDE_CODE_SESSION_ID", "CLAUDECODE"]),
-    ("codex", "codex", &["CODEX_THREAD_ID"]),
-    ("gemini", "gemini", &["GEMINI_CLI"]),
+/// An agent program that is told apart.
+#[derive(Debug)]
+struct Program {
+    kind: &'static str,
+    /// The name of its program.
+    name: &'static str,
+    /// A variable that its commands find set.
+    mark: &'static str,
+    /// The one whose value is the id of its session.
+    session: Option<&'static str>,
+}
+
+/// The one that more likely runs another comes last: its variables are handed down.
+const PROGRAMS: &[Program] = &[
+    Program { kind: "codex", name: "codex", mark: "CODEX_THREAD_ID", session: Some("CODEX_THREAD_ID") },
+    Program { kind: "gemini", name: "gemini", mark: "GEMINI_CLI", session: None },
+    Program {
+        kind: "claude-code",
+        name: "claude",
+        mark: "CLAUDECODE",
+        session: Some("CLAUDE_CODE_SESSION_ID"),
+    },
 ];
-/// Of these variables the value is the id of the program's session.
-const SESSIONS: &[&str] = &["CLAUDE_CODE_SESSION_ID", "CODEX_THREAD_ID"];
 
 /// The agent that runs this command. What is not known is empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,12 +65,17 @@ impl Me {
 
     fn look(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
-        let program = above.iter().find_map(|a| Some((a.pid, program_of(a)?)));
-        let by_variable = PROGRAMS.iter().find(|(_, _, set)| set.iter().any(|v| get(v).is_some()));
-        let kind = get(AGENT_TYPE).or(by_variable.map(|p| p.0)).or(program.map(|p| p.1)).unwrap_or_default();
+        let running = above.iter().find_map(|a| Some((a.pid, program_of(a)?)));
+        // Variables are handed down from an agent to one that it runs, so the nearest program's own ones count.
+        let is_marked =
+            |p: &&Program| [Some(p.mark), p.session].into_iter().flatten().any(|v| get(v).is_some());
+        let program = running.map(|(_, program)| program).or_else(|| PROGRAMS.iter().find(is_marked));
+        let kind = get(AGENT_TYPE).or(program.map(|p| p.kind)).unwrap_or_default();
+        let session = program.and_then(|p| p.session).and_then(get).unwrap_or_default();
         let told = get(PARENT_PID).and_then(|pid| pid.parse().ok()).filter(|pid| *pid > 0);
-        let nearest = || program.map(|p| p.0).or_else(|| above.first().map(|a| a.pid)).unwrap_or(0);
-        let session = SESSIONS.iter().find_map(|v| get(v)).unwrap_or_default();
+        // The first process of all is nobody's shell.
+        let shell = || above.first().map(|a| a.pid).filter(|pid| *pid > 1);
+        let nearest = || running.map(|(pid, _)| pid).or_else(shell).unwrap_or(0);
         let around = get(AGENT_ID).filter(|id| is_agent_id(id));
         let id = named.or(around).unwrap_or_default();
         Me {
@@ -69,14 +88,14 @@ impl Me {
     }
 }
 
-/// The type of the agent program that a process runs: by its own name, or by the script's that its interpreter was given.
-fn program_of(process: &Ancestor) -> Option<&'static str> {
+/// The agent program that a process runs: by its own name, or by the script's that its interpreter was given.
+fn program_of(process: &Ancestor) -> Option<&'static Program> {
     let name = |word: &String| Path::new(word).file_stem().map(|n| n.to_string_lossy().into_owned());
     let mut names = process.args.iter().take(2).filter_map(name);
     let first = names.next()?;
     let interpreted = matches!(first.as_str(), "node" | "bun" | "deno" | "sh" | "bash" | "dash");
     let name = if interpreted { names.next()? } else { first };
-    PROGRAMS.iter().find(|(_, program, _)| name == *program).map(|(kind, ..)| *kind)
+    PROGRAMS.iter().find(|program| name == program.name)
 }
 
 #[cfg(test)]
@@ -106,7 +125,12 @@ mod tests {
         assert_eq!(look(None, &[], &[shell, claude, codex]), me("", "claude-code", 8, "", ""));
         assert_eq!(look(None, &[("AGENT_ENV", "x")], &[shell, codex]), me("", "x", 7, "", ""));
         let vars = [("SAGEOX_AGENT_ID", "OxAb12"), ("CODEX_THREAD_ID", "t-1"), ("OX_PARENT_PID", "5")];
-        assert_eq!(look(None, &vars, &[shell, claude]), me("OxAb12", "codex", 5, "", "t-1"));
+        assert_eq!(look(None, &vars, &[shell]), me("OxAb12", "codex", 5, "", "t-1"));
+        assert_eq!(look(None, &vars, &[shell, claude]), me("OxAb12", "claude-code", 5, "", ""));
+        let nested = [("CLAUDECODE", "1"), ("CLAUDE_CODE_SESSION_ID", "s"), ("CODEX_THREAD_ID", "t")];
+        assert_eq!(look(None, &nested, &[shell, codex, claude]), me("", "codex", 7, "", "t"));
+        assert_eq!(look(None, &nested, &[(1, &["/claude"])]), me("", "claude-code", 1, "", "s"));
+        assert_eq!(look(None, &[], &[(1, &["/init"])]), Me::default());
         assert_eq!(look(Some("OxCd34"), &vars, &[]), me("OxCd34", "codex", 5, "OxAb12", "t-1"));
         let bad = [("SAGEOX_AGENT_ID", "../x"), ("OX_PARENT_PID", "-3"), ("CODEX_THREAD_ID", "")];
         assert_eq!(look(None, &bad, &[shell]), me("", "", 9, "", ""));
