@@ -140,10 +140,11 @@ impl StoredErrors {
             aside = Some(to);
         }
         let stored = StoredErrors { all };
-        if aside.is_some() && !stored.all.is_empty() {
-            if let Err(e) = stored.save(path) {
-                log::warn!("{}: {e}; what was good in it is in memory alone", path.display());
-            }
+        if aside.is_some()
+            && !stored.all.is_empty()
+            && let Err(e) = stored.save(path)
+        {
+            log::warn!("{}: {e}; what was good in it is in memory alone", path.display());
         }
         Ok((stored, aside))
     }
