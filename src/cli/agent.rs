@@ -7,6 +7,7 @@ mod prime;
 
 use std::ffi::OsString;
 
+pub use list::tokens;
 pub use me::Me;
 
 use super::context::Cx;

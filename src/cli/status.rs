@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::agent::tokens;
 use super::clones::{self, CloneFacts};
 use super::context::Cx;
 use super::daemon::{Seen, look};
@@ -15,12 +16,17 @@ use super::ui::text::{clean, compact, count, relative, tilde};
 use super::ui::{Mean, Paint};
 use super::version::OURS;
 use crate::git::{CloneLock, Reader, Verdict, verify};
-use crate::ipc::wire::{DaemonIssue, StatusData};
-use crate::project::{Config as ProjectConfig, Project as ProjectFiles};
+use crate::ipc::client::{Client, NO_PAYLOAD};
+use crate::ipc::limits::client::STATUS;
+use crate::ipc::wire::{DaemonIssue, InstanceInfo, Instances, Message, StatusData};
+use crate::project::{Config as ProjectConfig, Logins, Project as ProjectFiles};
 use crate::sync;
 
 /// A daemon that has served a project with nothing synced for longer than this deserves a look.
 const SHOULD_HAVE_SYNCED: Duration = Duration::from_secs(60);
+
+/// So many agents are on the page; all of them are in the JSON.
+const AGENTS_SHOWN: usize = 5;
 
 /// Flags of `ox status`.
 #[derive(Debug, clap::Args)]
@@ -30,19 +36,51 @@ pub struct Args {}
 /// The document of `ox status --json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Document {
+    auth: Auth,
     config: UserFiles,
     project: Project,
     ledger: Option<Ledger>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     team_contexts: Vec<Team>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ai_coworkers: Vec<Coworker>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
     version: Version,
 }
 
+/// Whose login is there for the endpoint. Where a project names its remotes itself none is needed.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Auth {
+    authenticated: bool,
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip)]
+    is_needed: bool,
+}
+
+/// An agent that the daemon hears of.
+#[derive(Clone, Debug, Serialize)]
+struct Coworker {
+    agent_id: String,
+    context_tokens: i64,
+    command_count: i64,
+    status: String,
+    age: String,
+}
+
 #[derive(Clone, Debug, Serialize)]
 struct UserFiles {
     user_config_dir: PathBuf,
+    auth_file: PathBuf,
+    auth_file_exists: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -164,17 +202,24 @@ pub fn run(cx: &Cx, _: &Args) -> Outcome {
 fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
     let seen = project.map(|p| look(cx, Some(p))).transpose()?;
-    let live = match &seen {
-        Some(Seen::Running(data, _)) => Some(&**data),
-        _ => None,
+    let (live, client) = match &seen {
+        Some(Seen::Running(data, client)) => (Some(&**data), Some(client)),
+        _ => (None, None),
     };
+    let ai_coworkers = client.map(|client| coworkers(client, cx.now())).unwrap_or_default();
     let teams = project.map(|p| clones::of_project(cx, p, live).teams).unwrap_or_default();
     let daemon = seen.as_ref().map(|seen| match seen {
         Seen::Running(data, _) => running(data, cx.now()),
         Seen::Absent(absent) => absent_daemon(*absent),
     });
+    let auth_file = cx.dirs.auth_file();
     Ok(Document {
-        config: UserFiles { user_config_dir: cx.dirs.config().into() },
+        auth: project.map(|p| auth(cx, p)).unwrap_or_default(),
+        config: UserFiles {
+            user_config_dir: cx.dirs.config().into(),
+            auth_file_exists: auth_file.exists(),
+            auth_file,
+        },
         project: Project {
             initialized: project.is_some(),
             config_path: project.map(|p| ProjectConfig::path(&p.root)),
@@ -182,9 +227,45 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         },
         ledger: project.map(|p| ledger(cx, p)),
         team_contexts: teams.into_iter().map(Team::from).collect(),
+        ai_coworkers,
         daemon,
         version: Version { current: OURS },
     })
+}
+
+fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
+    let auth =
+        Auth { endpoint: project.slug.clone(), is_needed: !project.endpoint.is_local(), ..Auth::default() };
+    if !auth.is_needed {
+        return auth;
+    }
+    let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    match Logins::load(&cx.dirs, &project.endpoint) {
+        Err(e) => Auth { error: Some(e.to_string()), ..auth },
+        Ok(logins) => match logins.get(&project.endpoint) {
+            None => auth,
+            Some(login) => Auth {
+                authenticated: login.is_valid(cx.now()),
+                user: told(&login.user_info.name),
+                email: told(&login.user_info.email),
+                expires_at: login.expires_at.0,
+                ..auth
+            },
+        },
+    }
+}
+
+/// The agents of this project; none if the daemon does not say.
+fn coworkers(client: &Client, now: Timestamp) -> Vec<Coworker> {
+    let heard: Instances = client.call_as(Message::Instances, NO_PAYLOAD, STATUS).unwrap_or_default();
+    let coworker = |a: InstanceInfo| Coworker {
+        agent_id: a.agent_id,
+        context_tokens: a.cumulative_context_tokens,
+        command_count: a.command_count,
+        status: a.status,
+        age: a.last_heartbeat.0.map(|t| relative(t, now)).unwrap_or_default(),
+    };
+    heard.instances.into_iter().map(coworker).collect()
 }
 
 fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
@@ -270,6 +351,20 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
             row("", format!("remote changed {}", relative(changed, now)));
         }
     }
+    if document.auth.is_needed {
+        row("login", login_text(&document.auth));
+    }
+    for agent in document.ai_coworkers.iter().take(AGENTS_SHOWN) {
+        let Coworker { agent_id, status, age, .. } = agent;
+        let cost = match agent.command_count.unsigned_abs() {
+            0 => String::new(),
+            n => format!(", {} in {}", tokens(agent.context_tokens), count(n, "command")),
+        };
+        row("agent", clean(&format!("{agent_id} {status}, {age}{cost}")));
+    }
+    if let Some(more) = document.ai_coworkers.len().checked_sub(AGENTS_SHOWN).filter(|n| *n > 0) {
+        row("", format!("and {}: ox agent list", count(more as u64, "more agent")));
+    }
     if let Some(daemon) = &document.daemon {
         row("daemon", daemon_text(daemon));
         for issue in &daemon.issues {
@@ -295,6 +390,16 @@ fn verdict(document: &Document) -> (Mean, &'static str) {
         Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Mean::Good, "● Healthy"),
         Some(_) => (Mean::Warn, "◐ Needs attention"),
         None => (Mean::Dim, "○ Not being synced"),
+    }
+}
+
+fn login_text(auth: &Auth) -> String {
+    let who = auth.email.as_ref().or(auth.user.as_ref()).map_or("somebody", String::as_str);
+    match (&auth.error, auth.authenticated, auth.expires_at) {
+        (Some(error), ..) => clean(error),
+        (None, true, _) => format!("{} at {}", clean(who), auth.endpoint),
+        (None, false, Some(_)) => format!("that of {} at {} has ended", clean(who), auth.endpoint),
+        (None, false, None) => format!("none at {}", auth.endpoint),
     }
 }
 

@@ -110,6 +110,11 @@ fn an_agent_is_introduced_once_for_its_session_and_heard_by_the_daemon() {
     let at = |what: &str| list.find(what).unwrap_or_else(|| panic!("{what} in {list}"));
     assert!(at(&format!("\n{id} ")) < at(&format!("\n└{child} ")), "{list}");
     assert!(list.starts_with("ID ") && !list.contains("WORKSPACE"), "{list}");
+    let status = env.ox_in(&repo, ["status", "--json"]).ok().json();
+    let known: Vec<&str> = ids(status["ai_coworkers"].as_array().unwrap());
+    assert!(known.contains(&id.as_str()) && known.contains(&child), "{status}");
+    assert_eq!(status["auth"], json!({ "authenticated": false, "endpoint": "local" }));
+    assert!(env.ox_in(&repo, ["status"]).ok().stdout.contains(&format!("agent    {id} active, ")));
     let costs = agents(&env, &repo, "list");
     let cost = costs.iter().find(|a| a["agent_id"] == id.as_str()).unwrap();
     assert!(cost["context_tokens"].as_i64().unwrap() > 100, "{cost}");

@@ -211,7 +211,8 @@ fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose
     lines
 }
 
-fn tokens(n: i64) -> String {
+/// Tokens as an estimate in three digits or so; `-` for none.
+pub fn tokens(n: i64) -> String {
     match n {
         ..=0 => "-".to_owned(),
         1..1_000 => format!("~{n}"),
