@@ -67,7 +67,8 @@ fn ipc_03_a_frozen_daemon_is_not_replaced() {
         calls.iter().map(|args| (*args, m.start_ox(&m.repo, *args))).collect();
     for (args, client) in &mut clients {
         // A call that tries again gives up after 12 s; the rest is for a machine with 20 processes on 2 cores.
-        let status = client.wait(Duration::from_secs(20)).unwrap_or_else(|| panic!("{args:?} hangs"));
+        let status = client.wait(Duration::from_secs(20));
+        let status = status.unwrap_or_else(|| panic!("{args:?} hangs: {}", client.whereabouts()));
         let mut text = String::new();
         client.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         client.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();

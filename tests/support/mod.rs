@@ -436,6 +436,23 @@ impl Background {
         });
         status
     }
+
+    /// Where it is: what each of its threads waits for, and what it has open. For a test that fails because it does not end.
+    pub fn whereabouts(&self) -> String {
+        let base = PathBuf::from(format!("/proc/{}", self.0.id()));
+        let list = |dir: &str| {
+            let entries = std::fs::read_dir(base.join(dir)).into_iter().flatten().flatten();
+            entries.map(|e| e.path()).collect::<Vec<_>>()
+        };
+        let said = |p: PathBuf| std::fs::read_to_string(p).unwrap_or_default().trim().to_owned();
+        let thread = |t: &PathBuf| {
+            format!("{}: {} {}", said(t.join("comm")), said(t.join("wchan")), said(t.join("syscall")))
+        };
+        let open = |fd: &PathBuf| std::fs::read_link(fd).unwrap_or_default().display().to_string();
+        let threads: Vec<String> = list("task").iter().map(thread).collect();
+        let files: Vec<String> = list("fd").iter().map(open).collect();
+        format!("threads {threads:?}, open {files:?}, locks {}", said("/proc/locks".into()))
+    }
 }
 
 impl Drop for Background {
