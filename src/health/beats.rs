@@ -73,6 +73,7 @@ pub fn append(path: &Path, line: &Line) -> io::Result<()> {
     }
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
+        file::remove_leftovers(dir);
     }
     file::write_atomic(path, &text, 0o600)
 }
@@ -112,8 +113,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("heartbeats/a.jsonl");
         assert_eq!(last(&path).unwrap(), None);
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        let left = path.with_file_name(format!(".a.jsonl.{}.3.tmp", u32::MAX));
+        fs::write(&left, "what a killed daemon was writing").unwrap();
         (1..=7).for_each(|n| append(&path, &line(n)).unwrap());
         append(&path, &Line { status: Health::Error, error_count: 2, ..line(8) }).unwrap();
+        assert!(!left.exists());
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), LINES);
         assert_eq!(
