@@ -358,7 +358,7 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
         let Coworker { agent_id, status, age, .. } = agent;
         let cost = match agent.command_count.unsigned_abs() {
             0 => String::new(),
-            n => format!(", {} in {}", tokens(agent.context_tokens), count(n, "command")),
+            n => format!(", {} tokens in {}", tokens(agent.context_tokens), count(n, "command")),
         };
         row("agent", clean(&format!("{agent_id} {status}, {age}{cost}")));
     }
