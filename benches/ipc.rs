@@ -28,7 +28,7 @@ mod bench {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
-    use std::sync::{Arc, Barrier};
+    use std::sync::{Arc, Barrier, OnceLock};
     use std::time::{Duration, Instant};
 
     use ox::ipc::client::{Client, NO_PAYLOAD};
@@ -40,6 +40,8 @@ mod bench {
     use ox::kit::clock::{Clock, SystemClock};
     use ox::kit::gotime::GoTime;
 
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
     use super::floor;
 
     /// p50, p99 and throughput of ours against the floor's.
@@ -48,10 +50,14 @@ mod bench {
     const STATUS_BUDGET: f64 = 1.3;
     /// Rounds of each; ours and the floor take turns, so that a disturbance meets both.
     const ROUNDS: usize = 10;
+    /// The processors this process may use.
+    static ALL: OnceLock<CpuSet> = OnceLock::new();
 
     pub fn main() {
         let measure = std::env::args().any(|arg| arg == "--bench");
         let dir = tempfile::Builder::new().prefix("ox").tempdir().unwrap();
+        // Both servers on one processor, a single client on another: else the scheduler's choice decides, by a factor of two.
+        hold_to(Some(0));
         let ours = dir.path().join("ours.sock");
         let (tx, _rx) = crossbeam_channel::bounded::<Inbound>(1);
         let server = Server::start(Config { clock: Arc::new(SystemClock) }, tx).unwrap();
@@ -176,6 +182,7 @@ mod bench {
             let workers: Vec<_> = (0..clients)
                 .map(|_| {
                     scope.spawn(|| {
+                        hold_to((clients == 1).then_some(1));
                         let mut buffer = vec![0; 256 * 1024];
                         let mut times = Vec::with_capacity(per_client);
                         start.wait();
@@ -197,6 +204,17 @@ mod bench {
             let times = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
             (times, begin.elapsed())
         })
+    }
+
+    /// Holds the calling thread, and those that it starts, to one processor, if there are so many, or lets it go again.
+    fn hold_to(processor: Option<usize>) {
+        let all = ALL.get_or_init(|| sched_getaffinity(None).unwrap());
+        let mut set = *all;
+        if let Some(one) = processor.and_then(|n| (0..CpuSet::MAX_CPU).filter(|&one| all.is_set(one)).nth(n)) {
+            set.clear();
+            set.set(one);
+        }
+        sched_setaffinity(None, &set).unwrap();
     }
 
     fn ask(stream: &mut UnixStream, line: &str, buffer: &mut [u8]) {
