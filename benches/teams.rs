@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use common::support::http_git::GitServer;
 use common::support::{TestEnv, wait_until};
 use common::{Daemon, Times, count_git, dirs, fixed, note, project, ratio, remote, rounds, time, title};
+use ox::ipc::client::{Client, NO_PAYLOAD};
+use ox::ipc::wire::Message;
 use ox::project::{Config, Project, Team};
 
 const TEAMS: usize = 20;
@@ -39,12 +41,17 @@ fn main() {
     let alone = memory(daemon.pid());
 
     name_teams(&env, &projects[0], &urls);
-    cloned(&first);
+    answers_while("clones are made", &first, || cloned(&first));
     cycle(&env, &first, &urls, &log);
     let with = memory(daemon.pid());
     fixed("own memory that 20 teams add", (with.0 - alone.0).max(0.0), "MiB", 2.0);
     note("pages of the program and of packs, mapped meanwhile", (with.1 - alone.1).max(0.0), "MiB");
 
+    answers_while("20 clones are synced", &first, || {
+        for _ in 0..rounds(20) {
+            first.team_sync("", |_| ()).unwrap();
+        }
+    });
     let one = requests(&server);
     for project in &projects[1..] {
         name_teams(&env, project, &urls);
@@ -65,7 +72,7 @@ fn name_teams(env: &TestEnv, project: &Project, urls: &[String]) {
 }
 
 /// Waits until all teams are there, with all of their history.
-fn cloned(client: &ox::ipc::client::Client) {
+fn cloned(client: &Client) {
     for _ in 0..3 {
         let results = client.team_sync("", |_| ()).unwrap();
         assert!(results.iter().all(|r| r.error.is_empty()), "{results:?}");
@@ -73,7 +80,22 @@ fn cloned(client: &ox::ipc::client::Client) {
     }
 }
 
-fn cycle(env: &TestEnv, client: &ox::ipc::client::Client, urls: &[String], log: &std::path::Path) {
+/// How fast `status` is answered on a new connection while `work` goes on.
+fn answers_while(what: &str, client: &Client, work: impl FnOnce() + Send) {
+    let mut times = Times::default();
+    std::thread::scope(|scope| {
+        let work = scope.spawn(work);
+        while !work.is_finished() {
+            times.push(time(|| client.call(Message::Status, NO_PAYLOAD, Duration::from_secs(10)).unwrap()));
+            let pause = Instant::now();
+            wait_until(Duration::from_secs(1), || pause.elapsed() >= Duration::from_millis(1));
+        }
+    });
+    note(&format!("status while {what}: p50"), times.p50(), "ms");
+    fixed(&format!("status while {what}: p99"), times.p99(), "ms", 10.0);
+}
+
+fn cycle(env: &TestEnv, client: &Client, urls: &[String], log: &std::path::Path) {
     let ls_remote = |url: &String| drop(env.git(env.work(), ["ls-remote", url]));
     let floor_of = || {
         std::thread::scope(|scope| {

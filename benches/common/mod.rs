@@ -156,9 +156,18 @@ impl Times {
 
     /// The one in the middle, in milliseconds.
     pub fn p50(&self) -> f64 {
+        self.at(0.5)
+    }
+
+    /// The one that 99 of 100 do not exceed, in milliseconds.
+    pub fn p99(&self) -> f64 {
+        self.at(0.99)
+    }
+
+    fn at(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort();
-        sorted[sorted.len() / 2].as_secs_f64() * 1e3
+        sorted[((sorted.len() - 1) as f64 * share).round() as usize].as_secs_f64() * 1e3
     }
 }
 

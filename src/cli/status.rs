@@ -19,7 +19,9 @@ use crate::git::{CloneLock, Reader, Verdict, verify};
 use crate::ipc::client::{Client, NO_PAYLOAD};
 use crate::ipc::limits::client::STATUS;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, Instances, Message, StatusData};
-use crate::project::{Config as ProjectConfig, Logins, Project as ProjectFiles};
+use crate::project::{
+    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles,
+};
 use crate::sync;
 
 /// A daemon that has served a project with nothing synced for longer than this deserves a look.
@@ -60,6 +62,12 @@ struct Auth {
     email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    /// Whether git has a password for the server; left out while there is neither a login nor a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_pat_valid: Option<bool>,
+    /// Why it has none that works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_pat_reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip)]
@@ -240,7 +248,7 @@ fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
         return auth;
     }
     let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    match Logins::load(&cx.dirs, &project.endpoint) {
+    let auth = match Logins::load(&cx.dirs, &project.endpoint) {
         Err(e) => Auth { error: Some(e.to_string()), ..auth },
         Ok(logins) => match logins.get(&project.endpoint) {
             None => auth,
@@ -252,7 +260,13 @@ fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
                 ..auth
             },
         },
+    };
+    let password = CredentialStatus::of(&GitCredentials::load(&cx.dirs, &project.slug), cx.now());
+    let valid = matches!(password, CredentialStatus::Valid | CredentialStatus::ExpiringSoon);
+    if password == CredentialStatus::Missing && !auth.authenticated {
+        return auth;
     }
+    Auth { git_pat_valid: Some(valid), git_pat_reason: (!valid).then(|| password.to_string()), ..auth }
 }
 
 /// The agents of this project; none if the daemon does not say.
@@ -397,7 +411,10 @@ fn login_text(auth: &Auth) -> String {
     let who = auth.email.as_ref().or(auth.user.as_ref()).map_or("somebody", String::as_str);
     match (&auth.error, auth.authenticated, auth.expires_at) {
         (Some(error), ..) => clean(error),
-        (None, true, _) => format!("{} at {}", clean(who), auth.endpoint),
+        (None, true, _) => match &auth.git_pat_reason {
+            None => format!("{} at {}", clean(who), auth.endpoint),
+            Some(reason) => format!("{} at {} (git password: {})", clean(who), auth.endpoint, clean(reason)),
+        },
         (None, false, Some(_)) => format!("that of {} at {} has ended", clean(who), auth.endpoint),
         (None, false, None) => format!("none at {}", auth.endpoint),
     }

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use ox::project::GitCredentials;
+use serde_json::json;
+
 use crate::support::api::{Answer, REPOS, detail_path};
 use crate::world::{REPO, World, put, script};
 
@@ -45,9 +48,14 @@ fn a_login_that_is_refused_is_said_until_there_is_a_new_one() {
     // What the credentials open is synced meanwhile.
     w.until_level("team_seen");
     assert_eq!(asked(), before, "a refused login is not tried again and again");
+    let auth = w.env.ox_in(&w.repo, ["status", "--json"]).json()["auth"].take();
+    assert_eq!((&auth["authenticated"], &auth["git_pat_valid"]), (&json!(true), &json!(true)), "{auth}");
     w.login("another");
     w.until("it is none any more", || w.issues().is_empty());
     w.until_all_level();
+    GitCredentials::remove(&w.dirs, &w.endpoint.slug()).unwrap();
+    let auth = w.env.ox_in(&w.repo, ["status", "--json"]).json()["auth"].take();
+    assert_eq!((&auth["git_pat_valid"], &auth["git_pat_reason"]), (&json!(false), &json!("missing")), "{auth}");
 }
 
 #[test]
