@@ -12,6 +12,7 @@
 //! | [`watch`] | directories in which something changes |
 //! | [`git`] | the one place that talks to git |
 //! | [`http`] | the one HTTP client |
+//! | [`redact`] | secrets out of text |
 //! | [`project`] | who and where: ids, endpoints, directories, configuration files |
 //! | [`kit`] | what any daemon needs, and nothing that knows of `ox` |
 
@@ -23,5 +24,6 @@ pub mod http;
 pub mod ipc;
 pub mod kit;
 pub mod project;
+pub mod redact;
 pub mod sync;
 pub mod watch;

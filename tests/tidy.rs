@@ -16,6 +16,7 @@ use std::process::Command;
 /// Which rooms a room may import. `daemon` and `cli` stand above all others; nothing below knows of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("kit", &[]),
+    ("redact", &[]),
     ("project", &["kit"]),
     ("http", &["kit"]),
     ("git", &["kit", "http"]),

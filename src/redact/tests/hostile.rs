@@ -1,0 +1,87 @@
+//! Text made to be slow costs no more than in proportion to its length.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+/// The time for `part` repeated to `length`, the best of three.
+#[expect(clippy::disallowed_methods, reason = "the test is about time")]
+fn cost(part: &str, length: usize) -> Duration {
+    let text = part.repeat(length / part.len());
+    let run = || {
+        let start = Instant::now();
+        std::hint::black_box(REDACTOR.redact(&text).len());
+        start.elapsed()
+    };
+    (0..3).map(|_| run()).min().unwrap()
+}
+
+#[test]
+fn repeated_beginnings_take_linear_time() {
+    let begin = ["-----BEGIN ", "PRIVATE KEY-----"].concat();
+    let block = [&begin, "-----END ", "PRIVATE KEY-----"].concat();
+    let parts = [
+        ["AK", "IA"].concat(),
+        "eyJ".into(),
+        "eyJaaaa.".into(),
+        "-----BEGIN".into(),
+        begin.clone(),
+        format!("{begin}\n"),
+        block.clone(),
+        format!("{block}\n"),
+        "password=".into(),
+        "password=\"".into(),
+        "password=\"hunter22\"".into(),
+        "password:'\\".into(),
+        "export ".into(),
+        "export A_API_KEY=".into(),
+        "postgres://a:".into(),
+        "postgres://a".into(),
+        "https://a:b".into(),
+        "://:".into(),
+        "heroku".into(),
+        "sk-proj-".into(),
+        "asksk-abcdefghij0123456789".into(),
+        "api_key=secret_key=token=".into(),
+        "api_key=\\\\\\".into(),
+        "secret = : = ".into(),
+        "[REDACTED".into(),
+        "[REDACTED_X]password=\"".into(),
+        "authorization: bearer ".into(),
+        "authorization: bearer aaaaaaaaaaaaaaaaaaaaa, ".into(),
+        "0123456789abcdef".into(),
+        "eyJ".repeat(20_000) + " ",
+        "https://a:b".repeat(6_000) + " ",
+        "\\".into(),
+        "\n".into(),
+        "aaaa".into(),
+    ];
+    for part in parts {
+        let (small, large) = (cost(&part, MIB / 4), cost(&part, MIB));
+        let part = &part[..part.len().min(60)];
+        println!("{part:?}: {small:?} {large:?}");
+        // Four times the text; a quadratic search would take sixteen times as long. Very short times are only noise.
+        let allowed = small * 10 + Duration::from_millis(40);
+        assert!(large < allowed, "{part:?}: {small:?} for a quarter, {large:?} for 1 MiB");
+        assert!(large < Duration::from_secs(10), "{part:?}: {large:?} for 1 MiB");
+    }
+}
+
+#[test]
+fn tiny_pieces_of_a_long_line_take_linear_time() {
+    #[expect(clippy::disallowed_methods, reason = "the test is about time")]
+    let run = |length: usize| {
+        let start = Instant::now();
+        let (mut stream, mut out) = (REDACTOR.stream(), Vec::new());
+        for _ in 0..length {
+            stream.push(b"a", &mut out);
+        }
+        stream.finish(&mut out);
+        assert_eq!(out.len(), length);
+        start.elapsed()
+    };
+    let (small, large) = (run(MIB / 4), run(MIB));
+    assert!(large < small * 10 + Duration::from_millis(50), "{small:?} {large:?}");
+}
