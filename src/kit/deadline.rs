@@ -39,6 +39,11 @@ impl<K: Clone + Ord + Hash> Deadlines<K> {
         self.by_time.insert((at, key));
     }
 
+    /// Whether `key` has a deadline.
+    pub fn has(&self, key: &K) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Forgets `key`.
     pub fn remove(&mut self, key: &K) {
         if let Some(at) = self.by_key.remove(key) {

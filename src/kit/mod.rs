@@ -13,6 +13,7 @@ pub mod clock;
 pub mod deadline;
 pub mod file;
 pub mod gotime;
+pub mod inside;
 pub mod jsonl;
 pub mod line;
 pub mod lock;

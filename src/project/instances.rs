@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Dirs, Error, inside, limits, lock};
+use super::{Dirs, Error, limits, lock};
 use crate::kit::gotime::GoTime;
+use crate::kit::inside;
 
 /// Below the project.
 const DIRS: [&str; 2] = [".sageox", "agent_instances"];

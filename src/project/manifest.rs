@@ -8,7 +8,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{inside, limits};
+use super::limits;
+use crate::kit::inside;
 
 /// The directory of a clone that the manifest lies in.
 const DIR: &str = ".sageox";

@@ -18,7 +18,6 @@ mod env;
 mod error;
 mod find;
 mod ids;
-mod inside;
 mod instances;
 mod json;
 pub mod limits;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, inside, limits};
+use super::{Error, limits};
 use crate::kit::gotime::GoTime;
+use crate::kit::inside;
 
 /// The directories below the clone.
 const DIRS: [&str; 2] = [".sageox", "cache"];
