@@ -13,6 +13,7 @@ use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
+use crate::kit::inside;
 
 type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
 
@@ -44,6 +45,20 @@ impl ManagedClone<'_> {
         self.within(OpKind::Commit, &short, &standing, |c| {
             c.commit_paths(paths, message, &branch, head.commit)
         })
+    }
+
+    /// Removes a file (relative to the clone) and commits that; `None` if HEAD has none, or it is not checked out.
+    ///
+    /// # Errors
+    /// As [`ManagedClone::commit`], or the disk's.
+    pub fn remove(&mut self, path: &Path, message: &str) -> Result<Option<Oid>, GitError> {
+        check_path(&self.path, path)?;
+        let names: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
+        let Some((name, dirs)) = names.as_deref().and_then(<[&str]>::split_last) else {
+            return Err(GitError::BadPath { path: path.to_owned(), why: "not a name that can be removed" });
+        };
+        inside::remove(&self.path, dirs, name).map_err(GitError::io("removing", &self.path.join(path)))?;
+        self.commit(&[path], message)
     }
 
     fn commit_paths(

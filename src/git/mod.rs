@@ -8,6 +8,7 @@
 //! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9; what
 //! a partial clone lacks is fetched when it is needed, and a failure to do so changes nothing.
 
+mod blobs;
 mod carry;
 mod clone;
 mod command;
@@ -41,6 +42,7 @@ mod smart;
 mod sparse;
 mod staging;
 
+pub use blobs::{BlobContent, BlobEntry};
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
 pub use command::{Env, Git, Profile, Version};
 pub use commit::link_leaves;
