@@ -223,6 +223,11 @@ impl Config {
         }
     }
 
+    /// A plain word of the top level; `None` if it is missing or empty.
+    pub fn word(&self, key: &str) -> Option<String> {
+        Some(self.text(key)).filter(|word| !word.is_empty())
+    }
+
     /// The team that the project belongs to; empty if none.
     pub fn team_id(&self) -> String {
         self.text("team_id")

@@ -15,19 +15,29 @@ use super::{
 /// `false` in any case: no command starts the daemon by itself. Any other value says nothing.
 pub const DAEMON_VAR: &str = "SAGEOX_DAEMON";
 
-/// The block of the user's file that holds the daemon's keys.
-const DAEMON: &str = "daemon";
+/// Between two reminders of an agent.
+const NUDGE_INTERVAL: &str = "daemon.murmur_nudge_interval";
+/// Whether agents murmur by themselves.
+const MURMUR_SEND: &str = "murmur_send";
+/// Its name in older files.
+const MURMURING: &str = "murmuring";
+/// Whether agents are given murmurs.
+const MURMUR_RECEIVE: &str = "murmur_receive";
 
 /// What a key's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A length of time as in Go, at least `floor`.
     Duration {
-        /// The smallest value; what is below counts as it.
+        /// The smallest value but zero; what is below counts as it. Zero does too where it does not mean "never".
         floor: Duration,
+        /// Zero means "never".
+        never: bool,
     },
     /// `true` or `false`.
     Bool,
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// Any text.
     Text,
 }
@@ -39,6 +49,8 @@ pub enum Place {
     User,
     /// The repository's `.sageox/config.json`.
     Repository,
+    /// The user's file, and where that says nothing the repository's.
+    UserOrRepository,
 }
 
 /// One configuration key.
@@ -65,22 +77,22 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 7] = [
+pub static SETTINGS: [Setting; 10] = [
     user(
         "daemon.sync_interval_read",
-        Kind::Duration { floor: Duration::from_secs(10) },
+        Kind::Duration { floor: Duration::from_secs(10), never: false },
         "60s",
         "How often a ledger's remote is asked for news. Not below 10s.",
     ),
     user(
         "daemon.team_context_sync_interval",
-        Kind::Duration { floor: Duration::from_secs(10) },
+        Kind::Duration { floor: Duration::from_secs(10), never: false },
         "15s",
         "How often a team context's remote is asked for news, unless the team asks for more. Not below 10s.",
     ),
     user(
         "daemon.debounce_window",
-        Kind::Duration { floor: Duration::ZERO },
+        Kind::Duration { floor: Duration::ZERO, never: false },
         "500ms",
         "Changes of a ledger that follow each other within this time are synced together.",
     ),
@@ -95,10 +107,35 @@ pub static SETTINGS: [Setting; 7] = [
     },
     user(
         "daemon.inactivity_timeout",
-        Kind::Duration { floor: Duration::ZERO },
+        Kind::Duration { floor: Duration::ZERO, never: false },
         "1h",
         "A project nobody has used for this long, with no work pending, is let go, and with the last one the daemon ends. 0 means never.",
     ),
+    user(
+        NUDGE_INTERVAL,
+        Kind::Duration { floor: Duration::from_secs(10 * 60), never: true },
+        "15m",
+        "How often an agent that is at work is reminded that it may murmur. Not below 10m; 0 means never.",
+    ),
+    Setting {
+        place: Place::UserOrRepository,
+        ..user(
+            MURMUR_SEND,
+            Kind::Word(&["auto", "manual"]),
+            "auto",
+            "auto: agents are told to murmur, and reminded of it. manual: only what somebody asks for is sent. The older name murmuring \
+             is read too, and off means manual.",
+        )
+    },
+    Setting {
+        place: Place::UserOrRepository,
+        ..user(
+            MURMUR_RECEIVE,
+            Kind::Word(&["on", "off"]),
+            "on",
+            "Whether agents are given the murmurs of others.",
+        )
+    },
     Setting {
         key: "endpoint",
         kind: Kind::Text,
@@ -250,7 +287,7 @@ impl<'a> Settings<'a> {
                 let found = if setting.key == "endpoint" { self.endpoint() } else { self.ledger_url() };
                 (found.map_or_else(default, |(text, origin)| value(text, origin)), None)
             }
-            Place::User => {
+            Place::User | Place::UserOrRepository => {
                 if setting.env == Some(DAEMON_VAR) && !daemon_allowed(self.env) {
                     return (value("false".to_owned(), Origin::Environment(DAEMON_VAR)), None);
                 }
@@ -258,7 +295,11 @@ impl<'a> Settings<'a> {
                     Ok(Some((text, line, error))) => {
                         (value(text, Origin::User { path: self.user_path.clone(), line }), error)
                     }
-                    Ok(None) => (default(), None),
+                    Ok(None) => match self.in_repository(setting) {
+                        Some(Ok((text, origin))) => (value(text, origin), None),
+                        Some(Err(error)) => (default(), Some(error)),
+                        None => (default(), None),
+                    },
                     Err(error) => (default(), Some(error)),
                 }
             }
@@ -267,12 +308,16 @@ impl<'a> Settings<'a> {
 
     /// The value in the user's file, its line, and what had to be changed about it.
     fn in_user_file(&self, setting: &Setting) -> Result<Option<(String, u32, Option<Error>)>, Error> {
-        let (block, key) = setting.key.split_once('.').unwrap_or(("", setting.key));
         let place = self.user_path.display();
-        let Some(found) = self.user.get(block, key).map_err(|r| bad(setting, format!("{r} ({place})")))?
-        else {
-            return Ok(None);
-        };
+        let mut found = None;
+        for name in names(setting.key) {
+            let (block, key) = name.split_once('.').unwrap_or(("", name));
+            found = self.user.get(block, key).map_err(|r| bad(setting, format!("{r} ({place})")))?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(found) = found else { return Ok(None) };
         let text = accept(setting, &found.text)
             .map_err(|r| bad(setting, format!("{r} ({place}:{})", found.line)))?;
         match raise(setting, &text) {
@@ -282,6 +327,37 @@ impl<'a> Settings<'a> {
             }
             None => Ok(Some((text, found.line, None))),
         }
+    }
+
+    /// The value in the repository's file, for a key that may stand there too.
+    fn in_repository(&self, setting: &Setting) -> Option<Result<(String, Origin), Error>> {
+        let project = self.project.filter(|_| setting.place == Place::UserOrRepository)?;
+        let (name, text) = names(setting.key).find_map(|name| Some((name, project.config.word(name)?)))?;
+        let origin = repository(project, name);
+        Some(match accept(setting, &text) {
+            Ok(text) => Ok((text, origin)),
+            Err(reason) => Err(bad(setting, format!("{reason} ({origin})"))),
+        })
+    }
+
+    /// Whether agents are told and reminded to murmur.
+    pub fn murmurs_by_itself(&self) -> bool {
+        self.text(MURMUR_SEND) == "auto"
+    }
+
+    /// Whether agents are given murmurs.
+    pub fn receives_murmurs(&self) -> bool {
+        self.text(MURMUR_RECEIVE) == "on"
+    }
+
+    /// The time between two reminders of an agent; zero means never.
+    pub fn nudge_interval(&self) -> Duration {
+        parse_duration(&self.text(NUDGE_INTERVAL)).unwrap_or_default()
+    }
+
+    /// A value as it counts.
+    fn text(&self, key: &str) -> String {
+        self.get(key).map(|(value, _)| value.text).unwrap_or_default()
     }
 
     fn endpoint(&self) -> Option<(String, Origin)> {
@@ -340,7 +416,7 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
     if let Some(floor) = raise(setting, &text) {
         return Err(bad(setting, format!("{text} is too small, the smallest value is {floor}")));
     }
-    let (block, key) = key.split_once('.').unwrap_or((DAEMON, key));
+    let (block, key) = key.split_once('.').unwrap_or(("", key));
     UserConfig::set(dirs, block, key, &text)
 }
 
@@ -365,14 +441,24 @@ fn accept(setting: &Setting, text: &str) -> Result<String, String> {
             "false" | "False" | "FALSE" => Ok("false".to_owned()),
             _ => Err(format!("{text:?} is neither true nor false")),
         },
+        Kind::Word(_) if setting.key == MURMUR_SEND && text == "off" => Ok("manual".to_owned()),
+        Kind::Word(words) if words.contains(&text) => Ok(text.to_owned()),
+        Kind::Word(words) => Err(format!("{text:?} is not one of: {}", words.join(", "))),
         Kind::Text => Ok(text.to_owned()),
     }
+}
+
+/// The names of a key in files, the present one first.
+fn names(key: &'static str) -> impl Iterator<Item = &'static str> {
+    std::iter::once(key).chain((key == MURMUR_SEND).then_some(MURMURING))
 }
 
 /// The smallest value, if `text` is below it.
 fn raise(setting: &Setting, text: &str) -> Option<String> {
     match setting.kind {
-        Kind::Duration { floor } if parse_duration(text).is_ok_and(|d| d < floor) => {
+        Kind::Duration { floor, never }
+            if parse_duration(text).is_ok_and(|d| d < floor && !(never && d.is_zero())) =>
+        {
             Some(format_duration(floor))
         }
         _ => None,

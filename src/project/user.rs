@@ -23,6 +23,8 @@ pub struct UserValue {
 #[derive(Clone, Debug, Default)]
 pub struct UserConfig {
     blocks: Vec<Block>,
+    /// The keys of the top level themselves: those with a plain value stand in no block.
+    top: Vec<Entry>,
 }
 
 /// A key of the top level with the keys below it.
@@ -62,11 +64,19 @@ impl UserConfig {
         }
     }
 
-    /// The value of `key` in the block `block`.
+    /// The value of `key` in the block `block`, or on the top level for an empty one.
     ///
     /// # Errors
     /// A text if the block is none or the key holds no plain value.
     pub fn get(&self, block: &str, key: &str) -> Result<Option<&UserValue>, String> {
+        if block.is_empty() {
+            return match self.top.iter().find(|e| e.key == key) {
+                Some(entry) if entry.value.is_none() && !entry.span.is_empty() => {
+                    Err(format!("{key} is not a plain value"))
+                }
+                entry => Ok(entry.and_then(|e| e.value.as_ref())),
+            };
+        }
         let found = self.blocks.iter().find(|b| b.name == block);
         if found.is_some_and(|b| matches!(b.form, Form::Other(_))) {
             return Err(format!("{block} holds no keys"));
@@ -80,7 +90,7 @@ impl UserConfig {
         }
     }
 
-    /// Sets `key` in the block `block` to a plain `value`, under a lock. Every other byte of the file stays, also through a link
+    /// Sets `key` in the block `block`, or on the top level for an empty one, to a plain `value`, under a lock. Every other byte of the file stays, also through a link
     /// to where the file really lies; a new file is 0600.
     ///
     /// # Errors
@@ -98,23 +108,29 @@ impl UserConfig {
     fn with(&self, text: &str, block: &str, key: &str, value: &str) -> Result<String, String> {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let found = self.blocks.iter().find(|b| b.name == block);
-        let (span, insert) = match found.map(|b| (b, b.entry(key))) {
-            Some((_, Some(entry))) if entry.span.is_empty() => (entry.span.clone(), format!(" {value}")),
+        let entry = if block.is_empty() {
+            self.top.iter().find(|e| e.key == key)
+        } else {
+            found.and_then(|b| b.entry(key))
+        };
+        let gap = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
+        let (span, insert) = match (found, entry) {
+            (_, Some(entry)) if entry.span.is_empty() => (entry.span.clone(), format!(" {value}")),
             // Only a plain value on one line is replaced, nothing that somebody wrote more into.
-            Some((_, Some(entry))) if entry.value.is_none() || text[entry.span.clone()].contains('\n') => {
+            (_, Some(entry)) if entry.value.is_none() || text[entry.span.clone()].contains('\n') => {
                 return Err(NOT_UNDERSTOOD.to_owned());
             }
-            Some((_, Some(entry))) => (entry.span.clone(), value.to_owned()),
-            Some((Block { form: Form::Lines { at, indent }, .. }, None)) => {
+            (_, Some(entry)) => (entry.span.clone(), value.to_owned()),
+            _ if block.is_empty() => (text.len()..text.len(), format!("{gap}{key}: {value}{newline}")),
+            (Some(Block { form: Form::Lines { at, indent }, .. }), None) => {
                 (*at..*at, format!("{newline}{:indent$}{key}: {value}", ""))
             }
-            Some((Block { form: Form::Braces { at }, entries, .. }, None)) => {
+            (Some(Block { form: Form::Braces { at }, entries, .. }), None) => {
                 let comma = if entries.is_empty() { "" } else { ", " };
                 (*at..*at, format!("{key}: {value}{comma}"))
             }
-            Some((Block { form: Form::Other(_), .. }, None)) => return Err(NOT_UNDERSTOOD.to_owned()),
-            None => {
-                let gap = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
+            (Some(Block { form: Form::Other(_), .. }), None) => return Err(NOT_UNDERSTOOD.to_owned()),
+            (None, None) => {
                 (text.len()..text.len(), format!("{gap}{block}:{newline}  {key}: {value}{newline}"))
             }
         };
@@ -133,7 +149,9 @@ impl UserConfig {
     fn plain_values(&self, block: &str, key: &str) -> Vec<(String, String, Option<String>)> {
         let mut all = Vec::new();
         for b in &self.blocks {
-            if let Form::Other(text) = &b.form {
+            if let Form::Other(text) = &b.form
+                && !(block.is_empty() && b.name == key)
+            {
                 all.push((b.name.clone(), String::new(), Some(text.clone())));
             }
             for e in b.entries.iter().filter(|e| b.name != block || e.key != key) {
@@ -207,7 +225,7 @@ fn parse(text: &str) -> Result<UserConfig, String> {
         }
         blocks.push(block(text, name, &key, value.as_ref())?);
     }
-    Ok(UserConfig { blocks })
+    Ok(UserConfig { top: entries(text, &top)?, blocks })
 }
 
 /// What a top-level key begins.
