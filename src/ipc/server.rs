@@ -13,10 +13,10 @@ use super::listen::{Bound, PathState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
 use super::wire::{
-    Attach, Checkout, Heartbeat, InstancesAsk, MarkErrors, Message, Progress, Response, Served, TeamSyncAsk,
-    TriggerGcAsk,
+    AgentRef, Attach, Checkout, Heartbeat, InstancesAsk, MarkErrors, Message, Murmur, Progress, Response,
+    Served, TeamSyncAsk, TriggerGcAsk, WhisperHistoryAsk, WhispersAsk,
 };
-use super::workers;
+use super::workers::{self, Job};
 use crate::kit::clock::Clock;
 use crate::kit::thread::spawn;
 
@@ -81,6 +81,19 @@ pub enum Request {
     GetErrors,
     /// Some of them have been seen.
     MarkErrors(MarkErrors),
+    /// Publish a murmur; no answer.
+    Murmur(Box<Murmur>),
+    /// An agent wants no nudges, or wants them again; no answer.
+    MurmurPause {
+        /// Which.
+        agent: AgentRef,
+        /// No more, or again.
+        paused: bool,
+    },
+    /// Answer [`super::wire::Whispers`].
+    Whispers(WhispersAsk),
+    /// Answer [`super::wire::WhisperHistory`].
+    WhisperHistory(WhisperHistoryAsk),
     /// Stop serving the project; at the host: end the process.
     Stop,
     /// Serve a project: answer [`super::wire::Attached`] once its socket answers.
@@ -109,6 +122,11 @@ impl Request {
                 return Err(Response::error("invalid payload: payload is missing"));
             }
             Message::MarkErrors => Request::MarkErrors(payload_of(payload, "")?),
+            Message::Murmur => Request::Murmur(Box::new(payload_of(payload, "")?)),
+            Message::MurmurPause => Request::MurmurPause { agent: payload_of(payload, "")?, paused: true },
+            Message::MurmurResume => Request::MurmurPause { agent: payload_of(payload, "")?, paused: false },
+            Message::Whispers => Request::Whispers(payload_of(payload, "")?),
+            Message::WhisperHistory => Request::WhisperHistory(payload_of(payload, "")?),
             Message::Stop => Request::Stop,
             Message::Attach => Request::Attach(payload_of(payload, "")?),
             Message::Projects => Request::Projects,
@@ -255,6 +273,7 @@ impl Server {
         let outbox = Arc::new(Outbox::new(mio::Waker::new(poll.registry(), super::turn::WAKER)?));
         let counters = Arc::new(Counters::default());
         let jobs = workers::start(&outbox, &counters)?;
+        let for_core = Mutex::new(Some(jobs.clone()));
         let hand_over = move |inbound: Inbound| match core.try_send(E::from(inbound)) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
@@ -268,6 +287,7 @@ impl Server {
         Ok(ServerHandle(Arc::new(Shared {
             outbox,
             counters,
+            jobs: for_core,
             next_listener: AtomicU32::new(1),
             ended,
             thread: Mutex::new(Some(thread)),
@@ -278,6 +298,8 @@ impl Server {
 struct Shared {
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
+    /// Work for the request threads; none any more once the server is closed.
+    jobs: Mutex<Option<Sender<Job>>>,
     next_listener: AtomicU32,
     ended: Receiver<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -312,6 +334,16 @@ impl ServerHandle {
         }
     }
 
+    /// Has a request thread do `work`, which answers `conn`. If too much waits for them it is answered busy instead.
+    pub fn work(&self, conn: ConnId, work: impl FnOnce() + Send + 'static) {
+        let job = Job::Work { conn, work: Box::new(work) };
+        let taken = self.0.jobs.lock().as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if !taken {
+            Counters::add(&self.0.counters.busy);
+            self.reply(conn, Response::busy("request workers"));
+        }
+    }
+
     /// Serves a bound socket. At most [`super::limits::LISTENERS`]; a further one is logged and its path removed.
     pub fn add_listener(&self, spec: ListenerSpec) -> ListenerId {
         let id = ListenerId(self.0.next_listener.fetch_add(1, Ordering::Relaxed));
@@ -339,6 +371,7 @@ impl ServerHandle {
     /// Ends the server: no more connections, paths that are still ours removed, answers already given sent to their end.
     /// Waits for the loop at most [`CLOSE_WAIT`]; false if it has not ended by then.
     pub fn close(&self) -> bool {
+        self.0.jobs.lock().take();
         self.0.outbox.send(Command::Close);
         let ended = !matches!(
             self.0.ended.recv_timeout(CLOSE_WAIT),

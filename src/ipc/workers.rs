@@ -1,4 +1,4 @@
-//! The fixed threads that do what the loop must not: encode long snapshots.
+//! The fixed threads that do what the loop must not: encode long snapshots, read databases.
 
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,21 @@ use super::server::{Command, ConnId, Counters, Outbox};
 use super::wire::Message;
 use crate::kit::thread::{contain, spawn};
 
-/// One request for a worker: encode the part of the snapshot that `what` asks for.
-pub(super) struct Job {
-    pub(super) conn: ConnId,
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) what: Message,
+/// One request for a worker.
+pub(super) enum Job {
+    /// Encode the part of the snapshot that `what` asks for.
+    Encode {
+        /// Who waits for it.
+        conn: ConnId,
+        snapshot: Arc<Snapshot>,
+        what: Message,
+    },
+    /// Work of whoever answers requests, which answers by itself.
+    Work {
+        /// Who waits for it.
+        conn: ConnId,
+        work: Box<dyn FnOnce() + Send>,
+    },
 }
 
 /// Starts the workers. They end when the returned sender is dropped.
@@ -32,7 +42,18 @@ pub(super) fn start(outbox: &Arc<Outbox>, counters: &Arc<Counters>) -> io::Resul
 }
 
 fn work(jobs: &Receiver<Job>, outbox: &Outbox, counters: &Counters) {
-    while let Ok(Job { conn, snapshot, what }) = jobs.recv() {
+    while let Ok(job) = jobs.recv() {
+        let (conn, snapshot, what) = match job {
+            Job::Encode { conn, snapshot, what } => (conn, snapshot, what),
+            Job::Work { conn, work } => {
+                if let Err(panic) = contain(work) {
+                    Counters::add(&counters.panics);
+                    log::error!("ipc: a request worker panicked: {panic}");
+                    outbox.send(Command::Failed { conn });
+                }
+                continue;
+            }
+        };
         let done = contain(|| match what {
             Message::Status => drop(snapshot.encode_status()),
             _ => drop(snapshot.encode_history()),

@@ -210,7 +210,7 @@ impl Turn {
             return self.send_published(slot, &snapshot, what);
         }
         let conn = self.open_request(slot);
-        match self.jobs.try_send(Job { conn, snapshot, what }) {
+        match self.jobs.try_send(Job::Encode { conn, snapshot, what }) {
             Ok(()) => Step::Rest,
             Err(_) => self.refuse(slot, "request workers"),
         }

@@ -380,6 +380,9 @@ pub struct WhispersAsk {
     /// Only these; none: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
+    /// Ours: at most so many bytes of text; what does not fit waits. Zero: as much as an answer holds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub budget: i64,
 }
 
 /// One whisper.
@@ -418,6 +421,9 @@ pub struct WhisperEntry {
     /// More.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Ours, only in the past of an agent: whether that has got it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<bool>,
 }
 
 /// Answer to `whispers`.
