@@ -7,6 +7,7 @@
 //! | [`cli`] | one file a command; the only place that prints |
 //! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
+//! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`watch`] | directories in which something changes |
@@ -27,3 +28,4 @@ pub mod project;
 pub mod redact;
 pub mod sync;
 pub mod watch;
+pub mod whispers;

@@ -24,8 +24,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("health", &["kit", "project"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),
-    ("daemon", &["kit", "project", "http", "git", "watch", "health", "ipc", "sync"]),
-    ("cli", &["kit", "project", "http", "git", "health", "ipc", "sync", "daemon"]),
+    ("whispers", &["kit", "redact", "project", "git"]),
+    ("daemon", &["kit", "redact", "project", "http", "git", "watch", "health", "ipc", "sync", "whispers"]),
+    ("cli", &["kit", "redact", "project", "http", "git", "health", "ipc", "sync", "whispers", "daemon"]),
 ];
 
 /// Longer files are two files.

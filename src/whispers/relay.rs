@@ -1,0 +1,67 @@
+//! From murmurs in a clone to whispers in its database.
+
+use git2::Oid;
+
+use super::error::Error;
+use super::limits::{COMMIT_MAX, FETCH_MAX};
+use super::murmur::Refused;
+use super::outbox::Outbox;
+use super::store::Store;
+use super::whisper::{Scope, Whisper};
+use super::window::{self, Held};
+use crate::git::Reader;
+use crate::kit::clock::Now;
+
+/// So far back a murmur may have been made and still be passed on, in hours (4).
+const HOURS: i64 = 24;
+
+/// What a look came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// Whispers that are new.
+    pub new: usize,
+    /// Contents that were left at the remote; at most [`FETCH_MAX`].
+    pub missing: Vec<Oid>,
+}
+
+/// Takes in the murmurs of a clone that are not known yet, in the order of their times, and those that wait to be committed there.
+///
+/// # Errors
+/// Git's or the database's; what was taken in stays.
+pub fn relay(
+    store: &Store,
+    reader: &Reader,
+    outbox: &Outbox,
+    scope: &Scope,
+    now: Now,
+) -> Result<Relayed, Error> {
+    let mut files = window::files(reader, now.wall, HOURS)?;
+    let mut unknown: Vec<String> = files.iter().map(|f| f.stem.clone()).collect();
+    store.knows(now, &mut unknown)?;
+    unknown.sort_unstable();
+    files.retain(|f| unknown.binary_search(&f.stem).is_ok());
+    let (mut murmurs, mut refused, mut relayed) = (Vec::new(), Vec::new(), Relayed::default());
+    for file in &files {
+        match window::read(reader, file, now.wall)? {
+            Held::Murmur(murmur) => murmurs.push(*murmur),
+            // Its time will come.
+            Held::Refused(Refused::Ahead) => {}
+            Held::Refused(why) => {
+                log::info!("not passed on: {}: {why}", file.path);
+                refused.push(file.stem.clone());
+            }
+            Held::Missing if relayed.missing.len() < FETCH_MAX => relayed.missing.push(file.blob.id),
+            Held::Missing => {}
+        }
+    }
+    murmurs.extend(outbox.waiting(now.wall)?);
+    murmurs.sort_by(|a, b| (a.timestamp, &a.id).cmp(&(b.timestamp, &b.id)));
+    let whispers: Vec<Whisper> = murmurs.iter().map(|murmur| Whisper::of(murmur, scope)).collect();
+    for some in whispers.chunks(COMMIT_MAX) {
+        relayed.new += store.take_in(now, some, &[])?;
+    }
+    if !refused.is_empty() {
+        store.take_in(now, &[], &refused)?;
+    }
+    Ok(relayed)
+}
