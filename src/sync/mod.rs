@@ -49,7 +49,7 @@ pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing, Trouble};
 pub use setup::{
     InitOptions, Initialised, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
 };
-pub use site::Site;
+pub use site::{Site, Waiting};
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};
 pub use team::{AddedTeam, add_team, drop_team, remove_clone};
 pub use tidy::tidy_up;

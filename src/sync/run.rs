@@ -150,8 +150,11 @@ impl Job<'_> {
             // The first commit is part of making the clone.
             return Ok(End::NoClone);
         }
-        let level =
-            remote == Asked::Told(view.tracking) && view.head == view.tracking && !moved && !view.unfinished;
+        let level = remote == Asked::Told(view.tracking)
+            && view.head == view.tracking
+            && !moved
+            && !view.unfinished
+            && !self.has_waiting();
         // A look needs the lock only to be noted; when somebody holds it, that is not worth a wait.
         let wait = match (level, forced) {
             (true, _) => Duration::ZERO,
@@ -182,6 +185,11 @@ impl Job<'_> {
                 self.skip_or_fail(e)
             }
         }
+    }
+
+    /// Whether something waits to be committed, where that may be pushed.
+    fn has_waiting(&self) -> bool {
+        !self.at.read_only && self.site.waiting.is_some_and(|waiting| (waiting.is_any)(&self.at.state))
     }
 
     /// A reclone that was killed may have left the clone beside its place: that is settled before anything else is thought about it.
@@ -235,6 +243,10 @@ impl Job<'_> {
         let rules = Shape::of(&self.at, clone.path()).rules();
         self.count(&clone.integrate(&view.branch, &rules)?, change, kept);
         self.bring_into_shape(clone)?;
+        if let Some(waiting) = self.site.waiting.filter(|_| self.has_waiting()) {
+            on_progress("committing", None, "committing what waits");
+            (waiting.commit)(clone, &self.at.state, self.site.clock.now().wall)?;
+        }
         let ahead = if self.at.read_only { 0 } else { clone.unpushed(&view.branch)? };
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");

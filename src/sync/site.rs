@@ -1,11 +1,23 @@
 //! The machine as syncs see it.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::git::{self, Git, Profile};
+use jiff::Timestamp;
+
+use crate::git::{self, Git, GitError, ManagedClone, Profile};
 use crate::http::Client;
 use crate::kit::clock::{Clock, SystemClock};
 use crate::project::{Dirs, Env, GitCredentials};
+
+/// What others lay beside clones to be committed in them: a sync does that before it pushes.
+#[derive(Clone, Copy)]
+pub struct Waiting {
+    /// Whether anything waits, by the clone's state directory.
+    pub is_any: fn(state: &Path) -> bool,
+    /// Commits it; how many.
+    pub commit: fn(clone: &mut ManagedClone<'_>, state: &Path, now: Timestamp) -> Result<usize, GitError>,
+}
 
 /// Directories, environment and git of this machine. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +32,7 @@ pub struct Site {
     pub http: Client,
     self_hosted: Git,
     vendor: Git,
+    pub(super) waiting: Option<Waiting>,
 }
 
 impl Site {
@@ -37,12 +50,17 @@ impl Site {
             Ok(program) => vendor = vendor.with_helper(&program),
             Err(e) => log::warn!("git will not find our credential helper: {e}"),
         }
-        Site { dirs, env, http, self_hosted, vendor, clock }
+        Site { dirs, env, http, self_hosted, vendor, clock, waiting: None }
     }
 
     /// The same, as the daemon: that is what servers are told.
     pub fn for_daemon(self) -> Site {
         Site { http: self.http.for_daemon(), ..self }
+    }
+
+    /// The same, and syncs commit what waits beside clones.
+    pub fn committing(self, waiting: Waiting) -> Site {
+        Site { waiting: Some(waiting), ..self }
     }
 
     /// Git with the user's configuration where the remote is the user's own, without it where it is a vendor's.
