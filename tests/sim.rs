@@ -13,6 +13,8 @@ mod cloud;
 mod exact;
 #[path = "sim/site.rs"]
 mod site;
+#[path = "sim/whispers.rs"]
+mod whispers;
 #[path = "sim/world.rs"]
 mod world;
 

@@ -223,7 +223,7 @@ impl Core {
         let mut waiting: Vec<ConnId> = self.team_requests.drop_of(id);
         waiting.extend(self.checkouts.drop_of(id));
         waiting.extend(self.gc.drop_of(id));
-        for beat in [Beat::Idle, Beat::Look, Beat::Show] {
+        for beat in [Beat::Idle, Beat::Look, Beat::Show, Beat::Nudge, Beat::Activity] {
             self.deadlines.remove(&beat(id.clone()));
         }
         let keys: Vec<Key> =

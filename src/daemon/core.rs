@@ -15,7 +15,7 @@ use super::repo::{Phase, Repo, Slimming};
 use super::restart::{Passed, Restart};
 use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX, SETTLED_AFTER};
 use super::teams::TeamRequests;
-use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, wiring};
+use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, whispers, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -162,6 +162,9 @@ impl Core {
             }
             Event::Revoked { key, kept } => accounts::revoked(self, now, &key, kept),
             Event::LedgerTouched(id) => self.touched(now.mono, &id),
+            Event::Murmured(key) => whispers::murmured(self, now, &key),
+            Event::Relayed { key, done } => whispers::relayed(self, &key, done),
+            Event::Whispered { id, agent, any } => whispers::given(self, now, &id, &agent, any),
             Event::Progress { key: key @ Key::Checkout(_), progress, .. } => {
                 checkout::progress(self, now, &key, progress);
             }
@@ -219,7 +222,13 @@ impl Core {
                 // What is published after every turn.
                 Beat::Show(_) => {}
                 Beat::Account(endpoint) => accounts::handle(self, now, &endpoint, account::Event::Tick),
-                Beat::Gc => gc::due(self, now),
+                Beat::Gc => {
+                    gc::due(self, now);
+                    whispers::maintain(self);
+                }
+                Beat::Nudge(id) => whispers::nudge(self, now, &id),
+                Beat::Activity(id) => whispers::activity(self, now, &id),
+                Beat::Marks => self.out.push(Effect::WriteMarks),
                 Beat::Beats => beats::due(self, now),
                 Beat::Slots => self.slots_expired(now),
                 Beat::Check => {

@@ -8,12 +8,13 @@ use super::beats::BeatFile;
 use super::restart::Passed;
 use crate::health::StoredErrors;
 use crate::health::beats::Line;
-use crate::ipc::wire::{Checkout, CheckoutResult, Progress, Response};
+use crate::ipc::wire::{Checkout, CheckoutResult, Murmur, Progress, Response, WhisperHistoryAsk};
 use crate::ipc::{ConnId, Published, Request};
 use crate::kit::process::Seen;
 use crate::sync::account::{Account, Called};
 use crate::sync::reclone::Reclone;
 use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, TeamRef, Timing};
+use crate::whispers::{self, Scope};
 
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
@@ -246,6 +247,24 @@ pub enum Event {
         /// What became of each process, by number.
         seen: Vec<(u32, Seen)>,
     },
+    /// A murmur waits durably to be committed in this clone.
+    Murmured(Key),
+    /// An [`Effect::Relay`] has ended; `false` if it has to be done again.
+    Relayed {
+        /// Of which clone.
+        key: Key,
+        /// Whether all was taken in.
+        done: bool,
+    },
+    /// An agent has come further in the whispers for it.
+    Whispered {
+        /// Of which project.
+        id: Id,
+        /// Which.
+        agent: String,
+        /// It was given some.
+        any: bool,
+    },
     /// An [`Effect::Check`] has ended.
     Checked(Vec<(Id, Finding)>),
     /// The answer to a `stop` has been written, or its connection is gone.
@@ -411,6 +430,85 @@ pub enum Effect {
         id: Id,
         /// Their numbers, ascending.
         pids: Vec<u32>,
+    },
+    /// Have a murmur wait to be committed in a clone, and tell it to the agents of this machine; ends in [`Event::Murmured`], or with a
+    /// word in the log.
+    Murmur {
+        /// In which clone.
+        key: Key,
+        /// Its state directory.
+        state: PathBuf,
+        /// What comes through it.
+        scope: Scope,
+        /// What was asked for.
+        murmur: Box<Murmur>,
+    },
+    /// Take in the murmurs of a clone; ends in [`Event::Relayed`].
+    Relay {
+        /// Which.
+        key: Key,
+        /// What it is.
+        target: Target,
+        /// What comes through it.
+        scope: Scope,
+        /// Where to tell what files of a team's context changed, and since which commit: the state directories of ledgers.
+        tell: Option<(String, Vec<PathBuf>)>,
+    },
+    /// Answer what waits for an agent.
+    Whispers {
+        /// Whom to answer.
+        conn: ConnId,
+        /// Whose agent.
+        id: Id,
+        /// The state directories of the clones it hears through.
+        states: Vec<PathBuf>,
+        /// What is asked.
+        ask: whispers::Ask,
+    },
+    /// Answer the whispers of the past.
+    WhisperHistory {
+        /// Whom to answer.
+        conn: ConnId,
+        /// The state directories of the clones, that of the ledger first.
+        states: Vec<PathBuf>,
+        /// What the agent's place is kept under.
+        reader: String,
+        /// What is asked.
+        ask: WhisperHistoryAsk,
+    },
+    /// An agent wants no nudges, or wants them again.
+    PauseNudges {
+        /// State directory of the ledger.
+        state: PathBuf,
+        /// Which.
+        agent: String,
+        /// No more, or again.
+        paused: bool,
+    },
+    /// Remind those agents that are due to be that they may murmur, if the configuration says so.
+    Nudge {
+        /// The project's directory.
+        root: PathBuf,
+        /// State directory of the ledger.
+        state: PathBuf,
+        /// What places are kept under, before the agent's id.
+        prefix: String,
+        /// Those at work.
+        agents: Vec<whispers::nudge::Facts>,
+    },
+    /// Say who is at work, unless that was said last.
+    SayActivity {
+        /// State directory of the ledger.
+        state: PathBuf,
+        /// What to say.
+        text: String,
+    },
+    /// Write down how far agents have read.
+    WriteMarks,
+    /// Look after databases.
+    MaintainStores {
+        /// State directories of all clones.
+        states: Vec<PathBuf>,
     },
     /// Look after what earlier processes left beside the clones.
     TidyUp,

@@ -1,5 +1,7 @@
 //! The core's shell: its thread, its inbox, and the workers that do what it wants done.
 
+mod whispers;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use super::event::{AttachEnd, Door, Effect, Event, Findable, Finding, Id, Key, R
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use super::restart::Passed;
+use super::whisper_work::Desk;
 use crate::health::StoredErrors;
 use crate::health::beats::{self, Line};
 use crate::ipc::listen::PathState;
@@ -62,6 +65,11 @@ pub const PROJECT_SERVES: Served = Served::of(&[
     Message::Sessions,
     Message::GetErrors,
     Message::MarkErrors,
+    Message::Murmur,
+    Message::MurmurPause,
+    Message::MurmurResume,
+    Message::Whispers,
+    Message::WhisperHistory,
     Message::Stop,
 ]);
 /// Types that the host's socket serves.
@@ -138,6 +146,7 @@ pub struct Host {
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
     /// What is to be written down of stored errors.
     errors: Arc<Mutex<BTreeMap<Id, StoredErrors>>>,
+    desk: Desk,
     /// Ends calls to servers, and looking after what lies around.
     asking: Cancel,
     /// Ends what runs for a clone.
@@ -182,6 +191,7 @@ impl Host {
             watcher: Arc::default(),
             accounts: Arc::default(),
             errors: Arc::default(),
+            desk: Desk::new(site.clone()),
             asking: Cancel::new(),
             cancels: BTreeMap::new(),
             remembered: Arc::default(),
@@ -274,6 +284,24 @@ impl Host {
             }
             Effect::SaveErrors { id, errors } => self.save_errors(id, errors),
             Effect::Look { id, pids } => self.look(id, pids),
+            Effect::Murmur { key, state, scope, murmur } => self.murmur(key, state, scope, murmur),
+            Effect::Relay { key, target, scope, tell } => self.relay(key, target, scope, tell),
+            Effect::Whispers { conn, id, states, ask } => self.whispers(conn, id, states, ask),
+            Effect::WhisperHistory { conn, states, reader, ask } => {
+                let (desk, server) = (self.desk.clone(), self.server.clone());
+                self.server.work(conn, move || server.reply(conn, desk.history(&states, &reader, &ask)));
+            }
+            Effect::PauseNudges { state, agent, paused } => {
+                self.at_desk(move |desk| desk.pause(&state, &agent, paused));
+            }
+            Effect::Nudge { root, state, prefix, agents } => {
+                self.at_desk(move |desk| desk.nudge(&root, &state, &prefix, &agents));
+            }
+            Effect::SayActivity { state, text } => self.at_desk(move |desk| desk.say_activity(&state, text)),
+            Effect::WriteMarks => {
+                self.at_desk(|desk| desk.stores.write_marks(desk.now()));
+            }
+            Effect::MaintainStores { states } => self.at_desk(move |desk| desk.maintain(&states)),
             Effect::TidyUp => {
                 let (site, cancel) = (self.site.clone(), self.asking.clone());
                 self.in_background(move || sync::tidy_up(&site, &cancel));
@@ -669,6 +697,7 @@ impl Host {
         }
         let projects = if again { self.remembered.lock().clone() } else { Vec::new() };
         Attached { clean: !again, projects }.save(&self.site.dirs.attached());
+        self.desk.stores.close(self.site.clock.now());
         drop(drain);
         answers && ended.iter().all(|ended| *ended)
     }

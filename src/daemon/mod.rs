@@ -35,6 +35,8 @@ mod status;
 mod takeover;
 mod teams;
 mod throttle;
+mod whisper_work;
+mod whispers;
 mod wiring;
 
 pub use beats::BeatFile;

@@ -11,7 +11,7 @@ use super::attach::Project;
 use super::core::Core;
 use super::event::{Effect, Id};
 use super::schedule::Beat;
-use super::{restart, teams};
+use super::{restart, teams, whispers};
 use crate::health::activity::{REPOS_MAX, TEAMS_MAX, Tracker, Uses, WORKSPACES_MAX};
 use crate::health::agents::{Agent, Agents, Beat as AgentBeat, IDLE, Status};
 use crate::health::callers::Callers;
@@ -96,6 +96,9 @@ pub(super) fn heartbeat(core: &mut Core, now: Now, id: &Id, caller: &str, beat: 
     project.beaten = true;
     plan_look(core, now.mono, id, look_within);
     teams::used(core, now, id, &beat.team_ids);
+    if !beat.agent_id.is_empty() {
+        whispers::heard(core, now, id);
+    }
     if renewed {
         core.load(id);
     }

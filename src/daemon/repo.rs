@@ -102,6 +102,10 @@ pub(super) struct Repo {
     pub(super) stored: Option<Code>,
     /// Failures stand in the clone's state directory.
     pub(super) backoff_saved: bool,
+    /// Its murmurs have been taken in since the process began.
+    pub(super) relayed: bool,
+    /// Its commit then; empty before.
+    pub(super) relayed_head: String,
 }
 
 impl Repo {
@@ -137,6 +141,8 @@ impl Repo {
             renewed: false,
             stored: None,
             backoff_saved: false,
+            relayed: false,
+            relayed_head: String::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
 use super::schedule::WAITING_MAX;
-use super::{checkout, errors, gc, presence, teams};
+use super::{checkout, errors, gc, presence, teams, whispers};
 use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
@@ -18,8 +18,9 @@ const NOT_ATTACHED: &str = "project is not attached";
 
 pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, caller: &str, request: Request) {
     if core.closing {
-        // A heartbeat has no answer.
-        if !matches!(request, Request::Heartbeat(_)) {
+        let one_way =
+            matches!(request, Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause { .. });
+        if !one_way {
             core.out.push(Effect::Reply(conn, Response::busy(STOPPING)));
         }
         return;
@@ -39,6 +40,12 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, caller
         }
         (Request::GetErrors, Door::Project(id)) => errors::unviewed(core, conn, &id),
         (Request::MarkErrors(ask), Door::Project(id)) => errors::mark(core, now, conn, &id, &ask),
+        (Request::Murmur(murmur), Door::Project(id)) => whispers::murmur(core, &id, murmur),
+        (Request::MurmurPause { agent, paused }, Door::Project(id)) => {
+            whispers::pause(core, &id, agent.agent_id, paused);
+        }
+        (Request::Whispers(ask), Door::Project(id)) => whispers::pending(core, conn, &id, &ask),
+        (Request::WhisperHistory(ask), Door::Project(id)) => whispers::history(core, conn, &id, ask),
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
         (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
         (Request::Projects, Door::Host) => projects(core, conn),

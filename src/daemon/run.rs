@@ -17,14 +17,14 @@ use super::event::Event;
 use super::host::{Attached, HOST_SERVES, Host, INBOX, Wake};
 use super::restart::Passed;
 use super::schedule::Beats;
-use super::{VERSION, log_file, throttle};
+use super::{VERSION, log_file, throttle, whisper_work};
 use crate::ipc::{Config, ListenerSpec, Published, Server, ServerHandle, listen};
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 use crate::kit::lock::FileLock;
 use crate::kit::thread::{self, STACK_LARGE, STACK_SMALL};
 use crate::kit::{child, file};
 use crate::project::{Dirs, Env, find_root};
-use crate::sync::Site;
+use crate::sync::{Site, Waiting};
 
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
 pub const STARTED_BY: &str = "OX_DAEMON_STARTER";
@@ -137,7 +137,8 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let text = serde_json::to_vec(&holder).unwrap_or_default();
     lock.write(&text).map_err(|e| home("instance lock", &lock_path, e))?;
 
-    let site = Site::new(dirs.clone(), env.clone()).for_daemon();
+    let waiting = Waiting { is_any: whisper_work::is_waiting, commit: whisper_work::commit_waiting };
+    let site = Site::new(dirs.clone(), env.clone()).for_daemon().committing(waiting);
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("signals: {e}"))?;
     let (to_core, inbox) = bounded(INBOX);
     let server = Server::start(Config { clock: Arc::clone(&site.clock) }, to_core.clone())

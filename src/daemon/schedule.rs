@@ -12,8 +12,14 @@ pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
 pub const SETTLED_AFTER: Duration = Duration::from_secs(3);
 /// Heartbeat files are written this often.
 pub const BEATS_EVERY: Duration = Duration::from_secs(5 * 60);
-/// Clones are looked at this often for whether it is time to slim one.
+/// Databases are looked after this often, and clones looked at for whether it is time to slim one.
 pub const GC_EVERY: Duration = Duration::from_secs(3600);
+/// Agents at work are looked at this often for whether one is to be reminded that it may murmur (whispers and watching, 7.3).
+pub const NUDGE_EVERY: Duration = Duration::from_secs(60);
+/// Who is at work is said this often (7.2).
+pub const ACTIVITY_EVERY: Duration = Duration::from_secs(30 * 60);
+/// How far agents have read is written down so long after it was told, with what others have read until then.
+pub const MARKS_AFTER: Duration = Duration::from_millis(200);
 /// Whoever waits for a sync hears something at least this often.
 pub const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Without any project the process ends after this long.
@@ -59,6 +65,12 @@ pub enum Beat {
     Idle(Id),
     /// The processes of a project's agents are to be looked at.
     Look(Id),
+    /// [`NUDGE_EVERY`], while a project has agents at work.
+    Nudge(Id),
+    /// [`ACTIVITY_EVERY`], while a project has agents at work.
+    Activity(Id),
+    /// [`MARKS_AFTER`].
+    Marks,
     /// What heartbeats have told is to be shown.
     Show(Id),
     /// A server is to be asked, by its endpoint.

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::event::{Effect, Finding, Id, Key, RunId};
 use super::repo::{Phase, Repo, Waiter};
 use super::schedule::{Beat, LINE_EVERY};
-use super::{accounts, beats, checkout, errors, gc, teams};
+use super::{accounts, beats, checkout, errors, gc, teams, whispers};
 use crate::health::issues::Healed;
 use crate::health::{IssueKind, SyncKind, SyncRecord};
 use crate::ipc::wire::{Progress, Response};
@@ -380,6 +380,7 @@ fn level(core: &mut Core, now: Now, key: &Key, outcome: &Outcome, change: &Chang
         None => {}
     }
     record(core, now, key, outcome, change);
+    whispers::level(core, key, change.pulled || change.pushed > 0);
 }
 
 /// Writes a sync that moved commits into history and metrics of all projects that use the clone. A look that found nothing new is none,

@@ -236,6 +236,13 @@ impl Agents {
         first.map(|id| self.by_id.remove(&id));
     }
 
+    /// An agent took whispers.
+    pub fn whispered(&mut self, agent: &str, at: Timestamp) {
+        if let Some(agent) = self.by_id.get_mut(agent) {
+            agent.last_whisper = Some(at);
+        }
+    }
+
     /// Forgets who is gone.
     pub fn prune(&mut self, now: Mono) {
         self.by_id.retain(|_, a| a.status(now).is_some());

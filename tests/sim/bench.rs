@@ -32,6 +32,8 @@ pub struct Bench {
     pub sync_fails: Option<Class>,
     /// Why every clone fails.
     pub clone_fails: Option<Class>,
+    /// What every sync that succeeds has changed.
+    pub change: Change,
     pub sync_takes: Duration,
     pub clone_takes: Duration,
     pub load_takes: Duration,
@@ -56,6 +58,7 @@ impl Bench {
             host: None,
             sync_fails: None,
             clone_fails: None,
+            change: Change::default(),
             sync_takes: QUICK,
             clone_takes: QUICK,
             load_takes: QUICK,
@@ -217,7 +220,7 @@ impl Bench {
                 let end = match self.sync_fails {
                     _ if self.missing.contains(key) => End::NoClone,
                     Some(class) => failed(class),
-                    None => End::Level(Change::default()),
+                    None => End::Level(self.change.clone()),
                 };
                 let outcome = self.outcome(key, end);
                 let wait = if self.missing.contains(key) { QUICK } else { self.sync_takes };

@@ -521,6 +521,13 @@ impl World {
                 let findings = self.findings(&all);
                 self.event(Duration::from_millis(2), Event::Checked(findings));
             }
+            Effect::Relay { key, .. } => {
+                self.event(Duration::from_millis(2), Event::Relayed { key, done: true })
+            }
+            Effect::Murmur { .. }
+            | Effect::Whispers { .. }
+            | Effect::WhisperHistory { .. }
+            | Effect::PauseNudges { .. } => panic!("nobody murmurs here"),
             Effect::Remember(_)
             | Effect::CheckSocket(_)
             | Effect::Flush { .. }
@@ -528,6 +535,10 @@ impl World {
             | Effect::Look { .. }
             | Effect::SaveErrors { .. }
             | Effect::WriteBeats { .. }
+            | Effect::WriteMarks
+            | Effect::MaintainStores { .. }
+            | Effect::Nudge { .. }
+            | Effect::SayActivity { .. }
             | Effect::Rest
             | Effect::TidyUp => {}
             Effect::Exit { .. } => self.exited = true,

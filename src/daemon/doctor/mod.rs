@@ -42,6 +42,7 @@ mod team_clean;
 #[cfg(test)]
 mod tests;
 mod user_config;
+mod whisper_db;
 
 pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
 pub use remedy::{Command, Fix, Leftovers, Remedy};
@@ -67,6 +68,7 @@ pub const CHECKS: &[Check] = &[
     sparse_checkout::CHECK,
     project_symlinks::CHECK,
     gc_blocked::CHECK,
+    whisper_db::CHECK,
     daemon_running::CHECK,
     daemon_socket::CHECK,
     daemon_uptime::CHECK,

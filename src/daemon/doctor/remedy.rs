@@ -14,6 +14,7 @@ use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::{Endpoint, LocalConfig, LocalLedger, Project};
 use crate::sync::{self, End, SetupError, Site, Target, TeamRef, Workspace, upkeep};
+use crate::whispers::Store;
 
 /// How long the clone's lock is waited for before a lock file in it is removed.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -112,6 +113,8 @@ pub enum Fix {
     MakeLinks(PathBuf),
     /// Remove the clones of these teams that name their remotes themselves, unless they hold what their remotes have not.
     RemoveTeams(Vec<String>),
+    /// Put the damaged databases of whispers in these state directories aside; they are made anew from the clones.
+    PutWhispersAside(Vec<PathBuf>),
     /// Move what is in the way of a clone beside it, with the time in its name. Nothing is deleted.
     SetAside(PathBuf),
 }
@@ -153,6 +156,12 @@ impl Fix {
             Fix::NameLedger(root, ledger) => name_ledger(cx, root, ledger),
             Fix::MakeLinks(root) => make_links(cx, root),
             Fix::RemoveTeams(ids) => remove_teams(cx, ids),
+            Fix::PutWhispersAside(states) => {
+                for state in states {
+                    Store::of(state).put_aside().map_err(io::Error::other)?;
+                }
+                Ok("put the damaged database of whispers aside as *.corrupt".into())
+            }
             Fix::SetAside(path) => set_aside(path, cx.now),
         }
     }

@@ -249,6 +249,15 @@ const SICK: &[Sick] = &[
         let head = repo.head().unwrap().target().unwrap();
         repo.reference("refs/stash", head, true, "a stash").unwrap();
     }),
+    ("whisper-db", Status::Warning, |m| {
+        let state = m.cx.ledger().unwrap().at.state;
+        fs::create_dir_all(&state).unwrap();
+        fs::write(state.join("whisper.db"), "no database").unwrap();
+    }),
+    ("whisper-db", Status::Skipped, |m| {
+        let state = m.cx.ledger().unwrap().at.state;
+        fs::create_dir_all(state.join("whisper.db")).unwrap();
+    }),
     ("orphaned-team-dirs", Status::Warning, |m| {
         let at = m.team().at;
         Config::update(&m.root(), &m.cx.dirs, |config| {

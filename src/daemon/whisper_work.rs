@@ -1,0 +1,348 @@
+//! What workers do with murmurs and whispers. Every function here touches a disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use jiff::Timestamp;
+
+use crate::git::{CloneLock, ManagedClone, Reader as Clone};
+use crate::ipc::wire::{
+    Murmur as Message, Response, WhisperEntry, WhisperHistory, WhisperHistoryAsk, Whispers,
+};
+use crate::kit::cancel::Cancel;
+use crate::kit::clock::Now;
+use crate::kit::gotime::GoTime;
+use crate::project::Project;
+use crate::project::settings::Settings;
+use crate::redact::Redactor;
+use crate::sync::{self, Site, Target};
+use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
+use crate::whispers::nudge::{self, Facts};
+use crate::whispers::{
+    self, Ask, Error, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Stores, Whisper, relay,
+};
+
+/// So long a look waits for somebody at work on the clone before it does without contents that were left at the remote.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// What a nudge says (whispers and watching, 7.3).
+const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) what you are working on and which files: \
+                     ox murmur --topic=wip \"…\". The command writes no file of the project.";
+
+/// The databases, and what else workers need for murmurs and whispers. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Desk {
+    site: Site,
+    pub(super) stores: Arc<Stores>,
+    redactor: Arc<Redactor>,
+}
+
+impl Desk {
+    pub(super) fn new(site: Site) -> Desk {
+        Desk { site, stores: Arc::default(), redactor: Arc::new(Redactor::new()) }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.site.clock.now()
+    }
+
+    /// Has a murmur wait to be committed, and tells it to the agents of this machine. False if it is none.
+    pub(super) fn murmur(&self, state: &Path, scope: &Scope, message: &Message) -> Result<bool, Error> {
+        let now = self.now();
+        let mut murmur = match decode(message, now.wall) {
+            Ok(murmur) => murmur,
+            Err(why) => {
+                log::warn!("a murmur is not taken: {why}");
+                return Ok(false);
+            }
+        };
+        murmur.redact(&self.redactor, &self.home());
+        Outbox::of(state).put(&murmur)?;
+        self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[])?;
+        Ok(true)
+    }
+
+    fn home(&self) -> String {
+        self.site.env.home().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Takes in the murmurs of a clone, and tells the projects of a team what changed in it. True if nothing is left to be done.
+    pub(super) fn relay(
+        &self,
+        target: &Target,
+        scope: &Scope,
+        tell: Option<&(String, Vec<PathBuf>)>,
+        cancel: &Cancel,
+    ) -> bool {
+        let (_, at) = match sync::locate(&self.site, target) {
+            Ok(found) => found,
+            Err(e) => {
+                log::warn!("murmurs of {}: {e}", target.label());
+                return false;
+            }
+        };
+        let (store, outbox) = (self.stores.of(&at.state), Outbox::of(&at.state));
+        let look = || relay(&store, &Clone::open(&at.path)?, &outbox, scope, self.now());
+        let taken = look().and_then(|relayed| {
+            if relayed.missing.is_empty() {
+                return Ok((relayed.new, true));
+            }
+            let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else {
+                return Ok((relayed.new, false));
+            };
+            let clone = lock.open(self.site.git(at.self_hosted), &at.path, cancel)?;
+            clone.ensure_objects(&relayed.missing)?;
+            drop(clone);
+            drop(lock);
+            look().map(|again| (relayed.new + again.new, again.missing.is_empty()))
+        });
+        let done = match taken {
+            Ok((new, done)) => {
+                if new > 0 {
+                    log::info!("[{}] {new} new murmurs", target.label());
+                }
+                done
+            }
+            Err(e) => {
+                log::warn!("[{}] murmurs: {e}", target.label());
+                false
+            }
+        };
+        if let Some((since, ledgers)) = tell
+            && let Err(e) = self.tell_of_changes(&at.path, scope.team(), since, ledgers)
+        {
+            log::warn!("[{}] what changed in the team's context is not told: {e}", target.label());
+        }
+        done
+    }
+
+    /// One word to the agents of each project about what changed in their team's context (7.4); too soon after the last one it waits for the
+    /// next change.
+    fn tell_of_changes(
+        &self,
+        clone: &Path,
+        team: &str,
+        since: &str,
+        ledgers: &[PathBuf],
+    ) -> Result<(), Error> {
+        let reader = Clone::open(clone)?;
+        let Some(head) = reader.head()?.commit else { return Ok(()) };
+        let paths = reader.changed_paths(since, head)?;
+        let told = |path: &&String| !path.starts_with("data/murmurs/") && !path.starts_with(".sageox/");
+        let paths: Vec<String> = paths.iter().filter(told).cloned().collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let word = team_word(team, &paths, &head.to_string(), now.wall);
+        for ledger in ledgers {
+            let store = self.stores.of(ledger);
+            let last = store.last_of(now, Source::TeamContext, &word.topic)?;
+            if last.is_none_or(|(at, _)| now.wall.duration_since(at) >= TEAM_WORD_EVERY) {
+                store.take_in(now, std::slice::from_ref(&word), &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits for an agent, and what to say when it has got it.
+    pub(super) fn pending(&self, states: &[PathBuf], ask: &Ask) -> (Response, bool, Receipt) {
+        let given = self.stores.pending(states, ask, self.now());
+        let any = !given.whispers.is_empty();
+        let entries = given.whispers.into_iter().map(|w| entry(w, None)).collect();
+        (Response::data(&Whispers { entries }), any, given.receipt)
+    }
+
+    /// Whispers of the past.
+    pub(super) fn history(&self, states: &[PathBuf], reader: &str, ask: &WhisperHistoryAsk) -> Response {
+        let who = (!ask.agent_id.is_empty()).then_some(Reader { key: reader, agent: &ask.agent_id });
+        match self.stores.past(states, who, ask.before.0, ask.limit, self.now()) {
+            Err(e) => Response::error(format!("whisper history: {e}")),
+            Ok(past) => {
+                let next =
+                    if past.more { past.whispers.last().and_then(|(w, _)| w.created_at.0) } else { None };
+                Response::data(&WhisperHistory {
+                    entries: past
+                        .whispers
+                        .into_iter()
+                        .map(|(w, read)| entry(w, who.is_some().then_some(read)))
+                        .collect(),
+                    cursor: GoTime(past.read_up_to),
+                    has_cursor: past.has_place,
+                    has_more: past.more,
+                    next_cursor: GoTime(next),
+                })
+            }
+        }
+    }
+
+    pub(super) fn pause(&self, state: &Path, agent: &str, paused: bool) {
+        if let Err(e) = self.stores.of(state).pause(self.now(), agent, paused) {
+            log::warn!("a pause of {agent:?} is not remembered: {e}");
+        }
+    }
+
+    /// Reminds those agents that are due to be.
+    pub(super) fn nudge(&self, root: &Path, state: &Path, prefix: &str, agents: &[Facts]) {
+        let project = Project::load(root, &self.site.env).ok();
+        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, project.as_ref());
+        if !settings.murmurs_by_itself() {
+            return;
+        }
+        let (store, now, every) = (self.stores.of(state), self.now(), settings.nudge_interval());
+        for facts in agents {
+            let done = store.nudged(now, &facts.agent).and_then(|record| {
+                let Some(unanswered) = nudge::due(now.wall, facts, &record, every) else { return Ok(()) };
+                let reader = Reader { key: &format!("{prefix}{}", facts.agent), agent: &facts.agent };
+                store.nudge(now, reader, &nudge_for(&facts.agent, now.wall), unanswered)
+            });
+            if let Err(e) = done {
+                log::warn!("{} is not reminded: {e}", facts.agent);
+            }
+        }
+    }
+
+    /// Says who is at work, unless that was said last.
+    pub(super) fn say_activity(&self, state: &Path, text: String) {
+        let (store, now) = (self.stores.of(state), self.now());
+        let word = Whisper {
+            source: Source::Activity.name().into(),
+            topic: "activity".into(),
+            content: text,
+            importance: Importance::Ambient.name().into(),
+            ..timed(now.wall)
+        };
+        let said = store.last_of(now, Source::Activity, &word.topic).and_then(|last| {
+            match last.is_some_and(|(_, text)| text == word.content) {
+                true => Ok(0),
+                false => store.take_in(now, std::slice::from_ref(&word), &[]),
+            }
+        });
+        if let Err(e) = said {
+            log::warn!("who is at work is not said: {e}");
+        }
+    }
+
+    /// Looks after databases, and closes those that nobody asks for.
+    pub(super) fn maintain(&self, states: &[PathBuf]) {
+        for state in states {
+            let store = self.stores.of(state);
+            match store.maintain(self.now()) {
+                Ok(done) if done.healed => log::warn!("{}: damaged, made anew", store.path().display()),
+                Ok(done) if done.pruned > 0 || done.vacuumed => {
+                    let (before, after) = (done.size_before, done.size_after);
+                    log::info!(
+                        "{}: {} rows went, {before} to {after} bytes",
+                        store.path().display(),
+                        done.pruned
+                    );
+                }
+                Ok(_) => {}
+                Err(e) => log::warn!("{e}"),
+            }
+        }
+        self.stores.close_idle(self.now());
+    }
+}
+
+/// Commits in a clone what waits for that; for [`sync::Waiting`].
+pub(super) fn commit_waiting(
+    clone: &mut ManagedClone<'_>,
+    state: &Path,
+    now: Timestamp,
+) -> Result<usize, crate::git::GitError> {
+    match Outbox::of(state).commit(clone, now) {
+        Ok(committed) => Ok(committed),
+        Err(Error::Git(e)) => Err(e),
+        Err(e) => {
+            log::warn!("murmurs wait on: {e}");
+            Ok(0)
+        }
+    }
+}
+
+/// Whether anything waits to be committed; for [`sync::Waiting`].
+pub(super) fn is_waiting(state: &Path) -> bool {
+    !Outbox::of(state).is_empty()
+}
+
+/// The murmur in a message, if it is one and says where it belongs (3.2).
+fn decode(message: &Message, now: Timestamp) -> Result<Murmur, String> {
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(&message.murmur_json)
+        .map_err(|e| format!("not base64: {e}"))?;
+    if bytes.len() > MESSAGE_MAX {
+        return Err(format!("{} bytes are too many", bytes.len()));
+    }
+    let name = message.rel_path.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".json").unwrap_or_default();
+    let murmur = Murmur::read(stem, &bytes, now).map_err(|why| why.to_string())?;
+    if murmur.path() == message.rel_path { Ok(murmur) } else { Err(whispers::Refused::Path.to_string()) }
+}
+
+fn entry(w: Whisper, delivered: Option<bool>) -> WhisperEntry {
+    WhisperEntry {
+        id: w.id,
+        scope: w.scope,
+        kind: w.kind,
+        source: w.source,
+        topic: w.topic,
+        content: w.content,
+        importance: w.importance,
+        created_at: w.created_at,
+        agent_id: w.agent_id,
+        principal_id: w.principal_id,
+        principal_type: w.principal_type,
+        team_id: w.team_id,
+        metadata: w.metadata,
+        delivered,
+    }
+}
+
+/// A whisper of the daemon's own, made now.
+fn timed(now: Timestamp) -> Whisper {
+    Whisper {
+        id: uuid::Uuid::now_v7().to_string(),
+        scope: Scope::Ledger.name().into(),
+        kind: "time-based".into(),
+        created_at: GoTime(Some(now)),
+        ..Whisper::default()
+    }
+}
+
+fn nudge_for(agent: &str, now: Timestamp) -> Whisper {
+    Whisper {
+        source: Source::Nudge.name().into(),
+        topic: "murmur-nudge".into(),
+        content: NUDGE.into(),
+        importance: Importance::Normal.name().into(),
+        agent_id: agent.into(),
+        ..timed(now)
+    }
+}
+
+fn team_word(team: &str, paths: &[String], head: &str, now: Timestamp) -> Whisper {
+    let (named, listed) = TEAM_PATHS;
+    let plain = |path: &String| whispers::text::plain(path, false).into_owned();
+    let mut text = paths.iter().take(named).map(plain).collect::<Vec<_>>().join(", ");
+    if paths.len() > named {
+        text += &format!(" and {} more", paths.len() - named);
+    }
+    let files = paths.iter().take(listed).map(plain).collect::<Vec<_>>().join(",");
+    Whisper {
+        kind: "trigger".into(),
+        source: Source::TeamContext.name().into(),
+        topic: "team-context".into(),
+        content: format!("Team context updated: {text}"),
+        importance: Importance::Normal.name().into(),
+        metadata: [
+            ("files".to_string(), files),
+            ("file_count".to_string(), paths.len().to_string()),
+            ("commit".to_string(), head.to_string()),
+            ("team".to_string(), team.to_string()),
+        ]
+        .into(),
+        ..timed(now)
+    }
+}
