@@ -4,6 +4,7 @@ mod everyone;
 mod list;
 mod me;
 mod prime;
+pub mod whisper;
 
 use std::ffi::OsString;
 
@@ -45,6 +46,13 @@ pub enum Command {
         alias = "sessions"
     )]
     Instances,
+    /// Put what waits for an agent before it: what coworkers tell, and words of the daemon
+    #[command(
+        override_usage = "ox agent [AGENT_ID] whisper [COMMAND]",
+        after_help = "Examples:\n  ox agent OxAb12 whisper\n  ox agent OxAb12 whisper history",
+        alias = "whispers"
+    )]
+    Whisper(whisper::Args),
     /// Tell the daemon that an agent is at work
     #[command(
         override_usage = "ox agent [AGENT_ID] heartbeat",
@@ -60,6 +68,7 @@ impl Command {
             Command::Prime(_) => "prime",
             Command::List => "agent list",
             Command::Instances => "agent instances",
+            Command::Whisper(_) => "whisper",
             Command::Heartbeat => "heartbeat",
         }
     }
@@ -83,9 +92,14 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Prime(flags) => return prime::run(cx, flags),
         Command::List => list::list(cx)?,
         Command::Instances => list::instances(cx)?,
-        Command::Heartbeat => return beat(cx),
+        Command::Heartbeat => beat(cx)?,
+        Command::Whisper(flags) => whisper::run(cx, flags)?,
     }
     if let Ok(Some(project)) = cx.project_if_any() {
+        // Only who is named: what is given counts as heard, and a bare command may be anybody's.
+        if cx.agent.is_some() && !matches!(args.command, Command::Whisper(_)) {
+            whisper::beside(cx, &project, &Me::of(cx))?;
+        }
         heartbeat::cost(cx, &project, &Me::of(cx), args.name());
         notices::issues(cx, &project);
     }
@@ -105,7 +119,6 @@ fn beat(cx: &Cx) -> Outcome {
     if cx.ui.json() {
         cx.ui.document(&serde_json::json!({ "success": true, "agent_id": me.id }))?;
     }
-    notices::issues(cx, &project);
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::ui::Options;
 use super::{
-    agent, completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, rescue, status,
-    sync, team, up, version, workspaces,
+    agent, completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, murmur, rescue,
+    status, sync, team, up, version, whispers, workspaces,
 };
 
 /// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
@@ -83,6 +83,10 @@ pub enum Command {
     Daemon(daemon::Args),
     /// Introduce agents, and list those at work
     Agent(agent::Args),
+    /// Tell the team what an agent is doing, and list what was told
+    Murmur(murmur::Args),
+    /// List what the agents of this machine hear
+    Whispers(whispers::Args),
     /// Read and change settings
     Config(config::Args),
     /// Add, remove and list the teams whose contexts this project keeps
@@ -151,6 +155,16 @@ mod tests {
         assert_eq!(shorts.get(&'y').map(String::as_str), Some("yes"));
     }
 
+    /// The words of a command line; what stands in double quotes is one.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('"').enumerate();
+        let of = |(n, part): (usize, &str)| match n % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        parts.flat_map(of).collect::<Vec<String>>()
+    }
+
     #[test]
     fn every_flag_has_help_and_every_command_an_example_that_parses() {
         each(&built(), "ox", &mut |command, path| {
@@ -167,8 +181,8 @@ mod tests {
                 .collect();
             assert!(!examples.is_empty(), "{path} has no example");
             for example in examples {
-                let words = example.split(" > ").next().unwrap().split_whitespace();
-                let (words, _) = agent::take_id(words.map(Into::into).collect());
+                let words = words(example.split(" > ").next().unwrap());
+                let (words, _) = agent::take_id(words.into_iter().map(Into::into).collect());
                 if let Err(e) = Args::try_parse_from(&words) {
                     panic!("{path}: the example `{}` is wrong: {e}", example.trim());
                 }

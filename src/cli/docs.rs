@@ -185,9 +185,11 @@ fn settings_page() -> Page {
             (".sageox/config.json", "the project's, committed with it"),
         ]),
     ));
-    for (place, heading) in
-        [(Place::User, "SETTINGS OF THE USER"), (Place::Repository, "SETTINGS OF THE PROJECT")]
-    {
+    for (place, heading) in [
+        (Place::User, "SETTINGS OF THE USER"),
+        (Place::UserOrRepository, "SETTINGS OF THE USER, OR OF THE PROJECT WHERE THE USER SAYS NOTHING"),
+        (Place::Repository, "SETTINGS OF THE PROJECT"),
+    ] {
         let rows: Vec<_> = SETTINGS.iter().filter(|s| s.place == place).map(setting_entry).collect();
         text.push_str(&section(heading, "", &rows));
     }
@@ -199,6 +201,7 @@ fn setting_entry(setting: &Setting) -> (String, String) {
     let kind = match setting.kind {
         Kind::Duration { .. } => "a duration, such as 90s or 5m",
         Kind::Bool => "true or false",
+        Kind::Word(words) => &words.join(" or "),
         Kind::Text => "text",
     };
     let default = if setting.default.is_empty() { "none" } else { setting.default };

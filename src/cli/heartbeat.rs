@@ -100,6 +100,8 @@ fn name(command: &Command) -> Option<&'static str> {
         Command::Workspaces(_) => Some("workspaces"),
         Command::Ledger(_) => Some("ledger"),
         Command::Rescue(_) => Some("rescue"),
+        Command::Murmur(_) => Some("murmur"),
+        Command::Whispers(_) => Some("whispers"),
         Command::Agent(args) => (!args.beats_itself()).then(|| args.name()),
         Command::Init(_)
         | Command::Daemon(_)

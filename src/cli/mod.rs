@@ -25,8 +25,10 @@ pub mod exit;
 mod failure;
 mod git_credential_helper;
 mod heartbeat;
+mod history;
 mod init;
 mod ledger;
+mod murmur;
 mod notices;
 mod rescue;
 mod status;
@@ -37,6 +39,7 @@ mod trust;
 pub mod ui;
 mod up;
 mod version;
+mod whispers;
 mod workspaces;
 
 use std::ffi::OsString;
@@ -99,6 +102,8 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Workspaces(args) => workspaces::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
+        Command::Murmur(args) => murmur::run(cx, &args).map(done),
+        Command::Whispers(args) => whispers::run(cx, &args).map(done),
         Command::Version(args) => version::run(cx, &args).map(done),
         Command::Completions(args) => completions::run(cx, &args).map(done),
         Command::Docs(args) => docs::run(cx, &args).map(done),

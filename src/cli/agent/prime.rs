@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::me::Me;
+use super::whisper;
 use crate::cli::clones::{self, CloneFacts};
 use crate::cli::context::Cx;
 use crate::cli::daemon_status::humanised;
@@ -20,7 +21,9 @@ use crate::cli::{heartbeat, notices};
 use crate::daemon::reach;
 use crate::git::Reader;
 use crate::ipc::wire::{DaemonIssue, StatusData};
+use crate::project::settings::Settings;
 use crate::project::{Instance, Introduction, Primed, Project, user_slug};
+use crate::whispers::limits::{FRAME_HEAD, FRAME_MAX, PROMPT_MAX};
 
 /// So many teams are told of; the page is read by a model, in whole.
 const TEAMS_TOLD: usize = 20;
@@ -32,12 +35,22 @@ const ENV_FILE_MAX: u64 = 1 << 20;
 /// Names the file with the variables of Claude Code's shells.
 const ENV_FILE: &str = "CLAUDE_ENV_FILE";
 
+/// What is told altogether, in bytes (decisions, section 5; lesson wat-09). Whispers come behind it where there is room for them, else they
+/// wait for the next command.
+const PAGE_MAX: usize = FRAME_MAX;
+/// What an agent is told that may murmur by itself (whispers and watching, 8.6).
+const MURMUR: &str = "Murmur when you begin significant work and after decisions that others build on: what, and which files. It writes no \
+                      file of the project. `ox murmur pause` ends the reminders.";
+
 /// Commands for an agent, and what each is for.
 const COMMANDS: &[(&str, &str)] = &[
     ("ox status", "how the project stands"),
     ("ox sync", "bring the ledger up to date now"),
     ("ox sync --all-teams", "bring the contexts of the teams up to date now"),
     ("ox agent list", "who else is at work"),
+    ("ox murmur --topic=wip \"<TEXT>\"", "tell the team in a sentence or two what you work on"),
+    ("ox murmur list", "what others told in the last hours"),
+    ("ox agent <ID> whisper", "what waits for you from others"),
     ("ox doctor", "what is wrong, and how to mend it"),
 ];
 
@@ -77,6 +90,8 @@ struct Document {
     team_contexts: Vec<CloneFacts>,
     daemon: Daemon,
     issues: Vec<DaemonIssue>,
+    /// Whether it is to murmur by itself.
+    murmurs: bool,
     commands: Vec<Command>,
 }
 
@@ -126,7 +141,11 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if cx.ui.json() {
         cx.ui.document(&document)?;
     } else {
-        cx.ui.print(&text(&document, cx.now(), &cx.home()))?;
+        let page = text(&document, cx.now(), &cx.home());
+        cx.ui.print(&page)?;
+        if page.len() + FRAME_HEAD + PROMPT_MAX <= PAGE_MAX {
+            whisper::beside(cx, &project, &me)?;
+        }
     }
     heartbeat::cost(cx, &project, &me, "prime");
     notices::tell(cx, &document.issues);
@@ -212,6 +231,7 @@ fn document(
         team_contexts: found.teams,
         daemon: Daemon { running: live.is_some(), error },
         issues: live.map(|l| l.issues.clone()).unwrap_or_default(),
+        murmurs: Settings::load(&cx.env, &cx.dirs, Some(project)).0.murmurs_by_itself(),
         commands: COMMANDS.iter().map(|(command, purpose)| Command { command, purpose }).collect(),
     }
 }
@@ -242,6 +262,9 @@ fn text(d: &Document, now: Timestamp, home: &Path) -> String {
         let issues = told.len();
         lines.extend(told.into_iter().map(|line| format!("- {line}")));
         lines.extend(more(d.issues.len(), issues, "issue", "ox daemon status"));
+    }
+    if d.murmurs {
+        lines.extend([String::new(), MURMUR.into()]);
     }
     lines.extend([String::new(), "## Commands".into()]);
     lines.extend(d.commands.iter().map(|c| format!("- {}: {}", c.command, c.purpose)));
@@ -298,6 +321,7 @@ mod tests {
             team_contexts: Vec::new(),
             daemon: Daemon { running: true, error: None },
             issues: Vec::new(),
+            murmurs: true,
             commands: COMMANDS.iter().map(|(command, purpose)| Command { command, purpose }).collect(),
         }
     }
@@ -308,20 +332,25 @@ mod tests {
 
     #[test]
     fn an_agent_is_told_who_it_is_where_and_how_fresh_things_are() {
-        insta::assert_snapshot!(page(&document()), @"
+        insta::assert_snapshot!(page(&document()), @r#"
         You are agent OxAb12 (codex) of ~/p.
         Run ox commands as: SAGEOX_AGENT_ID=OxAb12 ox <command>
 
         ## Freshness
         - ledger: synced 1m ago, ~/l
 
+        Murmur when you begin significant work and after decisions that others build on: what, and which files. It writes no file of the project. `ox murmur pause` ends the reminders.
+
         ## Commands
         - ox status: how the project stands
         - ox sync: bring the ledger up to date now
         - ox sync --all-teams: bring the contexts of the teams up to date now
         - ox agent list: who else is at work
+        - ox murmur --topic=wip "<TEXT>": tell the team in a sentence or two what you work on
+        - ox murmur list: what others told in the last hours
+        - ox agent <ID> whisper: what waits for you from others
         - ox doctor: what is wrong, and how to mend it
-        ");
+        "#);
     }
 
     #[test]

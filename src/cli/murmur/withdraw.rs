@@ -1,0 +1,78 @@
+//! `ox murmur delete`: takes one out of the clone again. Who has it already keeps it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::ScopeName;
+use super::place;
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::git::{CloneLock, GitError, Reader};
+use crate::kit::cancel::Cancel;
+use crate::sync::{Site, Workspace};
+use crate::whispers::{Outbox, window};
+
+/// So long somebody at work on the clone is waited for (8.1).
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// Files of older hours are not checked out, and of no interest to anybody.
+const HOURS: i64 = 12;
+
+/// Flags of `ox murmur delete`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Delete {
+    /// Its id, as `ox murmur list --json` has it
+    id: String,
+    /// Through which clone it went
+    #[arg(long, value_name = "SCOPE", default_value = "ledger")]
+    scope: ScopeName,
+}
+
+pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
+    let project = cx.project()?;
+    let at = place::find(cx, &project, args.scope)?;
+    if !crate::whispers::is_id(&args.id) {
+        return Err(Failure::new(Exit::Usage, "this is no id of a murmur")
+            .on(&args.id)
+            .hint("ox murmur list --json"));
+    }
+    let refused = |e: &crate::whispers::Error| place::failure("the murmur cannot be taken out", e);
+    let waited = Outbox::of(&at.state).forget(&args.id).map_err(|e| refused(&e))?;
+    let committed = remove(cx, &at, &args.id)?;
+    if !waited && !committed {
+        let failure = Failure::new(Exit::Usage, "no murmur of the last hours has this id").on(&args.id);
+        return Err(failure.hint("ox murmur list --json"));
+    }
+    if cx.ui.json() {
+        return cx.ui.document(&serde_json::json!({ "success": true, "id": args.id }));
+    }
+    cx.ui.print(&format!("Murmur deleted: {}", args.id))?;
+    if committed {
+        cx.ui.note("who has got it keeps it; everybody else loses it with the next sync");
+    }
+    Ok(())
+}
+
+/// Removes the file and commits that; false if it is not there.
+fn remove(cx: &Cx, at: &Workspace, id: &str) -> Outcome<bool> {
+    let of_git =
+        |e: GitError| Failure::new(Exit::of_class(e.class()), "the murmur cannot be taken out").because(&e);
+    let files = Reader::open(&at.path).map_err(of_git).and_then(|reader| {
+        window::files(&reader, cx.now(), HOURS).map_err(|e| place::failure("murmurs cannot be read", &e))
+    })?;
+    let Some(file) = files.into_iter().find(|f| f.stem == id) else { return Ok(false) };
+    let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT).map_err(of_git)? else {
+        return Err(Failure::new(Exit::Failed, "somebody else works on the clone").on_path(&at.path));
+    };
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
+    let mut clone = lock.open(site.git(at.self_hosted), &at.path, &Cancel::new()).map_err(of_git)?;
+    let gone = clone.remove(Path::new(&file.path), &format!("murmur: delete {id}")).map_err(of_git)?;
+    match gone {
+        Some(_) => Ok(true),
+        None => Err(Failure::new(
+            Exit::Failed,
+            "the murmur is not checked out here; it goes by itself after a day",
+        )
+        .on(id)),
+    }
+}

@@ -1,0 +1,61 @@
+//! `ox whispers`: what the agents of this machine hear, for the person at it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::context::Cx;
+use super::failure::Outcome;
+use super::history;
+use crate::ipc::wire::WhisperEntry;
+use crate::kit::clock::pause;
+use crate::kit::gotime::GoTime;
+
+/// With `--watch` new ones are asked for this often.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Flags of `ox whispers`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ox whispers\n  ox whispers --watch\n  ox whispers --last 100 --json")]
+pub struct Args {
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=200))]
+    last: i64,
+    /// Go on, and print what comes in; with --json a document a line
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Does it.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    let project = cx.project()?;
+    let page = history::page(cx, &project, "", GoTime(None), args.last)?;
+    if !args.watch {
+        if cx.ui.json() {
+            return cx.ui.document(&page);
+        }
+        if page.entries.is_empty() {
+            return cx.ui.print("no whispers are stored");
+        }
+        let all: Vec<&WhisperEntry> = page.entries.iter().collect();
+        return cx.ui.print(&history::table(&all, cx.now()).lines(cx.ui.width()).join("\n"));
+    }
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut page = page;
+    loop {
+        let mut new: Vec<&WhisperEntry> = page.entries.iter().filter(|e| !seen.contains(&e.id)).collect();
+        new.reverse();
+        if cx.ui.json() {
+            for entry in &new {
+                cx.ui.document(entry)?;
+            }
+        } else if !new.is_empty() {
+            let lines = history::table(&new, cx.now()).lines(cx.ui.width());
+            // The heads once.
+            let skipped = usize::from(!seen.is_empty());
+            cx.ui.print(&lines[skipped..].join("\n"))?;
+        }
+        seen = page.entries.iter().map(|e| e.id.clone()).collect();
+        pause(WATCH_EVERY);
+        page = history::page(cx, &project, "", GoTime(None), 200)?;
+    }
+}
