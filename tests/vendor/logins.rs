@@ -55,7 +55,11 @@ fn a_login_that_is_refused_is_said_until_there_is_a_new_one() {
     w.until_all_level();
     GitCredentials::remove(&w.dirs, &w.endpoint.slug()).unwrap();
     let auth = w.env.ox_in(&w.repo, ["status", "--json"]).json()["auth"].take();
-    assert_eq!((&auth["git_pat_valid"], &auth["git_pat_reason"]), (&json!(false), &json!("missing")), "{auth}");
+    assert_eq!(
+        (&auth["git_pat_valid"], &auth["git_pat_reason"]),
+        (&json!(false), &json!("missing")),
+        "{auth}"
+    );
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! Agents that hear of each other: murmurs out, whispers in, between real machines over real git remotes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+#[path = "whispers/hostile.rs"]
+mod hostile;
+#[path = "whispers/machine.rs"]
+mod machine;
+mod support;
+#[path = "whispers/torture.rs"]
+mod torture;
+#[path = "whispers/wire.rs"]
+mod wire;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use machine::{INTERVAL, Machine};
+use support::wait_until;
+
+#[test]
+fn a_murmur_is_heard_on_this_machine_at_once_and_on_another_within_its_interval() {
+    let a = Machine::first();
+    let b = Machine::beside(&a);
+    b.gets("OxBBBB");
+    let said = a.ox([
+        "murmur",
+        "--agent-id",
+        "OxAAAA",
+        "--topic",
+        "wip",
+        "--files",
+        "src/a.rs",
+        "Splitting the parser",
+    ]);
+    assert!(said.ok().stdout.contains("Murmur published: "));
+    let at = Instant::now();
+    assert!(wait_until(Duration::from_secs(2), || a.gets("OxCCCC") == ["Splitting the parser"]));
+    let came = wait_until(INTERVAL * 3, || b.gets("OxBBBB") == ["Splitting the parser"]);
+    assert!(came, "a:\n{}\nb:\n{}", a.log(), b.log());
+    // A tenth of jitter, and time for a machine that is busy with other tests.
+    assert!(at.elapsed() < INTERVAL + INTERVAL / 10 + Duration::from_secs(5), "{:?}", at.elapsed());
+    let list = b.ox(["murmur", "list", "--json"]).ok().json();
+    assert_eq!(list["murmurs"][0]["content"], "Splitting the parser", "{list}");
+    assert_eq!(list["murmurs"][0]["principal_id"], "tester");
+    assert_eq!(a.gets("OxAAAA"), Vec::<String>::new(), "nobody hears itself");
+    let text = b.ox(["agent", "OxDDDD", "whisper"]).ok().stdout;
+    assert!(
+        text.contains("agent=\"OxAAAA\" from=\"tester\" files=\"src/a.rs\">Splitting the parser</entry>"),
+        "{text}"
+    );
+    assert_eq!(b.ox(["agent", "OxDDDD", "whisper"]).ok().stdout, "");
+    let history = b.ox(["agent", "OxDDDD", "whisper", "history"]).ok().stdout;
+    assert!(history.starts_with("given:\n") && history.contains("Splitting the parser"), "{history}");
+    let all = b.ox(["whispers"]).ok().stdout;
+    assert!(all.contains("OxAAAA") && all.contains("Splitting the parser"), "{all}");
+}
+
+#[test]
+fn what_waits_comes_behind_the_output_of_an_agents_commands() {
+    let a = Machine::first();
+    a.ox(["murmur", "--agent-id", "OxAAAA", "--importance", "critical", "The schema of main is broken"]).ok();
+    assert!(wait_until(Duration::from_secs(5), || {
+        let heard = a.ox(["agent", "OxBBBB", "list"]).ok();
+        heard.stdout.contains(">The schema of main is broken</entry>")
+    }));
+    // In a document there is no room for it: it waits.
+    a.ox(["murmur", "--agent-id", "OxCCCC", "second"]).ok();
+    assert!(wait_until(Duration::from_secs(5), || !a.ox(["whispers"]).ok().stdout.is_empty()));
+    a.ox(["agent", "OxBBBB", "list", "--json"]).ok().json();
+    assert!(wait_until(Duration::from_secs(5), || a.gets("OxBBBB") == ["second"]));
+}
+
+#[test]
+fn without_a_daemon_a_murmur_waits_and_goes_out_with_the_next_sync() {
+    let a = Machine::first();
+    a.ox(["daemon", "stop", "--all"]).ok();
+    let said = a.ox(["murmur", "--agent-id", "OxAAAA", "later"]).ok();
+    assert!(said.stdout.contains("Murmur queued: ") && said.stderr.contains("ox sync"), "{said:?}");
+    assert!(a.ox(["murmur", "list"]).ok().stdout.contains("later"));
+    assert!(!a.remote_log().contains("murmur: later"));
+    a.ox(["sync"]).ok();
+    assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: later")), "{}", a.log());
+    assert!(wait_until(Duration::from_secs(5), || a.gets("OxBBBB") == ["later"]));
+    assert_eq!(fs::read_dir(a.state().join("outbox")).unwrap().count(), 0);
+}
+
+#[test]
+fn secrets_and_private_paths_never_leave_the_machine() {
+    let a = Machine::first();
+    let secret = format!("{}_{}", "ghp", "a1B2".repeat(9));
+    let home = a.env.home();
+    let text = format!("token {secret} in {}/notes", home.display());
+    let said = a
+        .ox(["murmur", "--agent-id", "OxAAAA", "--files", "src/a.rs,.env.local,deploy/id_ed25519", &text])
+        .ok();
+    assert!(said.stderr.contains("taken out"), "{said:?}");
+    assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: ")), "{}", a.log());
+    let list = a.ox(["murmur", "list", "--json"]).ok().json();
+    assert_eq!(list["murmurs"][0]["content"], "token [REDACTED_GITHUB_TOKEN] in ~/notes");
+    let tree = a.env.git(a.remote(), ["grep", "-h", "", "main", "--", "data/murmurs"]);
+    assert!(tree.contains("\"files\":\"src/a.rs\"") && !tree.contains(&secret), "{tree}");
+    assert!(!tree.contains(&home.display().to_string()) && !tree.contains("id_ed25519"), "{tree}");
+    // Also one that did not come from our command.
+    a.tells(&a.murmur("OxCCCC", "normal", &text));
+    assert!(wait_until(Duration::from_secs(5), || a
+        .gets("OxBBBB")
+        .iter()
+        .filter(|t| t.contains("[REDACTED"))
+        .count()
+        == 2
+        || a.gets("OxDDDD").iter().any(|t| t.contains(&secret))));
+}
+
+#[test]
+fn a_murmur_is_committed_alone_whatever_else_is_staged() {
+    let a = Machine::first();
+    let ledger = a.ledger();
+    fs::write(ledger.join("draft.md"), "mine").unwrap();
+    a.env.git(&ledger, ["add", "draft.md"]);
+    a.ox(["murmur", "--agent-id", "OxAAAA", "alone"]).ok();
+    assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: alone")), "{}", a.log());
+    let files = a.env.git(a.remote(), ["ls-tree", "-r", "--name-only", "main"]);
+    assert!(files.contains("data/murmurs/") && !files.contains("draft.md"), "{files}");
+    assert!(a.env.git(&ledger, ["status", "--porcelain"]).contains("A  draft.md"));
+}
+
+#[test]
+fn a_murmur_can_be_taken_out_again() {
+    let a = Machine::first();
+    a.ox(["murmur", "--agent-id", "OxAAAA", "oops"]).ok();
+    assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: oops")), "{}", a.log());
+    let list = a.ox(["murmur", "list", "--json"]).ok().json();
+    let id = list["murmurs"][0]["id"].as_str().unwrap().to_owned();
+    assert!(a.ox(["murmur", "delete", &id]).ok().stdout.contains("Murmur deleted: "));
+    assert!(a.ox(["murmur", "list"]).ok().stdout.contains("no murmurs"));
+    a.ox(["murmur", "delete", &id]).fails(2);
+    a.ox(["murmur", "delete", "../../etc/passwd"]).fails(2);
+    a.ox(["sync"]).ok();
+    assert!(a.remote_log().contains(&format!("murmur: delete {id}")));
+}
+
+#[test]
+fn an_agent_that_is_at_work_is_reminded_unless_it_wants_none() {
+    if std::env::var_os("OX_TEST_LONG").is_none() {
+        // Exactly, on a simulated clock: `--test sim reminded`.
+        return println!("skipped: agents are looked at once a minute (OX_TEST_LONG)");
+    }
+    let a = Machine::first();
+    a.ox(["config", "set", "murmur_send", "off"]).ok();
+    assert_eq!(a.ox(["config", "get", "murmur_send"]).ok().stdout.trim(), "manual");
+    a.ox(["config", "set", "murmur_send", "auto"]).ok();
+    a.ox(["agent", "OxAAAA", "heartbeat"]).ok();
+    a.ox(["agent", "OxBBBB", "heartbeat"]).ok();
+    a.ox(["murmur", "pause", "--agent-id", "OxBBBB"]).ok();
+    // Agents are looked at once a minute.
+    let reminded = wait_until(Duration::from_secs(75), || {
+        a.gets("OxAAAA").iter().any(|t| t.contains("ox murmur --topic=wip"))
+    });
+    assert!(reminded, "{}", a.log());
+    assert_eq!(a.gets("OxBBBB"), Vec::<String>::new());
+    assert_eq!(a.gets("OxAAAA"), Vec::<String>::new());
+}
