@@ -210,7 +210,8 @@ mod bench {
     fn hold_to(processor: Option<usize>) {
         let all = ALL.get_or_init(|| sched_getaffinity(None).unwrap());
         let mut set = *all;
-        if let Some(one) = processor.and_then(|n| (0..CpuSet::MAX_CPU).filter(|&one| all.is_set(one)).nth(n)) {
+        if let Some(one) = processor.and_then(|n| (0..CpuSet::MAX_CPU).filter(|&one| all.is_set(one)).nth(n))
+        {
             set.clear();
             set.set(one);
         }
