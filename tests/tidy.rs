@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("project", &["kit"]),
     ("http", &["kit"]),
     ("git", &["kit", "http"]),
-    ("watch", &["kit"]),
+    ("watch", &["kit", "git"]),
     ("health", &["kit", "project"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),

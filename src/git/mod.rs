@@ -41,6 +41,7 @@ mod slim;
 mod smart;
 mod sparse;
 mod staging;
+mod work_tree;
 
 pub use blobs::{BlobContent, BlobEntry};
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
@@ -67,3 +68,4 @@ pub use settled::{Settled, settled};
 pub use slim::{Made, Slim, clone_slim};
 pub use sparse::Sparse;
 pub use staging::remove_leftovers;
+pub use work_tree::{Tracked, WorkTree};

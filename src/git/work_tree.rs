@@ -1,0 +1,90 @@
+//! What the watcher asks of a user's repository, in process: its git directory, HEAD, tracked files, what is ignored. Nothing
+//! here writes into the repository or takes one of its locks.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Oid, Repository};
+
+use super::command::path_of;
+use super::error::GitError;
+use super::read::open;
+
+/// Mode of an index entry that is another repository's commit, not a file.
+const GITLINK: u32 = 0o160_000;
+
+/// A work tree that is open for reading. It keeps what it has read of ignore rules: open one for each piece of work.
+pub struct WorkTree {
+    repo: Repository,
+}
+
+/// A path in the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its bytes, relative to the root, with `/` between names.
+    pub path: Vec<u8>,
+    /// Whether it stands for another repository.
+    pub gitlink: bool,
+}
+
+impl WorkTree {
+    /// Opens the work tree at exactly `root`: a repository, a linked work tree or a submodule.
+    ///
+    /// # Errors
+    /// [`GitError::Library`] with the class of what was found.
+    pub fn open(root: &Path) -> Result<WorkTree, GitError> {
+        open(root).map(|repo| WorkTree { repo }).map_err(GitError::git2("opening the repository"))
+    }
+
+    /// The directory with this work tree's own `HEAD` and `index`; not that of the main repository for a linked one.
+    pub fn git_dir(&self) -> PathBuf {
+        self.repo.path().to_path_buf()
+    }
+
+    /// The commit HEAD leads to; `None` while the branch is unborn.
+    ///
+    /// # Errors
+    /// A HEAD that cannot be read.
+    pub fn head(&self) -> Result<Option<Oid>, GitError> {
+        match self.repo.refname_to_id("HEAD") {
+            Ok(id) => Ok(Some(id)),
+            Err(e) if matches!(e.code(), ErrorCode::NotFound | ErrorCode::UnbornBranch) => Ok(None),
+            Err(e) => Err(GitError::git2("reading HEAD")(e)),
+        }
+    }
+
+    /// Every path of the index once, in the order of its bytes.
+    ///
+    /// # Errors
+    /// An index that cannot be read.
+    pub fn tracked(&self) -> Result<Vec<Tracked>, GitError> {
+        let what = "reading the index";
+        let mut index = self.repo.index().map_err(GitError::git2(what))?;
+        index.read(false).map_err(GitError::git2(what))?;
+        let mut found: Vec<Tracked> = Vec::with_capacity(index.len());
+        for entry in index.iter() {
+            // One in conflict has up to three entries of the same path.
+            if found.last().is_none_or(|last| last.path != entry.path) {
+                found.push(Tracked { path: entry.path, gitlink: entry.mode == GITLINK });
+            }
+        }
+        // The library sorts without regard to case where the user has told git to.
+        if !found.is_sorted_by(|a, b| a.path < b.path) {
+            found.sort_by(|a, b| a.path.cmp(&b.path));
+            found.dedup_by(|a, b| a.path == b.path);
+        }
+        Ok(found)
+    }
+
+    /// Whether the rules of `.gitignore` and the like leave out `path`. `dir` says that it is a directory: some rules are for
+    /// those only.
+    ///
+    /// # Errors
+    /// Rules that cannot be read.
+    pub fn is_ignored(&self, path: &[u8], dir: bool) -> Result<bool, GitError> {
+        let mut bytes = path.to_vec();
+        if dir {
+            bytes.push(b'/');
+        }
+        self.repo.is_path_ignored(path_of(&bytes)).map_err(GitError::git2("reading ignore rules"))
+    }
+}
