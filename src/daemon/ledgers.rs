@@ -22,7 +22,7 @@ impl Ledgers {
         site: &Site,
         id: &Id,
         path: Option<PathBuf>,
-        hint: impl Fn(&str) + Send + 'static,
+        hint: impl Fn(&str) + Send + Sync + 'static,
     ) {
         let Some(path) = path else {
             self.dirs.remove(id);

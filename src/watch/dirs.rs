@@ -1,0 +1,171 @@
+//! Single directories, one level deep, of which only is told that something changed: those of ledgers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::hints::Hints;
+use super::os::{WatchError, Watches};
+use crate::kit::clock::{Clock, Mono};
+
+/// However much happens in a directory, hints about it are at least this far apart.
+pub const HINT_EVERY: Duration = Duration::from_millis(100);
+
+/// The directory of ours in clones: what happens to it counts, though its name begins with a dot.
+const OURS: &[u8] = b".sageox";
+
+/// When each directory was last hinted at.
+type Hinted = Mutex<BTreeMap<String, Option<Mono>>>;
+
+/// Watches directories, not what is below them.
+pub struct DirWatcher {
+    watches: Arc<Watches>,
+    hinted: Arc<Hinted>,
+}
+
+impl DirWatcher {
+    /// A watcher of its own that calls `hint` with the name of a directory in which something changed. `hint` must not block.
+    ///
+    /// # Errors
+    /// The system has no room for a watcher.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        hint: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<DirWatcher, WatchError> {
+        let hints = Arc::new(Hints::new(Arc::clone(&clock), || ()));
+        Ok(DirWatcher::on(&Arc::new(Watches::new(hints, None)?), clock, hint))
+    }
+
+    /// The same on watches that others use too.
+    pub fn on(
+        watches: &Arc<Watches>,
+        clock: Arc<dyn Clock>,
+        hint: impl Fn(&str) + Send + Sync + 'static,
+    ) -> DirWatcher {
+        let hinted: Arc<Hinted> = Arc::default();
+        let table = Arc::clone(&hinted);
+        watches.listen(Some(Box::new(move |name, entry| {
+            if entry.is_none_or(is_seen) && is_due(&mut table.lock(), name, clock.now().mono) {
+                hint(name);
+            }
+        })));
+        DirWatcher { watches: Arc::clone(watches), hinted }
+    }
+
+    /// Watches `dir` under `name`, also if it was watched before: a directory may have been replaced by another at its path.
+    ///
+    /// # Errors
+    /// It is gone, or the system has no room for a further watch.
+    pub fn watch(&mut self, name: &str, dir: &Path) -> Result<(), WatchError> {
+        self.hinted.lock().insert(name.to_string(), None);
+        let watched = self.watches.watch_plain(name, dir);
+        if watched.is_err() {
+            self.unwatch(name);
+        }
+        watched
+    }
+
+    /// Watches the directory of that name no longer.
+    pub fn unwatch(&mut self, name: &str) {
+        self.hinted.lock().remove(name);
+        self.watches.forget_plain(name);
+    }
+}
+
+impl Drop for DirWatcher {
+    fn drop(&mut self) {
+        let names = std::mem::take(&mut *self.hinted.lock());
+        for name in names.keys() {
+            self.watches.forget_plain(name);
+        }
+        self.watches.listen(None);
+    }
+}
+
+/// Whether the last hint about a directory is not too fresh.
+fn is_due(hinted: &mut BTreeMap<String, Option<Mono>>, name: &str, now: Mono) -> bool {
+    let Some(at) = hinted.get_mut(name) else { return false };
+    let due = at.is_none_or(|at| now.since(at) >= HINT_EVERY);
+    if due {
+        *at = Some(now);
+    }
+    due
+}
+
+/// Whether people see an entry: not temporary files of programs at work, nor git's own business.
+fn is_seen(entry: &[u8]) -> bool {
+    entry == OURS || !entry.starts_with(b".")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crossbeam_channel::{Receiver, unbounded};
+
+    use super::*;
+    use crate::kit::clock::SystemClock;
+
+    fn watcher() -> (DirWatcher, Receiver<String>) {
+        let (tell, told) = unbounded();
+        let hint = move |name: &str| drop(tell.send(name.to_string()));
+        (DirWatcher::new(Arc::new(SystemClock), hint).unwrap(), told)
+    }
+
+    fn next(told: &Receiver<String>) -> Option<String> {
+        told.recv_timeout(Duration::from_secs(10)).ok()
+    }
+
+    #[test]
+    fn changes_that_people_make_are_told_and_gits_own_are_not() {
+        for name in ["a", "data", ".sageox", "foo.git-x"] {
+            assert!(is_seen(name.as_bytes()), "{name}");
+        }
+        for name in [".git", ".a.swp"] {
+            assert!(!is_seen(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn hints_come_from_real_files_and_stop_when_asked() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut w, told) = watcher();
+        w.watch("a", a.path()).unwrap();
+        w.watch("b", b.path()).unwrap();
+        fs::create_dir(a.path().join(".git")).unwrap();
+        fs::write(b.path().join("x"), "1").unwrap();
+        assert_eq!(next(&told).as_deref(), Some("b"));
+        w.unwatch("b");
+        fs::write(b.path().join("y"), "1").unwrap();
+        fs::write(a.path().join("z"), "1").unwrap();
+        assert_eq!(next(&told).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_watched_again() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("l");
+        fs::create_dir(&dir).unwrap();
+        let (mut w, told) = watcher();
+        w.watch("l", &dir).unwrap();
+        fs::rename(&dir, tmp.path().join("old")).unwrap();
+        fs::create_dir(&dir).unwrap();
+        w.watch("l", &dir).unwrap();
+        while told.try_recv().is_ok() {}
+        fs::write(dir.join("new"), "1").unwrap();
+        assert_eq!(next(&told).as_deref(), Some("l"));
+        assert!(w.watch("gone", &tmp.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn a_storm_is_a_few_hints() {
+        let mut table = BTreeMap::from([("l".to_string(), None)]);
+        let at = |ms: u64| Mono::ZERO + Duration::from_millis(ms);
+        let hints = (0..1000).filter(|ms| is_due(&mut table, "l", at(*ms))).count();
+        assert_eq!(hints, 10);
+        assert!(!is_due(&mut table, "other", at(0)));
+    }
+}
