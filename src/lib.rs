@@ -10,7 +10,7 @@
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
-//! | [`watch`] | directories in which something changes |
+//! | [`watch`] | what changed on disk: tracked set, kernel watches, comparing scan, batches |
 //! | [`git`] | the one place that talks to git |
 //! | [`http`] | the one HTTP client |
 //! | [`redact`] | secrets out of text |

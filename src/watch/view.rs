@@ -361,3 +361,28 @@ impl View {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn untracked_files_beyond_the_cap_are_counted_and_not_told() {
+        let none = BTreeSet::new();
+        let mut job = Job::new(RootId(1), Path::new("/nowhere"), None, &none);
+        let mut view = View::default();
+        let stat = Stat { size: 1, mtime: 1, ino: 1, mode: 0o100_644 };
+        for n in 0..UNTRACKED_MAX {
+            view.other(&mut job, format!("{n}").as_bytes(), stat);
+        }
+        assert_eq!((job.changes.len(), view.unrecorded), (UNTRACKED_MAX, 0));
+        view.other(&mut job, b"one more", stat);
+        assert_eq!(
+            (job.changes.len(), view.others.len(), view.unrecorded),
+            (UNTRACKED_MAX, UNTRACKED_MAX, 1)
+        );
+        view.gone_here(&mut job, b"0", Kind::Deleted);
+        view.other(&mut job, b"one more", stat);
+        assert_eq!((view.others.len(), view.unrecorded), (UNTRACKED_MAX, 1), "there is room again");
+    }
+}

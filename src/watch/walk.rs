@@ -38,14 +38,15 @@ impl View {
         let mut seen = Seen { start: self.tracked.below(dir).start, bits: Vec::new() };
         seen.bits.resize(self.tracked.below(dir).len(), false);
         let mut walked = Walked::default();
-        let mut todo = VecDeque::from([Box::<[u8]>::from(dir)]);
+        let mut todo = VecDeque::new();
+        if depth(dir) <= DEPTH_MAX {
+            todo.push_back(Box::<[u8]>::from(dir));
+        }
         while let Some(dir) = todo.pop_front() {
             self.watch_dir(job, &dir);
             match self.list(job, &dir, &mut seen) {
                 Listed::Dirs(below) => {
-                    if dir.iter().filter(|b| **b == b'/').count() + 1 < DEPTH_MAX {
-                        todo.extend(below);
-                    }
+                    todo.extend(below.into_iter().filter(|dir| depth(dir) <= DEPTH_MAX));
                     walked.dirs.insert(dir);
                 }
                 Listed::Nothing => {
@@ -182,6 +183,11 @@ impl View {
             }
         }
     }
+}
+
+/// How many directories down one is; the root is none.
+fn depth(dir: &[u8]) -> usize {
+    if dir.is_empty() { 0 } else { 1 + dir.iter().filter(|b| **b == b'/').count() }
 }
 
 /// The tracked files that a walk has come to.

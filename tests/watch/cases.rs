@@ -318,3 +318,17 @@ fn idle_costs_no_wake_up() {
     let jobs = driver.told.lock().jobs.clone();
     assert!(matches!(jobs[..], [(Task::Scan { add: true }, _)]), "{jobs:?}");
 }
+
+#[test]
+fn what_lies_deeper_than_the_limit_is_left_alone() {
+    use ox::watch::limits::DEPTH_MAX;
+    let repo = Repo::new(&["a"]);
+    let mut driver = Driver::start(&repo.root);
+    let deep = |n: usize| vec!["d"; n].join("/") + "/f";
+    repo.write(&deep(DEPTH_MAX), "1");
+    repo.write(&deep(DEPTH_MAX + 1), "1");
+    driver.flush();
+    let expected = [Box::from(&b"a"[..]), deep(DEPTH_MAX).into_bytes().into_boxed_slice()];
+    assert!(driver.view().into_keys().eq(expected));
+    assert_eq!(driver.told.lock().counters.dirs_watched, DEPTH_MAX + 1, "and the root");
+}

@@ -147,3 +147,13 @@ fn only_what_tells_of_another_index_or_head_counts_in_a_git_directory() {
     let taken = w.taken().unwrap();
     assert!(taken.git && taken.paths.is_empty());
 }
+
+#[test]
+fn so_many_cookies_are_waited_for_and_no_more() {
+    let w = world();
+    let names = (0..COOKIES_MAX).map(|n| (vec![u8::try_from(n).unwrap()], false));
+    w.watches.shared.cookies.lock().extend(names);
+    assert_eq!(w.watches.cookie(LIMIT), Err(NoCookie));
+    w.watches.shared.cookies.lock().pop();
+    assert_eq!(w.watches.cookie(LIMIT), Ok(()));
+}
