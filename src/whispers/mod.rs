@@ -7,6 +7,7 @@
 //! when a crash comes between an answer and its place; nobody gets what is for another, or what it wrote itself.
 
 mod error;
+pub mod file_changes;
 mod frame;
 pub mod limits;
 mod murmur;
@@ -22,6 +23,7 @@ mod whisper;
 pub mod window;
 
 pub use error::Error;
+pub use file_changes::FileChanges;
 pub use frame::frame;
 pub use murmur::{DIR, Importance, Murmur, Refused, hour_dirs, is_id, topic};
 pub use outbox::{FILE_CHANGES, Outbox};
