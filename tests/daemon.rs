@@ -601,7 +601,7 @@ fn one_way_messages_get_no_byte_and_types_not_built_are_unknown() {
         stream.read_to_end(&mut all).unwrap();
         assert!(all.is_empty(), "{kind}: {}", String::from_utf8_lossy(&all));
     }
-    for kind in ["whispers", "code_status", "nonsense", "attach"] {
+    for kind in ["code_search", "code_status", "nonsense", "attach"] {
         let answer = &answers(&socket, &format!("{{\"type\":\"{kind}\"}}"))[0];
         assert_eq!(answer.to_string(), "{\"success\":false,\"error\":\"unknown message type\"}", "{kind}");
     }

@@ -13,6 +13,8 @@ mod cloud;
 mod exact;
 #[path = "sim/site.rs"]
 mod site;
+#[path = "sim/trees.rs"]
+mod trees;
 #[path = "sim/whispers.rs"]
 mod whispers;
 #[path = "sim/world.rs"]

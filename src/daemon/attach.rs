@@ -9,7 +9,7 @@ use super::event::{AttachEnd, Effect, Found, Id, Key};
 use super::presence::Presence;
 use super::repo::{Phase, Repo, Slimming, Waiter};
 use super::schedule::{ATTACH_MAX, Beat, FIRST_SYNC_SPREAD, Idle};
-use super::{accounts, beats, gc, teams};
+use super::{accounts, beats, gc, teams, trees};
 use crate::health::{History, Metrics, StoredErrors};
 use crate::ipc::wire::{Attached, Response};
 use crate::ipc::{ConnId, Published};
@@ -216,6 +216,7 @@ impl Core {
     /// Serves a project no longer. Whoever waits for something of it is told so.
     pub(super) fn detach(&mut self, now: Now, id: &Id, superseded: bool) {
         let synced = self.unflushed(id);
+        trees::forget(self, now, id);
         if self.projects.remove(id).is_none() {
             return;
         }

@@ -15,7 +15,8 @@ use super::repo::{Phase, Repo, Slimming};
 use super::restart::{Passed, Restart};
 use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX, SETTLED_AFTER};
 use super::teams::TeamRequests;
-use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, whispers, wiring};
+use super::trees::Trees;
+use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, trees, whispers, wiring};
 use crate::ipc::ConnId;
 use crate::kit::clock::{JumpDetector, Mono, Now};
 use crate::kit::deadline::Deadlines;
@@ -62,6 +63,8 @@ pub struct Core {
     /// Whose run tried each of them last.
     pub(super) probed: BTreeMap<String, Key>,
     pub(super) deadlines: Deadlines<Beat>,
+    /// Work trees in which agents are at work.
+    pub(super) trees: Trees,
     /// Projects to be attached, in turn; the first is in progress.
     pub(super) attaching: VecDeque<Attaching>,
     pub(super) restart: Restart,
@@ -102,6 +105,7 @@ impl Core {
             gates: BTreeMap::new(),
             probed: BTreeMap::new(),
             deadlines: Deadlines::new(),
+            trees: Trees::default(),
             attaching: VecDeque::new(),
             restart: Restart::default(),
             jumps: JumpDetector::new(now),
@@ -126,9 +130,17 @@ impl Core {
     pub fn turn(&mut self, now: Now, event: Option<Event>) -> Vec<Effect> {
         if self.jumps.check(now) {
             self.jumped(now.mono);
+            trees::jumped(self, now);
         }
         if let Some(event) = event {
-            self.used |= !matches!(event, Event::Loaded { .. } | Event::Checked(_) | Event::Looked { .. });
+            self.used |= !matches!(
+                event,
+                Event::Loaded { .. }
+                    | Event::Checked(_)
+                    | Event::Looked { .. }
+                    | Event::Hinted
+                    | Event::Pulse(..)
+            );
             self.take_in(now, event);
         }
         if !self.closing {
@@ -162,6 +174,9 @@ impl Core {
             }
             Event::Revoked { key, kept } => accounts::revoked(self, now, &key, kept),
             Event::LedgerTouched(id) => self.touched(now.mono, &id),
+            Event::Hinted => {}
+            Event::Pulse(root, pulse) => trees::pulse(self, now, root, pulse),
+            Event::TreeLooked(root, report) => trees::looked(self, now, root, report),
             Event::Murmured(key) => whispers::murmured(self, now, &key),
             Event::Relayed { key, done } => whispers::relayed(self, &key, done),
             Event::Whispered { id, agent, any } => whispers::given(self, now, &id, &agent, any),
@@ -228,6 +243,8 @@ impl Core {
                 }
                 Beat::Nudge(id) => whispers::nudge(self, now, &id),
                 Beat::Activity(id) => whispers::activity(self, now, &id),
+                Beat::Tree(id) => trees::due(self, now, &id),
+                Beat::Changes(id) => trees::tell_due(self, now, &id),
                 Beat::Marks => self.out.push(Effect::WriteMarks),
                 Beat::Beats => beats::due(self, now),
                 Beat::Slots => self.slots_expired(now),
@@ -565,7 +582,14 @@ impl Core {
         let work = self.slots.len() + self.checkouts.len() + self.team_requests.len() + self.attaching.len();
         let waiting: usize = self.repos.values().map(|r| r.waiting.len()).sum();
         let agents: usize = self.projects.values().map(|p| p.presence.agents.len()).sum();
-        self.deadlines.len() + self.projects.len() + self.repos.len() + gates + work + waiting + agents
+        self.deadlines.len()
+            + self.trees.len()
+            + self.projects.len()
+            + self.repos.len()
+            + gates
+            + work
+            + waiting
+            + agents
     }
 
     /// Kinds of the issues of a project now.

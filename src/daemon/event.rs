@@ -14,7 +14,8 @@ use crate::kit::process::Seen;
 use crate::sync::account::{Account, Called};
 use crate::sync::reclone::Reclone;
 use crate::sync::{Ask, Failure, Loaded, Outcome, Saved, Target, TeamRef, Timing};
-use crate::whispers::{self, Scope};
+use crate::watch::{Pulse, Report, RootId, Task};
+use crate::whispers::{self, FileChanges, Scope};
 
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
@@ -256,6 +257,12 @@ pub enum Event {
         /// Whether all was taken in.
         done: bool,
     },
+    /// Something may have happened in a watched work tree: the pulses tell.
+    Hinted,
+    /// Something happened in a watched work tree.
+    Pulse(RootId, Pulse),
+    /// An [`Effect::LookAtTree`] has ended; without a report if it did not run.
+    TreeLooked(RootId, Option<Box<Report>>),
     /// An agent has come further in the whispers for it.
     Whispered {
         /// Of which project.
@@ -502,6 +509,35 @@ pub enum Effect {
         state: PathBuf,
         /// What to say.
         text: String,
+    },
+    /// Watch a work tree.
+    WatchTree {
+        /// What it is called from now on.
+        root: RootId,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Watch it no longer.
+    ForgetTree(RootId),
+    /// Look into a work tree; ends in [`Event::TreeLooked`].
+    LookAtTree {
+        /// Which.
+        root: RootId,
+        /// How.
+        task: Task,
+    },
+    /// Have a note about changed files wait to be committed, if the configuration wants such; ends in [`Event::Murmured`].
+    TellChanges {
+        /// In which clone.
+        key: Key,
+        /// Its state directory.
+        state: PathBuf,
+        /// The work tree.
+        root: PathBuf,
+        /// Who was at work.
+        agents: String,
+        /// What changed.
+        changes: Box<FileChanges>,
     },
     /// Write down how far agents have read.
     WriteMarks,

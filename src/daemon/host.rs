@@ -1,5 +1,6 @@
 //! The core's shell: its thread, its inbox, and the workers that do what it wants done.
 
+mod trees;
 mod whispers;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use crate::sync::checkout::{self, Spot, Wanted};
 use crate::sync::cloud::{self, Cloud, Looked};
 use crate::sync::reclone::Reclone;
 use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Stores, Target, TeamRef};
+use trees::Eyes;
 
 /// Requests and progress lines that may wait for the core; a further request is answered `busy`.
 pub const INBOX: usize = 1024;
@@ -142,6 +144,8 @@ pub struct Host {
     ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
     listening: BTreeMap<Id, Listening>,
     watcher: Arc<Mutex<Ledgers>>,
+    /// Made when the first directory is to be watched.
+    eyes: Option<Eyes>,
     /// What is to be written down of accounts, by endpoint.
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
     /// What is to be written down of stored errors.
@@ -183,12 +187,13 @@ impl Host {
             results_tx,
             git: pool("git", 4, STACK_LARGE)?,
             clone: pool("clone", 3, STACK_LARGE)?,
-            job: pool("job", 2, STACK_SMALL * 2)?,
+            job: pool("job", 2, STACK_LARGE)?,
             registry,
             host_listener,
             ready: Arc::default(),
             listening: BTreeMap::new(),
             watcher: Arc::default(),
+            eyes: None,
             accounts: Arc::default(),
             errors: Arc::default(),
             desk: Desk::new(site.clone()),
@@ -206,7 +211,8 @@ impl Host {
         let mut event = None;
         loop {
             let now = self.site.clock.now();
-            let effects = self.core.turn(now, event.take());
+            let mut effects = self.pulses(now);
+            effects.extend(self.core.turn(now, event.take()));
             let exit =
                 effects.iter().find_map(|e| if let Effect::Exit { again } = e { Some(again) } else { None });
             let exit = exit.cloned();
@@ -298,6 +304,16 @@ impl Host {
                 self.at_desk(move |desk| desk.nudge(&root, &state, &prefix, &agents));
             }
             Effect::SayActivity { state, text } => self.at_desk(move |desk| desk.say_activity(&state, text)),
+            Effect::WatchTree { root, path } => self.watch_tree(root, path),
+            Effect::ForgetTree(root) => {
+                if let Some(eyes) = &self.eyes {
+                    eyes.runner.remove_root(root);
+                }
+            }
+            Effect::LookAtTree { root, task } => self.look_at_tree(root, task),
+            Effect::TellChanges { key, state, root, agents, changes } => {
+                self.tell_changes(key, state, root, agents, *changes);
+            }
             Effect::WriteMarks => {
                 self.at_desk(|desk| desk.stores.write_marks(desk.now()));
             }
@@ -609,7 +625,9 @@ impl Host {
             // A hint that finds no room is made up for by the next beat.
             drop(inbox.try_send(Wake::Event(Box::new(Event::LedgerTouched(Id::from(name))))));
         };
-        self.watcher.lock().set(&self.site, id, path, hint);
+        let eyes = self.eyes();
+        let watches = eyes.watches.clone();
+        self.watcher.lock().set(watches.as_ref(), &self.site, id, path, hint);
     }
 
     /// A function that tells the core how far a run has come; what does not fit into the inbox is left out.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::event::Id;
 use crate::sync::Site;
-use crate::watch::DirWatcher;
+use crate::watch::{DirWatcher, Watches};
 
 /// The watched ledgers. Without a watcher ledgers are synced at their beat all the same.
 #[derive(Default)]
@@ -19,6 +19,7 @@ impl Ledgers {
     /// Watches a project's ledger, or no longer. `hint` is used when the first is watched.
     pub(super) fn set(
         &mut self,
+        watches: Option<&Arc<Watches>>,
         site: &Site,
         id: &Id,
         path: Option<PathBuf>,
@@ -29,17 +30,11 @@ impl Ledgers {
             if let Some(watcher) = &mut self.watcher {
                 watcher.unwatch(id);
             }
-            if self.dirs.is_empty() {
-                // Its thread and descriptors are for nothing now.
-                self.watcher = None;
-            }
             return;
         };
         if self.watcher.is_none() {
-            match DirWatcher::new(Arc::clone(&site.clock), hint) {
-                Ok(watcher) => self.watcher = Some(watcher),
-                Err(e) => return log::error!("ledgers are not watched, only synced at their beat: {e}"),
-            }
+            let Some(watches) = watches else { return };
+            self.watcher = Some(DirWatcher::on(watches, Arc::clone(&site.clock), hint));
         }
         self.dirs.insert(id.clone(), path);
         self.hold(id, true);

@@ -35,6 +35,7 @@ mod status;
 mod takeover;
 mod teams;
 mod throttle;
+mod trees;
 mod whisper_work;
 mod whispers;
 mod wiring;

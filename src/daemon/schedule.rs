@@ -16,6 +16,8 @@ pub const BEATS_EVERY: Duration = Duration::from_secs(5 * 60);
 pub const GC_EVERY: Duration = Duration::from_secs(3600);
 /// Agents at work are looked at this often for whether one is to be reminded that it may murmur (whispers and watching, 7.3).
 pub const NUDGE_EVERY: Duration = Duration::from_secs(60);
+/// What changed in a work tree is told this often, and a tree in which nobody is at work any more is let go of (11.1).
+pub const TELL_CHANGES_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Who is at work is said this often (7.2).
 pub const ACTIVITY_EVERY: Duration = Duration::from_secs(30 * 60);
 /// How far agents have read is written down so long after it was told, with what others have read until then.
@@ -69,6 +71,10 @@ pub enum Beat {
     Nudge(Id),
     /// [`ACTIVITY_EVERY`], while a project has agents at work.
     Activity(Id),
+    /// A project's work tree is to be looked into.
+    Tree(Id),
+    /// [`TELL_CHANGES_EVERY`], while a project's work tree is watched.
+    Changes(Id),
     /// [`MARKS_AFTER`].
     Marks,
     /// What heartbeats have told is to be shown.

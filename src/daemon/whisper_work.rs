@@ -1,7 +1,8 @@
 //! What workers do with murmurs and whispers. Every function here touches a disk.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,7 +22,8 @@ use crate::sync::{self, Site, Target};
 use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
 use crate::whispers::nudge::{self, Facts};
 use crate::whispers::{
-    self, Ask, Error, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Stores, Whisper, relay,
+    self, Ask, Error, FileChanges, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Stores,
+    Whisper, relay,
 };
 
 /// So long a look waits for somebody at work on the clone before it does without contents that were left at the remote.
@@ -35,12 +37,13 @@ const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) 
 pub(super) struct Desk {
     site: Site,
     pub(super) stores: Arc<Stores>,
-    redactor: Arc<Redactor>,
+    /// Made for the first murmur: a daemon without any keeps its memory.
+    redactor: Arc<OnceLock<Redactor>>,
 }
 
 impl Desk {
     pub(super) fn new(site: Site) -> Desk {
-        Desk { site, stores: Arc::default(), redactor: Arc::new(Redactor::new()) }
+        Desk { site, stores: Arc::default(), redactor: Arc::default() }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -57,10 +60,14 @@ impl Desk {
                 return Ok(false);
             }
         };
-        murmur.redact(&self.redactor, &self.home());
+        murmur.redact(self.redactor(), &self.home());
         Outbox::of(state).put(&murmur)?;
         self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[])?;
         Ok(true)
+    }
+
+    fn redactor(&self) -> &Redactor {
+        self.redactor.get_or_init(Redactor::new)
     }
 
     fn home(&self) -> String {
@@ -224,6 +231,34 @@ impl Desk {
         }
     }
 
+    /// Has a note about changed files wait to be committed, and tells it to the agents of this machine. False if the configuration wants
+    /// none, or it could not be kept.
+    pub(super) fn tell_changes(
+        &self,
+        state: &Path,
+        root: &Path,
+        agents: &str,
+        changes: &FileChanges,
+    ) -> bool {
+        let project = Project::load(root, &self.site.env).ok();
+        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, project.as_ref());
+        if !settings.murmurs_by_itself() {
+            return false;
+        }
+        let now = self.now();
+        let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
+        let branch = head.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
+        let mut murmur = changes_murmur(changes, branch, agents, now.wall);
+        murmur.redact(self.redactor(), &self.home());
+        let kept = Outbox::of(state)
+            .put(&murmur)
+            .and_then(|()| self.stores.of(state).take_in(now, &[Whisper::of(&murmur, &Scope::Ledger)], &[]));
+        if let Err(e) = &kept {
+            log::warn!("changed files are not told: {e}");
+        }
+        kept.is_ok()
+    }
+
     /// Looks after databases, and closes those that nobody asks for.
     pub(super) fn maintain(&self, states: &[PathBuf]) {
         for state in states {
@@ -243,6 +278,31 @@ impl Desk {
             }
         }
         self.stores.close_idle(self.now());
+    }
+}
+
+/// The note about changed files (whispers and watching, 11.4).
+fn changes_murmur(changes: &FileChanges, branch: Option<&str>, agents: &str, now: Timestamp) -> Murmur {
+    const BACKGROUND_MAX: u64 = 10;
+    let importance = if changes.count() <= BACKGROUND_MAX { Importance::Ambient } else { Importance::Normal };
+    let mut metadata = BTreeMap::from([("file_count".to_string(), changes.count().to_string())]);
+    metadata.extend(branch.map(|name| ("branch".to_string(), name.to_string())));
+    let files = changes.listed();
+    if !files.is_empty() {
+        metadata.insert("files".into(), files);
+    }
+    Murmur {
+        schema_version: "1".into(),
+        id: uuid::Uuid::now_v7().to_string(),
+        timestamp: GoTime(Some(now)),
+        agent_id: agents.to_string(),
+        principal_type: "human".into(),
+        topic: whispers::FILE_CHANGES.into(),
+        importance: importance.name().into(),
+        content: changes.text(branch),
+        metadata,
+        scope: Scope::Ledger.name().into(),
+        ..Murmur::default()
     }
 }
 

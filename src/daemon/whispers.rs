@@ -8,9 +8,10 @@ use super::core::Core;
 use super::event::{Effect, Id, Key};
 use super::repo::Repo;
 use super::schedule::{ACTIVITY_EVERY, Beat, MARKS_AFTER, NUDGE_EVERY};
+use super::trees;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Murmur, Response, WhisperHistoryAsk, Whispers, WhispersAsk};
-use crate::kit::clock::Now;
+use crate::kit::clock::{Mono, Now};
 use crate::sync::Target;
 use crate::whispers::nudge::Facts;
 use crate::whispers::{Ask, Attention, Scope};
@@ -147,8 +148,9 @@ pub(super) fn relayed(core: &mut Core, key: &Key, done: bool) {
     }
 }
 
-/// Agents have been heard of: they are looked at from now on.
+/// Agents have been heard of: they are looked at from now on, and their work tree.
 pub(super) fn heard(core: &mut Core, now: Now, id: &Id) {
+    trees::watch(core, now, id);
     for (beat, every) in
         [(Beat::Nudge(id.clone()), NUDGE_EVERY), (Beat::Activity(id.clone()), ACTIVITY_EVERY)]
     {
@@ -156,6 +158,13 @@ pub(super) fn heard(core: &mut Core, now: Now, id: &Id) {
             core.deadlines.set(beat, Some(now.mono + every));
         }
     }
+}
+
+/// The agents at work in a project, the newest heartbeat first.
+pub(super) fn at_work(core: &Core, id: &Id, now: Mono) -> Vec<String> {
+    let present = core.projects.get(id).map(|p| p.presence.agents.present(now)).unwrap_or_default();
+    let at_work = present.iter().filter(|(_, agent, _)| agent.silent(now) <= AT_WORK);
+    at_work.map(|(agent, ..)| (*agent).to_string()).collect()
 }
 
 /// It is time to look whether agents are to be reminded.
@@ -183,9 +192,7 @@ pub(super) fn nudge(core: &mut Core, now: Now, id: &Id) {
 
 /// It is time to say who is at work.
 pub(super) fn activity(core: &mut Core, now: Now, id: &Id) {
-    let Some(project) = core.projects.get(id) else { return };
-    let present = project.presence.agents.present(now.mono);
-    let at_work = present.iter().filter(|(_, agent, _)| agent.silent(now.mono) <= AT_WORK).count();
+    let at_work = at_work(core, id, now.mono).len();
     let synced = core.repos.get(&Key::Ledger(id.clone())).and_then(|r| r.last_sync);
     let mut text = match at_work {
         // The next heartbeat sets it again.
@@ -220,7 +227,8 @@ fn states(core: &Core, id: &Id) -> Vec<PathBuf> {
     ledger.into_iter().chain(teams.map(|place| place.state.clone())).collect()
 }
 
-fn ledger_state(core: &Core, id: &Id) -> Option<PathBuf> {
+/// The state directory of a project's ledger.
+pub(super) fn ledger_state(core: &Core, id: &Id) -> Option<PathBuf> {
     let place = core.repos.get(&Key::Ledger(id.clone()))?.place.as_ref()?;
     Some(place.state.clone())
 }

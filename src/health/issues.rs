@@ -28,6 +28,8 @@ pub enum IssueKind {
     AuthExpiring,
     /// The clone lacks files that every one of its kind has.
     MissingScaffolding,
+    /// Not all of the project's work tree can be watched.
+    WatchLimit,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -43,11 +45,13 @@ pub enum Healed {
     Whole,
     /// The server has taken the login.
     LoggedIn,
+    /// All of the work tree is watched.
+    Watched,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 9] = [
+    pub const ALL: [IssueKind; 10] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -57,6 +61,7 @@ impl IssueKind {
         IssueKind::RebaseStuck,
         IssueKind::AuthExpiring,
         IssueKind::MissingScaffolding,
+        IssueKind::WatchLimit,
     ];
 
     /// Its name on the wire.
@@ -71,6 +76,7 @@ impl IssueKind {
             IssueKind::RebaseStuck => "rebase_stuck",
             IssueKind::AuthExpiring => "auth_expiring",
             IssueKind::MissingScaffolding => "missing_scaffolding",
+            IssueKind::WatchLimit => "watch_limit",
         }
     }
 
@@ -80,7 +86,8 @@ impl IssueKind {
             IssueKind::GitLock
             | IssueKind::SyncBackoff
             | IssueKind::DirtyWorkspace
-            | IssueKind::MissingScaffolding => Severity::Warning,
+            | IssueKind::MissingScaffolding
+            | IssueKind::WatchLimit => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -101,6 +108,7 @@ impl IssueKind {
             IssueKind::CloneFailed => matches!(healed, Healed::Synced | Healed::Cloned),
             IssueKind::DirtyWorkspace => healed == Healed::Clean,
             IssueKind::MissingScaffolding => healed == Healed::Whole,
+            IssueKind::WatchLimit => healed == Healed::Watched,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
@@ -190,8 +198,8 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 5] =
-        [Healed::Synced, Healed::Cloned, Healed::Clean, Healed::Whole, Healed::LoggedIn];
+    const HEALS: [Healed; 6] =
+        [Healed::Synced, Healed::Cloned, Healed::Clean, Healed::Whole, Healed::LoggedIn, Healed::Watched];
 
     #[test]
     fn syn_03_every_kind_is_raised_healed_and_gone() {

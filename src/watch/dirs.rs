@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::hints::Hints;
 use super::os::{WatchError, Watches};
 use crate::kit::clock::{Clock, Mono};
 
@@ -27,19 +26,8 @@ pub struct DirWatcher {
 }
 
 impl DirWatcher {
-    /// A watcher of its own that calls `hint` with the name of a directory in which something changed. `hint` must not block.
-    ///
-    /// # Errors
-    /// The system has no room for a watcher.
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        hint: impl Fn(&str) + Send + Sync + 'static,
-    ) -> Result<DirWatcher, WatchError> {
-        let hints = Arc::new(Hints::new(Arc::clone(&clock), || ()));
-        Ok(DirWatcher::on(&Arc::new(Watches::new(hints, None)?), clock, hint))
-    }
-
-    /// The same on watches that others use too.
+    /// A watcher on watches that others use too. It calls `hint` with the name of a directory in which something changed; `hint` must not
+    /// block.
     pub fn on(
         watches: &Arc<Watches>,
         clock: Arc<dyn Clock>,
@@ -108,11 +96,14 @@ mod tests {
 
     use super::*;
     use crate::kit::clock::SystemClock;
+    use crate::watch::Hints;
 
     fn watcher() -> (DirWatcher, Receiver<String>) {
         let (tell, told) = unbounded();
         let hint = move |name: &str| drop(tell.send(name.to_string()));
-        (DirWatcher::new(Arc::new(SystemClock), hint).unwrap(), told)
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let hints = Arc::new(Hints::new(Arc::clone(&clock), || ()));
+        (DirWatcher::on(&Arc::new(Watches::new(hints, None).unwrap()), clock, hint), told)
     }
 
     fn next(told: &Receiver<String>) -> Option<String> {

@@ -536,6 +536,10 @@ impl World {
             | Effect::SaveErrors { .. }
             | Effect::WriteBeats { .. }
             | Effect::WriteMarks
+            | Effect::WatchTree { .. }
+            | Effect::ForgetTree(_)
+            | Effect::LookAtTree { .. }
+            | Effect::TellChanges { .. }
             | Effect::MaintainStores { .. }
             | Effect::Nudge { .. }
             | Effect::SayActivity { .. }

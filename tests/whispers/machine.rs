@@ -87,6 +87,15 @@ impl Machine {
         fs::read_to_string(self.env.cache().join("sageox/logs/daemon.log")).unwrap_or_default()
     }
 
+    /// Whether the daemon watches a directory of the project: the kernel tells what its descriptors watch.
+    pub fn watches_tree(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let Some(pid) = self.env.daemon_pid() else { return false };
+        let wanted = format!("ino:{:x} ", fs::metadata(&self.repo).unwrap().ino());
+        let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+        infos.filter_map(|info| fs::read_to_string(info.path()).ok()).any(|text| text.contains(&wanted))
+    }
+
     /// What waits for an agent, taken.
     pub fn asks(&self, ask: &WhispersAsk) -> Option<Whispers> {
         self.client().call_as(Message::Whispers, Some(ask), Duration::from_secs(10)).ok()

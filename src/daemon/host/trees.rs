@@ -1,0 +1,93 @@
+//! Eyes on work trees and ledgers: one queue of the kernel's for all of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Host, Wake, send};
+use crate::daemon::event::{Effect, Event, Key};
+use crate::kit::clock::Now;
+use crate::watch::{Hints, Report, Root, RootId, Runner, Task, Watches};
+use crate::whispers::FileChanges;
+
+/// What watches.
+pub(super) struct Eyes {
+    hints: Arc<Hints>,
+    /// None if the system has no room for a watcher: then trees are polled, and ledgers synced at their beat.
+    pub(super) watches: Option<Arc<Watches>>,
+    pub(super) runner: Arc<Runner>,
+}
+
+impl Host {
+    /// Makes them if there are none.
+    pub(super) fn eyes(&mut self) -> &Eyes {
+        let (clock, inbox) = (&self.site.clock, &self.inbox_tx);
+        self.eyes.get_or_insert_with(|| {
+            let wakes = inbox.clone();
+            // A full inbox wakes the core anyway, and it looks for pulses at every turn.
+            let wake = move || drop(wakes.try_send(Wake::Event(Box::new(Event::Hinted))));
+            let hints = Arc::new(Hints::new(Arc::clone(clock), wake));
+            let watches = match Watches::new(Arc::clone(&hints), None) {
+                Ok(watches) => Some(Arc::new(watches)),
+                Err(e) => {
+                    log::error!("nothing is watched, only looked at: {e}");
+                    None
+                }
+            };
+            let runner = Arc::new(Runner::new(Arc::clone(clock), Arc::clone(&hints), watches.clone()));
+            Eyes { hints, watches, runner }
+        })
+    }
+
+    /// Has the core hear what waits to be looked into.
+    pub(super) fn pulses(&mut self, now: Now) -> Vec<Effect> {
+        let Some(eyes) = &self.eyes else { return Vec::new() };
+        let pulses = eyes.hints.pulses();
+        pulses
+            .into_iter()
+            .flat_map(|(root, pulse)| self.core.turn(now, Some(Event::Pulse(root, pulse))))
+            .collect()
+    }
+
+    pub(super) fn watch_tree(&mut self, root: RootId, path: PathBuf) {
+        let path = path.canonicalize().unwrap_or(path);
+        self.eyes().runner.add_root(root, Root { exclude: vec![path.join(".sageox")], path });
+    }
+
+    pub(super) fn look_at_tree(&mut self, root: RootId, task: Task) {
+        let runner = Arc::clone(&self.eyes().runner);
+        let results = self.results_tx.clone();
+        let work = move || runner.run(root, task);
+        let done = move |ended: Result<Option<Report>, String>| {
+            if let Err(panic) = &ended {
+                log::error!("a look into a work tree panicked: {panic}");
+            }
+            send(&results, Event::TreeLooked(root, ended.ok().flatten().map(Box::new)));
+        };
+        if let Err(full) = self.job.submit(work, done) {
+            log::warn!("{full}; a work tree is looked into later");
+            send(&self.results_tx, Event::TreeLooked(root, None));
+        }
+    }
+
+    /// At the end there and then: nobody does what waits for a worker any more.
+    pub(super) fn tell_changes(
+        &self,
+        key: Key,
+        state: PathBuf,
+        root: PathBuf,
+        agents: String,
+        changes: FileChanges,
+    ) {
+        if self.ending {
+            // It goes out after the next start.
+            self.desk.tell_changes(&state, &root, &agents, &changes);
+            return;
+        }
+        let results = self.results_tx.clone();
+        self.at_desk(move |desk| {
+            if desk.tell_changes(&state, &root, &agents, &changes) {
+                send(&results, Event::Murmured(key));
+            }
+        });
+    }
+}

@@ -1,0 +1,142 @@
+//! Work trees in which agents are at work: when they are watched, looked into, told of and let go of.
+
+use std::time::Duration;
+
+use ox::daemon::{Effect, Event};
+use ox::ipc::wire::Heartbeat;
+use ox::kit::clock::Mono;
+use ox::watch::{Change, Kind, Pulse, Reason, Report, RootId, Task};
+
+use super::bench::Bench;
+
+const PROJECT: &str = "p";
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn beat(bench: &mut Bench, agent: &str) {
+    bench.beat(PROJECT, Heartbeat { agent_id: agent.into(), ..Heartbeat::default() });
+}
+
+fn report(changes: &[(&str, Kind)]) -> Report {
+    Report {
+        found: ox::watch::Found::Looked,
+        changes: changes.iter().map(|(path, kind)| Change::new(path.as_bytes(), *kind)).collect(),
+        baseline: false,
+        head: None,
+        short: None,
+        rescan: false,
+        span: None,
+        took: Duration::from_millis(5),
+        dirs: 3,
+        unrecorded: 0,
+    }
+}
+
+/// A watched tree whose first look is done.
+fn watched() -> (Bench, RootId) {
+    let mut bench = Bench::new();
+    bench.interval = secs(36_000);
+    bench.attach(PROJECT, &[]);
+    bench.pass(secs(10));
+    assert!(!bench.wanted.iter().any(|(_, e)| matches!(e, Effect::WatchTree { .. })), "nobody is at work");
+    beat(&mut bench, "OxAAAA");
+    bench.pass(secs(1));
+    let root = bench.wanted.iter().find_map(|(_, e)| match e {
+        Effect::WatchTree { root, .. } => Some(*root),
+        _ => None,
+    });
+    let root = root.expect("a tree is watched");
+    let scan =
+        |(_, e): &(Duration, Effect)| matches!(e, Effect::LookAtTree { task: Task::Scan { add: true }, .. });
+    assert!(bench.wanted.iter().any(scan));
+    bench.event(Event::TreeLooked(root, Some(Box::new(Report { baseline: true, ..report(&[]) }))));
+    bench.pass(secs(1));
+    (bench, root)
+}
+
+/// Files change, and the look at them finds that.
+fn change(bench: &mut Bench, root: RootId, changes: &[(&str, Kind)]) {
+    let now = Mono::ZERO + bench.now();
+    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.pass(secs(1));
+    bench
+        .event(Event::TreeLooked(root, Some(Box::new(Report { span: Some((now, now)), ..report(changes) }))));
+    bench.pass(secs(1));
+}
+
+/// When changes were told, by whom and what.
+fn told(bench: &Bench) -> Vec<(u64, String, String)> {
+    let told = bench.wanted.iter().filter_map(|(at, e)| match e {
+        Effect::TellChanges { agents, changes, .. } => {
+            Some((at.as_secs(), agents.clone(), changes.text(None)))
+        }
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_changed_is_told_every_ten_minutes_while_somebody_is_at_work() {
+    let (mut bench, root) = watched();
+    change(&mut bench, root, &[("src/a.rs", Kind::Modified), ("src/new.rs", Kind::Created)]);
+    bench.pass(secs(60));
+    beat(&mut bench, "OxBBBB");
+    change(&mut bench, root, &[("src/new.rs", Kind::Deleted), ("src/b.rs", Kind::Deleted)]);
+    bench.pass(secs(600));
+    assert_eq!(told(&bench), [(610, "OxBBBB,OxAAAA".into(), "del src/b.rs, mod src/a.rs".into())]);
+    // Nothing changed: nothing is told. Then nobody is at work any more.
+    bench.pass(secs(3000));
+    assert_eq!(told(&bench).len(), 1);
+    let let_go: Vec<u64> = bench
+        .wanted
+        .iter()
+        .filter(|(_, e)| matches!(e, Effect::ForgetTree(r) if *r == root))
+        .map(|(at, _)| at.as_secs())
+        .collect();
+    assert_eq!(let_go, [1210]);
+    // The next heartbeat takes it up again, under another name.
+    beat(&mut bench, "OxAAAA");
+    bench.pass(secs(1));
+    let roots = bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::WatchTree { .. })).count();
+    assert_eq!(roots, 2);
+    bench.event(Event::TreeLooked(root, None));
+    bench.pass(secs(1));
+}
+
+#[test]
+fn a_look_that_found_no_worker_is_tried_again() {
+    let (mut bench, root) = watched();
+    let now = Mono::ZERO + bench.now();
+    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.pass(secs(1));
+    let looks =
+        |bench: &Bench| bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::LookAtTree { .. })).count();
+    let before = looks(&bench);
+    bench.event(Event::TreeLooked(root, None));
+    bench.pass(secs(10));
+    assert!(looks(&bench) > before);
+}
+
+#[test]
+fn wat_02_a_limit_is_one_issue_with_its_remedy_and_goes_with_it() {
+    let (mut bench, root) = watched();
+    let short = Report { short: Some(Reason::WatchLimit { limit: Some(16) }), ..report(&[]) };
+    let now = Mono::ZERO + bench.now();
+    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.pass(secs(1));
+    for _ in 0..3 {
+        bench.event(Event::TreeLooked(root, Some(Box::new(short.clone()))));
+        bench.pass(secs(20));
+    }
+    let issues = bench.core.issues(PROJECT);
+    assert_eq!(issues, [ox::health::IssueKind::WatchLimit]);
+    assert!(Reason::WatchLimit { limit: Some(16) }.advice().contains("fs.inotify.max_user_watches"));
+    for _ in 0..40 {
+        bench.event(Event::TreeLooked(root, Some(Box::new(report(&[])))));
+        bench.pass(secs(20));
+        beat(&mut bench, "OxAAAA");
+    }
+    assert_eq!(bench.core.issues(PROJECT), []);
+}
