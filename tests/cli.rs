@@ -13,6 +13,9 @@ mod support;
 #[path = "cli/agents.rs"]
 mod agents;
 
+#[path = "cli/bundle.rs"]
+mod bundle;
+
 #[path = "cli/teams.rs"]
 mod teams;
 

@@ -96,8 +96,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Whisper(flags) => whisper::run(cx, flags)?,
     }
     if let Ok(Some(project)) = cx.project_if_any() {
-        // Only who is named: what is given counts as heard, and a bare command may be anybody's.
-        if cx.agent.is_some() && !matches!(args.command, Command::Whisper(_)) {
+        // Only who is named, and not behind a heartbeat: what is given counts as heard, a bare command may be anybody's, and nobody reads
+        // what a heartbeat prints.
+        if cx.agent.is_some() && !matches!(args.command, Command::Whisper(_) | Command::Heartbeat) {
             whisper::beside(cx, &project, &Me::of(cx))?;
         }
         heartbeat::cost(cx, &project, &Me::of(cx), args.name());

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::ui::Options;
 use super::{
-    agent, completions, config, daemon, docs, doctor, git_credential_helper, init, ledger, murmur, rescue,
-    status, sync, team, up, version, whispers, workspaces,
+    agent, completions, config, daemon, debug, docs, doctor, git_credential_helper, init, ledger, murmur,
+    rescue, status, sync, team, up, version, whispers, workspaces,
 };
 
 /// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
@@ -99,6 +99,8 @@ pub enum Command {
     Rescue(rescue::Args),
     /// Print the version
     Version(version::Args),
+    /// Collect what helps to find a fault
+    Debug(debug::Args),
     /// Print the completion script of a shell
     Completions(completions::Args),
     /// Write the manual

@@ -9,6 +9,7 @@ use super::errors::of_project;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::Ui;
+use crate::ipc::client::Client;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::{Dirs, Env, Error, Project};
 
@@ -59,6 +60,12 @@ impl Cx {
             Err(Error::NoProject { .. }) => Ok(None),
             Err(e) => Err(of_project(&e)),
         }
+    }
+
+    /// A client of the project's own socket.
+    pub fn client(&self, project: &Project) -> Client {
+        Client::new(self.dirs.project_socket(&project.workspace_id))
+            .named(&project.workspace_id, &project.legacy_workspace_id)
     }
 
     /// The home directory, for `~`; the root directory if there is none.

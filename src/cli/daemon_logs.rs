@@ -12,6 +12,7 @@ use super::failure::{Failure, Outcome};
 use super::ui::text::clean;
 use crate::daemon::parse_log_line;
 use crate::kit::clock::pause;
+use crate::project::Project;
 
 /// At most this much of the log's end is read; the log itself is cut at 10 MiB.
 const END_MAX: u64 = 12 << 20;
@@ -76,6 +77,14 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             cx.ui.print(&clean(line))?;
         }
     }
+}
+
+/// The last lines of the log, those of other projects left out; none if there is no log.
+pub fn end(cx: &Cx, project: Option<&Project>, lines: usize) -> Vec<String> {
+    let filter = Filter { project: project.map(|p| log_name(&p.root)) };
+    let text = Tail::open(&cx.dirs.log()).and_then(|mut tail| tail.end()).unwrap_or_default();
+    let wanted: Vec<&str> = text.lines().filter(|line| filter.wants(line)).collect();
+    wanted[wanted.len().saturating_sub(lines)..].iter().map(|line| clean(line)).collect()
 }
 
 fn nothing(cx: &Cx, path: &Path) -> Outcome {

@@ -72,7 +72,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
     Ok(if report.has_failed() { Exit::Failed } else { Exit::Done })
 }
 
-fn gather(cx: &Cx) -> Context {
+/// What the checks look at.
+pub fn gather(cx: &Cx) -> Context {
     let project = ProjectView::discover(&cx.env);
     let mut agents = None;
     let daemon = match look(cx, project.found()) {

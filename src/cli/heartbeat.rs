@@ -5,7 +5,7 @@ use super::args::Command;
 use super::context::Cx;
 use super::notices;
 use crate::daemon::VERSION;
-use crate::ipc::client::{Client, ClientError};
+use crate::ipc::client::ClientError;
 use crate::ipc::wire::{Heartbeat, Message};
 use crate::kit::Class;
 use crate::kit::gotime::GoTime;
@@ -60,9 +60,7 @@ pub fn cost(cx: &Cx, project: &Project, me: &Me, name: &str) {
 }
 
 fn say(cx: &Cx, project: &Project, beat: &Heartbeat) -> Result<(), ClientError> {
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id))
-        .named(&project.workspace_id, &project.legacy_workspace_id);
-    client.one_way(Message::Heartbeat, Some(beat))
+    cx.client(project).one_way(Message::Heartbeat, Some(beat))
 }
 
 fn of_command(cx: &Cx, project: &Project, name: &str) -> Heartbeat {
@@ -108,6 +106,7 @@ fn name(command: &Command) -> Option<&'static str> {
         | Command::Config(_)
         | Command::Version(_)
         | Command::Completions(_)
+        | Command::Debug(_)
         | Command::Docs(_)
         | Command::GitCredentialHelper(_) => None,
     }

@@ -8,7 +8,6 @@ use super::context::Cx;
 use super::errors::of_client;
 use super::failure::Outcome;
 use super::ui::text::{Table, clean, cut, relative};
-use crate::ipc::client::Client;
 use crate::ipc::wire::{Message, WhisperEntry, WhisperHistory, WhisperHistoryAsk};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
@@ -25,10 +24,8 @@ const CONTENT_MAX: usize = 120;
 /// # Errors
 /// No daemon, or none that answers.
 pub fn page(cx: &Cx, project: &Project, agent: &str, before: GoTime, limit: i64) -> Outcome<WhisperHistory> {
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id))
-        .named(&project.workspace_id, &project.legacy_workspace_id);
     let ask = WhisperHistoryAsk { agent_id: agent.to_owned(), before, limit };
-    client
+    cx.client(project)
         .call_as(Message::WhisperHistory, Some(&ask), PATIENCE)
         .map_err(|e| of_client("whispers cannot be read", &e))
 }

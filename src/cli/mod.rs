@@ -17,6 +17,7 @@ mod daemon;
 mod daemon_errors;
 mod daemon_logs;
 mod daemon_status;
+mod debug;
 pub mod docs;
 mod doctor;
 mod doctor_gc;
@@ -102,6 +103,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Workspaces(args) => workspaces::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
+        Command::Debug(args) => debug::run(cx, &args).map(done),
         Command::Murmur(args) => murmur::run(cx, &args).map(done),
         Command::Whispers(args) => whispers::run(cx, &args).map(done),
         Command::Version(args) => version::run(cx, &args).map(done),

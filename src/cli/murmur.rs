@@ -9,9 +9,7 @@ use super::agent::Me;
 use super::context::Cx;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use crate::ipc::client::Client;
 use crate::ipc::wire::{AgentRef, Message};
-use crate::project::Project;
 use crate::whispers::Importance;
 
 /// Flags of `ox murmur`.
@@ -82,12 +80,6 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
 }
 
-/// A client of the project's own socket.
-fn client(cx: &Cx, project: &Project) -> Client {
-    Client::new(cx.dirs.project_socket(&project.workspace_id))
-        .named(&project.workspace_id, &project.legacy_workspace_id)
-}
-
 fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
     let project = cx.project()?;
     let agent_id = whose.agent_id.clone().unwrap_or_else(|| Me::of(cx).id);
@@ -96,7 +88,7 @@ fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
         return Err(failure.because_of("neither --agent-id nor SAGEOX_AGENT_ID is given"));
     }
     let message = if paused { Message::MurmurPause } else { Message::MurmurResume };
-    let told = client(cx, &project).one_way(message, Some(&AgentRef { agent_id: agent_id.clone() })).is_ok();
+    let told = cx.client(&project).one_way(message, Some(&AgentRef { agent_id: agent_id.clone() })).is_ok();
     if cx.ui.json() {
         return cx.ui.document(&serde_json::json!({ "success": true, "agent_id": agent_id, "told": told }));
     }

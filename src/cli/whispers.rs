@@ -13,6 +13,9 @@ use crate::kit::gotime::GoTime;
 /// With `--watch` new ones are asked for this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
+/// So many are looked at then.
+const PAGE: i64 = 200;
+
 /// Flags of `ox whispers`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ox whispers\n  ox whispers --watch\n  ox whispers --last 100 --json")]
@@ -28,7 +31,7 @@ pub struct Args {
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
-    let page = history::page(cx, &project, "", GoTime(None), args.last)?;
+    let mut page = history::page(cx, &project, "", GoTime(None), if args.watch { PAGE } else { args.last })?;
     if !args.watch {
         if cx.ui.json() {
             return cx.ui.document(&page);
@@ -39,23 +42,26 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         let all: Vec<&WhisperEntry> = page.entries.iter().collect();
         return cx.ui.print(&history::table(&all, cx.now()).lines(cx.ui.width()).join("\n"));
     }
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut page = page;
+    // Of what is there already the newest; of what comes everything.
+    let shown = usize::try_from(args.last).unwrap_or_default();
+    let mut seen: BTreeSet<String> = page.entries.iter().skip(shown).map(|e| e.id.clone()).collect();
+    let mut first = true;
     loop {
         let mut new: Vec<&WhisperEntry> = page.entries.iter().filter(|e| !seen.contains(&e.id)).collect();
         new.reverse();
         if cx.ui.json() {
             for entry in &new {
-                cx.ui.document(entry)?;
+                let line = serde_json::to_string(entry).unwrap_or_default();
+                cx.ui.raw(format!("{line}\n").as_bytes())?;
             }
         } else if !new.is_empty() {
             let lines = history::table(&new, cx.now()).lines(cx.ui.width());
             // The heads once.
-            let skipped = usize::from(!seen.is_empty());
-            cx.ui.print(&lines[skipped..].join("\n"))?;
+            cx.ui.print(&lines[usize::from(!first)..].join("\n"))?;
+            first = false;
         }
         seen = page.entries.iter().map(|e| e.id.clone()).collect();
         pause(WATCH_EVERY);
-        page = history::page(cx, &project, "", GoTime(None), 200)?;
+        page = history::page(cx, &project, "", GoTime(None), PAGE)?;
     }
 }

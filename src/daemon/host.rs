@@ -305,17 +305,16 @@ impl Host {
             }
             Effect::SayActivity { state, text } => self.at_desk(move |desk| desk.say_activity(&state, text)),
             Effect::WatchTree { root, path } => self.watch_tree(root, path),
-            Effect::ForgetTree(root) => {
-                if let Some(eyes) = &self.eyes {
-                    eyes.runner.remove_root(root);
-                }
-            }
+            Effect::ForgetTree(root) => self.forget_tree(root),
             Effect::LookAtTree { root, task } => self.look_at_tree(root, task),
             Effect::TellChanges { key, state, root, agents, changes } => {
                 self.tell_changes(key, state, root, agents, *changes);
             }
             Effect::WriteMarks => {
-                self.at_desk(|desk| desk.stores.write_marks(desk.now()));
+                self.at_desk(|desk| {
+                    desk.stores.write_marks(desk.now());
+                    desk.stores.close_idle(desk.now());
+                });
             }
             Effect::MaintainStores { states } => self.at_desk(move |desk| desk.maintain(&states)),
             Effect::TidyUp => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 
-use crate::git::{CloneLock, ManagedClone, Reader as Clone};
+use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
 use crate::ipc::wire::{
     Murmur as Message, Response, WhisperEntry, WhisperHistory, WhisperHistoryAsk, Whispers,
 };
@@ -28,6 +28,8 @@ use crate::whispers::{
 
 /// So long a look waits for somebody at work on the clone before it does without contents that were left at the remote.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Topic of words about a team's context.
+const TEAM_TOPIC: &str = "team-context";
 /// What a nudge says (whispers and watching, 7.3).
 const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) what you are working on and which files: \
                      ox murmur --topic=wip \"…\". The command writes no file of the project.";
@@ -53,7 +55,7 @@ impl Desk {
     /// Has a murmur wait to be committed, and tells it to the agents of this machine. False if it is none.
     pub(super) fn murmur(&self, state: &Path, scope: &Scope, message: &Message) -> Result<bool, Error> {
         let now = self.now();
-        let mut murmur = match decode(message, now.wall) {
+        let mut murmur = match decode(message, self.redactor(), now.wall) {
             Ok(murmur) => murmur,
             Err(why) => {
                 log::warn!("a murmur is not taken: {why}");
@@ -62,7 +64,9 @@ impl Desk {
         };
         murmur.redact(self.redactor(), &self.home());
         Outbox::of(state).put(&murmur)?;
-        self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[])?;
+        if let Err(e) = self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[]) {
+            log::warn!("the agents of this machine hear of a murmur only after the next sync: {e}");
+        }
         Ok(true)
     }
 
@@ -135,19 +139,22 @@ impl Desk {
     ) -> Result<(), Error> {
         let reader = Clone::open(clone)?;
         let Some(head) = reader.head()?.commit else { return Ok(()) };
-        let paths = reader.changed_paths(since, head)?;
-        let told = |path: &&String| !path.starts_with("data/murmurs/") && !path.starts_with(".sageox/");
-        let paths: Vec<String> = paths.iter().filter(told).cloned().collect();
-        if paths.is_empty() {
-            return Ok(());
-        }
         let now = self.now();
-        let word = team_word(team, &paths, &head.to_string(), now.wall);
         for ledger in ledgers {
             let store = self.stores.of(ledger);
-            let last = store.last_of(now, Source::TeamContext, &word.topic)?;
-            if last.is_none_or(|(at, _)| now.wall.duration_since(at) >= TEAM_WORD_EVERY) {
-                store.take_in(now, std::slice::from_ref(&word), &[])?;
+            let last = store.last_of(now, Source::TeamContext, TEAM_TOPIC)?;
+            let last = last.filter(|w| w.metadata.get("team").is_some_and(|t| t == team));
+            let recent =
+                |w: &Whisper| w.created_at.0.is_some_and(|at| now.wall.duration_since(at) < TEAM_WORD_EVERY);
+            if last.as_ref().is_some_and(recent) {
+                continue;
+            }
+            // What came since the last word, also what was too soon after it then.
+            let told = last.as_ref().and_then(|w| w.metadata.get("commit")).map_or(since, String::as_str);
+            let mut paths = reader.changed_paths(told, head)?;
+            paths.retain(|path| !path.starts_with("data/murmurs/") && !path.starts_with(".sageox/"));
+            if !paths.is_empty() {
+                store.take_in(now, &[team_word(team, &paths, &head.to_string(), now.wall)], &[])?;
             }
         }
         Ok(())
@@ -221,7 +228,7 @@ impl Desk {
             ..timed(now.wall)
         };
         let said = store.last_of(now, Source::Activity, &word.topic).and_then(|last| {
-            match last.is_some_and(|(_, text)| text == word.content) {
+            match last.is_some_and(|last| last.content == word.content) {
                 true => Ok(0),
                 false => store.take_in(now, std::slice::from_ref(&word), &[]),
             }
@@ -261,6 +268,7 @@ impl Desk {
 
     /// Looks after databases, and closes those that nobody asks for.
     pub(super) fn maintain(&self, states: &[PathBuf]) {
+        self.stores.close_idle(self.now());
         for state in states {
             let store = self.stores.of(state);
             match store.maintain(self.now()) {
@@ -277,7 +285,6 @@ impl Desk {
                 Err(e) => log::warn!("{e}"),
             }
         }
-        self.stores.close_idle(self.now());
     }
 }
 
@@ -311,10 +318,11 @@ pub(super) fn commit_waiting(
     clone: &mut ManagedClone<'_>,
     state: &Path,
     now: Timestamp,
-) -> Result<usize, crate::git::GitError> {
+) -> Result<usize, GitError> {
     match Outbox::of(state).commit(clone, now) {
         Ok(committed) => Ok(committed),
         Err(Error::Git(e)) => Err(e),
+        Err(Error::Io { path, source }) => Err(GitError::Io { what: "writing a murmur", path, source }),
         Err(e) => {
             log::warn!("murmurs wait on: {e}");
             Ok(0)
@@ -328,7 +336,7 @@ pub(super) fn is_waiting(state: &Path) -> bool {
 }
 
 /// The murmur in a message, if it is one and says where it belongs (3.2).
-fn decode(message: &Message, now: Timestamp) -> Result<Murmur, String> {
+fn decode(message: &Message, redactor: &Redactor, now: Timestamp) -> Result<Murmur, String> {
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(&message.murmur_json)
         .map_err(|e| format!("not base64: {e}"))?;
@@ -337,6 +345,11 @@ fn decode(message: &Message, now: Timestamp) -> Result<Murmur, String> {
     }
     let name = message.rel_path.rsplit('/').next().unwrap_or_default();
     let stem = name.strip_suffix(".json").unwrap_or_default();
+    // Secrets go before anything is cut: half of one has no shape any more.
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| format!("not JSON: {e}"))?;
+    redactor.redact_json(&mut value);
+    let bytes = serde_json::to_vec(&value).unwrap_or(bytes);
     let murmur = Murmur::read(stem, &bytes, now).map_err(|why| why.to_string())?;
     if murmur.path() == message.rel_path { Ok(murmur) } else { Err(whispers::Refused::Path.to_string()) }
 }
@@ -393,7 +406,7 @@ fn team_word(team: &str, paths: &[String], head: &str, now: Timestamp) -> Whispe
     Whisper {
         kind: "trigger".into(),
         source: Source::TeamContext.name().into(),
-        topic: "team-context".into(),
+        topic: TEAM_TOPIC.into(),
         content: format!("Team context updated: {text}"),
         importance: Importance::Normal.name().into(),
         metadata: [

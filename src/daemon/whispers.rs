@@ -120,10 +120,22 @@ pub(super) fn given(core: &mut Core, now: Now, id: &Id, agent: &str, any: bool) 
 
 /// A clone is level: its murmurs are taken in if it has new ones, and once in the life of the process in any case.
 pub(super) fn level(core: &mut Core, key: &Key, changed: bool) {
-    let Some(repo) = core.repos.get_mut(key) else { return };
-    if repo.relayed && !changed {
-        return;
+    let Some(repo) = core.repos.get(key) else { return };
+    // HEAD may also have been moved by a run that failed later on, by a reclone or by another process.
+    if !repo.relayed || changed || repo.facts.head != repo.relayed_head {
+        relay(core, key);
     }
+}
+
+/// A run has failed: it may have brought commits in before that.
+pub(super) fn failed(core: &mut Core, key: &Key) {
+    if core.repos.get(key).and_then(|r| r.place.as_ref()).is_some_and(|place| place.exists) {
+        relay(core, key);
+    }
+}
+
+fn relay(core: &mut Core, key: &Key) {
+    let Some(repo) = core.repos.get_mut(key) else { return };
     repo.relayed = true;
     let since = std::mem::replace(&mut repo.relayed_head, repo.facts.head.clone());
     let (target, scope) = (repo.target.clone(), repo.scope());
@@ -212,6 +224,8 @@ pub(super) fn activity(core: &mut Core, now: Now, id: &Id) {
 
 /// It is time to look after the databases.
 pub(super) fn maintain(core: &mut Core) {
+    // One that was made anew has forgotten what it had: each clone's murmurs are looked at again after its next sync.
+    core.repos.values_mut().for_each(|repo| repo.relayed = false);
     let states: Vec<PathBuf> =
         core.repos.values().filter_map(|r| r.place.as_ref()).map(|place| place.state.clone()).collect();
     if !states.is_empty() {

@@ -173,6 +173,9 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
         End::Failed(failure) => {
             let ended = ended_by(repo, failure, cloning);
             failed(core, now, key, failure);
+            if failure.class != Class::Network {
+                whispers::failed(core, key);
+            }
             (ended, Progress::new("error", failure.text.clone()), Told::Error(failure.text.clone()))
         }
         End::NoClone | End::PutAside(_) => {

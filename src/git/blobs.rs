@@ -28,7 +28,7 @@ pub enum BlobContent {
 }
 
 impl Reader {
-    /// The regular files in the directory `dir` of a commit's tree whose names are UTF-8, at most `max`; none if it is not there. Links
+    /// The regular files in the directory `dir` of a commit's tree whose names are UTF-8, at most the last `max`; none if it is not there. Links
     /// and submodules are none.
     ///
     /// # Errors
@@ -46,12 +46,15 @@ impl Reader {
             let is_file = |mode: i32| mode == 0o100_644 || mode == 0o100_755;
             let files = tree.iter().filter(|e| is_file(e.filemode()));
             let named = files.filter_map(|e| Some(BlobEntry { name: e.name().ok()?.to_owned(), id: e.id() }));
-            Ok(named.take(max).collect())
+            let mut named: Vec<BlobEntry> = named.collect();
+            // Names that begin with their time: the newest stay.
+            named.drain(..named.len().saturating_sub(max));
+            Ok(named)
         };
         read().map_err(GitError::git2("listing files of a commit"))
     }
 
-    /// The paths that differ between the commit named `old` and `new`, sorted; all of `new` if the old one is not here any more. Names that
+    /// The paths that differ between the commit named `old` and `new`, sorted; none if the old one is not here any more. Names that
     /// are not UTF-8 are left out.
     ///
     /// # Errors
@@ -59,8 +62,10 @@ impl Reader {
     pub fn changed_paths(&self, old: &str, new: Oid) -> Result<Vec<String>, GitError> {
         let read = || {
             let tree = |id: Oid| self.repo().find_commit(id)?.tree();
-            let old = Oid::from_str(old).ok().and_then(|id| tree(id).ok());
-            let diff = self.repo().diff_tree_to_tree(old.as_ref(), Some(&tree(new)?), None)?;
+            let Some(old) = Oid::from_str(old).ok().and_then(|id| tree(id).ok()) else {
+                return Ok(Vec::new());
+            };
+            let diff = self.repo().diff_tree_to_tree(Some(&old), Some(&tree(new)?), None)?;
             let path = |delta: git2::DiffDelta<'_>| {
                 let file = delta.new_file().path().or_else(|| delta.old_file().path());
                 file.and_then(Path::to_str).map(str::to_owned)

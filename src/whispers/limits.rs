@@ -44,7 +44,7 @@ pub const FETCH_MAX: usize = 2_000;
 
 /// Whispers in one answer (6.2).
 pub const PAGE_MAX: usize = 500;
-/// Bytes of whispers in one answer, as long as nobody asks for less: well below the longest line of the wire.
+/// Bytes of one answer, everything included: well below the longest line of the wire, which is a megabyte.
 pub const PAGE_BYTES: usize = 512 << 10;
 /// Whispers in one page of the past, unless asked otherwise, and at most (6.4).
 pub const HISTORY: (usize, usize) = (50, 200);

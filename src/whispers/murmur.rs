@@ -201,7 +201,8 @@ impl Murmur {
         for (key, value) in &mut self.metadata {
             *value = match key.as_str() {
                 "files" => {
-                    let shown = value.split(',').filter(|path| !crate::redact::is_secret_path(path));
+                    let paths = value.split(',').map(str::trim);
+                    let shown = paths.filter(|path| !crate::redact::is_secret_path(path));
                     clean(&shown.collect::<Vec<_>>().join(","))
                 }
                 // Of a work tree its name is enough.

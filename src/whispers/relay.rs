@@ -4,7 +4,7 @@ use git2::Oid;
 
 use super::error::Error;
 use super::limits::{COMMIT_MAX, FETCH_MAX};
-use super::murmur::Refused;
+use super::murmur::{Murmur, Refused};
 use super::outbox::Outbox;
 use super::store::Store;
 use super::whisper::{Scope, Whisper};
@@ -40,28 +40,39 @@ pub fn relay(
     store.knows(now, &mut unknown)?;
     unknown.sort_unstable();
     files.retain(|f| unknown.binary_search(&f.stem).is_ok());
-    let (mut murmurs, mut refused, mut relayed) = (Vec::new(), Vec::new(), Relayed::default());
-    for file in &files {
-        match window::read(reader, file, now.wall)? {
-            Held::Murmur(murmur) => murmurs.push(*murmur),
-            // Its time will come.
-            Held::Refused(Refused::Ahead) => {}
-            Held::Refused(why) => {
-                log::info!("not passed on: {}: {why}", file.path);
-                refused.push(file.stem.clone());
+    // Ids of ours begin with their time: what was made first comes in first, and only so many are held at once.
+    files.sort_by(|a, b| a.stem.cmp(&b.stem));
+    let mut relayed = Relayed::default();
+    for some in files.chunks(COMMIT_MAX) {
+        let (mut murmurs, mut refused) = (Vec::new(), Vec::new());
+        for file in some {
+            match window::read(reader, file, now.wall)? {
+                Held::Murmur(murmur) => murmurs.push(*murmur),
+                // Its time will come.
+                Held::Refused(Refused::Ahead) => {}
+                Held::Refused(why) => {
+                    log::info!("not passed on: {}: {why}", file.path);
+                    refused.push(file.stem.clone());
+                }
+                Held::Missing if relayed.missing.len() < FETCH_MAX => relayed.missing.push(file.blob.id),
+                Held::Missing => {}
             }
-            Held::Missing if relayed.missing.len() < FETCH_MAX => relayed.missing.push(file.blob.id),
-            Held::Missing => {}
         }
+        relayed.new += take_in(store, murmurs, &refused, scope, now)?;
     }
-    murmurs.extend(outbox.waiting(now.wall)?);
+    relayed.new += take_in(store, outbox.waiting(now.wall)?, &[], scope, now)?;
+    Ok(relayed)
+}
+
+/// Takes in some murmurs, in the order of their times.
+fn take_in(
+    store: &Store,
+    mut murmurs: Vec<Murmur>,
+    refused: &[String],
+    scope: &Scope,
+    now: Now,
+) -> Result<usize, Error> {
     murmurs.sort_by(|a, b| (a.timestamp, &a.id).cmp(&(b.timestamp, &b.id)));
     let whispers: Vec<Whisper> = murmurs.iter().map(|murmur| Whisper::of(murmur, scope)).collect();
-    for some in whispers.chunks(COMMIT_MAX) {
-        relayed.new += store.take_in(now, some, &[])?;
-    }
-    if !refused.is_empty() {
-        store.take_in(now, &[], &refused)?;
-    }
-    Ok(relayed)
+    store.take_in(now, &whispers, refused)
 }

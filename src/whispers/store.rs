@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
@@ -15,9 +16,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::error::Error;
 use super::frame;
 use super::limits::{
-    DATABASE_MAX, FIRST_REACH, IDLE_CLOSE, KEPT, PAGE_MAX, READER_KEPT, REMEMBERED, SHRINK_STEP,
+    DATABASE_MAX, FIRST_REACH, IDLE_CLOSE, KEPT, PAGE_BYTES, PAGE_MAX, READER_KEPT, REMEMBERED, SHRINK_STEP,
 };
 use super::murmur::Importance;
+use super::outbox::FILE_CHANGES;
 use super::whisper::{Attention, Source, Whisper};
 use crate::kit::clock::{Mono, Now};
 use crate::kit::gotime::GoTime;
@@ -48,6 +50,8 @@ pub struct Pending {
     pub start: Marks,
     /// It has not been here before.
     pub is_new: bool,
+    /// Which of the databases at its path that is.
+    pub generation: u64,
 }
 
 /// What maintenance found and did.
@@ -72,6 +76,8 @@ pub struct Store {
     inner: Mutex<Inner>,
     /// Places of readers that are ahead of those in the database: moved when an answer is out, written down a little later.
     ahead: Mutex<BTreeMap<String, Marks>>,
+    /// Counts the databases that were at this path: numbers of one say nothing in another.
+    generation: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +85,8 @@ struct Inner {
     open: Option<Open>,
     /// It has been looked over since the process began.
     checked: bool,
+    /// The name of the last one that was open.
+    name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -92,7 +100,12 @@ struct Open {
 impl Store {
     /// The database of the clone with the state directory `state`.
     pub fn of(state: &Path) -> Store {
-        Store { path: state.join("whisper.db"), inner: Mutex::default(), ahead: Mutex::default() }
+        Store {
+            path: state.join("whisper.db"),
+            inner: Mutex::default(),
+            ahead: Mutex::default(),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// Its file.
@@ -110,6 +123,15 @@ impl Store {
         if inner.open.is_none() {
             let conn = schema::open(&self.path, !inner.checked)?;
             inner.checked = true;
+            let name = schema::name_of(&conn).map_err(|e| self.error(e))?;
+            if inner.name.replace(name.clone()).is_some_and(|before| before != name) {
+                log::warn!(
+                    "{} is another database than before: all of it counts as unread",
+                    self.path.display()
+                );
+                self.generation.fetch_add(1, Ordering::SeqCst);
+                self.ahead.lock().clear();
+            }
             let file = identity(&self.path).unwrap_or_default();
             inner.open = Some(Open { conn, file, used: now.mono });
         }
@@ -119,7 +141,7 @@ impl Store {
         result.map_err(|source| {
             if schema::is_damage(&source) {
                 // The next one looks it over, and mends it.
-                *inner = Inner::default();
+                (inner.open, inner.checked) = (None, false);
             }
             self.error(source)
         })
@@ -183,7 +205,8 @@ impl Store {
                         if relayed.execute(params![whisper.id, stamp])? == 0 {
                             continue;
                         }
-                        for author in whisper.authors() {
+                        // What the daemon tells of changed files is no word of the agent's own.
+                        for author in whisper.authors().filter(|_| whisper.topic != FILE_CHANGES) {
                             answered.execute([author])?;
                         }
                     }
@@ -212,11 +235,17 @@ impl Store {
         topics: &[String],
         room: usize,
     ) -> Result<Pending, Error> {
-        let ahead = self.ahead.lock().get(reader.key).copied();
+        let ahead = self.ahead_of(reader.key);
         self.with(now, |conn| {
-            let known = marks(conn, reader.key)?.into_iter().chain(ahead).reduce(later);
+            let known = marks(conn, reader.key)?.into_iter().chain(self.still(ahead)).reduce(later);
             let start = known.map_or_else(|| first_marks(conn, now.wall), Ok)?;
-            let mut pending = Pending { end: start, start, is_new: known.is_none(), ..Pending::default() };
+            let mut pending = Pending {
+                end: start,
+                start,
+                is_new: known.is_none(),
+                generation: self.generation.load(Ordering::SeqCst),
+                ..Pending::default()
+            };
             for importance in Importance::ALL {
                 let rank = importance as usize;
                 if !attention.hears(importance) {
@@ -227,10 +256,10 @@ impl Store {
                     "SELECT seq, {COLUMNS} FROM whispers WHERE rank = ?1 AND seq > ?2 ORDER BY seq"
                 ))?;
                 let mut rows = ask.query(params![rank as i64, start[rank]])?;
-                let mut size = 0;
+                let (mut size, mut bytes) = (0, 0);
                 while let Some(row) = rows.next()? {
                     let seq: i64 = row.get(0)?;
-                    if pending.whispers[rank].len() == PAGE_MAX || size > room {
+                    if pending.whispers[rank].len() == PAGE_MAX || size > room || bytes > PAGE_BYTES {
                         break;
                     }
                     pending.end[rank] = seq;
@@ -238,6 +267,7 @@ impl Store {
                     let wanted = topics.is_empty() || topics.contains(&whisper.topic);
                     if wanted && whisper.is_for(reader.agent) && !whisper.is_echo_for(reader.agent) {
                         size += frame::size(&whisper);
+                        bytes += whisper.wire_size();
                         pending.whispers[rank].push((seq, whisper));
                     }
                 }
@@ -246,22 +276,42 @@ impl Store {
         })
     }
 
-    /// A reader has got everything up to there. Kept in memory; [`Store::write_marks`] writes it down.
-    pub fn read_up_to(&self, key: &str, to: Marks) {
+    /// A reader has got everything up to there, in the database of that generation. Kept in memory; [`Store::write_marks`] writes it down.
+    pub fn read_up_to(&self, key: &str, generation: u64, to: Marks) {
         let mut ahead = self.ahead.lock();
+        if generation != self.generation.load(Ordering::SeqCst) {
+            return;
+        }
         match ahead.get_mut(key) {
             Some(marks) => *marks = later(*marks, to),
             None => drop(ahead.insert(key.to_string(), to)),
         }
     }
 
+    /// A place that is ahead, and of which database.
+    fn ahead_of(&self, key: &str) -> Option<(u64, Marks)> {
+        let ahead = self.ahead.lock();
+        ahead.get(key).map(|marks| (self.generation.load(Ordering::SeqCst), *marks))
+    }
+
+    /// The same, if the database is still that one.
+    fn still(&self, ahead: Option<(u64, Marks)>) -> Option<Marks> {
+        ahead
+            .filter(|(generation, _)| *generation == self.generation.load(Ordering::SeqCst))
+            .map(|(_, marks)| marks)
+    }
+
     /// Writes down how far readers are. What cannot be written is kept for the next time.
     pub fn write_marks(&self, now: Now) {
         let ahead = self.ahead.lock().clone();
+        let generation = self.generation.load(Ordering::SeqCst);
         if ahead.is_empty() {
             return;
         }
         let written = self.with(now, |conn| {
+            if generation != self.generation.load(Ordering::SeqCst) {
+                return Ok(());
+            }
             let tx = conn.unchecked_transaction()?;
             {
                 let mut put = tx.prepare_cached(
@@ -288,9 +338,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn place_of(&self, now: Now, key: &str) -> Result<Option<Marks>, Error> {
-        let ahead = self.ahead.lock().get(key).copied();
+        let ahead = self.ahead_of(key);
         let written = self.with(now, |conn| marks(conn, key))?;
-        Ok(written.into_iter().chain(ahead).reduce(later))
+        Ok(written.into_iter().chain(self.still(ahead)).reduce(later))
     }
 
     /// Whispers of the past, newest first, made before `before`: at most `limit`, but all of one moment or none; whether there are more. For
@@ -311,13 +361,17 @@ impl Store {
             ))?;
             let mut rows = ask.query([before.map_or(i64::MAX, nanos)])?;
             let mut found: Vec<(i64, Whisper)> = Vec::new();
+            let mut bytes = 0;
             while let Some(row) = rows.next()? {
                 let whisper = whisper_of(row, 1)?;
                 if agent.is_some_and(|agent| !whisper.is_for(agent)) {
                     continue;
                 }
                 let full = found.len() >= limit;
-                if full && found.last().is_some_and(|(_, last)| last.created_at != whisper.created_at) {
+                let other_time = found.last().is_some_and(|(_, last)| last.created_at != whisper.created_at);
+                bytes += whisper.wire_size();
+                // More of one moment than an answer holds is not all shown.
+                if (full && other_time) || bytes > PAGE_BYTES {
                     return Ok((found, true));
                 }
                 found.push((row.get(0)?, whisper));
@@ -341,9 +395,9 @@ impl Store {
                 .optional()?;
             let murmur: Option<i64> = conn
                 .prepare_cached(
-                    "SELECT max(created) FROM whispers WHERE source = 'murmur' AND agent_id = ?1",
+                    "SELECT max(created) FROM whispers WHERE source = 'murmur' AND agent_id = ?1 AND topic <> ?2",
                 )?
-                .query_row([agent], |row| row.get(0))?;
+                .query_row([agent, FILE_CHANGES], |row| row.get(0))?;
             Ok(super::nudge::Record {
                 last_nudge: nudge.and_then(|(last, _)| time(last)),
                 unanswered: nudge.map_or(0, |(_, unanswered)| unanswered),
@@ -358,11 +412,14 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn nudge(&self, now: Now, reader: Reader<'_>, nudge: &Whisper, unanswered: u32) -> Result<(), Error> {
-        let ahead = self.ahead.lock().get(reader.key).copied();
+        let ahead = self.ahead_of(reader.key);
         self.with(now, |conn| {
             let tx = conn.unchecked_transaction()?;
-            let marks =
-                marks(&tx, reader.key)?.into_iter().chain(ahead).reduce(later).unwrap_or(NOTHING_READ);
+            let marks = marks(&tx, reader.key)?
+                .into_iter()
+                .chain(self.still(ahead))
+                .reduce(later)
+                .unwrap_or(NOTHING_READ);
             tx.execute(
                 "DELETE FROM whispers WHERE source = ?1 AND agent_id = ?2 AND seq > ?3",
                 params![nudge.source, reader.agent, marks[Importance::Normal as usize]],
@@ -391,25 +448,17 @@ impl Store {
         })
     }
 
-    /// When a whisper of this source and topic was last made.
+    /// The last whisper of this source and topic.
     ///
     /// # Errors
     /// The database's.
-    pub fn last_of(
-        &self,
-        now: Now,
-        source: Source,
-        topic: &str,
-    ) -> Result<Option<(Timestamp, String)>, Error> {
+    pub fn last_of(&self, now: Now, source: Source, topic: &str) -> Result<Option<Whisper>, Error> {
         self.with(now, |conn| {
-            let found: Option<(i64, String)> = conn
-                .prepare_cached(
-                    "SELECT created, content FROM whispers WHERE source = ?1 AND topic = ?2 \
-                     ORDER BY created DESC LIMIT 1",
-                )?
-                .query_row(params![source.name(), topic], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            Ok(found.and_then(|(created, content)| Some((time(created)?, content))))
+            conn.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM whispers WHERE source = ?1 AND topic = ?2 ORDER BY seq DESC LIMIT 1"
+            ))?
+            .query_row(params![source.name(), topic], |row| whisper_of(row, 0))
+            .optional()
         })
     }
 
@@ -424,15 +473,23 @@ impl Store {
             return Ok(Maintained::default());
         }
         self.write_marks(now);
+        // Looking after it is no use of it.
+        let used = self.inner.lock().open.as_ref().map(|open| open.used);
         let size_before = self.size();
         let sound = self.with(now, |conn| Ok(schema::is_sound(conn)))?;
         let healed = sound == Some(false);
         if healed {
             let mut inner = self.inner.lock();
-            *inner = Inner::default();
+            (inner.open, inner.checked) = (None, false);
             schema::put_aside(&self.path)?;
         }
         let (pruned, vacuumed) = self.with(now, |conn| prune(conn, now.wall))?;
+        let mut inner = self.inner.lock();
+        match (used, &mut inner.open) {
+            (Some(used), Some(open)) => open.used = used,
+            _ => inner.open = None,
+        }
+        drop(inner);
         Ok(Maintained { pruned, vacuumed, healed, size_before, size_after: self.size() })
     }
 

@@ -53,7 +53,7 @@ pub struct Given {
 pub struct Receipt {
     key: String,
     leased: bool,
-    marks: Vec<(Arc<Store>, Marks)>,
+    marks: Vec<(Arc<Store>, u64, Marks)>,
 }
 
 impl Receipt {
@@ -104,10 +104,10 @@ impl Stores {
             }
         }
         let whispers = take(&mut found, room);
-        let marks: Vec<(Arc<Store>, Marks)> = found
+        let marks: Vec<(Arc<Store>, u64, Marks)> = found
             .into_iter()
             .filter(|(_, pending)| pending.is_new || pending.end != pending.start)
-            .map(|(store, pending)| (store, pending.end))
+            .map(|(store, pending)| (store, pending.generation, pending.end))
             .collect();
         Given { whispers, receipt: Receipt { marks, ..nothing(true).receipt } }
     }
@@ -115,8 +115,8 @@ impl Stores {
     /// An answer is out, or will never be. Does not touch a disk.
     pub fn given(&self, receipt: Receipt, out: bool) {
         if out {
-            for (store, marks) in &receipt.marks {
-                store.read_up_to(&receipt.key, *marks);
+            for (store, generation, marks) in &receipt.marks {
+                store.read_up_to(&receipt.key, *generation, *marks);
             }
         }
         if receipt.leased {
@@ -152,6 +152,7 @@ impl Stores {
             Ok(n) => n.min(HISTORY.1),
         };
         let mut past = Past::default();
+        let mut bytes = 0;
         let mut all: Vec<(Whisper, bool)> = Vec::new();
         for (n, state) in states.iter().enumerate() {
             let store = self.of(state);
@@ -182,6 +183,14 @@ impl Stores {
         });
         past.more |= end < all.len();
         all.truncate(end);
+        // Each database has kept to the bound, all together have to as well.
+        let fits = all.iter().take_while(|(w, _)| {
+            bytes += w.wire_size();
+            bytes <= PAGE_BYTES
+        });
+        let fits = fits.count();
+        past.more |= fits < all.len();
+        all.truncate(fits);
         past.whispers = all;
         Ok(past)
     }
@@ -219,6 +228,7 @@ impl Stores {
 /// Takes as much as `budget` bytes and [`PAGE_MAX`] entries hold, the most important first; what is left stays before the reader's place.
 fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
     let (mut taken, mut room): (Vec<Whisper>, usize) = (Vec::new(), budget);
+    let mut bytes = 0;
     let mut full = false;
     for importance in Importance::ALL {
         let rank = importance as usize;
@@ -241,7 +251,8 @@ fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
                 continue;
             }
             let size = frame::size(&whisper);
-            full |= taken.len() >= PAGE_MAX || (size > room && !taken.is_empty());
+            bytes += whisper.wire_size();
+            full |= taken.len() >= PAGE_MAX || ((size > room || bytes > PAGE_BYTES) && !taken.is_empty());
             if full {
                 *queues[n].0 = seq - 1;
                 // Every other queue stops before its head as well.

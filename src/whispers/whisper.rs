@@ -163,6 +163,33 @@ impl Whisper {
         self.source == Source::Murmur.name() && self.authors().any(|author| author == agent)
     }
 
+    /// How many bytes it has in an answer, at most.
+    pub(super) fn wire_size(&self) -> usize {
+        /// Keys, quotes and the time.
+        const FRAME: usize = 400;
+        let texts = [
+            &self.id,
+            &self.scope,
+            &self.kind,
+            &self.source,
+            &self.topic,
+            &self.content,
+            &self.importance,
+            &self.agent_id,
+            &self.principal_id,
+            &self.principal_type,
+            &self.team_id,
+        ];
+        let more = self.metadata.iter().flat_map(|(key, value)| [key, value]);
+        let escaped = |byte: u8| match byte {
+            b'"' | b'\\' => 2,
+            0..=0x1f => 6,
+            _ => 1,
+        };
+        let text = |text: &String| text.bytes().map(escaped).sum::<usize>() + 6;
+        FRAME + texts.into_iter().chain(more).map(text).sum::<usize>()
+    }
+
     /// The agents that wrote it.
     pub fn authors(&self) -> impl Iterator<Item = &str> {
         self.agent_id.split(',').map(str::trim).filter(|id| !id.is_empty())

@@ -644,8 +644,12 @@ fn ipc_server_every_well_formed_request_counts_as_activity() {
     let (server, clock) = simulated();
     for (line, counts) in [(PING, true), ("{\"type\":\"nothing\"}", true), ("nothing", false)] {
         clock.advance(Duration::from_secs(10));
-        ask(&server.peer(), line);
-        assert_eq!(server.published.last_activity() == clock.now().mono, counts, "{line}");
+        let counted = || {
+            ask(&server.peer(), line);
+            server.published.last_activity() == clock.now().mono
+        };
+        // The first may come in the turn in which the loop, woken by the end of the last connection, had read the clock before.
+        assert_eq!(if counts { wait_until(SOON, counted) } else { counted() }, counts, "{line}");
     }
 }
 

@@ -7,7 +7,6 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::history;
-use crate::ipc::client::Client;
 use crate::ipc::wire::{Message, WhisperEntry, Whispers, WhispersAsk};
 use crate::project::Project;
 use crate::project::settings::Settings;
@@ -78,9 +77,8 @@ fn ask(cx: &Cx, project: &Project, me: &Me, budget: usize, patience: Duration) -
         budget: i64::try_from(budget).unwrap_or_default(),
         ..WhispersAsk::default()
     };
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id))
-        .named(&project.workspace_id, &project.legacy_workspace_id);
-    let answer: Whispers = client.call_as(Message::Whispers, Some(&ask), patience).unwrap_or_default();
+    let answer: Whispers =
+        cx.client(project).call_as(Message::Whispers, Some(&ask), patience).unwrap_or_default();
     let (settings, _) = Settings::load(&cx.env, &cx.dirs, Some(project));
     let wanted = |w: &WhisperEntry| settings.receives_murmurs() || w.source != Source::Murmur.name();
     answer.entries.into_iter().filter(wanted).collect()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::place;
-use super::{ScopeName, client, importance};
+use super::{ScopeName, importance};
 use crate::cli::agent::Me;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
@@ -17,7 +17,7 @@ use crate::redact::Redactor;
 use crate::sync::Workspace;
 use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, SENT_MAX};
 use crate::whispers::text::cut;
-use crate::whispers::{Murmur, Outbox, topic};
+use crate::whispers::{FILE_CHANGES, Murmur, Outbox, topic};
 
 /// Flags of `ox murmur`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,7 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
     let me = Me::of(cx);
     let agent = args.agent_id.clone().unwrap_or_else(|| me.id.clone());
     check_gap(&at, &agent, cx.now())?;
+    let redactor = Redactor::new();
     let mut murmur = Murmur {
         schema_version: "1".into(),
         id: uuid::Uuid::now_v7().to_string(),
@@ -65,7 +66,7 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
         agent_type: me.kind,
         principal_id: principal(cx, &project),
         principal_type: "human".into(),
-        topic: topic(&said.topic),
+        topic: topic(&redactor.redact(&said.topic)),
         importance: said.importance,
         content: said.content,
         scope: match args.scope {
@@ -75,9 +76,13 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
         ..Murmur::default()
     };
     if !said.files.is_empty() {
-        murmur.metadata.insert("files".into(), cut(&said.files, METADATA_VALUE_MAX).to_string());
+        murmur.metadata.insert("files".into(), said.files);
     }
-    let redacted = murmur.redact(&Redactor::new(), &cx.home().to_string_lossy());
+    let redacted = murmur.redact(&redactor, &cx.home().to_string_lossy());
+    // Not before: half a secret has no shape any more.
+    for value in murmur.metadata.values_mut() {
+        value.truncate(cut(value, METADATA_VALUE_MAX).len());
+    }
     // Before anybody is told: it goes out with the next sync whatever happens to the daemon.
     Outbox::of(&at.state).put(&murmur).map_err(|e| place::failure("the murmur cannot be kept", &e))?;
     let payload = Payload {
@@ -86,7 +91,10 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
         rel_path: murmur.path(),
         murmur_json: base64::engine::general_purpose::STANDARD.encode(murmur.to_json()),
     };
-    let told = client(cx, &project).one_way(Message::Murmur, Some(&payload)).is_ok();
+    let told = cx.client(&project).one_way(Message::Murmur, Some(&payload)).is_ok();
+    if at.read_only {
+        cx.ui.warn("nothing may be pushed to this clone: only the agents of this machine hear it");
+    }
     if redacted {
         cx.ui.note("what looked like a secret or a private path was taken out");
     }
@@ -151,7 +159,8 @@ fn check_gap(at: &Workspace, agent: &str, now: Timestamp) -> Outcome {
     if agent.is_empty() {
         return Ok(());
     }
-    let last = place::recent(at, now, 0)?.into_iter().find(|m| m.agent_id == agent);
+    let last =
+        place::recent(at, now, 0)?.into_iter().find(|m| m.agent_id == agent && m.topic != FILE_CHANGES);
     let left = last.and_then(|m| super::list::wait_left(m.timestamp.0?, now));
     match left {
         None => Ok(()),

@@ -36,9 +36,16 @@ pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
             .on(&args.id)
             .hint("ox murmur list --json"));
     }
-    let refused = |e: &crate::whispers::Error| place::failure("the murmur cannot be taken out", e);
-    let waited = Outbox::of(&at.state).forget(&args.id).map_err(|e| refused(&e))?;
-    let committed = remove(cx, &at, &args.id)?;
+    let of_git =
+        |e: GitError| Failure::new(Exit::of_class(e.class()), "the murmur cannot be taken out").because(&e);
+    let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT).map_err(of_git)? else {
+        return Err(Failure::new(Exit::Failed, "somebody else works on the clone").on_path(&at.path));
+    };
+    // Under the lock nobody commits what waits.
+    let forgotten = Outbox::of(&at.state).forget(&args.id);
+    let waited = forgotten.map_err(|e| place::failure("the murmur cannot be taken out", &e))?;
+    let committed = remove(cx, &mut lock, &at, &args.id)?;
+    drop(lock);
     if !waited && !committed {
         let failure = Failure::new(Exit::Usage, "no murmur of the last hours has this id").on(&args.id);
         return Err(failure.hint("ox murmur list --json"));
@@ -48,31 +55,27 @@ pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
     }
     cx.ui.print(&format!("Murmur deleted: {}", args.id))?;
     if committed {
-        cx.ui.note("who has got it keeps it; everybody else loses it with the next sync");
+        cx.ui.note("it goes from the clone with the next sync; machines that have it tell it to their agents all the same");
     }
     Ok(())
 }
 
 /// Removes the file and commits that; false if it is not there.
-fn remove(cx: &Cx, at: &Workspace, id: &str) -> Outcome<bool> {
+fn remove(cx: &Cx, lock: &mut CloneLock, at: &Workspace, id: &str) -> Outcome<bool> {
     let of_git =
         |e: GitError| Failure::new(Exit::of_class(e.class()), "the murmur cannot be taken out").because(&e);
-    let files = Reader::open(&at.path).map_err(of_git).and_then(|reader| {
-        window::files(&reader, cx.now(), HOURS).map_err(|e| place::failure("murmurs cannot be read", &e))
-    })?;
+    let reader = Reader::open(&at.path).map_err(of_git)?;
+    let files = window::files(&reader, cx.now(), HOURS);
+    let files = files.map_err(|e| place::failure("murmurs cannot be read", &e))?;
     let Some(file) = files.into_iter().find(|f| f.stem == id) else { return Ok(false) };
-    let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT).map_err(of_git)? else {
-        return Err(Failure::new(Exit::Failed, "somebody else works on the clone").on_path(&at.path));
-    };
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let mut clone = lock.open(site.git(at.self_hosted), &at.path, &Cancel::new()).map_err(of_git)?;
     let gone = clone.remove(Path::new(&file.path), &format!("murmur: delete {id}")).map_err(of_git)?;
     match gone {
         Some(_) => Ok(true),
-        None => Err(Failure::new(
-            Exit::Failed,
-            "the murmur is not checked out here; it goes by itself after a day",
-        )
-        .on(id)),
+        None => {
+            let text = "the murmur is not checked out here; it goes by itself after a day";
+            Err(Failure::new(Exit::Failed, text).on(id))
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Eyes on work trees and ledgers: one queue of the kernel's for all of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Host, Wake, send};
 use crate::daemon::event::{Effect, Event, Key};
@@ -14,7 +17,9 @@ pub(super) struct Eyes {
     hints: Arc<Hints>,
     /// None if the system has no room for a watcher: then trees are polled, and ledgers synced at their beat.
     pub(super) watches: Option<Arc<Watches>>,
-    pub(super) runner: Arc<Runner>,
+    runner: Arc<Runner>,
+    /// Trees that nobody has looked into yet.
+    new: Arc<Mutex<BTreeMap<RootId, PathBuf>>>,
 }
 
 impl Host {
@@ -34,7 +39,7 @@ impl Host {
                 }
             };
             let runner = Arc::new(Runner::new(Arc::clone(clock), Arc::clone(&hints), watches.clone()));
-            Eyes { hints, watches, runner }
+            Eyes { hints, watches, runner, new: Arc::default() }
         })
     }
 
@@ -48,15 +53,30 @@ impl Host {
             .collect()
     }
 
+    /// The first look takes it up.
     pub(super) fn watch_tree(&mut self, root: RootId, path: PathBuf) {
-        let path = path.canonicalize().unwrap_or(path);
-        self.eyes().runner.add_root(root, Root { exclude: vec![path.join(".sageox")], path });
+        self.eyes().new.lock().insert(root, path);
+    }
+
+    pub(super) fn forget_tree(&mut self, root: RootId) {
+        let eyes = self.eyes();
+        eyes.new.lock().remove(&root);
+        let runner = Arc::clone(&eyes.runner);
+        self.in_background(move || runner.remove_root(root));
     }
 
     pub(super) fn look_at_tree(&mut self, root: RootId, task: Task) {
-        let runner = Arc::clone(&self.eyes().runner);
+        let eyes = self.eyes();
+        let (runner, new) = (Arc::clone(&eyes.runner), Arc::clone(&eyes.new));
         let results = self.results_tx.clone();
-        let work = move || runner.run(root, task);
+        let work = move || {
+            let path = new.lock().remove(&root);
+            if let Some(path) = path {
+                let path = path.canonicalize().unwrap_or(path);
+                runner.add_root(root, Root { exclude: vec![path.join(".sageox")], path });
+            }
+            runner.run(root, task)
+        };
         let done = move |ended: Result<Option<Report>, String>| {
             if let Err(panic) = &ended {
                 log::error!("a look into a work tree panicked: {panic}");

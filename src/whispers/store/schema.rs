@@ -41,6 +41,7 @@ const SCHEMA: &str = "
         PRIMARY KEY (reader, rank)
     ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS relayed (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS itself (name TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS paused (agent TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS nudges (
         agent TEXT PRIMARY KEY, last INTEGER NOT NULL, unanswered INTEGER NOT NULL
@@ -101,6 +102,13 @@ fn make_private(path: &Path) {
     if let Err(e) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
         log::warn!("{}: {e}", path.display());
     }
+}
+
+/// The name of the database: one that was made anew has another.
+pub(super) fn name_of(conn: &Connection) -> rusqlite::Result<String> {
+    let fresh = uuid::Uuid::now_v7().to_string();
+    conn.execute("INSERT INTO itself SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM itself)", [fresh])?;
+    conn.query_row("SELECT name FROM itself LIMIT 1", [], |row| row.get(0))
 }
 
 /// Whether the database is sound: `Some(false)` only if the look itself ran and found damage.

@@ -1,0 +1,81 @@
+//! What an agent's question costs when its database is full: in the daemon, and over its socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Times, fixed, note, rounds, time, title};
+use ox::kit::clock::{Clock as _, SystemClock};
+use ox::kit::gotime::GoTime;
+use ox::whispers::limits::PROMPT_MAX;
+use ox::whispers::{Ask, Stores, Whisper};
+
+/// Whispers in the database.
+const STORED: usize = 10_000;
+/// Agents that ask.
+const AGENTS: usize = 200;
+
+fn main() {
+    title("whispers");
+    let dir = tempfile::tempdir().unwrap();
+    let states = [dir.path().join("ledger"), dir.path().join("team")];
+    let stores = Stores::default();
+    let now = SystemClock.now();
+    let store = stores.of(&states[0]);
+    let whispers: Vec<Whisper> = (0..STORED).map(|n| whisper(n, now.wall)).collect();
+    let took = time(|| {
+        for some in whispers.chunks(500) {
+            assert_eq!(store.take_in(now, some, &[]).unwrap(), some.len());
+        }
+    });
+    note("taking in 10,000 murmurs", took.as_secs_f64() * 1e3, "ms");
+    note("database", store.size() as f64 / f64::from(1 << 20), "MiB");
+    ask(&stores, &states, "a prompt's worth", Some(PROMPT_MAX));
+    ask(&stores, &states, "a whole page", None);
+}
+
+/// Each agent asks once for what it has never had, and once more with nothing new.
+fn ask(stores: &Stores, states: &[PathBuf], what: &str, budget: Option<usize>) {
+    let (mut first, mut nothing) = (Times::default(), Times::default());
+    for n in 0..rounds(AGENTS).max(20) {
+        let agent = format!("OxB{n:03}");
+        let ask = Ask { key: format!("{what}:{agent}"), agent, budget, ..Ask::default() };
+        let get = || {
+            let given = stores.pending(states, &ask, SystemClock.now());
+            let any = !given.whispers.is_empty();
+            stores.given(given.receipt, true);
+            any
+        };
+        first.push(time(|| assert!(get())));
+        let all = Ask { topics: vec!["none".into()], ..ask.clone() };
+        let given = stores.pending(states, &all, SystemClock.now());
+        stores.given(given.receipt, true);
+        nothing.push(time(get));
+    }
+    note(&format!("{what}: p50"), first.p50(), "ms");
+    fixed(&format!("{what}: p99"), first.p99(), "ms", 1.0);
+    fixed(&format!("{what}, little new: p99"), nothing.p99(), "ms", 1.0);
+}
+
+fn whisper(n: usize, at: jiff::Timestamp) -> Whisper {
+    Whisper {
+        id: format!("m{n:06}"),
+        scope: "ledger".into(),
+        kind: "trigger".into(),
+        source: "murmur".into(),
+        topic: "wip".into(),
+        content: format!("{n} {}", "what somebody works on ".repeat(8)),
+        importance: ["critical", "normal", "normal", "ambient"][n % 4].into(),
+        created_at: GoTime(Some(at)),
+        agent_id: format!("OxA{:03}", n % 300),
+        ..Whisper::default()
+    }
+}
