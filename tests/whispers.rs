@@ -159,8 +159,16 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     fs::write(a.repo.join("target/out.o"), "x").unwrap();
     fs::write(a.repo.join(".env"), "SECRET=1").unwrap();
     // Told after ten minutes, or at the end: three seconds of quiet make them known.
-    let at = Instant::now();
-    assert!(wait_until(Duration::from_secs(10), || at.elapsed() > Duration::from_secs(5)));
+    let settle = || {
+        let at = Instant::now();
+        assert!(wait_until(Duration::from_secs(10), || at.elapsed() > Duration::from_secs(5)));
+    };
+    settle();
+    let status = a.ox(["daemon", "status", "--json"]).ok().json();
+    assert_eq!(status["watching"]["mode"], "watching", "{status}");
+    assert_eq!(status["watching"]["dirs_watched"], 1, "{status}");
+    let text = a.ox(["daemon", "status", "--verbose"]).ok().stdout;
+    assert!(text.contains("Watching   1 directory, all looked at "), "{text}");
     a.ox(["daemon", "stop", "--all"]).ok();
     a.ox(["sync"]).ok();
     assert!(
@@ -173,6 +181,19 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     assert_eq!(note["content"], "[main] mod tracked.rs", "{list}");
     assert_eq!((&note["agent_id"], &note["importance"]), (&"OxAAAA".into(), &"ambient".into()), "{list}");
     assert!(a.ox(["murmur", "list"]).ok().stdout.contains("no murmurs"));
+
+    // What changes while no daemon runs is told by the next, and nothing twice.
+    a.ox(["daemon", "stop", "--all"]).ok();
+    fs::write(a.repo.join("meanwhile.rs"), "1").unwrap();
+    a.ox(["daemon", "start"]).ok();
+    a.ox(["agent", "OxAAAA", "heartbeat"]).ok();
+    assert!(wait_until(Duration::from_secs(10), || a.watches_tree()), "{}", a.log());
+    settle();
+    a.ox(["daemon", "stop", "--all"]).ok();
+    a.ox(["sync"]).ok();
+    let list = || a.ox(["murmur", "list", "--show-file-changes", "--json"]).ok().json();
+    assert!(wait_until(Duration::from_secs(10), || list()["total"] == 2), "{}\n{}", list(), a.log());
+    assert_eq!(list()["murmurs"][0]["content"], "[main] new meanwhile.rs", "{}", list());
 }
 
 #[test]

@@ -7,32 +7,29 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::daemon_internals;
 use super::exit::Exit;
-use super::ui::text::{age, clean, compact, count, relative, short, tilde, took};
+use super::ui::text::{age, clean, compact, count, relative, short, took};
 use super::ui::{Mean, Paint, sparkline};
 use super::version::{bare, for_people};
-use crate::ipc::wire::{ActivitySummary, DaemonIssue, StatusData, SyncEvent, WorkspaceSyncStatus};
+use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
 use crate::sync::reclone::INTERVAL_DAYS;
 
 /// So many recent errors are critical.
 const ERRORS_CRITICAL: i64 = 5;
 /// So many intervals without a sync are a warning.
 const STALE_INTERVALS: u32 = 4;
-/// Syncs listed with `--verbose`.
-const SYNCS_LISTED: usize = 10;
-/// Clones that have called, listed with `--verbose`.
-const CALLERS_LISTED: usize = 10;
 
 /// The document of `ox daemon status --json` while the daemon runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     running: bool,
     health: Health,
-    pid: i64,
+    pub(super) pid: i64,
     version: String,
     uptime: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    ledger_path: String,
+    pub(super) ledger_path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sync: Option<Timestamp>,
     sync: Sync,
@@ -41,6 +38,8 @@ pub struct Report {
     other_teams: Vec<TeamContext>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<Issue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watching: Option<WatchingStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auto_exit_in: Option<String>,
 }
@@ -301,6 +300,7 @@ impl Report {
             project: Project { ledger, team_context },
             other_teams,
             issues: data.issues.iter().map(Issue::from).collect(),
+            watching: data.watching.clone(),
             auto_exit_in: none_if_zero(data.inactivity_timeout).map(|_| compact(left)),
         }
     }
@@ -341,7 +341,7 @@ pub fn text(report: &Report, page: &Page<'_>) -> String {
     }
     parts.extend(activity(page));
     if page.verbose {
-        parts.extend(internals(report, page));
+        parts.extend(daemon_internals::lines(report, page));
     }
     parts.join("\n")
 }
@@ -460,82 +460,6 @@ fn activity(page: &Page<'_>) -> Vec<String> {
         sparkline::line(&ages),
         page.paint.text(Mean::Dim, sparkline::SCALE),
     ]
-}
-
-fn internals(report: &Report, page: &Page<'_>) -> Vec<String> {
-    let data = page.data;
-    let mut lines = vec![String::new(), page.paint.text(Mean::Head, "Internals")];
-    let mut field = |name: &str, value: String| {
-        if !value.is_empty() {
-            lines.push(format!("    {name:<10} {}", clean(&value)));
-        }
-    };
-    field("PID", report.pid.to_string());
-    field("Workspace", tilde(&data.workspace_path, page.home));
-    for caller in data.callers.iter().take(CALLERS_LISTED) {
-        let agent = if caller.agent_id.is_empty() { String::new() } else { format!(" {}", caller.agent_id) };
-        let seen = caller.last_seen.0.map(|t| format!(", {}", relative(t, page.now))).unwrap_or_default();
-        field("Clone", format!("{}{agent}{seen}", tilde(&caller.path, page.home)));
-    }
-    field("Ledger", tilde(&report.ledger_path, page.home));
-    let user = data.authenticated_user.as_ref();
-    field("User", user.map(|user| user.email.clone()).unwrap_or_default());
-    let throttle = match data.throttle_duration_ms {
-        0 => String::new(),
-        ms => format!(" (held back {ms} ms)"),
-    };
-    field("Startup", format!("{} ms{throttle}", data.startup_duration_ms));
-    field("Pulls", data.sync_metrics.as_ref().map(pulls).unwrap_or_default());
-    lines.extend(data.activity.as_ref().into_iter().flat_map(|all| in_use(all, page)));
-    if !page.history.is_empty() {
-        lines.push(String::new());
-        lines.push(format!("    {:<12}{:<8}{:<10}FILES", "TIME", "TYPE", "DURATION"));
-    }
-    for event in page.history.iter().rev().take(SYNCS_LISTED) {
-        let time = event.time.0.map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
-        let duration = took(event.duration);
-        lines.push(format!("    {time:<12}{:<8}{duration:<10}{}", clean(&event.kind), event.files_changed));
-    }
-    lines
-}
-
-/// What the counters of syncs say.
-fn pulls(metrics: &Value) -> String {
-    let n = |key: &str| metrics.get(key).and_then(Value::as_u64).unwrap_or(0);
-    let time = |key: &str| took(Duration::from_nanos(n(key)));
-    let times = match n("pull_success_count") {
-        0 => String::new(),
-        _ => format!(", {} avg, {} p95", time("avg_pull_duration"), time("p95_pull_duration")),
-    };
-    format!(
-        "{} well, {} failed{times}; {}, {}",
-        n("pull_success_count"),
-        n("pull_failure_count"),
-        count(n("conflict_count"), "conflict"),
-        count(n("divergence_count"), "divergence")
-    )
-}
-
-/// How many repositories, teams and agents are in use, with the newest of each and when it was heard of.
-fn in_use(all: &ActivitySummary, page: &Page<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (name, list) in [("Repos", &all.repos), ("Teams", &all.teams), ("Agents", &all.agents)] {
-        let Some(newest) = list.iter().max_by_key(|entry| entry.last) else { continue };
-        let ages: Vec<Duration> = list
-            .iter()
-            .flat_map(|entry| &entry.timestamps)
-            .filter_map(|t| t.0.filter(|t| *t <= page.now))
-            .map(|t| age(t, page.now))
-            .collect();
-        let when = newest.last.0.map(|t| relative(t, page.now)).unwrap_or_default();
-        let key = clean(&tilde(&newest.key, page.home));
-        lines.push(format!("    {name:<10} {}, newest {key} {when}", list.len()));
-        if name == "Agents" {
-            lines.push(format!("    {:<10} {}", "", sparkline::line(&ages)));
-            lines.push(format!("    {:<10} {}", "", page.paint.text(Mean::Dim, sparkline::SCALE)));
-        }
-    }
-    lines
 }
 
 /// Words of an error in capitals-insensitive form, and what a person is told instead.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::daemon::VERSION as WIRE;
-use crate::ipc::wire::{ActivityEntry, AuthenticatedUser, CallerInfo};
+use crate::ipc::wire::{ActivityEntry, ActivitySummary, AuthenticatedUser, CallerInfo};
 use crate::kit::gotime::GoTime;
 
 fn now() -> Timestamp {

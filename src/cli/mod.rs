@@ -15,6 +15,7 @@ mod context;
 mod crash;
 mod daemon;
 mod daemon_errors;
+mod daemon_internals;
 mod daemon_logs;
 mod daemon_status;
 mod debug;

@@ -512,6 +512,8 @@ pub enum Effect {
     },
     /// Watch a work tree.
     WatchTree {
+        /// Of which project.
+        id: Id,
         /// What it is called from now on.
         root: RootId,
         /// Where it is.

@@ -304,7 +304,7 @@ impl Host {
                 self.at_desk(move |desk| desk.nudge(&root, &state, &prefix, &agents));
             }
             Effect::SayActivity { state, text } => self.at_desk(move |desk| desk.say_activity(&state, text)),
-            Effect::WatchTree { root, path } => self.watch_tree(root, path),
+            Effect::WatchTree { id, root, path } => self.watch_tree(&id, root, path),
             Effect::ForgetTree(root) => self.forget_tree(root),
             Effect::LookAtTree { root, task } => self.look_at_tree(root, task),
             Effect::TellChanges { key, state, root, agents, changes } => {

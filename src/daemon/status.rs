@@ -10,10 +10,13 @@ use super::repo::Repo;
 use super::schedule::Beat;
 use crate::health::{Issue, SyncRecord};
 use crate::ipc::Snapshot;
-use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, TeamContextSyncStatus, WorkspaceSyncStatus};
+use crate::ipc::wire::{
+    DaemonIssue, StatusData, SyncEvent, TeamContextSyncStatus, WatchingStatus, WorkspaceSyncStatus,
+};
 use crate::kit::clock::{Mono, Now};
 use crate::kit::gotime::GoTime;
 use crate::sync::{Kind, Target, TeamRef};
+use crate::watch::Counters;
 
 impl Core {
     /// Publishes the state of projects that changed since it was last published. What heartbeats tell waits a moment for more.
@@ -73,6 +76,7 @@ impl Core {
             throttle_duration_ms: count(self.identity.throttle.as_millis().try_into().unwrap_or(usize::MAX)),
             callers: project.callers(),
             sync_metrics: Some(metrics(project)),
+            watching: self.trees.counters(id).map(|counters| watching(&counters, now)),
             ..StatusData::default()
         }
     }
@@ -85,6 +89,20 @@ impl Core {
         };
         let used = |(key, r): &(&Key, &Repo)| matches!(key, Key::Team(_)) && r.users.contains(id);
         self.repos.iter().filter(used).map(|(_, r)| of_team(r)).collect()
+    }
+}
+
+fn watching(counters: &Counters, now: Now) -> WatchingStatus {
+    let ago = |at: Mono| jiff::SignedDuration::try_from(now.mono.since(at)).unwrap_or_default();
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    WatchingStatus {
+        mode: counters.mode.name().into(),
+        reason: counters.mode.reason().map(|reason| reason.advice()).unwrap_or_default(),
+        dirs_watched: count(counters.dirs_watched),
+        overflows: number(counters.overflows),
+        rescans: number(counters.rescans),
+        dropped: number(counters.dropped),
+        last_rescan: GoTime(counters.last_rescan.and_then(|at| now.wall.checked_sub(ago(at)).ok())),
     }
 }
 

@@ -10,7 +10,7 @@ use super::whispers;
 use crate::health::IssueKind;
 use crate::health::issues::Healed;
 use crate::kit::clock::{Mono, Now};
-use crate::watch::{self, Batch, Machine, Pulse, Report, RootId};
+use crate::watch::{self, Batch, Counters, Machine, Pulse, Report, RootId};
 use crate::whispers::FileChanges;
 use crate::whispers::file_changes::{Kind, SWITCH_MIN};
 
@@ -36,6 +36,11 @@ impl Trees {
         self.by_id.len()
     }
 
+    /// How a project's tree is watched, if it is.
+    pub(super) fn counters(&self, id: &Id) -> Option<Counters> {
+        self.by_id.get(id).map(|tree| tree.machine.counters())
+    }
+
     fn of(&mut self, root: RootId) -> Option<(&Id, &mut Tree)> {
         self.by_id.iter_mut().find(|(_, tree)| tree.root == root)
     }
@@ -50,7 +55,7 @@ pub(super) fn watch(core: &mut Core, now: Now, id: &Id) {
     let instance = u64::try_from(now.wall.as_nanosecond()).unwrap_or_default();
     let tree =
         Tree { root, machine: Machine::new(root, instance, now.mono), changes: FileChanges::default() };
-    core.out.push(Effect::WatchTree { root, path: project.root.clone() });
+    core.out.push(Effect::WatchTree { id: id.clone(), root, path: project.root.clone() });
     core.trees.by_id.insert(id.clone(), tree);
     core.deadlines.set(Beat::Changes(id.clone()), Some(now.mono + TELL_CHANGES_EVERY));
     handle(core, now, id, watch::Event::Due);
@@ -58,7 +63,7 @@ pub(super) fn watch(core: &mut Core, now: Now, id: &Id) {
 
 /// Nobody is at work there any more, or the project is let go of: what waits is told.
 pub(super) fn forget(core: &mut Core, now: Now, id: &Id) {
-    tell(core, id, now.mono);
+    tell(core, now, id);
     let Some(tree) = core.trees.by_id.remove(id) else { return };
     core.deadlines.remove(&Beat::Tree(id.clone()));
     core.deadlines.remove(&Beat::Changes(id.clone()));
@@ -94,7 +99,7 @@ pub(super) fn jumped(core: &mut Core, now: Now) {
 
 /// It is time to tell what changed in a tree; one in which nobody is at work any more is let go of.
 pub(super) fn tell_due(core: &mut Core, now: Now, id: &Id) {
-    tell(core, id, now.mono);
+    tell(core, now, id);
     if whispers::at_work(core, id, now.mono).is_empty() {
         forget(core, now, id);
     } else {
@@ -105,7 +110,13 @@ pub(super) fn tell_due(core: &mut Core, now: Now, id: &Id) {
 fn handle(core: &mut Core, now: Now, id: &Id, event: watch::Event) {
     let Some(tree) = core.trees.by_id.get_mut(id) else { return };
     let root = tree.root;
+    let before = tree.machine.counters();
     let effects = tree.machine.handle(now.mono, event);
+    if tree.machine.counters() != before
+        && let Some(project) = core.projects.get_mut(id)
+    {
+        project.beaten = true;
+    }
     core.deadlines.set(Beat::Tree(id.clone()), tree.machine.next_deadline());
     for effect in effects {
         match effect {
@@ -153,7 +164,12 @@ fn kind(kind: watch::Kind) -> Kind {
     }
 }
 
-fn tell(core: &mut Core, id: &Id, now: Mono) {
+fn tell(core: &mut Core, now: Now, id: &Id) {
+    tell_changes(core, id, now.mono);
+    handle(core, now, id, watch::Event::Told);
+}
+
+fn tell_changes(core: &mut Core, id: &Id, now: Mono) {
     let agents = whispers::at_work(core, id, now);
     let Some(state) = whispers::ledger_state(core, id) else { return };
     let (Some(tree), Some(project)) = (core.trees.by_id.get_mut(id), core.projects.get(id)) else { return };

@@ -68,4 +68,4 @@ pub use settled::{Settled, settled};
 pub use slim::{Made, Slim, clone_slim};
 pub use sparse::Sparse;
 pub use staging::remove_leftovers;
-pub use work_tree::{Tracked, WorkTree};
+pub use work_tree::{Recorded, Tracked, WorkTree};

@@ -17,6 +17,17 @@ pub struct WorkTree {
     repo: Repository,
 }
 
+/// What git's index holds of a file's state, cut to 32 bits as git does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Bytes.
+    pub size: u32,
+    /// Seconds since 1970 of the last change of content, and nanoseconds.
+    pub mtime: (i32, u32),
+    /// Inode.
+    pub ino: u32,
+}
+
 /// A path in the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracked {
@@ -73,6 +84,35 @@ impl WorkTree {
             found.dedup_by(|a, b| a.path == b.path);
         }
         Ok(found)
+    }
+
+    /// Shows each file of the index with what it holds of its state; one in conflict as often as it is there.
+    ///
+    /// # Errors
+    /// An index that cannot be read.
+    pub fn each_recorded(&self, mut show: impl FnMut(&[u8], Recorded)) -> Result<(), GitError> {
+        let what = "reading the index";
+        let mut index = self.repo.index().map_err(GitError::git2(what))?;
+        index.read(false).map_err(GitError::git2(what))?;
+        for entry in index.iter().filter(|entry| entry.mode != GITLINK) {
+            let mtime = (entry.mtime.seconds(), entry.mtime.nanoseconds());
+            show(&entry.path, Recorded { size: entry.file_size, mtime, ino: entry.ino });
+        }
+        Ok(())
+    }
+
+    /// Files that are in the commit `old` and not in `new`.
+    ///
+    /// # Errors
+    /// A commit that cannot be read.
+    pub fn removed(&self, old: Oid, new: Oid) -> Result<Vec<Vec<u8>>, GitError> {
+        let read = || {
+            let tree = |id: Oid| self.repo.find_commit(id)?.tree();
+            let diff = self.repo.diff_tree_to_tree(Some(&tree(old)?), Some(&tree(new)?), None)?;
+            let gone = diff.deltas().filter(|delta| delta.status() == git2::Delta::Deleted);
+            Ok(gone.filter_map(|delta| Some(delta.old_file().path_bytes()?.to_vec())).collect())
+        };
+        read().map_err(GitError::git2("comparing commits"))
     }
 
     /// Whether the rules of `.gitignore` and the like leave out `path`. `dir` says that it is a directory: some rules are for

@@ -142,6 +142,11 @@ impl Dirs {
         self.daemon_dir().join(format!("errors-{}.json", safe_component(workspace_id)))
     }
 
+    /// How one project's work tree was when its changes were last told.
+    pub fn project_tree(&self, workspace_id: &str) -> PathBuf {
+        self.daemon_dir().join(format!("tree-{}.json", safe_component(workspace_id)))
+    }
+
     /// Its modification time is when a person was last told of the stored errors of one project.
     pub fn banner(&self, workspace_id: &str) -> PathBuf {
         self.cache.join(format!("errors-told-{}", safe_component(workspace_id)))

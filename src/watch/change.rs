@@ -158,3 +158,23 @@ pub enum Mode {
     /// The root is not there.
     Gone,
 }
+
+impl Mode {
+    /// The word that a status shows.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Mode::Starting => "starting",
+            Mode::Watching => "watching",
+            Mode::Degraded(_) => "polling",
+            Mode::Gone => "gone",
+        }
+    }
+
+    /// What keeps it from watching everything.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Mode::Degraded(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}

@@ -53,6 +53,11 @@ pub const ROOT_LOOK: Duration = Duration::from_secs(30);
 /// A job that failed is tried again after this.
 pub const JOB_RETRY: Duration = Duration::from_secs(5);
 
+/// What is kept of a tree across restarts, in bytes (whispers and watching, W15); of one with more unlike git's index nothing is kept.
+pub const SAVED_MAX: usize = 1 << 20;
+/// What was kept longer ago is of no use: nobody is told of changes that old (W15, 11.1).
+pub const SAVED_AGE: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+
 /// How long a cookie file may take through the kernel's queue before the queue is taken for lost.
 pub const COOKIE_WAIT: Duration = Duration::from_secs(2);
 /// Cookies that are waited for at the same time.

@@ -32,6 +32,8 @@ pub enum Task {
         /// First waits until everything that happened before now has come through the kernel's queue.
         cookie: bool,
     },
+    /// Keeps what is known, so that a later process finds what changed since.
+    Save,
 }
 
 /// What a job came to.
@@ -52,12 +54,14 @@ pub enum Found {
 pub struct Report {
     /// How it ended.
     pub found: Found,
-    /// What truly changed since the job before; none for a first look.
+    /// What truly changed since the job before; for a first look since something was kept ([`Task::Save`]).
     pub changes: Vec<Change>,
     /// It was a first look: nothing was known before.
     pub baseline: bool,
     /// The commit of HEAD; `None` if it was not looked at.
     pub head: Option<Option<Oid>>,
+    /// Of a first look: the commit of HEAD when something was kept.
+    pub head_before: Option<Option<Oid>>,
     /// Why not all directories are watched.
     pub short: Option<Reason>,
     /// What it saw asks for a look at the whole tree: ignore rules changed.
@@ -87,6 +91,8 @@ pub enum Event {
     Jumped,
     /// Somebody wants to know all that has happened until now.
     Flush(u64),
+    /// All that was settled has been told: what is known now is to be kept.
+    Told,
 }
 
 /// What the policy wants.
@@ -147,6 +153,8 @@ pub struct Machine {
     retry_full_at: Option<Mono>,
     flushes: Vec<u64>,
     head: Option<Option<Oid>>,
+    /// What is known is to be kept.
+    save: bool,
 }
 
 #[derive(Debug)]
@@ -176,6 +184,7 @@ impl Machine {
             retry_full_at: None,
             flushes: Vec::new(),
             head: None,
+            save: false,
         }
     }
 
@@ -189,6 +198,7 @@ impl Machine {
             Event::NotRun => self.not_run(now),
             Event::Jumped => self.lose(now),
             Event::Flush(asked) => self.flushes.push(asked),
+            Event::Told => self.save = true,
         }
         if let Some(settled) = self.acc.settle(now) {
             effects.push(Effect::Settled(Batch {
@@ -277,6 +287,9 @@ impl Machine {
             self.scan(now)
         } else if flush || self.verify_at().is_some_and(|at| at <= now) {
             Task::Verify { forced: flush || self.acc.git_is_late(now), cookie: flush }
+        } else if std::mem::take(&mut self.save) {
+            self.running = Some(Running { task: Task::Save, hinted: None, lost: false, flushes: Vec::new() });
+            return Some(Task::Save);
         } else {
             return None;
         };
@@ -296,6 +309,9 @@ impl Machine {
 
     fn not_run(&mut self, now: Mono) {
         let Some(ran) = self.running.take() else { return };
+        if ran.task == Task::Save {
+            return;
+        }
         self.flushes.splice(0..0, ran.flushes);
         self.lost |= ran.lost;
         self.scan_at = Some(now + JOB_RETRY);
@@ -303,6 +319,9 @@ impl Machine {
 
     fn done(&mut self, now: Mono, report: Report, effects: &mut Vec<Effect>) {
         let Some(ran) = self.running.take() else { return };
+        if ran.task == Task::Save {
+            return;
+        }
         match report.found {
             Found::GitBusy => {
                 self.acc.git_busy(now, true);
@@ -349,6 +368,9 @@ impl Machine {
         if desynced {
             self.acc.desync(now);
         }
+        // Changes that are not told yet must be found again after a crash.
+        self.save |= report.baseline && report.changes.is_empty();
+        self.head = report.head_before.or(self.head);
         let (first, last) = report.span.unwrap_or((now, now));
         let head_moved = self.head_move(report.head);
         if let Some(by) = head_moved {
@@ -408,10 +430,7 @@ impl Machine {
         if report.rescan {
             self.scan_at = Some(now);
         }
-        let trouble = match &self.counters.mode {
-            Mode::Degraded(reason) => Some(reason.clone()),
-            _ => None,
-        };
+        let trouble = self.counters.mode.reason().cloned();
         if trouble != self.told {
             self.told.clone_from(&trouble);
             effects.push(Effect::Trouble(trouble));

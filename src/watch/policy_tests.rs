@@ -17,6 +17,7 @@ fn looked() -> Report {
         changes: Vec::new(),
         baseline: false,
         head: None,
+        head_before: None,
         short: None,
         rescan: false,
         span: None,
@@ -45,6 +46,7 @@ fn changed(path: &str, span: (Mono, Mono)) -> Report {
 
 const SCAN: Effect = Effect::Run(Task::Scan { add: true });
 const POLL: Effect = Effect::Run(Task::Scan { add: false });
+const SAVE: Effect = Effect::Run(Task::Save);
 const VERIFY: Effect = Effect::Run(Task::Verify { forced: false, cookie: false });
 
 /// A machine that has looked at everything once, at time zero.
@@ -52,7 +54,8 @@ fn watching() -> Machine {
     let mut m = Machine::new(ROOT, 7, Mono::ZERO);
     assert_eq!(m.counters().mode, Mode::Starting);
     assert_eq!(m.handle(Mono::ZERO, Event::Due), [SCAN]);
-    assert!(m.handle(Mono::ZERO, done(Report { baseline: true, head: Some(None), ..looked() })).is_empty());
+    assert_eq!(m.handle(Mono::ZERO, done(Report { baseline: true, head: Some(None), ..looked() })), [SAVE]);
+    assert!(m.handle(Mono::ZERO, done(looked())).is_empty());
     assert_eq!((m.counters().mode, m.next_deadline()), (Mode::Watching, None), "idle: no wake-up");
     m
 }
@@ -203,7 +206,8 @@ fn wat_02_under_a_watch_limit_all_is_polled_within_ten_seconds_and_one_issue_is_
     let limit = Reason::WatchLimit { limit: Some(16) };
     let short = || Report { short: Some(limit.clone()), ..looked() };
     let effects = m.handle(Mono::ZERO, done(Report { baseline: true, ..short() }));
-    assert_eq!(effects, [Effect::Trouble(Some(limit.clone()))]);
+    assert_eq!(effects, [Effect::Trouble(Some(limit.clone())), SAVE]);
+    assert!(m.handle(Mono::ZERO, done(looked())).is_empty());
     let advice = limit.advice();
     assert!(
         advice.contains("max_user_watches") && advice.contains("16") && advice.contains("sysctl"),
@@ -284,7 +288,7 @@ fn a_job_that_broke_is_repeated_and_what_it_forgot_is_told() {
     assert!(m.handle(sec(101), Event::NotRun).is_empty());
     assert_eq!(m.handle(sec(106), Event::Due), [SCAN]);
     let effects = m.handle(sec(106), done(Report { baseline: true, ..looked() }));
-    assert!(matches!(&*effects, [Effect::Early(b)] if b.desynced), "{effects:?}");
+    assert!(matches!(&*effects, [Effect::Early(b), SAVE] if b.desynced), "{effects:?}");
     assert!(
         matches!(m.since(Stamp { instance: 7, tick: 0 }), Since::Paths(p, _) if p.is_empty())
             || m.stamp().tick > 0
@@ -298,4 +302,37 @@ fn changed_ignore_rules_ask_for_a_look_at_everything() {
     m.handle(sec(101), Event::Due);
     let effects = m.handle(sec(101), done(Report { rescan: true, ..looked() }));
     assert_eq!(effects, [SCAN]);
+}
+
+#[test]
+fn what_is_known_is_kept_when_all_was_told_and_after_all_other_work() {
+    let mut m = watching();
+    m.handle(sec(100), hint(sec(100), sec(100)));
+    assert_eq!(m.handle(sec(101), Event::Due), [VERIFY]);
+    assert!(m.handle(sec(101), Event::Told).is_empty(), "one job at a time");
+    m.handle(sec(101), hint(sec(101), sec(101)));
+    let effects = m.handle(ms(101_100), done(looked()));
+    assert_eq!(effects, [SAVE]);
+    // One that cannot run is not worth a look at everything: the next telling asks again.
+    assert!(m.handle(ms(101_200), Event::NotRun).is_empty());
+    assert_eq!(m.handle(ms(101_500), Event::Due), [VERIFY]);
+}
+
+#[test]
+fn changes_found_at_the_start_are_kept_as_known_only_when_they_were_told() {
+    let mut m = Machine::new(ROOT, 7, Mono::ZERO);
+    m.handle(Mono::ZERO, Event::Due);
+    let (old, new) = (Oid::from_bytes(&[1; 20]).unwrap(), Oid::from_bytes(&[2; 20]).unwrap());
+    let first = Report {
+        baseline: true,
+        head: Some(Some(new)),
+        head_before: Some(Some(old)),
+        ..changed("a", (Mono::ZERO, Mono::ZERO))
+    };
+    let effects = m.handle(Mono::ZERO, done(first));
+    let moved = Some(HeadMove { old: Some(old), new: Some(new) });
+    assert!(matches!(&*effects, [Effect::Early(b)] if b.head_moved == moved && !b.desynced), "{effects:?}");
+    let effects = m.handle(sec(3), Event::Due);
+    assert!(matches!(&*effects, [Effect::Settled(b)] if b.changes.len() == 1), "{effects:?}");
+    assert_eq!(m.handle(sec(600), Event::Told), [SAVE]);
 }

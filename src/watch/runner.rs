@@ -13,6 +13,7 @@ use super::hints::{Hints, Taken};
 use super::limits::COOKIE_WAIT;
 use super::os::Watches;
 use super::policy::{Found, Report, Task};
+use super::saved::Saved;
 use super::view::{Job, View, look};
 use crate::git::GitError;
 use crate::kit::clock::{Clock, Mono};
@@ -24,6 +25,8 @@ pub struct Root {
     pub path: PathBuf,
     /// Directories of ours in it, which must never be taken for the user's work: told by what they are, not by their names.
     pub exclude: Vec<PathBuf>,
+    /// What is known of it is kept in this file across restarts.
+    pub saved: Option<PathBuf>,
 }
 
 /// The roots with what is known of them.
@@ -81,6 +84,7 @@ impl Runner {
         let mut report = match task {
             Task::Scan { add } => self.scan(id, &root, &mut state, add),
             Task::Verify { forced, cookie } => self.verify(id, &root, &mut state, forced, cookie),
+            Task::Save => self.save(id, &root, &state),
         };
         report.took = self.clock.now().mono - start;
         report.dirs = self.watches.as_ref().map_or(0, |watches| watches.count(id));
@@ -96,10 +100,7 @@ impl Runner {
     pub fn files(&self, id: RootId) -> Option<BTreeMap<Box<[u8]>, Stat>> {
         let roots = self.roots.lock();
         let view = &roots.get(&id)?.state.as_ref()?.view;
-        let tracked = (0..view.tracked.len())
-            .filter_map(|at| Some((Box::from(view.tracked.path(at)), view.tracked.stat(at)?)));
-        let others = view.others.iter().map(|(path, stat)| (Box::from(path), stat));
-        Some(tracked.chain(others).collect())
+        Some(view.files().map(|(path, stat)| (Box::from(path), stat)).collect())
     }
 
     fn scan(&self, id: RootId, root: &Root, state: &mut State, add: bool) -> Report {
@@ -136,13 +137,30 @@ impl Runner {
         let baseline = !view.complete;
         view.complete = true;
         state.identity = Some(identity);
+        let saved = root.saved.as_ref().filter(|_| baseline);
+        let saved = saved.and_then(|path| Saved::read(path, self.clock.now().wall));
         let mut report = report(Found::Looked, view);
         report.baseline = baseline;
         report.head = head;
         if !baseline {
             report.changes = sorted(job.changes);
+        } else if let (Some(saved), Some(head)) = (saved, head) {
+            report.changes = saved.changes(view, &mut job, head);
+            report.head_before = Some(saved.head);
         }
         report
+    }
+
+    fn save(&self, id: RootId, root: &Root, state: &State) -> Report {
+        if let Some(path) = root.saved.as_ref().filter(|_| state.view.complete) {
+            let excluded = BTreeSet::new();
+            let mut job = Job::new(id, &root.path, None, &excluded);
+            let kept = Saved::of(&state.view, &mut job, self.clock.now().wall).map_err(|e| e.to_string());
+            if let Err(e) = kept.and_then(|saved| saved.write(path).map_err(|e| e.to_string())) {
+                log::warn!("{}: not kept for the next start: {e}", root.path.display());
+            }
+        }
+        report(Found::Looked, &state.view)
     }
 
     fn gone(&self, id: RootId, state: &State) -> Report {
@@ -211,6 +229,7 @@ fn report(found: Found, view: &View) -> Report {
         changes: Vec::new(),
         baseline: false,
         head: None,
+        head_before: None,
         short: view.short.clone(),
         rescan: false,
         span: None::<(Mono, Mono)>,

@@ -145,6 +145,21 @@ pub(super) fn path_of(bytes: &[u8]) -> &Path {
 }
 
 impl View {
+    /// What was last seen at a path.
+    pub(super) fn stat(&self, path: &[u8]) -> Option<Stat> {
+        match self.tracked.find(path) {
+            Some(at) => self.tracked.stat(at),
+            None => self.others.get(path),
+        }
+    }
+
+    /// Every file with what was last seen there: those of the index, then the others.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&[u8], Stat)> {
+        let tracked =
+            (0..self.tracked.len()).filter_map(|at| Some((self.tracked.path(at), self.tracked.stat(at)?)));
+        tracked.chain(self.others.iter())
+    }
+
     /// Whether git is changing its index right now.
     pub(super) fn is_git_busy(&self) -> bool {
         self.git_dir.as_ref().is_some_and(|dir| look(&dir.join("index.lock")) != Entry::Nothing)

@@ -174,6 +174,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn knows(&self, now: Now, ids: &mut Vec<String>) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         self.with(now, |conn| {
             let mut ask = conn.prepare_cached("SELECT 1 FROM relayed WHERE id = ?1")?;
             let mut unknown = Vec::new();
@@ -193,6 +196,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn take_in(&self, now: Now, whispers: &[Whisper], refused: &[String]) -> Result<usize, Error> {
+        if whispers.is_empty() && refused.is_empty() {
+            return Ok(0);
+        }
         let stamp = nanos(now.wall);
         self.with(now, |conn| {
             let tx = conn.unchecked_transaction()?;
@@ -223,7 +229,8 @@ impl Store {
 
     // ---- what goes out ----
 
-    /// What waits for a reader: of each importance at most [`PAGE_MAX`], and one more than `room` bytes hold.
+    /// What waits for a reader, the most important first: at most [`PAGE_MAX`], and one more than `room` bytes hold. What is less important
+    /// than the last of these is not looked at.
     ///
     /// # Errors
     /// The database's.
@@ -237,6 +244,8 @@ impl Store {
     ) -> Result<Pending, Error> {
         let ahead = self.ahead_of(reader.key);
         self.with(now, |conn| {
+            // One look at one state of the database, and one lock.
+            let conn = &*conn.unchecked_transaction()?;
             let known = marks(conn, reader.key)?.into_iter().chain(self.still(ahead)).reduce(later);
             let start = known.map_or_else(|| first_marks(conn, now.wall), Ok)?;
             let mut pending = Pending {
@@ -246,26 +255,25 @@ impl Store {
                 generation: self.generation.load(Ordering::SeqCst),
                 ..Pending::default()
             };
+            let mut ask = conn.prepare_cached(&format!(
+                "SELECT seq, {COLUMNS} FROM whispers WHERE rank = ?1 AND seq > ?2 ORDER BY seq"
+            ))?;
+            let (mut count, mut size, mut bytes) = (0, 0, 0);
             for importance in Importance::ALL {
                 let rank = importance as usize;
                 if !attention.hears(importance) {
                     pending.end[rank] = newest(conn, importance)?.max(start[rank]);
                     continue;
                 }
-                let mut ask = conn.prepare_cached(&format!(
-                    "SELECT seq, {COLUMNS} FROM whispers WHERE rank = ?1 AND seq > ?2 ORDER BY seq"
-                ))?;
                 let mut rows = ask.query(params![rank as i64, start[rank]])?;
-                let (mut size, mut bytes) = (0, 0);
-                while let Some(row) = rows.next()? {
+                while count < PAGE_MAX && size <= room && bytes <= PAGE_BYTES {
+                    let Some(row) = rows.next()? else { break };
                     let seq: i64 = row.get(0)?;
-                    if pending.whispers[rank].len() == PAGE_MAX || size > room || bytes > PAGE_BYTES {
-                        break;
-                    }
                     pending.end[rank] = seq;
                     let whisper = whisper_of(row, 1)?;
                     let wanted = topics.is_empty() || topics.contains(&whisper.topic);
                     if wanted && whisper.is_for(reader.agent) && !whisper.is_echo_for(reader.agent) {
+                        count += 1;
                         size += frame::size(&whisper);
                         bytes += whisper.wire_size();
                         pending.whispers[rank].push((seq, whisper));

@@ -1,6 +1,6 @@
 //! All databases of the process, and what agents are given from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -230,6 +230,9 @@ fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
     let (mut taken, mut room): (Vec<Whisper>, usize) = (Vec::new(), budget);
     let mut bytes = 0;
     let mut full = false;
+    // One database has each of them once.
+    let several = found.len() > 1;
+    let mut ids = HashSet::new();
     for importance in Importance::ALL {
         let rank = importance as usize;
         let mut queues: Vec<_> = found
@@ -243,11 +246,12 @@ fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
             // Of the databases the one whose next whisper is the oldest; within one their order stays.
             let heads = queues.iter_mut().enumerate();
             let oldest = heads
-                .filter_map(|(n, (_, queue))| queue.peek().map(|(_, w)| ((w.created_at, w.id.clone()), n)))
-                .min();
-            let Some((_, n)) = oldest else { break };
+                .filter_map(|(n, (_, queue))| queue.peek().map(|(_, w)| ((w.created_at, &w.id), n)))
+                .min()
+                .map(|(_, n)| n);
+            let Some(n) = oldest else { break };
             let Some((seq, whisper)) = queues[n].1.next() else { break };
-            if taken.iter().any(|t| t.id == whisper.id) {
+            if several && !ids.insert(whisper.id.clone()) {
                 continue;
             }
             let size = frame::size(&whisper);

@@ -25,6 +25,7 @@ fn report(changes: &[(&str, Kind)]) -> Report {
         changes: changes.iter().map(|(path, kind)| Change::new(path.as_bytes(), *kind)).collect(),
         baseline: false,
         head: None,
+        head_before: None,
         short: None,
         rescan: false,
         span: None,
@@ -52,6 +53,9 @@ fn watched() -> (Bench, RootId) {
         |(_, e): &(Duration, Effect)| matches!(e, Effect::LookAtTree { task: Task::Scan { add: true }, .. });
     assert!(bench.wanted.iter().any(scan));
     bench.event(Event::TreeLooked(root, Some(Box::new(Report { baseline: true, ..report(&[]) }))));
+    let save = |(_, e): &(Duration, Effect)| matches!(e, Effect::LookAtTree { task: Task::Save, .. });
+    assert!(bench.wanted.iter().any(save), "what is known is kept");
+    bench.event(Event::TreeLooked(root, Some(Box::new(report(&[])))));
     bench.pass(secs(1));
     (bench, root)
 }

@@ -332,3 +332,63 @@ fn what_lies_deeper_than_the_limit_is_left_alone() {
     assert!(driver.view().into_keys().eq(expected));
     assert_eq!(driver.told.lock().counters.dirs_watched, DEPTH_MAX + 1, "and the root");
 }
+
+#[test]
+fn what_changed_while_nobody_watched_is_told_after_the_next_start() {
+    let tracked = ["clean", "dirty", "still", "gone", "staged", "committed", "back", "left", "dir/kept"];
+    let repo = Repo::new(&tracked);
+    repo.write("dirty", "dirty before");
+    repo.write("seen", "not tracked");
+    repo.write("passing", "not tracked");
+    fs::remove_file(repo.at("back")).unwrap();
+    // Long enough ago that all of it counts as told.
+    for name in tracked.iter().filter(|name| **name != "back").chain(&["seen", "passing"]) {
+        let file = fs::File::options().append(true).open(repo.at(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+    }
+    repo.git(&["status"]);
+    let head = repo.git(&["rev-parse", "HEAD"]);
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let saved = Some(dir.path().join("tree.json"));
+        Driver::with(&repo.root, Setup { saved, ..Setup::default() })
+    };
+    let first = start();
+    first.keep();
+    drop(first);
+
+    for name in ["clean", "staged", "committed", "new/one"] {
+        repo.write(name, "while nobody watched");
+    }
+    repo.git(&["add", "committed"]);
+    repo.git(&["rm", "-q", "left"]);
+    repo.git(&["commit", "-q", "-m", "Change"]);
+    repo.git(&["add", "staged"]);
+    for name in ["gone", "passing"] {
+        fs::remove_file(repo.at(name)).unwrap();
+    }
+    repo.git(&["checkout", "--", "back"]);
+
+    let expected = [
+        change("back", Kind::Created),
+        change("clean", Kind::Modified),
+        change("committed", Kind::Modified),
+        change("gone", Kind::Deleted),
+        change("left", Kind::Deleted),
+        change("new/one", Kind::Created),
+        change("passing", Kind::Deleted),
+        change("staged", Kind::Modified),
+    ];
+    // Told once more after a crash before they were told, and never again after that.
+    drop(start());
+    let mut driver = start();
+    let batch = driver.settled().remove(0);
+    assert_eq!(batch.changes, expected);
+    assert_eq!(batch.head_moved.unwrap().old.unwrap().to_string(), head);
+    assert!(!batch.desynced);
+    driver.keep();
+    drop(driver);
+    driver = start();
+    driver.flush();
+    assert!(driver.told.lock().early.is_empty(), "{:?}", driver.told.lock().early);
+}

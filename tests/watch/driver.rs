@@ -25,6 +25,7 @@ enum Message {
     Ended(Option<Report>),
     Flush(u64),
     Jump,
+    Told,
     Stop,
 }
 
@@ -44,6 +45,8 @@ pub struct Told {
 #[derive(Default)]
 pub struct Setup {
     pub exclude: Vec<PathBuf>,
+    /// Where what is known is kept.
+    pub saved: Option<PathBuf>,
     pub hints_max: Option<usize>,
     /// No kernel watches: all is polled.
     pub blind: bool,
@@ -82,7 +85,7 @@ impl Driver {
             .then(|| Arc::new(Watches::new(Arc::clone(&hints), Some(&cookies.path().join("c"))).unwrap()));
         let runner = Arc::new(Runner::new(Arc::clone(&clock), Arc::clone(&hints), watches));
         let root = root.canonicalize().unwrap();
-        runner.add_root(ROOT, Root { path: root, exclude: setup.exclude });
+        runner.add_root(ROOT, Root { path: root, exclude: setup.exclude, saved: setup.saved });
         let told = Arc::new(Mutex::new(Told::default()));
         let owner = Owner {
             clock,
@@ -116,6 +119,14 @@ impl Driver {
     /// As if the machine had slept.
     pub fn jump(&self) {
         self.send.send(Message::Jump).unwrap();
+    }
+
+    /// All that has settled was told: returns when what is known is kept.
+    pub fn keep(&self) {
+        let saves = || self.told.lock().jobs.iter().filter(|(task, _)| *task == Task::Save).count();
+        let before = saves();
+        self.send.send(Message::Told).unwrap();
+        assert!(wait_until(PATIENCE, || saves() > before), "nothing is kept");
     }
 
     pub fn mode(&self) -> Mode {
@@ -195,6 +206,7 @@ impl Owner {
             Ok(Message::Ended(None)) => Some(Event::NotRun),
             Ok(Message::Flush(asked)) => Some(Event::Flush(asked)),
             Ok(Message::Jump) => Some(Event::Jumped),
+            Ok(Message::Told) => Some(Event::Told),
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => None,
         }
     }

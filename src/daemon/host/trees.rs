@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Host, Wake, send};
-use crate::daemon::event::{Effect, Event, Key};
+use crate::daemon::event::{Effect, Event, Id, Key};
 use crate::kit::clock::Now;
 use crate::watch::{Hints, Report, Root, RootId, Runner, Task, Watches};
 use crate::whispers::FileChanges;
@@ -19,7 +19,7 @@ pub(super) struct Eyes {
     pub(super) watches: Option<Arc<Watches>>,
     runner: Arc<Runner>,
     /// Trees that nobody has looked into yet.
-    new: Arc<Mutex<BTreeMap<RootId, PathBuf>>>,
+    new: Arc<Mutex<BTreeMap<RootId, Root>>>,
 }
 
 impl Host {
@@ -54,8 +54,9 @@ impl Host {
     }
 
     /// The first look takes it up.
-    pub(super) fn watch_tree(&mut self, root: RootId, path: PathBuf) {
-        self.eyes().new.lock().insert(root, path);
+    pub(super) fn watch_tree(&mut self, id: &Id, root: RootId, path: PathBuf) {
+        let saved = Some(self.site.dirs.project_tree(id));
+        self.eyes().new.lock().insert(root, Root { path, exclude: Vec::new(), saved });
     }
 
     pub(super) fn forget_tree(&mut self, root: RootId) {
@@ -69,11 +70,18 @@ impl Host {
         let eyes = self.eyes();
         let (runner, new) = (Arc::clone(&eyes.runner), Arc::clone(&eyes.new));
         let results = self.results_tx.clone();
+        if self.ending {
+            // No worker does it any more, and at the end nothing else is of use.
+            if task == Task::Save {
+                runner.run(root, task);
+            }
+            return;
+        }
         let work = move || {
-            let path = new.lock().remove(&root);
-            if let Some(path) = path {
-                let path = path.canonicalize().unwrap_or(path);
-                runner.add_root(root, Root { exclude: vec![path.join(".sageox")], path });
+            let taken = new.lock().remove(&root);
+            if let Some(root_of) = taken {
+                let path = root_of.path.canonicalize().unwrap_or(root_of.path);
+                runner.add_root(root, Root { exclude: vec![path.join(".sageox")], path, ..root_of });
             }
             runner.run(root, task)
         };

@@ -100,6 +100,34 @@ pub struct StatusData {
     /// Ours, additive: counters of the sync.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_metrics: Option<Value>,
+    /// Ours, additive: how the work tree is watched, while agents are at work in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watching: Option<WatchingStatus>,
+}
+
+/// How a work tree is watched.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchingStatus {
+    /// `starting`, `watching`, `polling`: not all can be watched; `gone`: the tree is not there.
+    pub mode: String,
+    /// Why not all can be watched, and what helps.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Directories that are watched.
+    pub dirs_watched: i64,
+    /// How often events were lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overflows: i64,
+    /// Looks at the whole tree after the first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rescans: i64,
+    /// Changes and files that were too many to be told or remembered.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped: i64,
+    /// When the whole tree was last looked at.
+    #[serde(skip_serializing_if = "is_never")]
+    pub last_rescan: GoTime,
 }
 
 /// One clone that is kept current.
