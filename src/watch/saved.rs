@@ -31,12 +31,15 @@ pub(super) struct Saved {
     unlike: Files,
 }
 
+/// A [`Stat`] in the file.
+type Written = (u64, i64, u64, u32);
+
 /// The file: paths in base64, for they are bytes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
     taken: Timestamp,
     head: Option<String>,
-    unlike: Vec<(String, Option<(u64, i64, u64, u32)>)>,
+    unlike: Vec<(String, Option<Written>)>,
 }
 
 impl Saved {
@@ -70,7 +73,7 @@ impl Saved {
 
     fn decode(bytes: &[u8]) -> Option<Saved> {
         let document: Document = serde_json::from_slice(bytes).ok()?;
-        let file = |(path, stat): (String, Option<(u64, i64, u64, u32)>)| {
+        let file = |(path, stat): (String, Option<Written>)| {
             let stat = stat.map(|(size, mtime, ino, mode)| Stat { size, mtime, ino, mode });
             Some((STANDARD.decode(path).ok()?.into(), stat))
         };
@@ -81,13 +84,15 @@ impl Saved {
 
     /// Keeps it. With more than fits nothing is kept.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let file = |(path, stat): (&Box<[u8]>, &Option<Stat>)| {
-            (STANDARD.encode(path), stat.map(|s| (s.size, s.mtime, s.ino, s.mode)))
-        };
+        let written = |s: Stat| (s.size, s.mtime, s.ino, s.mode);
         let document = Document {
             taken: self.taken,
             head: self.head.map(|id| id.to_string()),
-            unlike: self.unlike.iter().map(file).collect(),
+            unlike: self
+                .unlike
+                .iter()
+                .map(|(path, stat)| (STANDARD.encode(path), stat.map(written)))
+                .collect(),
         };
         let bytes = serde_json::to_vec(&document)?;
         if bytes.len() <= SAVED_MAX {
