@@ -17,7 +17,7 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("kit", &[]),
     ("redact", &[]),
-    ("project", &["kit"]),
+    ("project", &["kit", "redact"]),
     ("http", &["kit"]),
     ("git", &["kit", "http"]),
     ("watch", &["kit", "git"]),

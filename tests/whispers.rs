@@ -18,6 +18,7 @@ mod torture;
 #[path = "whispers/wire.rs"]
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -96,14 +97,16 @@ fn secrets_and_private_paths_never_leave_the_machine() {
     let a = Machine::first();
     let secret = format!("{}_{}", "ghp", "a1B2".repeat(9));
     let home = a.env.home();
-    let text = format!("token {secret} in {}/notes", home.display());
+    let text = format!("token {secret} of Project Falcon in {}/notes", home.display());
+    let rules = "```redact\nliteral \"Project Falcon\" -> [CODENAME]\nno rule\n```\n";
+    fs::write(a.repo.join(".sageox/REDACT.md"), rules).unwrap();
     let said = a
         .ox(["murmur", "--agent-id", "OxAAAA", "--files", "src/a.rs,.env.local,deploy/id_ed25519", &text])
         .ok();
-    assert!(said.stderr.contains("taken out"), "{said:?}");
+    assert!(said.stderr.contains("taken out") && said.stderr.contains("REDACT.md:3: "), "{said:?}");
     assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: ")), "{}", a.log());
     let list = a.ox(["murmur", "list", "--json"]).ok().json();
-    assert_eq!(list["murmurs"][0]["content"], "token [REDACTED_GITHUB_TOKEN] in ~/notes");
+    assert_eq!(list["murmurs"][0]["content"], "token [REDACTED_GITHUB_TOKEN] of [CODENAME] in ~/notes");
     let tree = a.env.git(a.remote(), ["grep", "-h", "", "main", "--", "data/murmurs"]);
     assert!(tree.contains("\"files\":\"src/a.rs\"") && !tree.contains(&secret), "{tree}");
     assert!(!tree.contains(&home.display().to_string()) && !tree.contains("id_ed25519"), "{tree}");
@@ -114,7 +117,7 @@ fn secrets_and_private_paths_never_leave_the_machine() {
         heard.extend(a.gets("OxBBBB"));
         heard.len() == 2
     }));
-    assert_eq!(heard, ["token [REDACTED_GITHUB_TOKEN] in ~/notes"; 2]);
+    assert_eq!(heard, ["token [REDACTED_GITHUB_TOKEN] of [CODENAME] in ~/notes"; 2]);
 }
 
 #[test]
@@ -186,7 +189,9 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     a.ox(["daemon", "stop", "--all"]).ok();
     fs::write(a.repo.join("meanwhile.rs"), "1").unwrap();
     a.ox(["daemon", "start"]).ok();
-    a.ox(["agent", "OxAAAA", "heartbeat"]).ok();
+    for agent in ["OxAAAA", "OxBBBB", "OxCCCC"] {
+        a.ox(["agent", agent, "heartbeat"]).ok();
+    }
     assert!(wait_until(Duration::from_secs(10), || a.watches_tree()), "{}", a.log());
     settle();
     a.ox(["daemon", "stop", "--all"]).ok();
@@ -194,6 +199,11 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     let list = || a.ox(["murmur", "list", "--show-file-changes", "--json"]).ok().json();
     assert!(wait_until(Duration::from_secs(10), || list()["total"] == 2), "{}\n{}", list(), a.log());
     assert_eq!(list()["murmurs"][0]["content"], "[main] new meanwhile.rs", "{}", list());
+    // The file names two, this machine knows all three: to none of them it is news.
+    assert!(list()["murmurs"][0]["agent_id"].as_str().unwrap().ends_with(",..."), "{}", list());
+    let known = a.ox(["whispers", "--json"]).ok().json();
+    let authors = known["entries"][0]["agent_id"].as_str().unwrap().split(',').collect::<BTreeSet<_>>();
+    assert_eq!(authors, BTreeSet::from(["OxAAAA", "OxBBBB", "OxCCCC"]), "{known}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::failure::{Failure, Outcome};
 use super::ui::Ui;
 use crate::ipc::client::Client;
 use crate::kit::clock::{Clock as _, SystemClock};
-use crate::project::{Dirs, Env, Error, Project};
+use crate::project::{Dirs, Env, Error, Project, RedactRules};
+use crate::redact::Redactor;
 
 /// One run of a command.
 #[derive(Debug)]
@@ -40,6 +41,14 @@ impl Cx {
             Ok(dirs) => Ok(Cx { ui, env, dirs, agent }),
             Err(e) => Err(Box::new((ui, of_project(&e)))),
         }
+    }
+
+    /// What takes secrets out of text of a project, or of none: the built-in rules and those of `REDACT.md` files. Says what is wrong with
+    /// these.
+    pub fn redactor(&self, project: Option<&Project>) -> Redactor {
+        let found = RedactRules::read(&self.dirs, project);
+        found.trouble.iter().for_each(|trouble| self.ui.warn(trouble));
+        Redactor::with_rules(found.rules)
     }
 
     /// The project around the current directory.

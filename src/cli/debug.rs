@@ -16,7 +16,7 @@ use crate::health::StoredErrors;
 use crate::ipc::client::Client;
 use crate::project::Project;
 use crate::project::settings::Settings;
-use crate::redact::{Redactor, hide_home};
+use crate::redact::hide_home;
 
 /// So many lines of the log's end go along.
 const LOG_LINES: usize = 2_000;
@@ -52,9 +52,10 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let named = || PathBuf::from(now.strftime("ox-debug-%Y%m%d-%H%M%S.json").to_string());
     let path = bundle.output.clone().unwrap_or_else(named);
     let progress = cx.ui.progress("collecting");
-    let mut content = collect(cx, cx.project_if_any().ok().flatten().as_ref());
+    let project = cx.project_if_any().ok().flatten();
+    let mut content = collect(cx, project.as_ref());
     drop(progress);
-    Redactor::new().redact_json(&mut content);
+    cx.redactor(project.as_ref()).redact_json(&mut content);
     without_home(&mut content, &cx.home().to_string_lossy());
     let text = serde_json::to_vec_pretty(&content).unwrap_or_default();
     write(&path, &text)

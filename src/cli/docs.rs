@@ -122,6 +122,10 @@ const FILES: &[(&str, &str)] = &[
     (".sageox/config.json", "settings of the project, committed with it"),
     (".sageox/ledger, .sageox/teams/<team id>", "links to the clones; never committed"),
     (".sageox/config.local.toml", "where this machine keeps the ledger; never committed"),
+    (
+        ".sageox/REDACT.md, <team context>/docs/REDACT.md, ~/.config/sageox/REDACT.md",
+        "more that counts as a secret: in blocks fenced as redact, lines of the form literal \"text\" -> [TOKEN] or regex \"pattern\" -> [TOKEN]",
+    ),
     ("~/.config/sageox/config.yaml", "settings of the user; see ox-config(5)"),
     ("~/.config/sageox/trusted-hosts.json", "git hosts the user said yes to"),
     ("~/.local/share/sageox/<endpoint>/ledgers/<repo id>/", "the clone of a project's ledger"),

@@ -443,6 +443,8 @@ pub enum Effect {
     Murmur {
         /// In which clone.
         key: Key,
+        /// Of which project.
+        root: PathBuf,
         /// Its state directory.
         state: PathBuf,
         /// What comes through it.
@@ -536,8 +538,8 @@ pub enum Effect {
         state: PathBuf,
         /// The work tree.
         root: PathBuf,
-        /// Who was at work.
-        agents: String,
+        /// Who is at work, the newest heartbeat first.
+        agents: Vec<String>,
         /// What changed.
         changes: Box<FileChanges>,
     },

@@ -290,7 +290,9 @@ impl Host {
             }
             Effect::SaveErrors { id, errors } => self.save_errors(id, errors),
             Effect::Look { id, pids } => self.look(id, pids),
-            Effect::Murmur { key, state, scope, murmur } => self.murmur(key, state, scope, murmur),
+            Effect::Murmur { key, root, state, scope, murmur } => {
+                self.murmur(key, root, state, scope, murmur);
+            }
             Effect::Relay { key, target, scope, tell } => self.relay(key, target, scope, tell),
             Effect::Whispers { conn, id, states, ask } => self.whispers(conn, id, states, ask),
             Effect::WhisperHistory { conn, states, reader, ask } => {

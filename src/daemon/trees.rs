@@ -179,21 +179,5 @@ fn tell_changes(core: &mut Core, id: &Id, now: Mono) {
     }
     let root: PathBuf = project.root.clone();
     let key = Key::Ledger(id.clone());
-    core.out.push(Effect::TellChanges {
-        key,
-        state,
-        root,
-        agents: named(&agents),
-        changes: Box::new(changes),
-    });
-}
-
-/// The author of a note about changed files: those at work, the newest first (whispers and watching, 11.4).
-fn named(agents: &[String]) -> String {
-    match agents {
-        [] => "daemon".into(),
-        [one] => one.clone(),
-        [one, two] => format!("{one},{two}"),
-        [one, two, ..] => format!("{one},{two},..."),
-    }
+    core.out.push(Effect::TellChanges { key, state, root, agents, changes: Box::new(changes) });
 }

@@ -15,8 +15,8 @@ use crate::ipc::wire::{
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
-use crate::project::Project;
 use crate::project::settings::Settings;
+use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
 use crate::sync::{self, Site, Target};
 use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
@@ -28,6 +28,8 @@ use crate::whispers::{
 
 /// So long a look waits for somebody at work on the clone before it does without contents that were left at the remote.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Agents of this machine that a note about changed files names to itself as its authors.
+const AUTHORS_MAX: usize = 20;
 /// Topic of words about a team's context.
 const TEAM_TOPIC: &str = "team-context";
 /// What a nudge says (whispers and watching, 7.3).
@@ -39,8 +41,8 @@ const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) 
 pub(super) struct Desk {
     site: Site,
     pub(super) stores: Arc<Stores>,
-    /// Made for the first murmur: a daemon without any keeps its memory.
-    redactor: Arc<OnceLock<Redactor>>,
+    /// The built-in rules, made for the first murmur: a daemon without any keeps its memory.
+    redactor: Arc<OnceLock<Arc<Redactor>>>,
 }
 
 impl Desk {
@@ -53,16 +55,23 @@ impl Desk {
     }
 
     /// Has a murmur wait to be committed, and tells it to the agents of this machine. False if it is none.
-    pub(super) fn murmur(&self, state: &Path, scope: &Scope, message: &Message) -> Result<bool, Error> {
+    pub(super) fn murmur(
+        &self,
+        root: &Path,
+        state: &Path,
+        scope: &Scope,
+        message: &Message,
+    ) -> Result<bool, Error> {
         let now = self.now();
-        let mut murmur = match decode(message, self.redactor(), now.wall) {
+        let redactor = self.redactor(Project::load(root, &self.site.env).ok().as_ref());
+        let mut murmur = match decode(message, &redactor, now.wall) {
             Ok(murmur) => murmur,
             Err(why) => {
                 log::warn!("a murmur is not taken: {why}");
                 return Ok(false);
             }
         };
-        murmur.redact(self.redactor(), &self.home());
+        murmur.redact(&redactor, &self.home());
         Outbox::of(state).put(&murmur)?;
         if let Err(e) = self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[]) {
             log::warn!("the agents of this machine hear of a murmur only after the next sync: {e}");
@@ -70,8 +79,14 @@ impl Desk {
         Ok(true)
     }
 
-    fn redactor(&self) -> &Redactor {
-        self.redactor.get_or_init(Redactor::new)
+    /// The rules for secrets that hold in a project.
+    fn redactor(&self, project: Option<&Project>) -> Arc<Redactor> {
+        let found = RedactRules::read(&self.site.dirs, project);
+        found.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
+        match found.rules.is_empty() {
+            true => Arc::clone(self.redactor.get_or_init(Arc::default)),
+            false => Arc::new(Redactor::with_rules(found.rules)),
+        }
     }
 
     fn home(&self) -> String {
@@ -244,7 +259,7 @@ impl Desk {
         &self,
         state: &Path,
         root: &Path,
-        agents: &str,
+        agents: &[String],
         changes: &FileChanges,
     ) -> bool {
         let project = Project::load(root, &self.site.env).ok();
@@ -255,11 +270,16 @@ impl Desk {
         let now = self.now();
         let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
         let branch = head.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
-        let mut murmur = changes_murmur(changes, branch, agents, now.wall);
-        murmur.redact(self.redactor(), &self.home());
-        let kept = Outbox::of(state)
-            .put(&murmur)
-            .and_then(|()| self.stores.of(state).take_in(now, &[Whisper::of(&murmur, &Scope::Ledger)], &[]));
+        let mut murmur = changes_murmur(changes, branch, &named(agents), now.wall);
+        murmur.redact(&self.redactor(project.as_ref()), &self.home());
+        // Here it is known who they all were: none of them hears of what it did itself.
+        let mut whisper = Whisper::of(&murmur, &Scope::Ledger);
+        if agents.len() > 2 {
+            whisper.agent_id =
+                agents.iter().take(AUTHORS_MAX).map(String::as_str).collect::<Vec<_>>().join(",");
+        }
+        let kept =
+            Outbox::of(state).put(&murmur).and_then(|()| self.stores.of(state).take_in(now, &[whisper], &[]));
         if let Err(e) = &kept {
             log::warn!("changed files are not told: {e}");
         }
@@ -285,6 +305,16 @@ impl Desk {
                 Err(e) => log::warn!("{e}"),
             }
         }
+    }
+}
+
+/// The author of a note about changed files: those at work, the newest first (whispers and watching, 11.4).
+fn named(agents: &[String]) -> String {
+    match agents {
+        [] => "daemon".into(),
+        [one] => one.clone(),
+        [one, two] => format!("{one},{two}"),
+        [one, two, ..] => format!("{one},{two},..."),
     }
 }
 

@@ -49,7 +49,8 @@ pub(super) fn murmur(core: &mut Core, id: &Id, murmur: Box<Murmur>) {
         return;
     };
     let Some(state) = repo.place.as_ref().map(|place| place.state.clone()) else { return };
-    let effect = Effect::Murmur { key: key.clone(), state, scope: repo.scope(), murmur };
+    let Some(root) = core.projects.get(id).map(|project| project.root.clone()) else { return };
+    let effect = Effect::Murmur { key: key.clone(), root, state, scope: repo.scope(), murmur };
     core.out.push(effect);
 }
 

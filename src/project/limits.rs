@@ -66,3 +66,5 @@ pub const USER_SLUG_MAX: usize = 48;
 pub const PRIMED_MAX: usize = 64 * 1024;
 /// The longest name of a session that is taken from an agent program, in bytes.
 pub const SESSION_NAME_MAX: usize = 200;
+/// The largest `REDACT.md` that is read, in bytes; of one above `redact::limits::CUSTOM_TEXT_MAX` the end is not taken in.
+pub const REDACT_FILE_MAX: usize = 1024 * 1024;

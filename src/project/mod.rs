@@ -2,7 +2,7 @@
 //!
 //! Threads: none; every function runs on its caller's.
 //! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `auth.json` and `git-credentials-*.json`;
-//! `sync-state.json` and `sync.manifest` of a clone; `agent_instances.jsonl` of a project;
+//! `REDACT.md` of team, repository and user; `sync-state.json` and `sync.manifest` of a clone; `agent_instances.jsonl` of a project;
 //! a file for each session of an agent program below the temporary directory.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
@@ -27,6 +27,7 @@ mod manifest;
 mod marker;
 mod primed;
 mod private;
+mod redaction;
 mod remote;
 pub mod scaffold;
 pub mod settings;
@@ -54,6 +55,7 @@ pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
 pub use primed::Primed;
+pub use redaction::RedactRules;
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;
 pub use trust::TrustedHosts;

@@ -74,7 +74,7 @@ fn change(bench: &mut Bench, root: RootId, changes: &[(&str, Kind)]) {
 fn told(bench: &Bench) -> Vec<(u64, String, String)> {
     let told = bench.wanted.iter().filter_map(|(at, e)| match e {
         Effect::TellChanges { agents, changes, .. } => {
-            Some((at.as_secs(), agents.clone(), changes.text(None)))
+            Some((at.as_secs(), agents.join(","), changes.text(None)))
         }
         _ => None,
     });

@@ -13,7 +13,6 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::ipc::wire::{Message, Murmur as Payload};
 use crate::kit::gotime::GoTime;
 use crate::project::{Logins, Project};
-use crate::redact::Redactor;
 use crate::sync::Workspace;
 use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, SENT_MAX};
 use crate::whispers::text::cut;
@@ -57,7 +56,7 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
     let me = Me::of(cx);
     let agent = args.agent_id.clone().unwrap_or_else(|| me.id.clone());
     check_gap(&at, &agent, cx.now())?;
-    let redactor = Redactor::new();
+    let redactor = cx.redactor(Some(&project));
     let mut murmur = Murmur {
         schema_version: "1".into(),
         id: uuid::Uuid::now_v7().to_string(),

@@ -103,7 +103,7 @@ impl Host {
         key: Key,
         state: PathBuf,
         root: PathBuf,
-        agents: String,
+        agents: Vec<String>,
         changes: FileChanges,
     ) {
         if self.ending {

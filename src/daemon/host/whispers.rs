@@ -17,9 +17,9 @@ impl Host {
         self.in_background(move || work(&desk));
     }
 
-    pub(super) fn murmur(&self, key: Key, state: PathBuf, scope: Scope, murmur: Box<Murmur>) {
+    pub(super) fn murmur(&self, key: Key, root: PathBuf, state: PathBuf, scope: Scope, murmur: Box<Murmur>) {
         let results = self.results_tx.clone();
-        self.at_desk(move |desk| match desk.murmur(&state, &scope, &murmur) {
+        self.at_desk(move |desk| match desk.murmur(&root, &state, &scope, &murmur) {
             Ok(true) => send(&results, Event::Murmured(key)),
             Ok(false) => {}
             Err(e) => log::warn!("a murmur is not taken: {e}"),
