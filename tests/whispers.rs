@@ -136,8 +136,17 @@ fn a_murmur_is_committed_alone_whatever_else_is_staged() {
 #[test]
 fn a_murmur_can_be_taken_out_again() {
     let a = Machine::first();
+    let b = Machine::beside(&a);
+    let held = |machine: &Machine| {
+        let known = machine.ox(["whispers", "--json"]).ok().json();
+        known["entries"].as_array().map_or(0, Vec::len)
+    };
     a.ox(["murmur", "--agent-id", "OxAAAA", "oops"]).ok();
     assert!(wait_until(Duration::from_secs(10), || a.remote_log().contains("murmur: oops")), "{}", a.log());
+    b.ox(["sync"]).ok();
+    for machine in [&a, &b] {
+        assert!(wait_until(Duration::from_secs(10), || held(machine) == 1), "{}", machine.log());
+    }
     let list = a.ox(["murmur", "list", "--json"]).ok().json();
     let id = list["murmurs"][0]["id"].as_str().unwrap().to_owned();
     assert!(a.ox(["murmur", "delete", &id]).ok().stdout.contains("Murmur deleted: "));
@@ -146,6 +155,12 @@ fn a_murmur_can_be_taken_out_again() {
     a.ox(["murmur", "delete", "../../etc/passwd"]).fails(2);
     a.ox(["sync"]).ok();
     assert!(a.remote_log().contains(&format!("murmur: delete {id}")));
+    // Who has not heard it by now never does, here and elsewhere.
+    b.ox(["sync"]).ok();
+    for machine in [&a, &b] {
+        assert!(wait_until(Duration::from_secs(10), || held(machine) == 0), "{}", machine.log());
+        assert_eq!(machine.gets("OxCCCC"), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -293,6 +293,21 @@ pub struct Findable {
     pub caller: String,
 }
 
+/// A look at the murmurs of a clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// The clone.
+    pub target: Target,
+    /// What comes through it.
+    pub scope: Scope,
+    /// HEAD at the relay before; empty for the first.
+    pub since: String,
+    /// HEAD after a run that went well: murmurs that somebody took out in between are taken back.
+    pub head: Option<String>,
+    /// Where to tell what files of a team's context changed since: the state directories of ledgers.
+    pub tell: Vec<PathBuf>,
+}
+
 /// What the core wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -456,12 +471,8 @@ pub enum Effect {
     Relay {
         /// Which.
         key: Key,
-        /// What it is.
-        target: Target,
-        /// What comes through it.
-        scope: Scope,
-        /// Where to tell what files of a team's context changed, and since which commit: the state directories of ledgers.
-        tell: Option<(String, Vec<PathBuf>)>,
+        /// What to look at.
+        relay: Box<Relay>,
     },
     /// Answer what waits for an agent.
     Whispers {

@@ -293,7 +293,7 @@ impl Host {
             Effect::Murmur { key, root, state, scope, murmur } => {
                 self.murmur(key, root, state, scope, murmur);
             }
-            Effect::Relay { key, target, scope, tell } => self.relay(key, target, scope, tell),
+            Effect::Relay { key, relay } => self.relay(key, relay),
             Effect::Whispers { conn, id, states, ask } => self.whispers(conn, id, states, ask),
             Effect::WhisperHistory { conn, states, reader, ask } => {
                 let (desk, server) = (self.desk.clone(), self.server.clone());

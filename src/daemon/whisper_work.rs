@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 
+use super::event::Relay;
 use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
 use crate::ipc::wire::{
     Murmur as Message, Response, WhisperEntry, WhisperHistory, WhisperHistoryAsk, Whispers,
@@ -18,11 +19,11 @@ use crate::kit::gotime::GoTime;
 use crate::project::settings::Settings;
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
-use crate::sync::{self, Site, Target};
+use crate::sync::{self, Site};
 use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
 use crate::whispers::nudge::{self, Facts};
 use crate::whispers::{
-    self, Ask, Error, FileChanges, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Stores,
+    self, Ask, Error, FileChanges, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Store, Stores,
     Whisper, relay,
 };
 
@@ -93,14 +94,10 @@ impl Desk {
         self.site.env.home().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Takes in the murmurs of a clone, and tells the projects of a team what changed in it. True if nothing is left to be done.
-    pub(super) fn relay(
-        &self,
-        target: &Target,
-        scope: &Scope,
-        tell: Option<&(String, Vec<PathBuf>)>,
-        cancel: &Cancel,
-    ) -> bool {
+    /// Takes in the murmurs of a clone, takes back those that are gone, and tells the projects of a team what changed in it. True if nothing
+    /// is left to be done.
+    pub(super) fn relay(&self, asked: &Relay, cancel: &Cancel) -> bool {
+        let Relay { target, scope, since, .. } = asked;
         let (_, at) = match sync::locate(&self.site, target) {
             Ok(found) => found,
             Err(e) => {
@@ -135,12 +132,22 @@ impl Desk {
                 false
             }
         };
-        if let Some((since, ledgers)) = tell
-            && let Err(e) = self.tell_of_changes(&at.path, scope.team(), since, ledgers)
+        if let Some(head) = asked.head.as_ref().filter(|_| !since.is_empty())
+            && let Err(e) = self.take_back(&store, &at.path, since, head)
         {
+            log::warn!("[{}] murmurs that were taken out are still told: {e}", target.label());
+        }
+        if let Err(e) = self.tell_of_changes(&at.path, scope.team(), since, &asked.tell) {
             log::warn!("[{}] what changed in the team's context is not told: {e}", target.label());
         }
         done
+    }
+
+    /// Murmurs that somebody has taken out of a clone are told to nobody from now on.
+    fn take_back(&self, store: &Store, clone: &Path, since: &str, head: &str) -> Result<(), Error> {
+        let Ok(head) = git2::Oid::from_str(head) else { return Ok(()) };
+        let gone = whispers::window::removed(&Clone::open(clone)?, since, head)?;
+        store.forget(self.now(), &gone)
     }
 
     /// One word to the agents of each project about what changed in their team's context (7.4); too soon after the last one it waits for the
@@ -152,6 +159,9 @@ impl Desk {
         since: &str,
         ledgers: &[PathBuf],
     ) -> Result<(), Error> {
+        if ledgers.is_empty() {
+            return Ok(());
+        }
         let reader = Clone::open(clone)?;
         let Some(head) = reader.head()?.commit else { return Ok(()) };
         let now = self.now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attach::Project;
 use super::core::Core;
-use super::event::{Effect, Id, Key};
+use super::event::{Effect, Id, Key, Relay};
 use super::repo::Repo;
 use super::schedule::{ACTIVITY_EVERY, Beat, MARKS_AFTER, NUDGE_EVERY};
 use super::trees;
@@ -124,18 +124,20 @@ pub(super) fn level(core: &mut Core, key: &Key, changed: bool) {
     let Some(repo) = core.repos.get(key) else { return };
     // HEAD may also have been moved by a run that failed later on, by a reclone or by another process.
     if !repo.relayed || changed || repo.facts.head != repo.relayed_head {
-        relay(core, key);
+        let head = repo.facts.head.clone();
+        relay(core, key, Some(head));
     }
 }
 
 /// A run has failed: it may have brought commits in before that.
 pub(super) fn failed(core: &mut Core, key: &Key) {
     if core.repos.get(key).and_then(|r| r.place.as_ref()).is_some_and(|place| place.exists) {
-        relay(core, key);
+        // HEAD may stand anywhere: from what is not there nothing follows.
+        relay(core, key, None);
     }
 }
 
-fn relay(core: &mut Core, key: &Key) {
+fn relay(core: &mut Core, key: &Key, head: Option<String>) {
     let Some(repo) = core.repos.get_mut(key) else { return };
     repo.relayed = true;
     let since = std::mem::replace(&mut repo.relayed_head, repo.facts.head.clone());
@@ -145,13 +147,12 @@ fn relay(core: &mut Core, key: &Key) {
         // Of the first look nothing is said: what was there before is no news.
         Scope::Team(team) if !since.is_empty() => {
             let primary = |id: &&Id| core.projects.get(*id).is_some_and(|p| p.primary == *team);
-            let ledgers: Vec<PathBuf> =
-                users.iter().filter(primary).filter_map(|id| ledger_state(core, id)).collect();
-            (!ledgers.is_empty()).then_some((since, ledgers))
+            users.iter().filter(primary).filter_map(|id| ledger_state(core, id)).collect()
         }
-        _ => None,
+        _ => Vec::new(),
     };
-    core.out.push(Effect::Relay { key: key.clone(), target, scope, tell });
+    let relay = Box::new(Relay { target, scope, since, head, tell });
+    core.out.push(Effect::Relay { key: key.clone(), relay });
 }
 
 /// Murmurs of a clone have been taken in, or not all of them.

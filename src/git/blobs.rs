@@ -60,6 +60,23 @@ impl Reader {
     /// # Errors
     /// A commit or tree that cannot be read.
     pub fn changed_paths(&self, old: &str, new: Oid) -> Result<Vec<String>, GitError> {
+        self.compare(old, new, |_| true)
+    }
+
+    /// Of these, those that are gone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn removed_paths(&self, old: &str, new: Oid) -> Result<Vec<String>, GitError> {
+        self.compare(old, new, |status| status == git2::Delta::Deleted)
+    }
+
+    fn compare(
+        &self,
+        old: &str,
+        new: Oid,
+        wanted: impl Fn(git2::Delta) -> bool,
+    ) -> Result<Vec<String>, GitError> {
         let read = || {
             let tree = |id: Oid| self.repo().find_commit(id)?.tree();
             let Some(old) = Oid::from_str(old).ok().and_then(|id| tree(id).ok()) else {
@@ -70,7 +87,7 @@ impl Reader {
                 let file = delta.new_file().path().or_else(|| delta.old_file().path());
                 file.and_then(Path::to_str).map(str::to_owned)
             };
-            Ok(diff.deltas().filter_map(path).collect())
+            Ok(diff.deltas().filter(|delta| wanted(delta.status())).filter_map(path).collect())
         };
         read().map_err(GitError::git2("comparing commits"))
     }

@@ -227,6 +227,24 @@ impl Store {
         })
     }
 
+    /// Drops the murmurs with these ids; they stay known, so that they do not come in again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn forget(&self, now: Now, murmurs: &[String]) -> Result<(), Error> {
+        if murmurs.is_empty() {
+            return Ok(());
+        }
+        self.with(now, |conn| {
+            let tx = conn.unchecked_transaction()?;
+            for id in murmurs {
+                tx.prepare_cached("DELETE FROM whispers WHERE id = ?1 AND source = 'murmur'")?
+                    .execute([id])?;
+            }
+            tx.commit()
+        })
+    }
+
     // ---- what goes out ----
 
     /// What waits for a reader, the most important first: at most [`PAGE_MAX`], and one more than `room` bytes hold. What is less important

@@ -1,10 +1,11 @@
 //! The murmurs of the last hours in a clone, as its HEAD has them: whatever is checked out.
 
+use git2::Oid;
 use jiff::Timestamp;
 
 use super::error::Error;
 use super::limits::{FILE_MAX, HOUR_MAX};
-use super::murmur::{Murmur, Refused, hour_dirs, is_id};
+use super::murmur::{DIR, Murmur, Refused, hour_dirs, is_id};
 use crate::git::{BlobContent, BlobEntry, Reader};
 
 /// A file that may be a murmur.
@@ -44,6 +45,18 @@ pub fn files(reader: &Reader, now: Timestamp, hours: i64) -> Result<Vec<Found>, 
         }
     }
     Ok(found)
+}
+
+/// The ids of murmurs that the commit named `old` has and `new` has not; none if the old one is not here any more.
+///
+/// # Errors
+/// Git's.
+pub fn removed(reader: &Reader, old: &str, new: Oid) -> Result<Vec<String>, Error> {
+    let id = |path: &String| {
+        let name = path.strip_prefix(DIR)?.rsplit('/').next()?;
+        name.strip_suffix(".json").filter(|stem| is_id(stem)).map(str::to_owned)
+    };
+    Ok(reader.removed_paths(old, new)?.iter().filter_map(id).collect())
 }
 
 /// Reads one of them.

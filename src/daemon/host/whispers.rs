@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Host, Wake, send};
-use crate::daemon::event::{Event, Id, Key};
+use crate::daemon::event::{Event, Id, Key, Relay};
 use crate::daemon::whisper_work::Desk;
 use crate::ipc::ConnId;
 use crate::ipc::wire::Murmur;
-use crate::sync::Target;
 use crate::whispers::{Ask, Scope};
 
 impl Host {
@@ -26,15 +25,9 @@ impl Host {
         });
     }
 
-    pub(super) fn relay(
-        &mut self,
-        key: Key,
-        target: Target,
-        scope: Scope,
-        tell: Option<(String, Vec<PathBuf>)>,
-    ) {
+    pub(super) fn relay(&mut self, key: Key, relay: Box<Relay>) {
         let (desk, cancel, results) = (self.desk.clone(), self.cancel_of(&key), self.results_tx.clone());
-        let work = move || desk.relay(&target, &scope, tell.as_ref(), &cancel);
+        let work = move || desk.relay(&relay, &cancel);
         let which = key.clone();
         let done = move |ended: Result<bool, String>| {
             if let Err(panic) = &ended {
