@@ -1,18 +1,23 @@
-//! What an agent's question costs when its database is full: in the daemon, and over its socket.
+//! What an agent's question costs when its database is full, and how long a murmur takes to another machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
+    dead_code,
     missing_docs
 )]
 
 mod common;
+#[path = "../tests/whispers/machine.rs"]
+mod machine;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
-use common::{Times, fixed, note, rounds, time, title};
+use common::{PATIENCE, Times, fixed, note, rounds, support, time, title};
+use machine::{INTERVAL, Machine};
 use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::gotime::GoTime;
 use ox::whispers::limits::PROMPT_MAX;
@@ -40,6 +45,29 @@ fn main() {
     note("database", store.size() as f64 / f64::from(1 << 20), "MiB");
     ask(&stores, &states, "a prompt's worth", Some(PROMPT_MAX));
     ask(&stores, &states, "a whole page", None);
+    heard();
+}
+
+/// From `ox murmur` on one machine to an agent's question on another, which hears of it by its beat alone. Each murmur is said right after the
+/// one before was heard, when the next look is furthest away.
+fn heard() {
+    let a = Machine::first();
+    let b = Machine::beside(&a);
+    b.gets("OxBBBB");
+    let mut times = Times::default();
+    let mut longest: f64 = 0.0;
+    for n in 0..rounds(20) {
+        let text = format!("note {n}");
+        let start = Instant::now();
+        a.ox(["murmur", "--agent-id", &format!("OxA{n:03}"), &text]).ok();
+        let came = support::wait_until(INTERVAL + PATIENCE, || b.gets("OxBBBB").contains(&text));
+        assert!(came, "{}\n{}", a.log(), b.log());
+        times.push(start.elapsed());
+        longest = longest.max(start.elapsed().as_secs_f64());
+    }
+    let interval = INTERVAL.as_secs_f64();
+    note(&format!("to another machine, interval {interval} s: p50"), times.p50() / 1e3, "s");
+    fixed("to another machine, the longest", longest, "s", interval + 1.0);
 }
 
 /// Each agent asks once for what it has never had, and once more with nothing new.

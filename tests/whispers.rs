@@ -45,8 +45,8 @@ fn a_murmur_is_heard_on_this_machine_at_once_and_on_another_within_its_interval(
     assert!(wait_until(Duration::from_secs(2), || a.gets("OxCCCC") == ["Splitting the parser"]));
     let came = wait_until(INTERVAL * 3, || b.gets("OxBBBB") == ["Splitting the parser"]);
     assert!(came, "a:\n{}\nb:\n{}", a.log(), b.log());
-    // A tenth of jitter, and time for a machine that is busy with other tests.
-    assert!(at.elapsed() < INTERVAL + INTERVAL / 10 + Duration::from_secs(5), "{:?}", at.elapsed());
+    // One second, and time for a machine that is busy with other tests; `--bench heard` measures it.
+    assert!(at.elapsed() < INTERVAL + Duration::from_secs(5), "{:?}", at.elapsed());
     let list = b.ox(["murmur", "list", "--json"]).ok().json();
     assert_eq!(list["murmurs"][0]["content"], "Splitting the parser", "{list}");
     assert_eq!(list["murmurs"][0]["principal_id"], "tester");

@@ -13,7 +13,7 @@ use super::event::{Effect, Event, Findable, Id, Key, RunId, SyncedAt};
 use super::gc::Gc;
 use super::repo::{Phase, Repo, Slimming};
 use super::restart::{Passed, Restart};
-use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX, SETTLED_AFTER};
+use super::schedule::{BEATS_EVERY, Beat, Beats, EMPTY_MAX, REST_EVERY, SETTLED_AFTER};
 use super::teams::TeamRequests;
 use super::trees::Trees;
 use super::{accounts, beats, checkout, gc, presence, requests, restart, teams, trees, whispers, wiring};
@@ -72,8 +72,8 @@ pub struct Core {
     /// Hashes secrets that are only compared.
     pub(super) secrets: std::hash::RandomState,
     checking: bool,
-    /// Something was asked for or worked on since memory was last given back.
-    used: bool,
+    /// Since when something was done that memory has not been given back for.
+    used_since: Option<Mono>,
     last_run: RunId,
     pub(super) closing: bool,
     pub(super) out: Vec<Effect>,
@@ -111,7 +111,7 @@ impl Core {
             jumps: JumpDetector::new(now),
             secrets: std::hash::RandomState::new(),
             checking: false,
-            used: false,
+            used_since: None,
             last_run: 0,
             closing: false,
             out: Vec::new(),
@@ -133,7 +133,7 @@ impl Core {
             trees::jumped(self, now);
         }
         if let Some(event) = event {
-            self.used |= !matches!(
+            let small = matches!(
                 event,
                 Event::Loaded { .. }
                     | Event::Checked(_)
@@ -141,6 +141,9 @@ impl Core {
                     | Event::Hinted
                     | Event::Pulse(..)
             );
+            if !small && !self.closing {
+                self.rest_soon(now.mono);
+            }
             self.take_in(now, event);
         }
         if !self.closing {
@@ -153,6 +156,12 @@ impl Core {
     /// When [`Core::turn`] has to be called again if nothing happens.
     pub fn next_deadline(&self) -> Option<Mono> {
         if self.closing { None } else { self.deadlines.next() }
+    }
+
+    /// Something was asked for or worked on: when that is over, memory is given back.
+    fn rest_soon(&mut self, now: Mono) {
+        let since = *self.used_since.get_or_insert(now);
+        self.deadlines.set(Beat::Settled, Some((now + SETTLED_AFTER).min(since + REST_EVERY)));
     }
 
     fn take_in(&mut self, now: Now, event: Event) {
@@ -251,12 +260,12 @@ impl Core {
                 Beat::Check => {
                     self.check(now.mono);
                     restart::due(self, now);
-                    if std::mem::take(&mut self.used) {
-                        self.out.push(Effect::Rest);
-                    }
                 }
                 Beat::Flush => self.flush(now.mono),
-                Beat::Settled => self.out.push(Effect::Rest),
+                Beat::Settled => {
+                    self.used_since = None;
+                    self.out.push(Effect::Rest);
+                }
                 Beat::Empty => self.end_if_empty(now, "no project"),
             }
             if self.closing {

@@ -690,7 +690,12 @@ impl Host {
         let ours = self.listening.iter().map(ours).collect();
         let (registry, results) = (self.registry.clone(), self.results_tx.clone());
         let dirs = self.site.dirs.clone();
-        let work = move || look(&dirs, &registry, &all, &ours);
+        let work = move || {
+            let findings = look(&dirs, &registry, &all, &ours);
+            // Most of what it needed of the program nobody needs before the next one.
+            memory::let_go_of_program_pages();
+            findings
+        };
         let done = move |findings: Result<Vec<(Id, Finding)>, String>| {
             send(&results, Event::Checked(findings.unwrap_or_default()));
         };

@@ -8,8 +8,10 @@ use super::event::{Id, Key};
 pub const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The time of the last sync is written down this often, if it has changed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
-/// So long after the start nothing of it is under way any more.
+/// So long after something was done most of it is over: memory that only that needed is given back.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// While there is always something to do, memory is given back this often all the same.
+pub const REST_EVERY: Duration = Duration::from_secs(15);
 /// Heartbeat files are written this often.
 pub const BEATS_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Databases are looked after this often, and clones looked at for whether it is time to slim one.

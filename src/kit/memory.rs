@@ -1,22 +1,28 @@
 //! Pages of the program itself, which the kernel keeps mapped long after they were last used.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Has the kernel unmap every page of the program that nobody has changed; answers how many bytes of address space that concerned. A
 /// page that is used again is mapped again from the kernel's cache, which costs a microsecond. What only the start of a program needs
 /// so does not count as its memory for ever, and can be given to others. On other systems than Linux nothing is done.
 pub fn let_go_of_program_pages() -> usize {
-    let Ok(program) = std::fs::read_link("/proc/self/exe") else { return 0 };
-    let Ok(table) = std::fs::read_to_string("/proc/self/smaps") else { return 0 };
-    unchanged(&table, &program).into_iter().filter_map(|(from, to)| let_go(from, to)).sum()
+    // Where the program lies does not change while it runs, and the table is long.
+    static RANGES: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
+    let ranges = RANGES.get_or_init(|| {
+        let program = std::fs::read_link("/proc/self/exe");
+        let table = std::fs::read_to_string("/proc/self/smaps");
+        program.and_then(|program| Ok(unchanged(&table?, &program))).unwrap_or_default()
+    });
+    ranges.iter().filter_map(|(from, to)| let_go(*from, *to)).sum()
 }
 
 #[cfg(target_os = "linux")]
 fn let_go(from: usize, to: usize) -> Option<usize> {
     let at = std::ptr::with_exposed_provenance_mut(from);
     // Sound: the mapping is of a file, may not be written to, and has no page that was changed after it was read from that file: the
-    // kernel's own table says so, and a mapping without the right to write cannot change in between (the loader, which alone could
-    // give it that right, is done before `main`). So every page of it can be read again from the file with the same bytes, and the file
+    // kernel's own table said so, and a mapping without the right to write does not change afterwards (the loader, which alone could
+    // give it that right, is done before `main`; what a debugger writes into it is lost). So every page of it can be read again from the file with the same bytes, and the file
     // cannot change: the kernel refuses writes to a program that runs. No memory is freed, only its mapping is made anew on use.
     #[allow(unsafe_code)]
     let done = unsafe { rustix::mm::madvise(at, to - from, rustix::mm::Advice::LinuxDontNeed) };

@@ -45,7 +45,7 @@ pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Sk
 pub use registry::{Registry, Source, TEAMS_MAX};
 pub use revoke::revoke;
 pub use run::{Ask, OnProgress, clone, locate, sync};
-pub use schedule::{Ended, JITTER_PERCENT, Run, Schedule, Timing, Trouble};
+pub use schedule::{Ended, Run, Schedule, Timing, Trouble};
 pub use setup::{
     InitOptions, Initialised, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
 };

@@ -7,7 +7,8 @@ use crate::kit::backoff::Backoff;
 use crate::kit::clock::Mono;
 use crate::kit::rng::Rng;
 
-/// The interval is spread by so many percent after each run, so that machines do not march in step.
+/// The time to the next run is up to so many percent less than the interval, so that machines do not march in step; never more, for what
+/// others push is promised within one interval.
 pub const JITTER_PERCENT: u32 = 10;
 /// After a sleep of the machine due runs are spread over this time.
 pub const AFTER_JUMP: Duration = Duration::from_secs(30);
@@ -154,7 +155,7 @@ impl Schedule {
     /// The run has ended.
     pub fn ended(&mut self, now: Mono, ended: Ended, rng: &mut Rng) {
         self.running = None;
-        self.next = now + rng.jitter(self.timing.interval, JITTER_PERCENT);
+        self.next = now + (self.timing.interval - rng.up_to(self.timing.interval * JITTER_PERCENT / 100));
         match ended {
             Ended::Fine => {
                 self.failures = 0;
@@ -266,7 +267,8 @@ mod tests {
             assert_eq!(s.next_deadline(now, Pass::Open), None);
             s.ended(now, Ended::Fine, &mut rng);
             let next = s.next_deadline(now, Pass::Open).unwrap();
-            assert!((54..=66).contains(&(next - now).as_secs()), "{:?}", next - now);
+            let (least, most) = (Duration::from_secs(54), Duration::from_secs(60));
+            assert!((least..=most).contains(&(next - now)), "{:?}", next - now);
             now = next;
         }
     }
