@@ -135,11 +135,7 @@ impl Core {
         if let Some(event) = event {
             let small = matches!(
                 event,
-                Event::Loaded { .. }
-                    | Event::Checked(_)
-                    | Event::Looked { .. }
-                    | Event::Hinted
-                    | Event::Pulse(..)
+                Event::Loaded { .. } | Event::Looked { .. } | Event::Hinted | Event::Pulse(..)
             );
             if !small && !self.closing {
                 self.rest_soon(now.mono);

@@ -525,15 +525,18 @@ pub enum Effect {
     },
     /// Watch a work tree.
     WatchTree {
-        /// Of which project.
-        id: Id,
         /// What it is called from now on.
         root: RootId,
         /// Where it is.
         path: PathBuf,
     },
     /// Watch it no longer.
-    ForgetTree(RootId),
+    ForgetTree {
+        /// Which.
+        root: RootId,
+        /// All that was seen there was told: what is known is kept for the next time.
+        told: bool,
+    },
     /// Look into a work tree; ends in [`Event::TreeLooked`].
     LookAtTree {
         /// Which.

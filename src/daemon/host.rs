@@ -40,6 +40,7 @@ use crate::sync::checkout::{self, Spot, Wanted};
 use crate::sync::cloud::{self, Cloud, Looked};
 use crate::sync::reclone::Reclone;
 use crate::sync::{self, Ask, End, Failure, Loaded, Outcome, Saved, Site, Stores, Target, TeamRef};
+use crate::watch::RootId;
 use trees::Eyes;
 
 /// Requests and progress lines that may wait for the core; a further request is answered `busy`.
@@ -146,6 +147,8 @@ pub struct Host {
     watcher: Arc<Mutex<Ledgers>>,
     /// Made when the first directory is to be watched.
     eyes: Option<Eyes>,
+    /// Trees that were watched until the end.
+    last_trees: Vec<RootId>,
     /// What is to be written down of accounts, by endpoint.
     accounts: Arc<Mutex<BTreeMap<String, Account>>>,
     /// What is to be written down of stored errors.
@@ -194,6 +197,7 @@ impl Host {
             listening: BTreeMap::new(),
             watcher: Arc::default(),
             eyes: None,
+            last_trees: Vec::new(),
             accounts: Arc::default(),
             errors: Arc::default(),
             desk: Desk::new(site.clone()),
@@ -306,8 +310,8 @@ impl Host {
                 self.at_desk(move |desk| desk.nudge(&root, &state, &prefix, &agents));
             }
             Effect::SayActivity { state, text } => self.at_desk(move |desk| desk.say_activity(&state, text)),
-            Effect::WatchTree { id, root, path } => self.watch_tree(&id, root, path),
-            Effect::ForgetTree(root) => self.forget_tree(root),
+            Effect::WatchTree { root, path } => self.watch_tree(root, path),
+            Effect::ForgetTree { root, told } => self.forget_tree(root, told),
             Effect::LookAtTree { root, task } => self.look_at_tree(root, task),
             Effect::TellChanges { key, state, root, agents, changes } => {
                 self.tell_changes(key, state, root, agents, *changes);
@@ -690,12 +694,7 @@ impl Host {
         let ours = self.listening.iter().map(ours).collect();
         let (registry, results) = (self.registry.clone(), self.results_tx.clone());
         let dirs = self.site.dirs.clone();
-        let work = move || {
-            let findings = look(&dirs, &registry, &all, &ours);
-            // Most of what it needed of the program nobody needs before the next one.
-            memory::let_go_of_program_pages();
-            findings
-        };
+        let work = move || look(&dirs, &registry, &all, &ours);
         let done = move |findings: Result<Vec<(Id, Finding)>, String>| {
             send(&results, Event::Checked(findings.unwrap_or_default()));
         };
@@ -716,6 +715,7 @@ impl Host {
         let drain = crate::kit::thread::spawn("drain", STACK_SMALL, move || while results.recv().is_ok() {});
         let answers = self.server.close();
         let ended = [&self.git, &self.clone, &self.job].map(|pool| pool.close(WORKERS_END));
+        self.keep_trees();
         for (entry, synced) in std::mem::take(&mut self.forgotten) {
             forget(&self.site, &self.registry, &entry, &synced);
         }

@@ -55,7 +55,7 @@ pub(super) fn watch(core: &mut Core, now: Now, id: &Id) {
     let instance = u64::try_from(now.wall.as_nanosecond()).unwrap_or_default();
     let tree =
         Tree { root, machine: Machine::new(root, instance, now.mono), changes: FileChanges::default() };
-    core.out.push(Effect::WatchTree { id: id.clone(), root, path: project.root.clone() });
+    core.out.push(Effect::WatchTree { root, path: project.root.clone() });
     core.trees.by_id.insert(id.clone(), tree);
     core.deadlines.set(Beat::Changes(id.clone()), Some(now.mono + TELL_CHANGES_EVERY));
     handle(core, now, id, watch::Event::Due);
@@ -63,11 +63,15 @@ pub(super) fn watch(core: &mut Core, now: Now, id: &Id) {
 
 /// Nobody is at work there any more, or the project is let go of: what waits is told.
 pub(super) fn forget(core: &mut Core, now: Now, id: &Id) {
-    tell(core, now, id);
+    // What has not settled by now never does.
+    handle(core, now, id, watch::Event::Ending);
+    let told = tell_changes(core, id, now.mono);
     let Some(tree) = core.trees.by_id.remove(id) else { return };
+    // What a look finds that is still under way is told by the next who watches.
+    let told = told && tree.machine.is_idle();
     core.deadlines.remove(&Beat::Tree(id.clone()));
     core.deadlines.remove(&Beat::Changes(id.clone()));
-    core.out.push(Effect::ForgetTree(tree.root));
+    core.out.push(Effect::ForgetTree { root: tree.root, told });
 }
 
 /// Something happened in a tree.
@@ -165,19 +169,26 @@ fn kind(kind: watch::Kind) -> Kind {
 }
 
 fn tell(core: &mut Core, now: Now, id: &Id) {
-    tell_changes(core, id, now.mono);
-    handle(core, now, id, watch::Event::Told);
+    // What is settled by now is told as well.
+    handle(core, now, id, watch::Event::Due);
+    if tell_changes(core, id, now.mono) {
+        handle(core, now, id, watch::Event::Told);
+    }
 }
 
-fn tell_changes(core: &mut Core, id: &Id, now: Mono) {
+/// False if there is nobody to tell.
+fn tell_changes(core: &mut Core, id: &Id, now: Mono) -> bool {
     let agents = whispers::at_work(core, id, now);
-    let Some(state) = whispers::ledger_state(core, id) else { return };
-    let (Some(tree), Some(project)) = (core.trees.by_id.get_mut(id), core.projects.get(id)) else { return };
+    let Some(state) = whispers::ledger_state(core, id) else { return false };
+    let (Some(tree), Some(project)) = (core.trees.by_id.get_mut(id), core.projects.get(id)) else {
+        return false;
+    };
     let changes = std::mem::take(&mut tree.changes);
     if changes.is_empty() {
-        return;
+        return true;
     }
     let root: PathBuf = project.root.clone();
     let key = Key::Ledger(id.clone());
     core.out.push(Effect::TellChanges { key, state, root, agents, changes: Box::new(changes) });
+    true
 }

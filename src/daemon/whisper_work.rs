@@ -64,7 +64,15 @@ impl Desk {
         message: &Message,
     ) -> Result<bool, Error> {
         let now = self.now();
-        let redactor = self.redactor(Project::load(root, &self.site.env).ok().as_ref());
+        // Without it nobody knows what counts as a secret there.
+        let project = match Project::load(root, &self.site.env) {
+            Ok(project) => project,
+            Err(e) => {
+                log::warn!("a murmur is not taken: {e}");
+                return Ok(false);
+            }
+        };
+        let redactor = self.redactor(&project);
         let mut murmur = match decode(message, &redactor, now.wall) {
             Ok(murmur) => murmur,
             Err(why) => {
@@ -81,8 +89,8 @@ impl Desk {
     }
 
     /// The rules for secrets that hold in a project.
-    fn redactor(&self, project: Option<&Project>) -> Arc<Redactor> {
-        let found = RedactRules::read(&self.site.dirs, project);
+    fn redactor(&self, project: &Project) -> Arc<Redactor> {
+        let found = RedactRules::read(&self.site.dirs, Some(project));
         found.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
         match found.rules.is_empty() {
             true => Arc::clone(self.redactor.get_or_init(Arc::default)),
@@ -272,8 +280,14 @@ impl Desk {
         agents: &[String],
         changes: &FileChanges,
     ) -> bool {
-        let project = Project::load(root, &self.site.env).ok();
-        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, project.as_ref());
+        let project = match Project::load(root, &self.site.env) {
+            Ok(project) => project,
+            Err(e) => {
+                log::warn!("changed files are not told: {e}");
+                return false;
+            }
+        };
+        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, Some(&project));
         if !settings.murmurs_by_itself() {
             return false;
         }
@@ -281,7 +295,7 @@ impl Desk {
         let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
         let branch = head.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
         let mut murmur = changes_murmur(changes, branch, &named(agents), now.wall);
-        murmur.redact(&self.redactor(project.as_ref()), &self.home());
+        murmur.redact(&self.redactor(&project), &self.home());
         // Here it is known who they all were: none of them hears of what it did itself.
         let mut whisper = Whisper::of(&murmur, &Scope::Ledger);
         if agents.len() > 2 {

@@ -11,6 +11,8 @@ use super::read::open;
 
 /// Mode of an index entry that is another repository's commit, not a file.
 const GITLINK: u32 = 0o160_000;
+/// Mode of an index entry that is a symbolic link.
+const LINK: u32 = 0o120_000;
 
 /// A work tree that is open for reading. It keeps what it has read of ignore rules: open one for each piece of work.
 pub struct WorkTree {
@@ -26,6 +28,8 @@ pub struct Recorded {
     pub mtime: (i32, u32),
     /// Inode.
     pub ino: u32,
+    /// Whether it may be run; `None` for a link.
+    pub executable: Option<bool>,
 }
 
 /// A path in the index.
@@ -86,7 +90,7 @@ impl WorkTree {
         Ok(found)
     }
 
-    /// Shows each file of the index with what it holds of its state; one in conflict as often as it is there.
+    /// Shows each file of the index that belongs into the work tree with what it holds of its state; one in conflict as often as it is there.
     ///
     /// # Errors
     /// An index that cannot be read.
@@ -94,23 +98,30 @@ impl WorkTree {
         let what = "reading the index";
         let mut index = self.repo.index().map_err(GitError::git2(what))?;
         index.read(false).map_err(GitError::git2(what))?;
-        for entry in index.iter().filter(|entry| entry.mode != GITLINK) {
+        let sparse = git2::IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
+        for entry in index.iter().filter(|entry| entry.mode != GITLINK && entry.flags_extended & sparse == 0)
+        {
             let mtime = (entry.mtime.seconds(), entry.mtime.nanoseconds());
-            show(&entry.path, Recorded { size: entry.file_size, mtime, ino: entry.ino });
+            let executable = (entry.mode != LINK).then_some(entry.mode & 0o100 != 0);
+            show(&entry.path, Recorded { size: entry.file_size, mtime, ino: entry.ino, executable });
         }
         Ok(())
     }
 
-    /// Files that are in the commit `old` and not in `new`.
+    /// Files that are in only one of two commits, and whether that is the new one.
     ///
     /// # Errors
     /// A commit that cannot be read.
-    pub fn removed(&self, old: Oid, new: Oid) -> Result<Vec<Vec<u8>>, GitError> {
+    pub fn come_and_gone(&self, old: Oid, new: Oid) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
         let read = || {
             let tree = |id: Oid| self.repo.find_commit(id)?.tree();
             let diff = self.repo.diff_tree_to_tree(Some(&tree(old)?), Some(&tree(new)?), None)?;
-            let gone = diff.deltas().filter(|delta| delta.status() == git2::Delta::Deleted);
-            Ok(gone.filter_map(|delta| Some(delta.old_file().path_bytes()?.to_vec())).collect())
+            let one_sided = |delta: git2::DiffDelta<'_>| match delta.status() {
+                git2::Delta::Deleted => Some((delta.old_file().path_bytes()?.to_vec(), false)),
+                git2::Delta::Added => Some((delta.new_file().path_bytes()?.to_vec(), true)),
+                _ => None,
+            };
+            Ok(diff.deltas().filter_map(one_sided).collect())
         };
         read().map_err(GitError::git2("comparing commits"))
     }

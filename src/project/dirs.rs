@@ -142,9 +142,9 @@ impl Dirs {
         self.daemon_dir().join(format!("errors-{}.json", safe_component(workspace_id)))
     }
 
-    /// How one project's work tree was when its changes were last told.
-    pub fn project_tree(&self, workspace_id: &str) -> PathBuf {
-        self.daemon_dir().join(format!("tree-{}.json", safe_component(workspace_id)))
+    /// How the work tree at `root` was when its changes were last told. Several of them may be one project's.
+    pub fn work_tree(&self, root: &Path) -> PathBuf {
+        self.daemon_dir().join(format!("tree-{}.json", super::workspace_id_of_path(root)))
     }
 
     /// Its modification time is when a person was last told of the stored errors of one project.

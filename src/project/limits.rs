@@ -68,3 +68,5 @@ pub const PRIMED_MAX: usize = 64 * 1024;
 pub const SESSION_NAME_MAX: usize = 200;
 /// The largest `REDACT.md` that is read, in bytes; of one above `redact::limits::CUSTOM_TEXT_MAX` the end is not taken in.
 pub const REDACT_FILE_MAX: usize = 1024 * 1024;
+/// The longest interval between syncs that a team's manifest can ask for, in minutes.
+pub const SYNC_MINUTES_MAX: u64 = 366 * 24 * 60;

@@ -220,7 +220,8 @@ impl Reader {
             "include" => self.want(value, Want::Include),
             "deny" => self.want(value, Want::Deny),
             "sync_interval_minutes" => number(&value)
-                .map(|minutes| self.sync_interval = Some(Duration::from_secs(minutes.saturating_mul(60)))),
+                .map(|minutes| minutes.min(limits::SYNC_MINUTES_MAX))
+                .map(|minutes| self.sync_interval = Some(Duration::from_secs(minutes * 60))),
             "gc_interval_days" => number(&value).map(|days| {
                 let days = days.min(limits::GC_DAYS_MAX);
                 self.gc_interval = Some(Duration::from_secs(days * 24 * 60 * 60));

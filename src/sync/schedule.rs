@@ -155,7 +155,7 @@ impl Schedule {
     /// The run has ended.
     pub fn ended(&mut self, now: Mono, ended: Ended, rng: &mut Rng) {
         self.running = None;
-        self.next = now + (self.timing.interval - rng.up_to(self.timing.interval * JITTER_PERCENT / 100));
+        self.next = now + (self.timing.interval - rng.up_to(self.timing.interval / 100 * JITTER_PERCENT));
         match ended {
             Ended::Fine => {
                 self.failures = 0;

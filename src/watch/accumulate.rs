@@ -125,6 +125,14 @@ impl Accumulator {
         self.git_since.is_some_and(|since| now.since(since) >= GIT_HOLD)
     }
 
+    /// What waits is waited with no longer.
+    pub fn hurry(&mut self) {
+        if self.first.is_some() {
+            (self.first, self.last, self.head_at) = (Some(Mono::ZERO), Mono::ZERO, None);
+            self.git_since = None;
+        }
+    }
+
     fn begin(&mut self, now: Mono) {
         self.first.get_or_insert(now);
         self.touch(now);

@@ -93,6 +93,8 @@ pub enum Event {
     Flush(u64),
     /// All that was settled has been told: what is known now is to be kept.
     Told,
+    /// Nobody wants to hear more: what has not settled is settled now, and no job begins.
+    Ending,
 }
 
 /// What the policy wants.
@@ -155,6 +157,8 @@ pub struct Machine {
     head: Option<Option<Oid>>,
     /// What is known is to be kept.
     save: bool,
+    /// Nobody wants to hear more.
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -185,6 +189,7 @@ impl Machine {
             flushes: Vec::new(),
             head: None,
             save: false,
+            ended: false,
         }
     }
 
@@ -198,9 +203,16 @@ impl Machine {
             Event::NotRun => self.not_run(now),
             Event::Jumped => self.lose(now),
             Event::Flush(asked) => self.flushes.push(asked),
-            Event::Told => self.save = true,
+            // What waits has not been told.
+            Event::Told => self.save = self.acc.next_deadline().is_none(),
+            Event::Ending => {
+                self.acc.hurry();
+                self.ended = true;
+            }
         }
         if let Some(settled) = self.acc.settle(now) {
+            // It will be told later: until then it is kept as not known.
+            self.save = false;
             effects.push(Effect::Settled(Batch {
                 root: self.root,
                 changes: settled.changes,
@@ -218,6 +230,11 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<Mono> {
         let job = self.running.is_none().then(|| self.verify_at().into_iter().chain(self.scan_at).min());
         job.flatten().into_iter().chain(self.acc.next_deadline()).min()
+    }
+
+    /// Whether no job is under way.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none()
     }
 
     /// Numbers for people.
@@ -278,7 +295,7 @@ impl Machine {
     }
 
     fn start_due(&mut self, now: Mono) -> Option<Task> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.ended {
             return None;
         }
         let trusted = self.counters.mode == Mode::Watching && !self.lost;
@@ -287,7 +304,7 @@ impl Machine {
             self.scan(now)
         } else if flush || self.verify_at().is_some_and(|at| at <= now) {
             Task::Verify { forced: flush || self.acc.git_is_late(now), cookie: flush }
-        } else if std::mem::take(&mut self.save) {
+        } else if self.acc.next_deadline().is_none() && std::mem::take(&mut self.save) {
             self.running = Some(Running { task: Task::Save, hinted: None, lost: false, flushes: Vec::new() });
             return Some(Task::Save);
         } else {
@@ -369,7 +386,7 @@ impl Machine {
             self.acc.desync(now);
         }
         // Changes that are not told yet must be found again after a crash.
-        self.save |= report.baseline && report.changes.is_empty();
+        self.save = report.changes.is_empty() && (report.baseline || self.save);
         self.head = report.head_before.or(self.head);
         let (first, last) = report.span.unwrap_or((now, now));
         let head_moved = self.head_move(report.head);

@@ -288,7 +288,7 @@ fn a_job_that_broke_is_repeated_and_what_it_forgot_is_told() {
     assert!(m.handle(sec(101), Event::NotRun).is_empty());
     assert_eq!(m.handle(sec(106), Event::Due), [SCAN]);
     let effects = m.handle(sec(106), done(Report { baseline: true, ..looked() }));
-    assert!(matches!(&*effects, [Effect::Early(b), SAVE] if b.desynced), "{effects:?}");
+    assert!(matches!(&*effects, [Effect::Early(b)] if b.desynced), "{effects:?}");
     assert!(
         matches!(m.since(Stamp { instance: 7, tick: 0 }), Since::Paths(p, _) if p.is_empty())
             || m.stamp().tick > 0
@@ -335,4 +335,30 @@ fn changes_found_at_the_start_are_kept_as_known_only_when_they_were_told() {
     let effects = m.handle(sec(3), Event::Due);
     assert!(matches!(&*effects, [Effect::Settled(b)] if b.changes.len() == 1), "{effects:?}");
     assert_eq!(m.handle(sec(600), Event::Told), [SAVE]);
+}
+
+#[test]
+fn what_was_not_told_is_not_kept_as_known_and_at_the_end_all_is_told() {
+    let mut m = watching();
+    m.handle(sec(100), hint(sec(100), sec(100)));
+    assert_eq!(m.handle(sec(101), Event::Due), [VERIFY]);
+    m.handle(sec(101), done(changed("a", (sec(100), sec(100)))));
+    assert!(m.handle(sec(102), Event::Told).is_empty(), "it waits to be settled");
+    assert!(
+        matches!(&*m.handle(sec(103), Event::Due), [Effect::Settled(_)]),
+        "and is not kept afterwards either"
+    );
+    assert_eq!(m.handle(sec(104), Event::Told), [SAVE]);
+    assert!(m.handle(sec(104), done(looked())).is_empty());
+
+    // A look that is asked for while one runs, and that finds something.
+    m.handle(sec(200), hint(sec(200), sec(200)));
+    assert_eq!(m.handle(sec(201), Event::Due), [VERIFY]);
+    assert!(m.handle(sec(201), Event::Told).is_empty());
+    let effects = m.handle(sec(202), done(changed("b", (sec(200), sec(200)))));
+    assert!(matches!(&*effects, [Effect::Early(_)]), "{effects:?}");
+    m.handle(sec(202), hint(sec(202), sec(202)));
+    let effects = m.handle(ms(202_100), Event::Ending);
+    assert!(matches!(&*effects, [Effect::Settled(b)] if b.changes.len() == 1), "{effects:?}");
+    assert!(m.handle(sec(300), Event::Due).is_empty() && m.is_idle(), "no job begins any more");
 }

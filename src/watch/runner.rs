@@ -145,7 +145,7 @@ impl Runner {
         if !baseline {
             report.changes = sorted(job.changes);
         } else if let (Some(saved), Some(head)) = (saved, head) {
-            report.changes = saved.changes(view, &mut job, head);
+            report.changes = saved.changes(view, &mut job, head, self.clock.now().wall);
             report.head_before = Some(saved.head);
         }
         report

@@ -48,7 +48,7 @@ impl Saved {
         let repo = job.repo()?;
         let taken = now.checked_sub(SETTLE).unwrap_or(now);
         let mut unlike = unlike(view, repo)?;
-        unlike.retain(|_, stat| stat.is_none_or(|stat| stat.mtime <= nanos(taken)));
+        unlike.retain(|_, stat| stat.is_none_or(|stat| !is_between(taken, stat, now)));
         Ok(Saved { taken, head: repo.head()?, unlike })
     }
 
@@ -105,16 +105,23 @@ impl Saved {
         }
     }
 
-    /// What has changed since. Not found is a file that `git rm` has taken out of the index without a commit.
-    pub(super) fn changes(&self, view: &View, job: &mut Job<'_>, head: Option<Oid>) -> Vec<Change> {
+    /// What has changed until `until`. Not found are files that `git rm` or `git mv` has changed in the index alone, and rights of files
+    /// whose change was committed.
+    pub(super) fn changes(
+        &self,
+        view: &View,
+        job: &mut Job<'_>,
+        head: Option<Oid>,
+        until: Timestamp,
+    ) -> Vec<Change> {
         let found = job.repo().and_then(|repo| {
-            let removed = match (self.head, head) {
-                (Some(old), Some(new)) if old != new => repo.removed(old, new)?,
+            let committed = match (self.head, head) {
+                (Some(old), Some(new)) if old != new => repo.come_and_gone(old, new)?,
                 _ => Vec::new(),
             };
-            Ok((unlike(view, repo)?, removed))
+            Ok((unlike(view, repo)?, committed))
         });
-        let (now, removed) = match found {
+        let (now, committed) = match found {
             Ok(found) => found,
             Err(e) => {
                 log::info!("{}: {e}; what changed before the start is not told", job.root.display());
@@ -123,7 +130,7 @@ impl Saved {
         };
         let mut changes = BTreeMap::new();
         // Written since, and perhaps committed or staged.
-        for (path, stat) in view.files().filter(|(_, stat)| stat.mtime > nanos(self.taken)) {
+        for (path, stat) in view.files().filter(|(_, stat)| is_between(self.taken, *stat, until)) {
             if self.unlike.get(path) != Some(&Some(stat)) {
                 let new = view.tracked.find(path).is_none() && !self.unlike.contains_key(path);
                 changes.insert(Box::from(path), if new { Kind::Created } else { Kind::Modified });
@@ -152,18 +159,25 @@ impl Saved {
             };
             changes.insert(path.clone(), kind);
         }
-        for path in removed.into_iter().map(Box::<[u8]>::from) {
-            let was_there = self.unlike.get(&path) != Some(&None);
-            if was_there && view.stat(&path).is_none() && job.look_safely(&path) == Entry::Nothing {
-                changes.insert(path, Kind::Deleted);
+        for (path, came) in committed {
+            let path = Box::<[u8]>::from(path);
+            match (came, view.stat(&path), self.unlike.get(&path)) {
+                // It came with its content from elsewhere in the tree.
+                (true, Some(_), None) => drop(changes.entry(path).or_insert(Kind::Created)),
+                (false, None, then) if then != Some(&None) && job.look_safely(&path) == Entry::Nothing => {
+                    changes.insert(path, Kind::Deleted);
+                }
+                _ => {}
             }
         }
         changes.into_iter().map(|(path, kind)| Change { path, kind }).collect()
     }
 }
 
-fn nanos(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
+/// Whether a file was written after `from`, and not in the future: such a time says nothing.
+fn is_between(from: Timestamp, stat: Stat, until: Timestamp) -> bool {
+    let nanos = |at: Timestamp| i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX);
+    (nanos(from).saturating_add(1)..=nanos(until)).contains(&stat.mtime)
 }
 
 /// The files that are unlike the index, and those that are not in it.
@@ -183,7 +197,9 @@ fn unlike(view: &View, repo: &WorkTree) -> Result<Files, GitError> {
 fn cut(stat: Stat) -> Recorded {
     const SECOND: i64 = 1_000_000_000;
     let mtime = (stat.mtime.div_euclid(SECOND) as i32, stat.mtime.rem_euclid(SECOND) as u32);
-    Recorded { size: stat.size as u32, mtime, ino: stat.ino as u32 }
+    const TYPE: u32 = 0o170_000;
+    let executable = (stat.mode & TYPE == 0o100_000).then_some(stat.mode & 0o100 != 0);
+    Recorded { size: stat.size as u32, mtime, ino: stat.ino as u32, executable }
 }
 
 #[cfg(test)]

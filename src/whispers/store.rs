@@ -232,7 +232,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub fn forget(&self, now: Now, murmurs: &[String]) -> Result<(), Error> {
-        if murmurs.is_empty() {
+        if murmurs.is_empty() || !self.path.exists() {
             return Ok(());
         }
         self.with(now, |conn| {

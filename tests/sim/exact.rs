@@ -73,8 +73,10 @@ fn memory_is_given_back_soon_after_work_and_then_no_more() {
     bench.heartbeat("p", &[]);
     bench.pass(secs(600));
     let rests = bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::Rest)).map(|(at, _)| at.as_secs());
-    // After the start, after attaching, after the first sync that was still under way then, after a heartbeat.
-    assert_eq!(rests.collect::<Vec<_>>(), [3, 43, 48, 1543]);
+    // After the start, after attaching, after a heartbeat, and after each look after itself.
+    let rests: Vec<u64> = rests.collect();
+    assert_eq!(rests[..4], [3, 33, 43, 48]);
+    assert!(rests.contains(&1543) && rests[4..].iter().all(|at| at % 30 == 3 || *at == 1543), "{rests:?}");
     // While there is always something to do, now and then.
     let begin = bench.now().as_secs();
     for _ in 0..60 {

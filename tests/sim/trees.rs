@@ -96,7 +96,7 @@ fn what_changed_is_told_every_ten_minutes_while_somebody_is_at_work() {
     let let_go: Vec<u64> = bench
         .wanted
         .iter()
-        .filter(|(_, e)| matches!(e, Effect::ForgetTree(r) if *r == root))
+        .filter(|(_, e)| matches!(e, Effect::ForgetTree { root: r, .. } if *r == root))
         .map(|(at, _)| at.as_secs())
         .collect();
     assert_eq!(let_go, [1210]);

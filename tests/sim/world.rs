@@ -537,7 +537,7 @@ impl World {
             | Effect::WriteBeats { .. }
             | Effect::WriteMarks
             | Effect::WatchTree { .. }
-            | Effect::ForgetTree(_)
+            | Effect::ForgetTree { .. }
             | Effect::LookAtTree { .. }
             | Effect::TellChanges { .. }
             | Effect::MaintainStores { .. }

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::time::Duration;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
 
 use ox::kit::clock::{Clock, SystemClock, wait_until};
 use ox::watch::{Change, Kind, Mode, Task};
@@ -335,17 +335,35 @@ fn what_lies_deeper_than_the_limit_is_left_alone() {
 
 #[test]
 fn what_changed_while_nobody_watched_is_told_after_the_next_start() {
-    let tracked = ["clean", "dirty", "still", "gone", "staged", "committed", "back", "left", "dir/kept"];
+    let tracked = [
+        "clean",
+        "dirty",
+        "still",
+        "gone",
+        "staged",
+        "committed",
+        "back",
+        "left",
+        "moved",
+        "run",
+        "dir/kept",
+    ];
     let repo = Repo::new(&tracked);
     repo.write("dirty", "dirty before");
     repo.write("seen", "not tracked");
     repo.write("passing", "not tracked");
     fs::remove_file(repo.at("back")).unwrap();
     // Long enough ago that all of it counts as told.
-    for name in tracked.iter().filter(|name| **name != "back").chain(&["seen", "passing"]) {
+    let written = |name: &str, at: SystemTime| {
         let file = fs::File::options().append(true).open(repo.at(name)).unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(60)).unwrap();
+        file.set_modified(at).unwrap();
+    };
+    for name in tracked.iter().filter(|name| **name != "back").chain(&["seen", "passing"]) {
+        written(name, SystemTime::now() - Duration::from_secs(60));
     }
+    // A clock that was wrong says nothing about when.
+    written("dir/kept", SystemTime::now() + Duration::from_secs(86_400));
+    written("seen", SystemTime::now() + Duration::from_secs(86_400));
     repo.git(&["status"]);
     let head = repo.git(&["rev-parse", "HEAD"]);
     let dir = tempfile::tempdir().unwrap();
@@ -362,8 +380,10 @@ fn what_changed_while_nobody_watched_is_told_after_the_next_start() {
     }
     repo.git(&["add", "committed"]);
     repo.git(&["rm", "-q", "left"]);
+    repo.git(&["mv", "moved", "dir/moved"]);
     repo.git(&["commit", "-q", "-m", "Change"]);
     repo.git(&["add", "staged"]);
+    fs::set_permissions(repo.at("run"), fs::Permissions::from_mode(0o755)).unwrap();
     for name in ["gone", "passing"] {
         fs::remove_file(repo.at(name)).unwrap();
     }
@@ -373,10 +393,13 @@ fn what_changed_while_nobody_watched_is_told_after_the_next_start() {
         change("back", Kind::Created),
         change("clean", Kind::Modified),
         change("committed", Kind::Modified),
+        change("dir/moved", Kind::Created),
         change("gone", Kind::Deleted),
         change("left", Kind::Deleted),
+        change("moved", Kind::Deleted),
         change("new/one", Kind::Created),
         change("passing", Kind::Deleted),
+        change("run", Kind::Modified),
         change("staged", Kind::Modified),
     ];
     // Told once more after a crash before they were told, and never again after that.

@@ -1,4 +1,4 @@
-//! `ox murmur delete`: takes one out of the clone again. Who has it already keeps it.
+//! `ox murmur delete`: takes one out of the clone again. Agents that have heard it have heard it; the others do not any more.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::git::{CloneLock, GitError, Reader};
 use crate::kit::cancel::Cancel;
+use crate::kit::clock::{Clock as _, SystemClock};
 use crate::sync::{Site, Workspace};
-use crate::whispers::{Outbox, window};
+use crate::whispers::{Outbox, Store, window};
 
 /// So long somebody at work on the clone is waited for (8.1).
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -46,6 +47,11 @@ pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
     let waited = forgotten.map_err(|e| place::failure("the murmur cannot be taken out", &e))?;
     let committed = remove(cx, &mut lock, &at, &args.id)?;
     drop(lock);
+    // Other machines hear of it by the commit; here it may never have been in one.
+    let now = SystemClock.now();
+    if let Err(e) = Store::of(&at.state).forget(now, std::slice::from_ref(&args.id)) {
+        cx.ui.warn(&format!("agents of this machine may still hear it: {e}"));
+    }
     if !waited && !committed {
         let failure = Failure::new(Exit::Usage, "no murmur of the last hours has this id").on(&args.id);
         return Err(failure.hint("ox murmur list --json"));
@@ -55,7 +61,7 @@ pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
     }
     cx.ui.print(&format!("Murmur deleted: {}", args.id))?;
     if committed {
-        cx.ui.note("it goes from the clone with the next sync; machines that have it tell it to their agents all the same");
+        cx.ui.note("other machines tell it to nobody any more once they have synced");
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Host, Wake, send};
-use crate::daemon::event::{Effect, Event, Id, Key};
+use crate::daemon::event::{Effect, Event, Key};
 use crate::kit::clock::Now;
 use crate::watch::{Hints, Report, Root, RootId, Runner, Task, Watches};
 use crate::whispers::FileChanges;
@@ -54,29 +54,41 @@ impl Host {
     }
 
     /// The first look takes it up.
-    pub(super) fn watch_tree(&mut self, id: &Id, root: RootId, path: PathBuf) {
-        let saved = Some(self.site.dirs.project_tree(id));
+    pub(super) fn watch_tree(&mut self, root: RootId, path: PathBuf) {
+        let saved = Some(self.site.dirs.work_tree(&path));
         self.eyes().new.lock().insert(root, Root { path, exclude: Vec::new(), saved });
     }
 
-    pub(super) fn forget_tree(&mut self, root: RootId) {
+    pub(super) fn forget_tree(&mut self, root: RootId, told: bool) {
+        if self.ending {
+            // When the last look has ended: see `keep_trees`.
+            return self.last_trees.extend(told.then_some(root));
+        }
         let eyes = self.eyes();
         eyes.new.lock().remove(&root);
         let runner = Arc::clone(&eyes.runner);
-        self.in_background(move || runner.remove_root(root));
+        self.in_background(move || {
+            if told {
+                runner.run(root, Task::Save);
+            }
+            runner.remove_root(root);
+        });
+    }
+
+    /// Keeps what is known of trees for the next process: at the end, when all workers have ended.
+    pub(super) fn keep_trees(&mut self) {
+        let trees = std::mem::take(&mut self.last_trees);
+        if let Some(eyes) = &self.eyes {
+            for root in trees {
+                eyes.runner.run(root, Task::Save);
+            }
+        }
     }
 
     pub(super) fn look_at_tree(&mut self, root: RootId, task: Task) {
         let eyes = self.eyes();
         let (runner, new) = (Arc::clone(&eyes.runner), Arc::clone(&eyes.new));
         let results = self.results_tx.clone();
-        if self.ending {
-            // No worker does it any more, and at the end nothing else is of use.
-            if task == Task::Save {
-                runner.run(root, task);
-            }
-            return;
-        }
         let work = move || {
             let taken = new.lock().remove(&root);
             if let Some(root_of) = taken {
