@@ -135,7 +135,11 @@ impl Core {
         if let Some(event) = event {
             let small = matches!(
                 event,
-                Event::Loaded { .. } | Event::Looked { .. } | Event::Hinted | Event::Pulse(..)
+                Event::Loaded { .. }
+                    | Event::Checked(_)
+                    | Event::Looked { .. }
+                    | Event::Hinted
+                    | Event::Pulse(..)
             );
             if !small && !self.closing {
                 self.rest_soon(now.mono);
@@ -218,8 +222,11 @@ impl Core {
             }
             Event::NoWorker { key, run } => self.no_worker(now, &key, run),
             Event::Checked(findings) => {
-                self.checking = false;
                 wiring::checked(self, now, findings);
+                // No wake-up of its own: most of what a look needs of the program nobody needs before the next.
+                if std::mem::take(&mut self.checking) {
+                    self.out.push(Effect::Rest);
+                }
             }
             Event::StopAnswered(door) => requests::stop_answered(self, now, door),
             Event::Quit(why) => self.close(now, why),
