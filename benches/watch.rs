@@ -203,4 +203,6 @@ fn watchman(env: &TestEnv, root: &Path) {
     client.wait().unwrap();
     server.signal(Signal::TERM);
     server.wait(PATIENCE);
+    // It leaves it behind.
+    fs::remove_file(state.join("sock")).unwrap();
 }
