@@ -9,7 +9,7 @@ use crate::kit::rng::Rng;
 
 /// The time to the next run is up to so many percent less than the interval, so that machines do not march in step; never more, for what
 /// others push is promised within one interval.
-pub const JITTER_PERCENT: u32 = 10;
+const JITTER_PERCENT: u32 = 10;
 /// After a sleep of the machine due runs are spread over this time.
 pub const AFTER_JUMP: Duration = Duration::from_secs(30);
 /// However often a trigger comes again, the run it asks for waits no longer than this.
