@@ -110,6 +110,7 @@ fn watching(w: &WatchingStatus, now: Timestamp) -> String {
     for (n, thing) in [(w.rescans, "rescan"), (w.overflows, "overflow"), (w.dropped, "dropped change")] {
         parts.extend((n > 0).then(|| count(number(n), thing)));
     }
+    parts.extend((w.pending > 0).then(|| format!("{} to tell", count(number(w.pending), "changed file"))));
     let reason = if w.reason.is_empty() { String::new() } else { format!(": {}", w.reason) };
     parts.join(", ") + &reason
 }
@@ -138,7 +139,8 @@ mod tests {
             },
             "polling, 1 directory, all looked at 2m ago, 1 rescan, 2 overflows: the limit is reached",
         );
-        check(WatchingStatus { dropped: 3, ..plain }, "12 directories, 3 dropped changes");
+        check(WatchingStatus { dropped: 3, ..plain.clone() }, "12 directories, 3 dropped changes");
+        check(WatchingStatus { pending: 1, ..plain }, "12 directories, 1 changed file to tell");
         let gone = WatchingStatus { mode: "gone".into(), ..WatchingStatus::default() };
         check(gone, "the work tree is not there; it is looked for every 30s");
     }

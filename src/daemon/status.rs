@@ -76,7 +76,7 @@ impl Core {
             throttle_duration_ms: count(self.identity.throttle.as_millis().try_into().unwrap_or(usize::MAX)),
             callers: project.callers(),
             sync_metrics: Some(metrics(project)),
-            watching: self.trees.counters(id).map(|counters| watching(&counters, now)),
+            watching: self.trees.status(id, now),
             ..StatusData::default()
         }
     }
@@ -92,7 +92,8 @@ impl Core {
     }
 }
 
-fn watching(counters: &Counters, now: Now) -> WatchingStatus {
+/// How a work tree is watched; `pending` files have changed and were not told of yet.
+pub(super) fn watching(counters: &Counters, pending: u64, now: Now) -> WatchingStatus {
     let ago = |at: Mono| jiff::SignedDuration::try_from(now.mono.since(at)).unwrap_or_default();
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     WatchingStatus {
@@ -102,6 +103,7 @@ fn watching(counters: &Counters, now: Now) -> WatchingStatus {
         overflows: number(counters.overflows),
         rescans: number(counters.rescans),
         dropped: number(counters.dropped),
+        pending: number(pending),
         last_rescan: GoTime(counters.last_rescan.and_then(|at| now.wall.checked_sub(ago(at)).ok())),
     }
 }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use super::core::Core;
 use super::event::{Effect, Id, Key};
 use super::schedule::{Beat, TELL_CHANGES_EVERY};
+use super::status::watching;
 use super::whispers;
 use crate::health::IssueKind;
 use crate::health::issues::Healed;
+use crate::ipc::wire::WatchingStatus;
 use crate::kit::clock::{Mono, Now};
-use crate::watch::{self, Batch, Counters, Machine, Pulse, Report, RootId};
+use crate::watch::{self, Batch, Machine, Pulse, Report, RootId};
 use crate::whispers::FileChanges;
 use crate::whispers::file_changes::{Kind, SWITCH_MIN};
 
@@ -37,8 +39,8 @@ impl Trees {
     }
 
     /// How a project's tree is watched, if it is.
-    pub(super) fn counters(&self, id: &Id) -> Option<Counters> {
-        self.by_id.get(id).map(|tree| tree.machine.counters())
+    pub(super) fn status(&self, id: &Id, now: Now) -> Option<WatchingStatus> {
+        self.by_id.get(id).map(|tree| watching(&tree.machine.counters(), tree.changes.count(), now))
     }
 
     fn of(&mut self, root: RootId) -> Option<(&Id, &mut Tree)> {
@@ -156,6 +158,9 @@ fn settled(core: &mut Core, id: &Id, batch: &Batch) {
                 tree.changes.add(&String::from_utf8_lossy(&change.path), kind(change.kind));
             }
         }
+    }
+    if let Some(project) = core.projects.get_mut(id) {
+        project.beaten = true;
     }
 }
 

@@ -160,10 +160,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.lock");
         std::fs::write(&path, "999999").unwrap();
-        let start = clock::Clock::now(&clock::SystemClock).mono;
-        assert!(FileLock::acquire(&path, Duration::from_secs(5)).unwrap().is_some());
-        let took = clock::Clock::now(&clock::SystemClock).mono - start;
-        assert!(took < Duration::from_millis(50), "{took:?}");
+        assert!(FileLock::acquire(&path, Duration::ZERO).unwrap().is_some());
     }
 
     #[test]

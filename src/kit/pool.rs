@@ -168,9 +168,8 @@ fn work_off(shared: &Shared, tasks: &Receiver<Task>, fixed: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::clock::HANG as WAIT;
     use crossbeam_channel::unbounded;
-
-    const WAIT: Duration = Duration::from_secs(10);
 
     fn pool(threads: usize, queue: usize, fixed: bool) -> Pool {
         Pool::new(PoolConfig { name: "test", threads, queue, stack: thread::STACK_SMALL, fixed }).unwrap()

@@ -95,7 +95,7 @@ mod tests {
     use crossbeam_channel::{Receiver, unbounded};
 
     use super::*;
-    use crate::kit::clock::SystemClock;
+    use crate::kit::clock::{HANG, SystemClock};
     use crate::watch::Hints;
 
     fn watcher() -> (DirWatcher, Receiver<String>) {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn next(told: &Receiver<String>) -> Option<String> {
-        told.recv_timeout(Duration::from_secs(10)).ok()
+        told.recv_timeout(HANG).ok()
     }
 
     #[test]

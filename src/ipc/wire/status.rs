@@ -125,6 +125,9 @@ pub struct WatchingStatus {
     /// Changes and files that were too many to be told or remembered.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropped: i64,
+    /// Changed files that agents have not been told of yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pending: i64,
     /// When the whole tree was last looked at.
     #[serde(skip_serializing_if = "is_never")]
     pub last_rescan: GoTime,

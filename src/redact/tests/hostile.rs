@@ -1,19 +1,26 @@
 //! Text made to be slow costs no more than in proportion to its length.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
 
 const MIB: usize = 1 << 20;
 
-/// The time for `part` repeated to `length`, the best of three.
-#[expect(clippy::disallowed_methods, reason = "the test is about time")]
+/// What this thread has had of a processor: what others do meanwhile does not count.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+/// The work for `part` repeated to `length`, the best of three.
 fn cost(part: &str, length: usize) -> Duration {
     let text = part.repeat(length / part.len());
     let run = || {
-        let start = Instant::now();
+        let start = worked();
         std::hint::black_box(REDACTOR.redact(&text).len());
-        start.elapsed()
+        worked() - start
     };
     (0..3).map(|_| run()).min().unwrap()
 }
@@ -65,22 +72,20 @@ fn repeated_beginnings_take_linear_time() {
         // Four times the text; a quadratic search would take sixteen times as long. Very short times are only noise.
         let allowed = small * 10 + Duration::from_millis(40);
         assert!(large < allowed, "{part:?}: {small:?} for a quarter, {large:?} for 1 MiB");
-        assert!(large < Duration::from_secs(10), "{part:?}: {large:?} for 1 MiB");
     }
 }
 
 #[test]
 fn tiny_pieces_of_a_long_line_take_linear_time() {
-    #[expect(clippy::disallowed_methods, reason = "the test is about time")]
     let run = |length: usize| {
-        let start = Instant::now();
+        let start = worked();
         let (mut stream, mut out) = (REDACTOR.stream(), Vec::new());
         for _ in 0..length {
             stream.push(b"a", &mut out);
         }
         stream.finish(&mut out);
         assert_eq!(out.len(), length);
-        start.elapsed()
+        worked() - start
     };
     let (small, large) = (run(MIB / 4), run(MIB));
     assert!(large < small * 10 + Duration::from_millis(50), "{small:?} {large:?}");

@@ -1,11 +1,10 @@
 use std::fs;
 
 use super::*;
-use crate::kit::clock::{SystemClock, wait_until};
+use crate::kit::clock::{HANG as LIMIT, SystemClock, wait_until};
 use crate::watch::hints::Taken;
 
 const ROOT: RootId = RootId(1);
-const LIMIT: Duration = Duration::from_secs(10);
 
 struct World {
     tmp: tempfile::TempDir,

@@ -287,7 +287,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::kit::clock::{SystemClock, wait_until};
+    use crate::kit::clock::{HANG, SystemClock, wait_until};
 
     const ROOT: RootId = RootId(1);
 
@@ -308,7 +308,7 @@ mod tests {
         fs::write(root.join("src/a"), "1").unwrap();
         fs::write(root.join("target/b"), "1").unwrap();
         fs::write(root.join(".git/HEAD"), "1").unwrap();
-        watches.cookie(Duration::from_secs(10)).unwrap();
+        watches.cookie(HANG).unwrap();
         let taken = hints.take(ROOT).unwrap();
         let paths: Vec<_> = taken.paths.keys().map(|p| p.to_vec()).collect();
         assert_eq!((paths, taken.git), (vec![b"src/a".to_vec()], true));
@@ -316,7 +316,7 @@ mod tests {
         fs::write(root.join("src/c"), "1").unwrap();
         fs::rename(&root, top.join("elsewhere")).unwrap();
         let lost = || hints.pulses().first().is_some_and(|(_, pulse)| pulse.lost == Some(Loss::Root));
-        assert!(wait_until(Duration::from_secs(10), lost));
+        assert!(wait_until(HANG, lost));
         watches.forget(ROOT);
         assert_eq!(watches.dirs(ROOT).len(), 0);
     }
@@ -332,7 +332,7 @@ mod tests {
         })));
         watches.watch_plain("l", &top).unwrap();
         fs::write(top.join("a"), "1").unwrap();
-        let first = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        let first = told.recv_timeout(HANG).unwrap();
         assert_eq!(first, ("l".to_string(), Some(b"a".to_vec())));
         watches.forget_plain("l");
         watches.forget_one(ROOT, b"");
