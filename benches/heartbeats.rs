@@ -34,10 +34,11 @@ mod bench {
     use ox::ipc::wire::{Heartbeat, Instances, Message};
     use ox::kit::gotime::GoTime;
 
-    use super::common::support::{TestEnv, wait_until};
+    use super::common::support::TestEnv;
     use super::common::{Daemon, at_least, fixed, note, project, resident, rounds, time, title};
     use super::floor;
     use ox::daemon::CHECK_EVERY;
+    use ox::kit::clock::wait_until;
 
     const CLIENTS: usize = 8;
     const AGENTS: usize = 1_000;

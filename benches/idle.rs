@@ -19,8 +19,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use common::support::{TestEnv, census};
-use common::{Daemon, PATIENCE, dirs, fixed, note, project, quick, rounds, title};
+use common::support::{HANG, TestEnv, census};
+use common::{Daemon, dirs, fixed, note, project, quick, rounds, title};
 use ox::kit::clock::{pause, wait_until};
 
 /// So many pings before memory is looked at again.
@@ -89,7 +89,7 @@ fn spent(pid: u32, minute: Duration) -> (f64, f64, Sample) {
 
 /// Waits until nothing more happens by itself.
 fn settle(pid: u32) {
-    let quiet = wait_until(PATIENCE, || {
+    let quiet = wait_until(HANG, || {
         let before = Sample::take(pid).switches();
         pause(QUIET);
         Sample::take(pid).switches().abs_diff(before) <= 2

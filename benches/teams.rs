@@ -14,11 +14,12 @@ mod common;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use common::support::TestEnv;
 use common::support::http_git::GitServer;
-use common::support::{TestEnv, wait_until};
 use common::{Daemon, Times, count_git, dirs, fixed, note, project, ratio, remote, rounds, time, title};
 use ox::ipc::client::{Client, NO_PAYLOAD};
 use ox::ipc::wire::Message;
+use ox::kit::clock::wait_until;
 use ox::project::{Config, Project, Team};
 
 const TEAMS: usize = 20;

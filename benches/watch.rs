@@ -13,6 +13,10 @@
 mod common;
 #[path = "../tests/watch/driver.rs"]
 mod driver;
+#[path = "../tests/watch/model.rs"]
+mod model;
+#[path = "../tests/watch/random.rs"]
+mod random;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,10 +25,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::support::{TestEnv, run, wait_until};
+use common::support::{self, TestEnv, run, until, until_or};
 use common::{Times, fixed, note, ratio, resident, rounds, time, title};
-use driver::{Driver, PATIENCE};
-use ox::kit::clock::{Clock, SystemClock};
+use driver::{Driver, Setup};
+use ox::kit::clock::{Clock, SystemClock, pause};
+use ox::kit::rng::Rng;
 use ox::watch::limits::{EARLY, SETTLE};
 use rustix::process::Signal;
 
@@ -32,6 +37,8 @@ fn main() {
     title("watch");
     let env = TestEnv::new();
     latency(&env);
+    work("random work to the view, longest", Setup::default(), 2.0);
+    work("random work to the view, polled, longest", Setup { blind: true, ..Setup::default() }, 10.0);
     switch(&env);
     let large = large(&env);
     watchman(&env, &large);
@@ -46,7 +53,7 @@ fn latency(env: &TestEnv) {
         driver.forget();
         fs::write(root.join("README.md"), format!("{n}")).unwrap();
         let saved = SystemClock.now().mono;
-        assert!(wait_until(PATIENCE, || !driver.told.lock().settled.is_empty()));
+        until(|| !driver.told.lock().settled.is_empty());
         let told = driver.told.lock();
         early.push((told.early[0].0 - saved).saturating_sub(EARLY));
         settled.push((told.settled[0].0 - saved).saturating_sub(SETTLE));
@@ -55,8 +62,24 @@ fn latency(env: &TestEnv) {
     fixed("save to settled batch, beyond 3 s, p99", settled.p99(), "ms", 20.0);
     fixed("save to early batch, beyond 0.5 s, p99", early.p99(), "ms", 20.0);
     let turns = driver.told.lock().turns;
-    wait_until(Duration::from_secs(if common::quick() { 2 } else { 20 }), || false);
+    pause(Duration::from_secs(if common::quick() { 2 } else { 20 }));
     fixed("wake-ups while idle", (driver.told.lock().turns - turns) as f64, "", 0.0);
+}
+
+/// From the end of random work to the moment when the view is the tree.
+fn work(what: &str, setup: Setup, budget: f64) {
+    let repo = random::repo();
+    let driver = Driver::with(&repo.root, setup);
+    let mut rng = Rng::new(1);
+    let mut longest = Duration::ZERO;
+    for _ in 0..rounds(30) {
+        for _ in 0..=rng.below(30) {
+            random::operate(&repo, &mut rng, false);
+        }
+        let tree = repo.tree();
+        longest = longest.max(time(|| until(|| driver.view() == tree)));
+    }
+    fixed(what, longest.as_secs_f64(), "s", budget);
 }
 
 /// A repository made by git itself from a stream: `files` files in `dirs` directories, on `branches` branches that differ in all.
@@ -133,7 +156,7 @@ fn large(env: &TestEnv) -> PathBuf {
     note("directories watched", driver.told.lock().counters.dirs_watched as f64, "");
     driver.told.lock().jobs.clear();
     driver.jump();
-    assert!(wait_until(PATIENCE, || !driver.told.lock().jobs.is_empty()));
+    until(|| !driver.told.lock().jobs.is_empty());
     let compared = driver.told.lock().jobs[0].1;
     let status = time(|| env.git(&root, ["--no-optional-locks", "status", "--porcelain"]));
     ratio(
@@ -159,7 +182,7 @@ fn watchman(env: &TestEnv, root: &Path) {
     let (socket, log) = (format!("--sockname={socket}"), format!("--logfile={log}"));
     let (saved, pid) = (format!("--statefile={saved}"), format!("--pidfile={pid}"));
     let mut server = env.start(&path, env.work(), ["--foreground", &socket, &log, &saved, &pid]);
-    assert!(wait_until(PATIENCE, || state.join("sock").exists()), "watchman does not start");
+    until_or(|| state.join("sock").exists(), || "watchman does not start");
     let start = Instant::now();
     let watched = Command::new(&path).args([&socket, "--no-spawn", "watch"]).arg(root).output().unwrap();
     assert!(watched.status.success(), "{}", String::from_utf8_lossy(&watched.stderr));
@@ -202,7 +225,7 @@ fn watchman(env: &TestEnv, root: &Path) {
     client.kill().unwrap();
     client.wait().unwrap();
     server.signal(Signal::TERM);
-    server.wait(PATIENCE);
+    server.ended();
     // It leaves it behind.
     fs::remove_file(state.join("sock")).unwrap();
 }

@@ -383,7 +383,7 @@ fn the_manual_is_what_the_program_would_write() {
 fn a_daemon_that_does_not_answer_has_its_own_exit_code_and_can_be_killed() {
     let (mut env, repo) = machine();
     env.ox_in(&repo, ["up"]).ok();
-    env.signal_daemon(rustix::process::Signal::STOP);
+    env.freeze_daemon();
     let ran = env.ox_in(&repo, ["daemon", "status"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert_eq!(env.ox_in(&repo, ["daemon", "stop"]).code, Some(4));

@@ -31,7 +31,7 @@ use ox::sync::cloud::{Cloud, CloudError, Looked, fingerprint, lookup_ledger, ref
 use serde_json::{Value, json};
 use support::api::{Answer, ApiServer, REPOS, detail_path, ledger_path, team_path};
 use support::http_git::GitServer;
-use support::{OX, TestEnv, run, wait_until};
+use support::{OX, TestEnv, run, until};
 
 const BEARER: &str = "canary-bearer";
 const REPO: &str = "repo_0190";
@@ -182,7 +182,7 @@ fn a_call_to_a_silent_server_ends_when_it_is_cancelled() {
     world.api.answer(REPOS, Answer::json(repos("pat")).stalled());
     std::thread::scope(|s| {
         let call = s.spawn(|| refresh_credentials(&world.cloud()).map(drop));
-        assert!(wait_until(support::DEADLINE, || world.api.requests().len() == 1));
+        until(|| world.api.requests().len() == 1);
         world.cancel.cancel();
         assert!(matches!(call.join().unwrap(), Err(CloudError::Api(ApiError::Http(_)))));
     });
@@ -228,7 +228,7 @@ fn sec_08_of_twenty_that_want_fresh_credentials_one_asks_and_all_get_them() {
             refresh_credentials(&world.cloud())
         };
         let calls: Vec<_> = (0..20).map(|_| s.spawn(call)).collect();
-        assert!(wait_until(support::DEADLINE, || world.api.requests().len() == 1));
+        until(|| world.api.requests().len() == 1);
         world.api.release();
         for call in calls {
             assert_eq!(call.join().unwrap().unwrap().credentials.token.expose(), "pat");

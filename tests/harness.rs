@@ -14,11 +14,10 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use ox::kit::lock::FileLock;
 use support::http_git::{Fault, GitServer};
-use support::{Census, Ran, TestEnv, own_process, wait_until};
+use support::{Census, Ran, TestEnv, own_process, until};
 
 /// Drops the environment and returns the text it fails with.
 fn failure(env: TestEnv) -> String {
@@ -50,10 +49,11 @@ fn a_variable_that_leads_out_is_refused() {
 
 #[test]
 fn a_process_left_behind_fails_the_test_and_is_ended() {
-    let env = TestEnv::new();
+    let mut env = TestEnv::new();
+    env.hurry();
     let mut left =
         Command::new("sleep").arg("600").env("OX_TEST_ENV", env.root()).stdin(Stdio::null()).spawn().unwrap();
-    assert!(wait_until(Duration::from_secs(5), || env.processes().len() == 1));
+    until(|| env.processes().len() == 1);
     let text = failure(env);
     assert!(text.contains(&format!("process {} is still there: sleep 600", left.id())), "{text}");
     assert!(!left.wait().unwrap().success());
@@ -88,7 +88,7 @@ fn stand_in(env: &TestEnv, script: &str) -> std::process::Child {
         .env("OX_TEST_ENV", env.root())
         .spawn()
         .unwrap();
-    assert!(wait_until(Duration::from_secs(5), || env.daemon_pid() == Some(child.id())));
+    until(|| env.daemon_pid() == Some(child.id()));
     child
 }
 
@@ -105,7 +105,7 @@ fn the_daemon_is_stopped_at_the_end() {
 fn threads_and_descriptors_left_behind_are_noticed() {
     own_process("threads_and_descriptors_left_behind_are_noticed", || {
         let before = Census::take();
-        before.assert_nothing_left(Duration::ZERO);
+        assert_eq!(before.left(), Vec::<String>::new());
         let (stop, wait) = std::sync::mpsc::channel::<()>();
         let (started, start) = std::sync::mpsc::channel();
         let body = move || {
@@ -115,12 +115,11 @@ fn threads_and_descriptors_left_behind_are_noticed() {
         let thread = std::thread::Builder::new().name("extra".into()).spawn(body).unwrap();
         start.recv().unwrap();
         let file = fs::File::open("/dev/null").unwrap();
-        let noticed = catch_unwind(|| before.assert_nothing_left(Duration::ZERO)).unwrap_err();
-        let text = noticed.downcast_ref::<String>().unwrap();
-        assert!(text.contains("extra") && text.contains("/dev/null"), "{text}");
+        let left = before.left().concat();
+        assert!(left.contains("extra") && left.contains("/dev/null"), "{left}");
         drop((stop, file));
         thread.join().unwrap().unwrap_err();
-        before.assert_nothing_left(Duration::from_secs(5));
+        before.assert_nothing_left();
     });
 }
 
@@ -229,14 +228,11 @@ fn the_server_leaves_nothing_behind() {
         let (env, server, a) = served();
         server.fault(Some(Fault::Stall));
         let mut stuck = env.start_git(&a, ["fetch"]);
-        assert!(wait_until(Duration::from_secs(10), || server
-            .log()
-            .last()
-            .is_some_and(|r| r.status.is_none())));
+        until(|| server.log().last().is_some_and(|r| r.status.is_none()));
         drop(server);
-        assert!(!stuck.wait(Duration::from_secs(10)).unwrap().success());
+        assert!(!stuck.ended().success());
         drop((stuck, env));
-        before.assert_nothing_left(Duration::from_secs(5));
+        before.assert_nothing_left();
     });
 }
 

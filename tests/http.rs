@@ -10,21 +10,22 @@
 
 mod support;
 
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ox::http::{Client, HttpError, limits};
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
-use ox::kit::clock::{SystemClock, wait_until};
+use ox::kit::clock::SystemClock;
 use ox::kit::secret::Secret;
 use support::http_script::{Act, Server, answer, ok, say};
+use support::port::Port;
+use support::{HANG, until};
 
-/// Nothing in these tests takes so long.
-const LONG: Duration = Duration::from_secs(20);
+/// A server that is silent for so long has been given every chance, also on a machine that is busy with other tests.
+const SILENT: Duration = Duration::from_secs(2);
 
 fn client() -> Client {
     Client::new(Arc::new(SystemClock))
@@ -154,16 +155,19 @@ fn every_status_is_an_answer() {
     }
 }
 
-/// One request, answered like this, fails like that, soon.
+/// One request, answered like this, fails like that.
 #[track_caller]
 fn check_fails(acts: Vec<Act>, expected: fn(&HttpError) -> bool) {
+    check_fails_within(HANG, acts, expected);
+}
+
+#[track_caller]
+fn check_fails_within(deadline: Duration, acts: Vec<Act>, expected: fn(&HttpError) -> bool) {
     let what = format!("{acts:?}").chars().take(200).collect::<String>();
     let server = Server::start(move |_, _| acts.clone());
-    let start = Instant::now();
     let request = client().get(&server.url("/x?token=CANARY")).cap(1000);
-    let e = request.bearer(&Secret::new("CANARY")).deadline(Duration::from_millis(300)).send().unwrap_err();
+    let e = request.bearer(&Secret::new("CANARY")).deadline(deadline).send().unwrap_err();
     assert!(expected(&e), "{what}: {e:?}");
-    assert!(start.elapsed() < Duration::from_secs(5), "{what}: it took {:?}", start.elapsed());
     assert_eq!(server.requests().len(), 1, "{what}");
     let text = format!("{e} {e:?}");
     assert!(!text.contains("CANARY"), "{text}");
@@ -184,10 +188,11 @@ fn an_answer_that_is_none_is_an_error() {
     check_fails(vec![say(half), Act::Reset], unreachable);
     check_fails(vec![say(chunk), Act::Close], network);
     // Silent.
-    check_fails(vec![Act::Wait], timeout);
-    check_fails(vec![say("HTTP/1.1 200 OK\r\n"), Act::Wait], timeout);
-    check_fails(vec![say(half), Act::Wait], timeout);
-    check_fails(vec![say(chunk), Act::Wait], timeout);
+    std::thread::scope(|s| {
+        for said in ["", "HTTP/1.1 200 OK\r\n", half, chunk] {
+            s.spawn(move || check_fails_within(SILENT, vec![say(said), Act::Wait], timeout));
+        }
+    });
     // Too much.
     check_fails(ok(&[b'x'; 1001]), too_large);
     check_fails(vec![say(chunk), Act::Repeat(b"4\r\nmore\r\n".to_vec())], too_large);
@@ -235,15 +240,13 @@ fn a_cancel_ends_a_call_that_waits() {
     for acts in [vec![Act::Wait], vec![say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Act::Wait]] {
         let server = Server::start(move |_, _| acts.clone());
         let (client, cancel) = (client(), Cancel::new());
-        let start = Instant::now();
         let result = std::thread::scope(|s| {
-            let call = s.spawn(|| client.get(&server.url("/")).deadline(LONG).cancel(&cancel).send());
-            assert!(wait_until(LONG, || server.requests().len() == 1));
+            let call = s.spawn(|| client.get(&server.url("/")).deadline(HANG).cancel(&cancel).send());
+            until(|| server.requests().len() == 1);
             cancel.cancel();
             call.join().unwrap()
         });
         assert!(matches!(result, Err(HttpError::Cancelled { .. })), "{result:?}");
-        assert!(start.elapsed() < LONG / 4, "it took {:?}", start.elapsed());
         // Once cancelled, nothing is sent any more.
         assert!(client.get(&server.url("/")).cancel(&cancel).send().is_err());
         assert_eq!(server.requests().len(), 1);
@@ -252,17 +255,17 @@ fn a_cancel_ends_a_call_that_waits() {
 
 #[test]
 fn an_empty_port_is_unreachable() {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let e = client().get(&format!("http://127.0.0.1:{port}/x?CANARY")).send().unwrap_err();
+    let port = Port::refusing();
+    let e = client().get(&format!("http://{}/x?CANARY", port.address())).send().unwrap_err();
     assert_eq!(e.class(), Class::Network);
-    assert_eq!(e.to_string(), format!("127.0.0.1:{port}: connection refused"));
+    assert_eq!(e.to_string(), format!("{}: connection refused", port.address()));
 }
 
 #[test]
 fn tls_is_not_spoken_with_what_has_none() {
     let server = Server::start(|_, _| ok(b""));
     let url = format!("https://{}/", server.address);
-    let e = client().get(&url).deadline(Duration::from_secs(2)).send().unwrap_err();
+    let e = client().get(&url).deadline(HANG).send().unwrap_err();
     assert_eq!(e.class(), Class::Network, "{e}");
 }
 
@@ -340,7 +343,7 @@ fn sec_06_what_must_not_be_sent_is_not_and_no_error_shows_a_secret() {
 #[test]
 fn role() {
     let Ok(url) = std::env::var("OX_TEST_URL") else { return };
-    match client().get(&url).deadline(LONG).send() {
+    match client().get(&url).deadline(HANG).send() {
         Ok(reply) => println!("status {}", reply.status),
         Err(e) => println!("error {e}"),
     }
@@ -390,16 +393,17 @@ fn the_environments_certificate_authorities_count_and_nobody_elses() {
         return;
     };
     assert!(made.success());
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let mut server = Command::new("openssl")
-        .args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")])
-        .args(["-cert", &at("cert"), "-key", &at("key")])
-        .stdout(Stdio::null())
+        .args(["s_server", "-www", "-accept", "127.0.0.1:0", "-cert", &at("cert"), "-key", &at("key")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    assert!(wait_until(LONG, || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()));
-    let url = format!("https://127.0.0.1:{port}/");
+    // It says where it listens once it does.
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = said.find_map(|line| line.strip_prefix("ACCEPT ").map(str::to_owned)).unwrap();
+    let url = format!("https://{address}/");
     let trusted = with_variable("SSL_CERT_FILE", &at("cert"), &url);
     let unknown = with_variable("OX_TEST_UNUSED", "", &url);
     server.kill().unwrap();

@@ -16,3 +16,5 @@ mod golden;
 mod server;
 #[path = "ipc/support.rs"]
 mod support;
+#[path = "support/wait.rs"]
+mod wait;

@@ -17,6 +17,7 @@ use std::process::{Command, Stdio};
 use ox::kit::jsonl::{Limits, Queue, QueueError};
 use ox::kit::rng::Rng;
 use support::run;
+use support::seed::{self, rounds};
 
 /// Small segments, so that kills fall between them too; nothing is dropped.
 const LIMITS: Limits = Limits { record: 512, segment: 4096, total: 64 << 20 };
@@ -110,12 +111,15 @@ struct Said {
 
 #[test]
 fn what_was_appended_survives_kill_9() {
-    let rounds = if std::env::var_os("OX_TEST_LONG").is_some() { 200 } else { 20 };
+    seed::with("what_was_appended", seed::fresh(), kills);
+}
+
+fn kills(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let mut rng = Rng::new(11);
+    let mut rng = Rng::new(seed);
     // The queue must hold `from..to`.
     let (mut from, mut to) = (1, 1);
-    for round in 0..rounds {
+    for round in 0..rounds(20, 200) {
         let said = kill_one(dir.path(), to, 1 + rng.below(60));
         let mut queue = open(dir.path());
         let there = numbers(&mut queue);

@@ -247,7 +247,27 @@ fn no_test_sleeps() {
         let lines = source.lines().enumerate().filter(|(_, l)| l.contains(&sleep));
         found.extend(lines.map(|(n, _)| format!("{file}:{}", n + 1)));
     }
-    none("sleeps; use kit::clock::wait_until", &found);
+    none("sleeps; use support::until, and kit::clock outside of tests", &found);
+}
+
+/// Words by which a test gives a machine only so much time, or measures how much it took.
+const CLOCKS: &[&str] = &["Instant", ".elapsed()", "wait_until("];
+/// Where they may stand: what all waits go through, the time a daemon has for its end, and moments of kills that are hit by chance.
+const CLOCKS_ALLOWED: &[&str] =
+    &["tests/support/mod.rs", "tests/support/wait.rs", "tests/machines/torture.rs", "tests/tidy.rs"];
+
+/// A limit on the time that something takes is red on a machine that is busy, and green when that machine is not.
+#[test]
+fn no_test_is_red_because_a_machine_is_slow() {
+    let mut found = Vec::new();
+    for file in files("tests").into_iter().filter(|f| !CLOCKS_ALLOWED.contains(&f.as_str())) {
+        for (n, line) in text(&file).lines().enumerate() {
+            if CLOCKS.iter().any(|word| line.contains(word)) {
+                found.push(format!("{file}:{}: {}", n + 1, line.trim()));
+            }
+        }
+    }
+    none("times that a busy machine may miss; use support::until, or measure in benches/", &found);
 }
 
 /// Directories every machine has; below them only somebody's own ones tell where this was written.

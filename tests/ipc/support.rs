@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use ox::ipc::client::Client;
@@ -13,12 +12,11 @@ use ox::ipc::wire::{Message, Served};
 use ox::ipc::{Config, Inbound, ListenerId, ListenerSpec, Published, Server, ServerHandle};
 use ox::kit::clock::{Clock, SystemClock};
 
-/// How long a test waits for what must happen. Never for what must not.
-pub const SOON: Duration = Duration::from_secs(10);
-
 pub const PROJECT: Served =
     Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
 pub const HOST: Served = Served::of(&[Message::Stop, Message::Attach, Message::Projects]);
+
+pub use crate::wait::{HANG, comes, until, until_or};
 
 pub struct Fixture {
     pub dir: tempfile::TempDir,
@@ -64,12 +62,12 @@ impl Fixture {
 
     /// The next request for the core.
     pub fn asked(&self) -> Inbound {
-        self.inbox.recv_timeout(SOON).expect("a request for the core")
+        self.inbox.recv_timeout(HANG).expect("a request for the core")
     }
 
     /// The server still answers, and quickly.
     pub fn assert_alive(&self) {
-        self.client().ping(SOON).expect("the server answers a ping");
+        self.client().ping(HANG).expect("the server answers a ping");
     }
 }
 
@@ -82,8 +80,8 @@ impl Drop for Fixture {
 
 pub fn peer(path: &Path) -> UnixStream {
     let stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    stream.set_write_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream.set_write_timeout(Some(HANG)).unwrap();
     stream
 }
 

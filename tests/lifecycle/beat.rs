@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use super::machine::{LOOKED, Machine, SOON, identity};
-use super::support::wait_until;
+use super::machine::{Machine, identity};
+use super::support::{until, until_or};
 use super::takeover::{assert_untouched, give_up, take_over};
 
 /// The look every 30 s: one daemon, and a project for each thing that it may find.
@@ -36,12 +36,12 @@ fn ipc_01_ipc_04_ipc_08_what_the_daemon_finds_when_it_looks_after_itself() {
     let strange = identity(&socket(&path_taken));
 
     let looked = || m.served() == 2 && m.registered(&ids[2]) == Some(pid) && socket(&socket_lost).exists();
-    assert!(wait_until(LOOKED, looked), "{} served\n{}", m.served(), m.log());
+    until_or(looked, || format!("{} served\n{}", m.served(), m.log()));
     assert_eq!(m.daemon_pid(), Some(pid));
     assert_untouched(&m, inode);
     assert_eq!(identity(&socket(&path_taken)), strange);
-    assert!(wait_until(SOON, || !kept.exists() && m.registered(&ids[0]).is_none()));
-    assert!(wait_until(SOON, || m.registered(&ids[1]).is_none()));
+    until(|| !kept.exists() && m.registered(&ids[0]).is_none());
+    until(|| m.registered(&ids[1]).is_none());
     for repo in [&socket_lost, &unlisted] {
         m.ox_in(repo, ["sync"]).ok();
     }
@@ -59,8 +59,8 @@ fn ins_04_ipc_04_a_runtime_directory_that_was_cleaned_away_is_made_again() {
     let pid = m.pid();
     fs::remove_dir_all(m.dirs().state()).unwrap();
     let whole = || m.served() == 1 && m.socket().exists() && m.registered(&m.id()) == Some(pid);
-    assert!(wait_until(LOOKED, whole), "{}", m.log());
+    until_or(whole, || m.log());
     m.here(["sync"]).ok();
-    assert!(wait_until(SOON, || m.pid_file().exists()), "the pid file is made again");
+    until_or(|| m.pid_file().exists(), || "the pid file is made again");
     assert_eq!((m.daemon_pid(), m.daemons()), (Some(pid), 1));
 }

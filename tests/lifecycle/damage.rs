@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::machine::{Machine, SOON};
-use super::support::{census, wait_until};
+use super::machine::Machine;
+use super::support::{census, until, until_or};
 
 /// What a crash, a full disk or another program may leave.
 const NONSENSE: &[&[u8]] = &[
@@ -25,7 +25,7 @@ fn check(m: &Machine, path: &Path, damage: impl Fn(&Path)) {
     assert_eq!(m.daemons(), 1, "{}", path.display());
     m.here(["daemon", "restart"]).ok();
     m.here(["status"]).ok();
-    assert!(wait_until(SOON, || m.served() == 1), "{}", path.display());
+    until_or(|| m.served() == 1, || path.display());
 }
 
 fn write(content: &'static [u8]) -> impl Fn(&Path) {
@@ -189,7 +189,7 @@ fn every_state_file_may_be_cut_off_and_what_was_good_stays() {
     m.here(["agent", "prime"]).ok();
     m.here(["daemon", "restart"]).ok();
     m.here(["status"]).ok();
-    assert!(wait_until(SOON, || m.served() == 1));
+    until(|| m.served() == 1);
     assert_eq!(stored(&m), ["disk_full"]);
 }
 
@@ -226,7 +226,7 @@ fn every_state_file_may_be_read_only_or_somebody_elses_and_nothing_is_lost() {
         m.here(["agent", "prime"]).ok();
         assert!(fs::read_to_string(&instances).unwrap().contains(before.trim()), "foreign {foreign}");
         m.here(["daemon", "restart"]).ok();
-        assert!(wait_until(SOON, || m.served() == 1));
+        until(|| m.served() == 1);
     }
 }
 

@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
-use super::machine::{Machine, now};
+use super::machine::Machine;
 use super::support::{OX, Ran, run};
 
-/// Starting must fail at once, saying the path and why, and leave no process.
+/// Starting must fail in the words of the daemon itself, with the path and why, and leave no process. A command that has waited for
+/// its start in vain would say that it does not answer.
 #[track_caller]
 fn check(m: &Machine, path: &Path, why: &str, ox: impl Fn(&[&str]) -> Ran) {
     for args in [&["daemon", "start"][..], &["up"], &["sync"]] {
-        let start = now();
         let ran = ox(args);
-        let took = now().since(start);
         assert!(ran.code.is_some_and(|c| c > 0), "{ran:?}");
         assert!(ran.stderr.contains(why), "{why}: {ran:?}");
         assert!(ran.stderr.contains(path.to_str().unwrap()), "{}: {ran:?}", path.display());
         assert!(ran.stderr.contains("hint: "), "{ran:?}");
-        assert!(took < Duration::from_secs(3), "{took:?}: {ran:?}");
         assert_eq!(m.daemons(), 0);
     }
 }
@@ -159,7 +156,7 @@ save during
 git -C "$ledger" rev-parse -q --verify HEAD^{commit} > /dev/null || fail "ledger without HEAD"
 kill -0 "$pid" || fail "the daemon died"
 # The same for one that is killed and started while there is no room.
-kill -9 "$pid"; flock -w 5 "$DISK/d/sageox/daemon.lock" true; "$OX" daemon start
+kill -9 "$pid"; flock -w 120 "$DISK/d/sageox/daemon.lock" true; "$OX" daemon start
 save killed
 rm "$DISK/fill"
 "$OX" sync || fail "works again"

@@ -4,28 +4,12 @@ use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ox::daemon::{Entry, Registry, reach};
-use ox::kit::clock::{Clock, Mono, SystemClock};
 use ox::project::{Dirs, Env, Project};
 use serde_json::Value;
 
-use super::support::{Ran, TestEnv, wait_until};
-
-/// What changes at once on a machine has changed by then.
-pub const SOON: Duration = Duration::from_secs(10);
-/// The daemon looks after itself every 30 s; by then it has.
-pub const LOOKED: Duration = Duration::from_secs(40);
-
-/// How often a loop runs: in the normal run, and with `OX_TEST_LONG`.
-pub fn rounds(normal: usize, long: usize) -> usize {
-    if std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1") { long } else { normal }
-}
-
-pub fn now() -> Mono {
-    SystemClock.now().mono
-}
+use super::support::{Ran, TestEnv, until};
 
 /// A machine of its own, and a repository on it.
 pub struct Machine {
@@ -137,7 +121,7 @@ impl Machine {
     #[track_caller]
     pub fn kill(&self) {
         let pid = self.env.signal_daemon(rustix::process::Signal::KILL);
-        assert!(wait_until(SOON, || !self.env.processes().iter().any(|p| p.pid == pid)));
+        until(|| !self.env.processes().iter().any(|p| p.pid == pid));
     }
 
     /// How many processes are daemons.

@@ -6,11 +6,11 @@ use std::os::unix::net::UnixListener;
 
 use ox::kit::lock::FileLock;
 
-use super::machine::{Machine, SOON};
-use super::support::{Background, OX, TestEnv, run, wait_until};
+use super::machine::Machine;
+use super::support::{Background, OX, TestEnv, run, until};
 
 fn output(client: &mut Background) -> (Option<i32>, String) {
-    let status = client.wait(SOON * 2).expect("it ends");
+    let status = client.ended();
     let mut text = String::new();
     client.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     client.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
@@ -70,7 +70,7 @@ fn three_repositories_started_at_once_are_not_throttled() {
         m.here(["daemon", "restart"]).ok();
     }
     assert!(!m.log().contains("background work waits"), "{}", m.log());
-    assert!(wait_until(SOON, || m.served() == 3));
+    until(|| m.served() == 3);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-use super::machine::{Machine, SOON, identity, rounds};
+use super::machine::{Machine, identity};
 use super::support::Background;
+use super::support::seed::rounds;
 
 /// Another daemon takes the project over: its socket, pid file and entry, all naming this very process.
 pub fn take_over(m: &Machine) -> UnixListener {
@@ -82,7 +83,7 @@ fn a_stale_socket_of_a_dead_process_is_cleared() {
     fs::create_dir_all(m.dirs().daemon_dir()).unwrap();
     let dead = {
         let mut process = stranger(&["true"]);
-        process.wait(SOON).unwrap();
+        process.ended();
         process.pid()
     };
     for socket in [m.socket(), m.dirs().host_socket()] {

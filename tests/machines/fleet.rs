@@ -2,17 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::support::http_git::GitServer;
-use crate::support::{Background, Ran, TestEnv, wait_until};
+use crate::support::{Background, Ran, TestEnv, until_or};
 
 /// What is shared: the ledger first, then the teams.
 pub const REPOS: [&str; 3] = ["ledger", "team_a", "team_b"];
-/// So long a killed daemon's children may outlive it, and a sync may take.
-pub const SOON: Duration = Duration::from_secs(60);
 
 /// A team context with a directory whose conflicts are decided by rule.
 const TEAM_A: [(&str, &str); 2] = [
@@ -137,14 +134,14 @@ impl Machine {
             return false;
         }
         crate::support::send(pid, Signal::KILL);
-        assert!(wait_until(SOON, || !known(pid)), "{pid} outlives its kill");
+        until_or(|| !known(pid), || format!("{pid} outlives its kill"));
         true
     }
 
     /// Waits until no git works here any more.
     pub fn settle_down(&self) {
         let is_git = |p: &crate::support::census::Process| p.command.contains("git");
-        assert!(wait_until(SOON, || !self.env.processes().iter().any(is_git)), "{:?}", self.env.processes());
+        until_or(|| !self.env.processes().iter().any(is_git), || format!("{:?}", self.env.processes()));
     }
 
     /// What the daemon said.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid, Repository};
 
 use crate::fleet::{Fleet, Machine, REPOS};
-use crate::person::Written;
+use crate::person::{Written, has_markers};
 use crate::support::census;
 
 /// Whether every machine has the server's commit of every repository, with nothing uncommitted.
@@ -49,7 +49,7 @@ pub fn left_in(machine: &Machine, repo: usize) -> Vec<String> {
     };
     found.extend(census::files(clone, &|p| is_left(p)).iter().map(|p| p.display().to_string()));
     for (path, bytes) in files_of(clone) {
-        if bytes.split(|b| *b == b'\n').any(|l| l.starts_with(b"<<<<<<< ") || l.starts_with(b">>>>>>> ")) {
+        if has_markers(&bytes) {
             found.push(format!("conflict marker in {}", path.display()));
         }
     }

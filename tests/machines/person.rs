@@ -9,8 +9,8 @@ use git2::{ObjectType, Oid};
 use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::rng::Rng;
 
-use crate::fleet::{Machine, REPOS, SOON};
-use crate::support::wait_until;
+use crate::fleet::{Machine, REPOS};
+use crate::support::until;
 
 /// Where people write, by repository; the last directory of the first two is decided by rule.
 const DIRS: [[&str; 3]; 3] =
@@ -102,6 +102,10 @@ impl Person<'_> {
         let path = self.at(&name);
         let what = self.what(&name);
         let clean = !dirty.contains(&name);
+        // People wait until a replay has passed before they touch what it shows them.
+        if self.is_undecided(&name) {
+            return Vec::new();
+        }
         if !path.is_file() {
             if fs::symlink_metadata(&path).is_ok() || (!clean && !self.is_gone(&name)) {
                 return Vec::new();
@@ -126,6 +130,11 @@ impl Person<'_> {
                     return Vec::new();
                 }
                 fs::rename(&path, self.at(&to)).unwrap();
+                if self.is_undecided(&to) {
+                    // It was shown between the look and the rename.
+                    self.give_back(&path, &to);
+                    return Vec::new();
+                }
                 vec![name, to]
             }
             4 => {
@@ -138,10 +147,17 @@ impl Person<'_> {
                 put(&path, &written.file(rng, self.who, &what, &name));
                 vec![name]
             }
-            _ => {
-                self.change(rng, written, &name, clean);
-                vec![name]
-            }
+            _ if self.change(rng, written, &name, clean) => vec![name],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Undoes a rename that has taken a replay's markers along; what is there by now stays.
+    fn give_back(&self, path: &Path, to: &str) {
+        if fs::symlink_metadata(path).is_err() {
+            fs::rename(self.at(to), path).unwrap();
+        } else {
+            fs::remove_file(self.at(to)).unwrap();
         }
     }
 
@@ -156,10 +172,13 @@ impl Person<'_> {
         format!("machine {} round {} {}/{name} {now}", self.who, self.round, REPOS[self.repo])
     }
 
-    /// Replaces lines of a text, or adds one if the text has lines that are nowhere else.
-    fn change(&self, rng: &mut Rng, written: &mut Written, name: &str, clean: bool) {
+    /// Replaces lines of a text, or adds one if the text has lines that are nowhere else. False if a replay shows markers there.
+    fn change(&self, rng: &mut Rng, written: &mut Written, name: &str, clean: bool) -> bool {
         let what = self.what(name);
         let text = fs::read_to_string(self.at(name)).unwrap();
+        if has_markers(text.as_bytes()) {
+            return false;
+        }
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let json = name.ends_with(".json");
         let new = written.line(self.who, &what, json);
@@ -171,13 +190,13 @@ impl Person<'_> {
             lines.insert(at, new)
         }
         put(&self.at(name), format!("{}\n", lines.join("\n")).as_bytes());
+        true
     }
 
     /// Files in which somebody has to decide between two sides: a daemon that replays commits shows such for a moment, and nobody
     /// commits what looks like that.
     fn is_undecided(&self, path: &str) -> bool {
-        let bytes = fs::read(self.at(path)).unwrap_or_default();
-        bytes.split(|b| *b == b'\n').any(|l| l.starts_with(b"<<<<<<< ") || l.starts_with(b">>>>>>> "))
+        has_markers(&fs::read(self.at(path)).unwrap_or_default())
     }
 
     /// Whether git took it. Where a killed daemon left git in the middle of something it does not; then it stays uncommitted.
@@ -199,7 +218,7 @@ impl Person<'_> {
     /// Commits what is uncommitted and brings the own commits on top of the others', taking one side of every conflict and
     /// laying the other beside.
     pub fn settle(&self) {
-        assert!(wait_until(SOON, || !self.dirty().iter().any(|path| self.is_undecided(path))));
+        until(|| !self.dirty().iter().any(|path| self.is_undecided(path)));
         self.machine.git(self.repo, &["add", "--sparse", "-A", "."]);
         if self.machine.try_git(self.repo, &["diff-index", "--cached", "--quiet", "HEAD"]).code != Some(0) {
             self.machine.git(self.repo, &["commit", "-q", "-m", "what was left"]);
@@ -248,6 +267,11 @@ impl Person<'_> {
         self.machine.git(self.repo, &["update-index", "--add", "--cacheinfo", &info]);
         self.machine.git(self.repo, &["checkout-index", "-f", "-q", "--", path]);
     }
+}
+
+/// Whether git has marked two sides of a conflict there.
+pub fn has_markers(bytes: &[u8]) -> bool {
+    bytes.split(|b| *b == b'\n').any(|l| l.starts_with(b"<<<<<<< ") || l.starts_with(b">>>>>>> "))
 }
 
 fn put(path: &Path, bytes: &[u8]) {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use ox::kit::clock::{Clock, SystemClock};
+use ox::kit::clock::wait_until;
 use ox::kit::rng::Rng;
 
-use crate::fleet::{Fleet, REPOS, SOON};
+use crate::fleet::{Fleet, REPOS};
 use crate::level::{Found, is_level, left_in};
 use crate::person::{Person, Written};
+use crate::support::Background;
 use crate::support::http_git::Fault;
-use crate::support::{Background, wait_until};
+use crate::support::seed::{self, rounds};
 
 /// A stalled request is let go after this time.
 const STALL: Duration = Duration::from_millis(300);
@@ -18,42 +19,19 @@ const KILL_WITHIN: Duration = Duration::from_millis(400);
 /// When nobody writes any more, so many passes over all machines make them level.
 const PASSES: usize = 6;
 
-fn rounds() -> usize {
-    let named = std::env::var("OX_TORTURE_ROUNDS").ok().and_then(|n| n.parse().ok());
-    let long = std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1");
-    named.unwrap_or(if long { 500 } else { 20 })
-}
-
-fn seed() -> u64 {
-    let named = std::env::var("OX_TORTURE_SEED").ok().and_then(|s| s.parse().ok());
-    named.unwrap_or_else(|| u64::from(std::process::id()))
-}
-
-/// Says where it was when a check fails.
-struct Where {
-    seed: u64,
-    round: usize,
-}
-
-impl Drop for Where {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failed in round {}; repeat it with OX_TORTURE_SEED={}", self.round, self.seed);
-        }
-    }
-}
-
 #[test]
 fn four_machines_lose_nothing_whatever_happens() {
-    let start = SystemClock.now().mono;
+    seed::with("torture::four_machines", seed::fresh(), torture);
+}
+
+fn torture(seed: u64) {
     let fleet = Fleet::new(4);
-    let mut at = Where { seed: seed(), round: 0 };
-    let mut rng = Rng::new(at.seed);
+    let mut rng = Rng::new(seed);
     let mut written = Written::default();
-    println!("seed {}, set up in {:?}", at.seed, SystemClock.now().mono - start);
     let (mut kills, mut failed) = (0, 0);
-    for round in 1..=rounds() {
-        at.round = round;
+    let count = rounds(20, 500);
+    for round in 1..=count {
+        println!("round {round}");
         for (who, machine) in fleet.machines.iter().enumerate() {
             machine.settle_down();
             for repo in 0..REPOS.len() {
@@ -73,7 +51,7 @@ fn four_machines_lose_nothing_whatever_happens() {
             watch(&fleet, &written, "settling");
         }
     }
-    converge(&fleet, at.round + 1);
+    converge(&fleet, count + 1);
     let missing = Found::on(&fleet).missing(&written);
     let trail = if missing.is_empty() { String::new() } else { Found::trail(&fleet, &missing) };
     assert!(missing.is_empty(), "{} of {}: {missing:#?}\n{trail}", missing.len(), written.marks.len());
@@ -84,9 +62,7 @@ fn four_machines_lose_nothing_whatever_happens() {
         machine.ox(&["daemon", "stop", "--all"]).ok();
     }
     println!(
-        "{} rounds in {:?}: {} lines and {} binary files, {kills} kills, {failed} failed syncs",
-        rounds(),
-        SystemClock.now().mono - start,
+        "{count} rounds: {} lines and {} binary files, {kills} kills, {failed} failed syncs",
         written.marks.len(),
         written.blobs.len()
     );
@@ -131,12 +107,12 @@ fn syncs(fleet: &Fleet, rng: &mut Rng) -> (usize, usize) {
     if rng.chance(60) {
         let victim = &fleet.machines[rng.below(4) as usize];
         let within = rng.up_to(KILL_WITHIN);
-        wait_until(within, || running.iter_mut().all(|r| r.0.try_wait().unwrap().is_some()));
+        wait_until(within, || running.iter_mut().all(Background::has_ended));
         kills += usize::from(victim.kill_daemon());
     }
-    wait_until(STALL, || running.iter_mut().all(|r| r.0.try_wait().unwrap().is_some()));
+    wait_until(STALL, || running.iter_mut().all(Background::has_ended));
     fleet.server.fault(None);
-    let ended = running.iter_mut().map(|r| r.wait(SOON).expect("a sync without an end"));
+    let ended = running.iter_mut().map(Background::ended);
     let failed = ended.filter(|status| !status.success()).count();
     if rng.chance(20) {
         fleet.machines[rng.below(4) as usize].ox(&["daemon", "stop", "--all"]).ok();

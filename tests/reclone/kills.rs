@@ -12,6 +12,7 @@ use ox::sync::reclone::{Hands, Reclone, Recovered, Run, Step};
 
 use crate::bench::{Bench, Look, run, with_target};
 use crate::support::git::write;
+use crate::support::seed::{self, rounds};
 
 #[test]
 fn role() {
@@ -38,15 +39,17 @@ fn child(b: &Bench) -> Child {
 
 #[test]
 fn syn_13_a_kill_at_any_moment_loses_nothing() {
-    let count: u32 = if std::env::var_os("OX_TEST_LONG").is_some() { 200 } else { 24 };
+    seed::with("kills::syn_13_a_kill", seed::fresh(), kills);
+}
+
+fn kills(seed: u64) {
+    let count: u32 = rounds(24, 200);
     let b = Bench::full();
     let before = b.look();
     let start = SystemClock.now().mono;
     assert!(child(&b).wait().unwrap().success());
     let whole = SystemClock.now().mono - start;
     b.has_all(&before, "whole");
-    let seed = u64::from(std::process::id());
-    println!("seed {seed}, a run takes {whole:?}");
     let mut rng = Rng::new(seed);
     let (mut undone, mut finished) = (0, 0);
     for n in 0..count {

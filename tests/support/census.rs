@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ox::kit::child::Cmd;
 
-use super::{run, wait_until};
+use super::{run, until_or};
 
 /// A living process.
 #[derive(Clone, Debug)]
@@ -58,10 +57,22 @@ pub fn zombies_of(pid: u32) -> usize {
 
 /// State letter and parent of a process, from `/proc/<pid>/stat`.
 pub fn state(pid: u32) -> Option<(char, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat(&format!("/proc/{pid}/stat"))
+}
+
+fn stat(path: &str) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(path).ok()?;
     // The command in brackets may hold anything, also brackets.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Whether every thread of a process has stopped. A stop reaches one after the other.
+pub fn is_stopped(pid: u32) -> bool {
+    let threads = threads(pid);
+    let is_stopped =
+        |id: &String| stat(&format!("/proc/{pid}/task/{id}/stat")).is_some_and(|(s, _)| s == 'T');
+    !threads.is_empty() && threads.keys().all(is_stopped)
 }
 
 /// Everything below `base` that `wanted` accepts. The objects of git repositories are left out.
@@ -98,23 +109,19 @@ impl Census {
         Census { threads: threads(std::process::id()), descriptors: descriptors(std::process::id()) }
     }
 
-    /// Within `limit` everything that came since must be gone.
+    /// Everything that came since must go.
     #[track_caller]
-    pub fn assert_nothing_left(&self, limit: Duration) {
-        let mut left = Vec::new();
-        wait_until(limit, || {
-            let now = Census::take();
-            // A number that leads elsewhere than before is another descriptor; a thread may name itself late.
-            let threads = now.threads.iter().filter(|(id, _)| !self.threads.contains_key(*id));
-            let descriptors =
-                now.descriptors.iter().filter(|(fd, to)| self.descriptors.get(*fd) != Some(*to));
-            left = threads
-                .chain(descriptors)
-                .map(|(number, what)| format!("{number}: {what}"))
-                .collect::<Vec<_>>();
-            left.is_empty()
-        });
-        assert!(left.is_empty(), "threads or descriptors left: {left:#?}");
+    pub fn assert_nothing_left(&self) {
+        until_or(|| self.left().is_empty(), || format!("threads or descriptors left: {:#?}", self.left()));
+    }
+
+    /// What came since and is still there.
+    pub fn left(&self) -> Vec<String> {
+        let now = Census::take();
+        // A number that leads elsewhere than before is another descriptor; a thread may name itself late.
+        let threads = now.threads.iter().filter(|(id, _)| !self.threads.contains_key(*id));
+        let descriptors = now.descriptors.iter().filter(|(fd, to)| self.descriptors.get(*fd) != Some(*to));
+        threads.chain(descriptors).map(|(number, what)| format!("{number}: {what}")).collect()
     }
 }
 

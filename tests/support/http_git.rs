@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
@@ -14,6 +14,7 @@ use ox::kit::cancel::Cancel;
 use ox::kit::child::{self, Cmd};
 
 use super::TestEnv;
+use super::port::Port;
 
 /// The longest request line or header, in bytes.
 const LINE_MAX: u64 = 64 << 10;
@@ -73,7 +74,7 @@ pub struct Request {
 /// The server. Dropping it ends its threads, connections and children.
 pub struct GitServer {
     root: PathBuf,
-    address: SocketAddr,
+    port: Port,
     shared: Arc<Shared>,
     accept: Option<JoinHandle<()>>,
 }
@@ -117,8 +118,7 @@ impl GitServer {
         ] {
             backend = backend.env(name, value);
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = Port::refusing();
         let shared = Arc::new(Shared {
             backend,
             cancel: Cancel::new(),
@@ -126,19 +126,19 @@ impl GitServer {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let accept = Some(accept_on(listener, &shared));
-        GitServer { root: root.into(), address, shared, accept }
+        let accept = Some(accept_on(port.listen(), &shared));
+        GitServer { root: root.into(), port, shared, accept }
     }
 
     /// The URL of the repository `name` below the root.
     pub fn url(&self, name: &str) -> String {
         assert!(self.root.join(name).is_dir(), "there is no repository {name}");
-        format!("http://{}/{name}", self.address)
+        format!("http://{}/{name}", self.address())
     }
 
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// From now on every request is treated like this; `None` = as it should be.
@@ -204,7 +204,7 @@ impl GitServer {
         }
         if let Some(accept) = self.accept.take() {
             // `accept` returns for a connection; that is what this one is for.
-            let _ = TcpStream::connect(self.address);
+            let _ = TcpStream::connect(self.address());
             accept.join().unwrap();
         }
         for thread in threads {
@@ -215,9 +215,8 @@ impl GitServer {
     /// Listens again on the same port.
     pub fn up(&mut self) {
         assert!(self.accept.is_none(), "it is up");
-        let listener = TcpListener::bind(self.address).unwrap();
         self.shared.state().down = false;
-        self.accept = Some(accept_on(listener, &self.shared));
+        self.accept = Some(accept_on(self.port.listen(), &self.shared));
     }
 }
 

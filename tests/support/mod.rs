@@ -10,11 +10,12 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use ox::kit::cancel::Cancel;
 use ox::kit::child::{self, Cmd};
+use ox::kit::clock::wait_until;
 use ox::kit::lock;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,16 +24,17 @@ pub mod census;
 pub mod git;
 pub mod http_git;
 pub mod http_script;
+pub mod port;
+pub mod seed;
+pub mod wait;
 
 pub use census::{Census, own_process};
-pub use ox::kit::clock::wait_until;
+pub use wait::{HANG, comes, until, until_or};
 
 /// The program under test.
 pub const OX: &str = env!("CARGO_BIN_EXE_ox");
-/// No call of a program in a test takes longer.
-pub const DEADLINE: Duration = Duration::from_secs(60);
-/// What a daemon may take to end after TERM.
-pub const STOP_GRACE: Duration = Duration::from_secs(10);
+/// What a daemon gives itself to end after TERM, and as much again for a machine that is busy with other tests.
+pub const STOP_GRACE: Duration = Duration::from_secs(20);
 /// The variable every process of an environment carries.
 const MARKER: &str = "OX_TEST_ENV";
 /// Longer temporary directories leave too little of a socket's path; then `/tmp` is used.
@@ -45,6 +47,7 @@ pub struct TestEnv {
     vars: BTreeMap<OsString, OsString>,
     real_home: Vec<(PathBuf, bool)>,
     leftovers_allowed: bool,
+    grace: Duration,
 }
 
 /// How a program ended and what it said.
@@ -87,6 +90,7 @@ impl TestEnv {
             vars: BTreeMap::new(),
             real_home: real_homes().into_iter().map(|p| (p.clone(), p.exists())).collect(),
             leftovers_allowed: false,
+            grace: STOP_GRACE,
         };
         for dir in [env.home(), env.config(), env.data(), env.cache(), env.runtime(), env.tmp(), env.work()] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).unwrap();
@@ -173,7 +177,7 @@ impl TestEnv {
     /// A call of `program` on this machine.
     pub fn cmd(&self, program: impl AsRef<OsStr>) -> Cmd {
         self.guard();
-        let mut cmd = Cmd::new(program).dir(self.work()).deadline(DEADLINE);
+        let mut cmd = Cmd::new(program).dir(self.work()).deadline(HANG);
         for (name, value) in &self.vars {
             cmd = cmd.env(name, value);
         }
@@ -273,6 +277,13 @@ impl TestEnv {
         digits.parse().ok()
     }
 
+    /// Stops the daemon's process, as a debugger does, and waits until each of its threads has stopped: before that it may still
+    /// answer.
+    pub fn freeze_daemon(&self) {
+        let pid = self.signal_daemon(Signal::STOP);
+        until(|| census::is_stopped(pid));
+    }
+
     /// Sends a signal to the daemon; it must be alive.
     pub fn signal_daemon(&self, signal: Signal) -> u32 {
         let pid = self.daemon_pid().expect("no daemon is alive");
@@ -323,6 +334,11 @@ impl TestEnv {
         self.leftovers_allowed = true;
     }
 
+    /// What this test leaves behind on purpose is not waited for.
+    pub fn hurry(&mut self) {
+        self.grace = Duration::from_millis(100);
+    }
+
     /// Whatever a test has set, nothing may reach the real home.
     fn guard(&self) {
         for name in
@@ -342,7 +358,7 @@ impl TestEnv {
             found.push(format!("the daemon did not end within {} s of TERM", STOP_GRACE.as_secs()));
         }
         // A child of the daemon may be a moment behind it.
-        if !wait_until(Duration::from_secs(2), || self.processes().is_empty()) {
+        if !wait_until(self.grace, || self.processes().is_empty()) {
             for process in self.processes() {
                 found.push(format!("process {} is still there: {}", process.pid, process.command));
                 send(process.pid, Signal::KILL);
@@ -427,14 +443,16 @@ impl Background {
         send(self.0.id(), signal);
     }
 
-    /// Waits for its end; `None` if it still runs after `limit`.
-    pub fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
-        let mut status = None;
-        wait_until(limit, || {
-            status = self.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end. One that does not end fails the test and is told where it hangs.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        assert!(comes(|| self.has_ended()), "it does not end: {}", self.whereabouts());
+        self.0.wait().unwrap()
     }
 
     /// Where it is: what each of its threads waits for, and what it has open. For a test that fails because it does not end.

@@ -11,8 +11,8 @@ use rustix::process::Signal;
 
 use crate::support::api::{Answer, REPOS, detail_path};
 use crate::support::http_git::{Fault, base64};
-use crate::support::{TestEnv, census, wait_until};
-use crate::world::{REPO, SOON, World, ask, put};
+use crate::support::{TestEnv, census, until};
+use crate::world::{REPO, World, ask, put};
 
 /// The forms in which a token may stand somewhere.
 fn forms(w: &World) -> Vec<String> {
@@ -198,7 +198,7 @@ fn a_life(w: &World) -> String {
     let mut stalled = w.env.start_ox(&w.repo, ["sync"]);
     w.until("the stall", || w.git.requests() > before);
     w.git.fault(None);
-    stalled.wait(SOON);
+    stalled.ended();
     // The server fails, and a password is refused.
     w.git.require_login("oauth2", "else");
     for answer in [
@@ -231,7 +231,7 @@ fn a_life(w: &World) -> String {
     w.until("it is at work", || !w.env.processes().is_empty());
     let pid = w.env.signal_daemon(Signal::KILL);
     w.until("it is gone", || w.env.daemon_pid() != Some(pid));
-    syncing.wait(SOON);
+    syncing.ended();
     w.git.fault(None);
     w.forget();
     w.start();
@@ -260,9 +260,9 @@ fn the_search_finds_what_it_looks_for() {
     let hits = || look_at_processes(env.root(), &forms, &mut BTreeSet::new()).len();
     assert_eq!(hits(), 0);
     let shown = env.start("tail", env.work(), ["-f", "/dev/null", "CANARY"]);
-    assert!(wait_until(SOON, || hits() == 1));
+    until(|| hits() == 1);
     drop(shown);
     env.set("HIDDEN", "CANARY");
     let _hidden = env.start("tail", env.work(), ["-f", "/dev/null"]);
-    assert!(wait_until(SOON, || look_at_processes(env.root(), &forms, &mut BTreeSet::new()).len() == 1));
+    until(|| look_at_processes(env.root(), &forms, &mut BTreeSet::new()).len() == 1);
 }

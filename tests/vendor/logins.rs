@@ -6,6 +6,7 @@ use ox::project::GitCredentials;
 use serde_json::json;
 
 use crate::support::api::{Answer, REPOS, detail_path};
+use crate::support::port::Port;
 use crate::world::{REPO, World, put, script};
 
 #[test]
@@ -103,8 +104,9 @@ fn a_server_that_is_down_stops_no_sync() {
     // Nobody listens at all.
     w.forget();
     let config = w.repo.join(".sageox/config.json");
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = fs::read_to_string(&config).unwrap().replace(&w.api.url(), &format!("http://{gone}"));
+    let gone = Port::refusing();
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace(&w.api.url(), &format!("http://{}", gone.address()));
     fs::write(config, text).unwrap();
     w.elsewhere("ledger.git", &|work| put(work, "sessions/last.md", "x"));
     w.start();

@@ -16,12 +16,10 @@ use serde_json::{Value, json};
 
 use crate::support::api::{Answer, ApiServer, REPOS, detail_path};
 use crate::support::http_git::GitServer;
-use crate::support::{TestEnv, wait_until};
+use crate::support::{HANG, TestEnv, until, until_or};
 
 /// The project's id at its server.
 pub const REPO: &str = "repo_0190c8a4-0000-7000-8000-000000000001";
-/// For what the daemon does by itself soon: its own beats are at most 30 s apart.
-pub const SOON: Duration = Duration::from_secs(45);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The whole world of a test.
@@ -184,7 +182,7 @@ impl World {
     /// The daemon ends, and nothing of what it asked the server is remembered.
     pub fn forget(&self) {
         self.env.ox(["daemon", "stop", "--all"]);
-        assert!(wait_until(SOON, || self.env.daemon_pid().is_none()));
+        until(|| self.env.daemon_pid().is_none());
         let _ = fs::remove_file(self.dirs.account(&self.endpoint));
         let _ = fs::remove_file(self.dirs.refresh_lock(&self.endpoint.slug()));
     }
@@ -221,7 +219,7 @@ impl World {
     /// Waits until something is so; says what the daemon logged if it does not become so.
     #[track_caller]
     pub fn until(&self, what: &str, so: impl Fn() -> bool) {
-        assert!(wait_until(SOON, so), "not so: {what}\n{}", self.log());
+        until_or(so, || format!("not so: {what}\n{}", self.log()));
     }
 
     /// Waits until a clone is there and level.
@@ -304,7 +302,7 @@ fn spy_on_git(env: &mut TestEnv) {
 /// What the daemon answers to a line, line by line; nothing if it is gone.
 pub fn ask(socket: &Path, line: &str) -> Vec<Value> {
     let Ok(mut stream) = UnixStream::connect(socket) else { return Vec::new() };
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let lines = BufReader::new(stream).lines().map_while(Result::ok);

@@ -6,12 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
-use ox::kit::clock::{Clock, SystemClock, wait_until};
+use ox::kit::clock::{Clock, SystemClock};
 use ox::watch::{Change, Kind, Mode, Task};
 
-use crate::driver::{Driver, PATIENCE, ROOT, Setup};
+use crate::driver::{Driver, ROOT, Setup};
 use crate::model::Repo;
-use crate::support::{Census, own_process};
+use crate::random::work;
+use crate::support::seed::{self, rounds};
+use crate::support::{Census, own_process, until};
 
 fn change(path: &str, kind: Kind) -> Change {
     Change::new(path.as_bytes(), kind)
@@ -24,10 +26,7 @@ fn next(driver: &Driver) -> Vec<Change> {
 
 fn seen(driver: &Driver, repo: &Repo) {
     let tree = repo.tree();
-    assert!(wait_until(Duration::from_secs(2), || driver
-        .runner
-        .files(ROOT)
-        .is_some_and(|view| view == tree)));
+    until(|| driver.runner.files(ROOT).is_some_and(|view| view == tree));
 }
 
 #[test]
@@ -59,17 +58,17 @@ fn a_save_by_rename_is_one_modification_and_what_comes_and_goes_is_nothing() {
 }
 
 #[test]
-fn a_change_settles_three_seconds_after_it_and_reaches_its_subscriber_at_once() {
+fn a_change_is_told_early_after_half_a_second_and_settled_after_three() {
     let repo = Repo::new(&["a", "b"]);
     let driver = Driver::start(&repo.root);
     let saved = SystemClock.now().mono;
     repo.write("a", "second");
-    assert!(wait_until(PATIENCE, || !driver.told.lock().settled.is_empty()));
+    until(|| !driver.told.lock().settled.is_empty());
     let told = driver.told.lock();
     let (early, settled) = (told.early[0].0 - saved, told.settled[0].0 - saved);
-    // The bench measures it; other tests run beside this one.
-    assert!(early >= Duration::from_millis(500) && early < Duration::from_millis(900), "{early:?}");
-    assert!(settled >= Duration::from_secs(3) && settled < Duration::from_millis(3300), "{settled:?}");
+    // No sooner; that it is no later either, `policy_tests` show exactly and `--bench watch` measures.
+    assert!(early >= Duration::from_millis(500), "{early:?}");
+    assert!(settled >= Duration::from_secs(3), "{settled:?}");
     assert_eq!(told.settled[0].1.stamp, told.early[0].1.stamp);
 }
 
@@ -79,11 +78,11 @@ fn a_file_written_all_the_time_is_told_every_fifteen_seconds() {
     let driver = Driver::start(&repo.root);
     let mut n = 0;
     let told = || driver.told.lock().settled.len();
-    assert!(wait_until(Duration::from_secs(20), || {
+    until(|| {
         n += 1;
         repo.write("log", &format!("{n}"));
         told() > 0
-    }));
+    });
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn a_root_that_was_moved_away_and_back_is_compared() {
     let driver = Driver::start(&repo.root);
     let away = repo.sandbox.at("away");
     fs::rename(&repo.root, &away).unwrap();
-    assert!(wait_until(PATIENCE, || driver.mode() == Mode::Gone));
+    until(|| driver.mode() == Mode::Gone);
     assert!(driver.told.lock().early.is_empty(), "nobody has removed files");
     fs::write(away.join("a"), "second").unwrap();
     fs::remove_file(away.join("d/b")).unwrap();
@@ -301,7 +300,7 @@ fn wat_01_descriptors_do_not_grow_with_files_and_nothing_is_left() {
             assert_eq!(driver.told.lock().counters.dirs_watched, 501);
             assert_eq!(driver.view(), repo.tree());
         }
-        before.assert_nothing_left(PATIENCE);
+        before.assert_nothing_left();
     });
 }
 
@@ -310,7 +309,7 @@ fn idle_costs_no_wake_up() {
     let repo = Repo::new(&["a", "d/b"]);
     let driver = Driver::start(&repo.root);
     // The first look, and keeping what it saw; each wakes the owner once at its end.
-    assert!(wait_until(PATIENCE, || driver.told.lock().jobs.len() == 2 && driver.told.lock().turns == 2));
+    until(|| driver.told.lock().jobs.len() == 2 && driver.told.lock().turns == 2);
     let turns = driver.told.lock().turns;
     for _ in 0..100 {
         fs::read(repo.at("d/b")).unwrap();
@@ -416,4 +415,20 @@ fn what_changed_while_nobody_watched_is_told_after_the_next_start() {
     driver = start();
     driver.flush();
     assert!(driver.told.lock().early.is_empty(), "{:?}", driver.told.lock().early);
+}
+
+#[test]
+fn wat_04_after_random_work_the_view_is_the_tree() {
+    // Two that every run tries, two that none has tried before; every second one changes the rules of what is ignored as well.
+    let workers: Vec<_> = seed::seeds(2, 2)
+        .into_iter()
+        .map(|seed| {
+            let run = |seed| drop(work(seed, rounds(12, 250), seed % 2 == 1, Setup::default()));
+            let run = move || seed::with("cases::wat_04_after", seed, run);
+            ox::kit::thread::spawn("worker", ox::kit::thread::STACK_LARGE, run).unwrap()
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
 }

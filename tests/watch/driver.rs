@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use ox::kit::clock::{Clock, Mono, SystemClock, wait_until};
+use ox::kit::clock::{Clock, Mono, SystemClock};
 use ox::kit::pool::{Pool, PoolConfig};
 use ox::kit::thread::{self, STACK_LARGE};
 use ox::watch::{
@@ -16,10 +16,9 @@ use ox::watch::{
 };
 use parking_lot::Mutex;
 
-pub const ROOT: RootId = RootId(1);
-/// Nothing that a test waits for outside of what it measures takes so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{HANG, until, until_or};
 
+pub const ROOT: RootId = RootId(1);
 enum Message {
     Wake,
     Ended(Option<Report>),
@@ -104,7 +103,7 @@ impl Driver {
         };
         let owner = thread::spawn("owner", STACK_LARGE, move || owner.run(&receive)).unwrap();
         let driver = Driver { runner, told, send, owner: Some(owner), cookies, asked: 0 };
-        assert!(wait_until(PATIENCE, || driver.told.lock().counters.last_rescan.is_some()), "no first look");
+        until_or(|| driver.told.lock().counters.last_rescan.is_some(), || "no first look");
         driver
     }
 
@@ -113,7 +112,7 @@ impl Driver {
         self.asked += 1;
         self.send.send(Message::Flush(self.asked)).unwrap();
         let asked = self.asked;
-        assert!(wait_until(PATIENCE, || self.told.lock().flushed.contains(&asked)), "no answer to a flush");
+        until_or(|| self.told.lock().flushed.contains(&asked), || "no answer to a flush");
     }
 
     /// As if the machine had slept.
@@ -126,7 +125,7 @@ impl Driver {
         let saves = || self.told.lock().jobs.iter().filter(|(task, _)| *task == Task::Save).count();
         let before = saves();
         self.send.send(Message::Told).unwrap();
-        assert!(wait_until(PATIENCE, || saves() > before), "nothing is kept");
+        until_or(|| saves() > before, || "nothing is kept");
     }
 
     pub fn mode(&self) -> Mode {
@@ -136,16 +135,16 @@ impl Driver {
     /// The files as they were last seen.
     pub fn view(&self) -> BTreeMap<Box<[u8]>, Stat> {
         let mut files = None;
-        assert!(wait_until(PATIENCE, || {
+        until(|| {
             files = self.runner.files(ROOT);
             files.is_some()
-        }));
+        });
         files.unwrap()
     }
 
     /// Waits until a batch has settled, and takes all that have.
     pub fn settled(&self) -> Vec<Batch> {
-        assert!(wait_until(PATIENCE, || !self.told.lock().settled.is_empty()), "nothing settled");
+        until_or(|| !self.told.lock().settled.is_empty(), || "nothing settled");
         std::mem::take(&mut self.told.lock().settled).into_iter().map(|(_, batch)| batch).collect()
     }
 
@@ -191,13 +190,13 @@ impl Owner {
             event = self.next(receive, &machine);
         }
         self.runner.remove_root(ROOT);
-        assert!(self.pool.close(PATIENCE));
+        assert!(self.pool.close(HANG));
     }
 
     /// The next event; `None` at the end.
     fn next(&self, receive: &Receiver<Message>, machine: &Machine) -> Option<Event> {
         let now = self.clock.now().mono;
-        let wait = machine.next_deadline().map_or(PATIENCE * 60, |at| at.since(now));
+        let wait = machine.next_deadline().map_or(HANG * 60, |at| at.since(now));
         let message = receive.recv_timeout(wait);
         self.told.lock().turns += 1;
         match message {

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ox::kit::clock::{Clock, SystemClock, pause, wait_until};
+use ox::kit::clock::pause;
 use ox::watch::{Mode, Reason};
 
-use crate::driver::{Driver, PATIENCE, Setup, apply};
+use crate::driver::{Driver, Setup, apply};
 use crate::model::Repo;
-use crate::random::{cases, work};
-
-/// The view is the tree so soon where not everything is watched.
-const DEGRADED: Duration = Duration::from_secs(10);
+use crate::random::work;
+use crate::support::seed::{self, rounds};
+use crate::support::{until, until_or};
 
 /// Runs a test of this binary where the user may have 16 watches; false, with the reason, where that cannot be had.
 fn with_few_watches(test: &str) -> bool {
@@ -62,9 +61,7 @@ fn wat_02_with_sixteen_watches_the_rest_is_polled_and_one_issue_says_so() {
     for name in ["d00/f", "d39/f", "d39/new/deep/f"] {
         repo.write(name, "second");
         let tree = repo.tree();
-        let start = SystemClock.now().mono;
-        assert!(wait_until(DEGRADED, || driver.view() == tree), "{name} is not seen");
-        println!("{name} after {:?}", SystemClock.now().mono - start);
+        until_or(|| driver.view() == tree, || format!("{name} is not seen"));
     }
     assert_eq!(driver.told.lock().trouble, [Some(limit.clone())]);
     assert!(limit.advice().contains("fs.inotify.max_user_watches") && limit.advice().contains("sudo sysctl"));
@@ -76,14 +73,16 @@ fn wat_04_random_work_is_seen_with_few_watches_and_a_queue_of_sixteen() {
         return;
     }
     let setup = Setup { hints_max: Some(16), ..Setup::default() };
-    let driver = work(11, cases(4, 60), DEGRADED, false, setup);
+    let driver = seed::with("limits::wat_04", 11, |seed| work(seed, rounds(4, 60), false, setup));
     let told = driver.told.lock();
     assert!(told.trouble.len() <= 3, "{:?}", told.trouble);
 }
 
 #[test]
 fn without_any_watcher_everything_is_polled() {
-    let driver = work(12, cases(2, 30), DEGRADED, false, Setup { blind: true, ..Setup::default() });
+    let driver = seed::with("limits::without", seed::fresh(), |seed| {
+        work(seed, rounds(2, 30), false, Setup { blind: true, ..Setup::default() })
+    });
     assert_eq!(driver.mode(), Mode::Degraded(Reason::NoWatcher));
     assert_eq!(driver.told.lock().trouble, [Some(Reason::NoWatcher)]);
 }
@@ -114,27 +113,24 @@ fn wat_03_after_the_kernels_queue_ran_over_the_truly_changed_set_is_told() {
     fs::create_dir_all(repo.at("new/deep")).unwrap();
     repo.write("new/deep/f", "1");
     blocked.store(false, Ordering::Release);
-    let start = SystemClock.now().mono;
     let tree = repo.tree();
-    assert!(wait_until(PATIENCE, || driver.view() == tree));
-    let took = SystemClock.now().mono - start;
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    until(|| driver.view() == tree);
     assert!(driver.told.lock().counters.overflows > 0, "the queue did not run over");
     let mut told: BTreeSet<Box<[u8]>> = before.into_keys().collect();
     let now: BTreeSet<_> = tree.into_keys().collect();
     let mut named = BTreeSet::new();
-    assert!(wait_until(PATIENCE, || {
+    until(|| {
         let early = std::mem::take(&mut driver.told.lock().early);
         named.extend(early.iter().flat_map(|(_, b)| &b.changes).map(|c| c.path.clone()));
         apply(&mut told, &early);
         told == now
-    }));
+    });
     assert!(named.contains(&b"b"[..]), "{named:?}");
     assert!(
         !named.contains(&b"a"[..]) && !named.contains(&b"d/c"[..]),
         "not all files were changed: {named:?}"
     );
-    assert!(wait_until(PATIENCE, || driver.told.lock().settled.iter().any(|(_, b)| b.desynced)));
+    until(|| driver.told.lock().settled.iter().any(|(_, b)| b.desynced));
     driver.forget();
     // What came after it is watched.
     repo.write("new/deep/f", "22");

@@ -4,22 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use ox::kit::clock::wait_until;
 use ox::kit::rng::Rng;
 
 use crate::driver::{Driver, Setup, apply};
 use crate::model::Repo;
+use crate::support::comes;
 
-/// The view is the tree so soon after the last operation.
-const SOON: Duration = Duration::from_secs(2);
 const DIRS: [&str; 8] = ["", "src", "src/a", "src/a/deep", "src-b", "docs", "new/x/y", "target/obj"];
-
-/// How many cases each of the workers runs.
-pub fn cases(short: usize, long: usize) -> usize {
-    if std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1") { long } else { short }
-}
 
 /// A repository with ignored files and a second branch.
 pub fn repo() -> Repo {
@@ -94,8 +86,8 @@ fn append(path: &PathBuf, text: &str) -> std::io::Result<()> {
     std::io::Write::write_all(&mut fs::OpenOptions::new().append(true).open(path)?, text.as_bytes())
 }
 
-/// Runs cases of random work; each must be seen within `limit`, and told without a word too much if rules stay as they are.
-pub fn work(seed: u64, count: usize, limit: Duration, rules: bool, setup: Setup) -> Driver {
+/// Runs cases of random work; each must be seen, and told without a word too much if rules stay as they are.
+pub fn work(seed: u64, count: usize, rules: bool, setup: Setup) -> Driver {
     let repo = repo();
     let driver = Driver::with(&repo.root, setup);
     let mut told: BTreeSet<Box<[u8]>> = driver.view().into_keys().collect();
@@ -104,8 +96,7 @@ pub fn work(seed: u64, count: usize, limit: Duration, rules: bool, setup: Setup)
         let operations: Vec<String> =
             (0..1 + rng.below(30)).map(|_| operate(&repo, &mut rng, rules)).collect();
         let tree = repo.tree();
-        let seen =
-            wait_until(limit, || driver.runner.files(crate::driver::ROOT).is_some_and(|view| view == tree));
+        let seen = comes(|| driver.runner.files(crate::driver::ROOT).is_some_and(|view| view == tree));
         let view = driver.view();
         let wrong: Vec<String> = tree
             .iter()
@@ -117,38 +108,20 @@ pub fn work(seed: u64, count: usize, limit: Duration, rules: bool, setup: Setup)
                     .map(|p| format!("{} is not", p.escape_ascii())),
             )
             .collect();
-        assert!(
-            seen,
-            "seed {seed}, case {case}: {wrong:#?}\nafter {operations:#?}\n{:?}",
-            driver.told.lock().counters
-        );
+        assert!(seen, "case {case}: {wrong:#?}\nafter {operations:#?}\n{:?}", driver.told.lock().counters);
         if !rules {
             let now: BTreeSet<_> = view.into_keys().collect();
             // The job that saw it has yet to be told of.
-            wait_until(SOON, || {
+            comes(|| {
                 apply(&mut told, &std::mem::take(&mut driver.told.lock().early));
                 told == now
             });
             assert!(
                 told == now,
-                "seed {seed}, case {case}: told {:?}",
+                "case {case}: told {:?}",
                 told.symmetric_difference(&now).collect::<Vec<_>>()
             );
         }
     }
     driver
-}
-
-#[test]
-fn wat_04_after_random_work_the_view_is_the_tree_within_two_seconds() {
-    let workers: Vec<_> = (0..4_u64)
-        .map(|seed| {
-            let name = format!("worker-{seed}");
-            let run = move || drop(work(seed + 1, cases(12, 250), SOON, seed % 2 == 1, Setup::default()));
-            ox::kit::thread::spawn(&name, ox::kit::thread::STACK_LARGE, run).unwrap()
-        })
-        .collect();
-    for worker in workers {
-        worker.join().unwrap();
-    }
 }

@@ -12,7 +12,7 @@ use ox::kit::gotime::GoTime;
 use ox::project::{Dirs, Env, Project};
 use ox::whispers::{Murmur, Outbox};
 
-use crate::support::{Ran, TestEnv, wait_until};
+use crate::support::{HANG, Ran, TestEnv, until_or};
 
 /// The shortest interval that the configuration allows.
 pub const INTERVAL: Duration = Duration::from_secs(10);
@@ -44,7 +44,8 @@ impl Machine {
     }
 
     fn up(env: TestEnv, repo: PathBuf, remote: PathBuf) -> Machine {
-        env.ox_in(&repo, ["config", "set", "daemon.sync_interval_read", "10s"]).ok();
+        let interval = format!("{}s", INTERVAL.as_secs());
+        env.ox_in(&repo, ["config", "set", "daemon.sync_interval_read", &interval]).ok();
         match repo.join(".sageox").exists() {
             true => env.ox_in(&repo, ["up"]).ok(),
             false => env.ox_in(&repo, ["up", "--ledger", remote.to_str().unwrap()]).ok(),
@@ -98,7 +99,7 @@ impl Machine {
 
     /// What waits for an agent, taken.
     pub fn asks(&self, ask: &WhispersAsk) -> Option<Whispers> {
-        self.client().call_as(Message::Whispers, Some(ask), Duration::from_secs(10)).ok()
+        self.client().call_as(Message::Whispers, Some(ask), HANG).ok()
     }
 
     /// What waits for an agent, taken: the texts.
@@ -153,11 +154,7 @@ impl Machine {
     }
 
     fn starts(&self) {
-        assert!(
-            wait_until(Duration::from_secs(20), || self.ox(["daemon", "start"]).code == Some(0)),
-            "{}",
-            self.log()
-        );
-        assert!(wait_until(Duration::from_secs(20), || self.client().is_reachable()), "{}", self.log());
+        until_or(|| self.ox(["daemon", "start"]).code == Some(0), || self.log());
+        until_or(|| self.client().is_reachable(), || self.log());
     }
 }

@@ -1,13 +1,13 @@
 //! Two machines, twenty agents, many murmurs, while daemons pause, restart and are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use ox::ipc::wire::WhispersAsk;
 use ox::kit::rng::Rng;
 
 use crate::machine::Machine;
-use crate::support::wait_until;
+use crate::support::comes;
+use crate::support::seed::{self, rounds};
 
 /// What an agent has got, and how often.
 type Got = BTreeMap<String, u32>;
@@ -42,10 +42,11 @@ fn take(machine: &Machine, agents: &[String], got: &mut BTreeMap<String, Got>) -
 
 #[test]
 fn every_murmur_reaches_every_agent_through_restarts_and_crashes() {
-    let long = std::env::var_os("OX_TEST_LONG").is_some();
-    let (murmurs, upsets) = if long { (10_000, 40) } else { (300, 4) };
-    let seed = std::env::var("OX_TORTURE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20);
-    println!("seed {seed}");
+    seed::with("torture::every_murmur", seed::fresh(), torture);
+}
+
+fn torture(seed: u64) {
+    let (murmurs, upsets) = rounds((300, 4), (10_000, 40));
     let mut rng = Rng::new(seed);
     let a = Machine::first();
     let machines = [Machine::beside(&a), a];
@@ -82,16 +83,11 @@ fn every_murmur_reaches_every_agent_through_restarts_and_crashes() {
     let done = |got: &BTreeMap<String, Got>| {
         everybody().all(|agent| got.get(agent).map_or(0, BTreeMap::len) == wanted(agent))
     };
-    let start = Instant::now();
-    let patience = Duration::from_secs(if long { 600 } else { 90 });
-    while !done(&got) && start.elapsed() < patience {
-        let taken: usize =
-            machines.iter().zip(&agents).map(|(machine, agents)| take(machine, agents, &mut got)).sum();
-        if taken == 0 {
-            let pause = Instant::now();
-            wait_until(Duration::from_secs(1), || pause.elapsed() > Duration::from_millis(200));
-        }
-    }
+    // As long as something comes it goes on.
+    let all = |got: &mut BTreeMap<String, Got>| -> usize {
+        machines.iter().zip(&agents).map(|(machine, agents)| take(machine, agents, got)).sum()
+    };
+    while !done(&got) && comes(|| all(&mut got) > 0) {}
     for agent in everybody() {
         let mine = got.remove(agent).unwrap_or_default();
         let missing: Vec<_> =

@@ -3,16 +3,15 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::machine::Machine;
-use crate::support::wait_until;
+use crate::support::{HANG, until, until_or};
 
 fn answer(machine: &Machine, line: &str) -> Vec<Value> {
     let mut stream = UnixStream::connect(machine.socket()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     BufReader::new(stream).lines().map(|l| serde_json::from_str(&l.unwrap()).unwrap()).collect()
@@ -55,10 +54,10 @@ fn questions_are_answered_as_the_go_program_answers_them() {
     let murmur = a.murmur("OxCCCC", "critical", "hello");
     a.tells(&murmur);
     let mut said = Vec::new();
-    assert!(wait_until(Duration::from_secs(5), || {
+    until(|| {
         said = answer(&a, r#"{"type":"whispers","payload":{"agent_id":"OxAAAA"}}"#);
         said[0]["data"]["entries"][0] != Value::Null
-    }));
+    });
     let entry = json!({
         "id": murmur.id, "scope": "ledger", "type": "trigger", "source": "murmur", "topic": "wip", "content": "hello",
         "importance": "critical", "created_at": murmur.timestamp, "agent_id": "OxCCCC",
@@ -79,7 +78,7 @@ fn who_goes_away_before_the_answer_gets_it_the_next_time() {
     let a = Machine::first();
     a.gets("OxBBBB");
     a.tells(&a.murmur("OxAAAA", "normal", "x"));
-    assert!(wait_until(Duration::from_secs(5), || a.gets("OxCCCC") == ["x"]));
+    until(|| a.gets("OxCCCC") == ["x"]);
     for _ in 0..5 {
         let mut stream = UnixStream::connect(a.socket()).unwrap();
         // From here on nothing can be written to us.
@@ -87,7 +86,7 @@ fn who_goes_away_before_the_answer_gets_it_the_next_time() {
         stream.write_all(b"{\"type\":\"whispers\",\"payload\":{\"agent_id\":\"OxBBBB\"}}\n").unwrap();
         drop(stream);
     }
-    assert!(wait_until(Duration::from_secs(5), || a.gets("OxBBBB") == ["x"]), "{}", a.log());
+    until_or(|| a.gets("OxBBBB") == ["x"], || a.log());
     assert_eq!(a.gets("OxBBBB"), Vec::<String>::new());
 }
 
@@ -98,7 +97,7 @@ fn wat_06_the_last_whisper_is_shown_of_the_agent_that_got_it() {
         a.ox(["agent", agent, "heartbeat"]).ok();
     }
     a.tells(&a.murmur("OxAAAA", "normal", "x"));
-    assert!(wait_until(Duration::from_secs(5), || a.gets("OxBBBB") == ["x"]));
+    until(|| a.gets("OxBBBB") == ["x"]);
     let shown = || {
         let said = answer(&a, r#"{"type":"instances"}"#).remove(0);
         let all = said["data"]["instances"].as_array().unwrap().clone();
@@ -106,6 +105,6 @@ fn wat_06_the_last_whisper_is_shown_of_the_agent_that_got_it() {
         (of("OxAAAA"), of("OxBBBB"))
     };
     let zero = json!("0001-01-01T00:00:00Z");
-    assert!(wait_until(Duration::from_secs(5), || shown().1 != zero));
+    until(|| shown().1 != zero);
     assert_eq!(shown().0, zero);
 }
