@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use serde_json::{Value, json};
 
 use super::machine;
-use super::support::{TestEnv, comes, until_or};
+use crate::support::{TestEnv, comes, until_or};
 
 /// A daemon of the Go program, as far as it gives one answer to everything.
 struct Go {
@@ -240,7 +240,7 @@ fn the_process_of_an_agent_program_is_the_one_that_is_named() {
     let (env, repo) = machine();
     let ox = env!("CARGO_BIN_EXE_ox");
     let bin = agent_program(&env, "codex", &format!("'{ox}' agent prime --json; echo pid $$"));
-    let ran = super::support::run(env.cmd(bin).dir(&repo), "codex".into()).ok();
+    let ran = crate::support::run(env.cmd(bin).dir(&repo), "codex".into()).ok();
     let (document, pid) = ran.stdout.rsplit_once("pid ").unwrap();
     let document: Value = serde_json::from_str(document).unwrap();
     assert_eq!(document["agent_type"], if cfg!(target_os = "linux") { json!("codex") } else { Value::Null });

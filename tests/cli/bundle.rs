@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use super::support::TestEnv;
+use crate::support::TestEnv;
 
 #[test]
 fn a_bundle_holds_what_helps_and_no_secret() {

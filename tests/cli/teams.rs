@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::support::http_git::GitServer;
-use super::support::{Ran, TestEnv};
 use super::{json, machine};
+use crate::support::http_git::GitServer;
+use crate::support::{Ran, TestEnv};
 
 /// Where the clone of a team is.
 fn clone_of(env: &TestEnv, id: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::git::{Cloned, Sandbox, rules, write};
+use crate::support::git::{Cloned, Sandbox, rules, write};
 
 /// A clone with own commits whose rebase was killed: where it stopped for a conflict, or between two commits.
 fn halted<'s>(s: &'s Sandbox, conflict: bool) -> (Cloned<'s>, String) {

@@ -12,10 +12,10 @@ use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 use ox::kit::secret::Secret;
 
-use super::support::git::{Sandbox, write};
-use super::support::http_git::{Fault, GitServer};
-use super::support::http_script::{Act, Server, answer};
-use super::support::{TestEnv, until};
+use crate::support::git::{Sandbox, write};
+use crate::support::http_git::{Fault, GitServer};
+use crate::support::http_script::{Act, Server, answer};
+use crate::support::{TestEnv, until};
 
 const BOTH: [Profile; 2] = [Profile::SelfHosted, Profile::Vendor];
 

@@ -13,10 +13,10 @@ use ox::kit::Class;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock, pause};
 
+use super::{in_role, moments};
 use crate::support::TestEnv;
 use crate::support::git::{Cloned, Sandbox, rules, with_clone, write};
 use crate::support::http_git::{Fault, GitServer};
-use crate::{in_role, moments};
 
 fn patterns(lines: &[&str]) -> Sparse {
     Sparse::Patterns(lines.iter().map(|l| (*l).to_owned()).collect())
@@ -290,11 +290,10 @@ fn syn_10_a_killed_slim_clone_leaves_its_target_absent_or_whole() {
     let expected = files(&timing);
     assert!(expected.contains("docs/f299") && !expected.contains("raw/f0"));
     let target = s.at("t/target");
-    let count = moments(20);
     let mut absent = 0;
-    for n in 0..count {
+    for (_, at) in moments(10, whole) {
         let mut child = in_role("slim", &s, &[url, target.to_str().unwrap()]);
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         if fs::symlink_metadata(&target).is_err() {
@@ -430,14 +429,13 @@ fn kill_in_the_middle_of_a_change_of_the_set_loses_nothing() {
     let start = SystemClock.now().mono;
     assert!(run(&c, "raw").wait().unwrap().success());
     let whole = SystemClock.now().mono - start;
-    let count = moments(14);
-    for n in 0..count {
+    for (n, at) in moments(7, whole) {
         let (from, to) = if n % 2 == 0 { ("docs", "raw") } else { ("raw", "docs") };
         c.with(|m| m.set_sparse(&cone(&[from])).unwrap());
         c.write("AGENTS.md", &format!("dirty {n}\n"));
         fs::remove_file(c.path.join(from).join("f7")).unwrap();
         let mut child = run(&c, to);
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         // Opening it is enough: what the user took away is away, everything else is there.
@@ -588,8 +586,7 @@ fn kill_in_the_middle_of_a_pull_of_a_partial_clone_loses_nothing() {
     assert!(run(&c).wait().unwrap().success());
     let whole = SystemClock.now().mono - start;
     let lacked = lacking(&c);
-    let count = moments(14);
-    for n in 0..count {
+    for (n, at) in moments(7, whole) {
         c.write("AGENTS.md", &format!("dirty {n}\n"));
         if n % 2 == 0 {
             c.write("docs/own", &format!("own {n}\n"));
@@ -597,7 +594,7 @@ fn kill_in_the_middle_of_a_pull_of_a_partial_clone_loses_nothing() {
         }
         let tip = push(n + 2);
         let mut child = run(&c);
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         c.with(|_| ());
@@ -795,20 +792,19 @@ fn syn_13_killed_upkeep_loses_nothing() {
     let s = Sandbox::new();
     let bare = remote(&s, "r", true);
     let c = made_with(&s, bare.to_str().unwrap(), "c", cone(&["docs"]));
-    let count = moments(10);
     let run = || in_role("maintain", &s, &[c.lock.to_str().unwrap(), c.path.to_str().unwrap()]);
     let start = SystemClock.now().mono;
     assert!(run().wait().unwrap().success());
     let whole = SystemClock.now().mono - start;
     let mut blobs = Vec::new();
-    for n in 0..count {
+    for (n, at) in moments(6, whole) {
         c.write("docs/own.md", &format!("own {n}\n"));
         c.with(|m| m.commit(&[Path::new("docs/own.md")], "own").unwrap().unwrap());
         let rescue = format!("refs/ox/rescue/{}", 1_000_000_000 + n);
         c.sh(&["update-ref", &rescue, "HEAD"]);
         blobs.push(format!("{rescue}:docs/own.md"));
         let mut child = run();
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         c.with(|m| assert_eq!(m.sparse().unwrap(), cone(&["docs"])));

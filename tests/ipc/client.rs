@@ -12,7 +12,7 @@ use ox::ipc::limits::LINE_MAX;
 use ox::ipc::wire::Message;
 use ox::kit::Class;
 
-use crate::support::{HANG, PONG, dir, until};
+use super::peers::{HANG, PONG, dir, until};
 
 type Fault = Arc<dyn Fn(UnixStream, usize) + Send + Sync>;
 

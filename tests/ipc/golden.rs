@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::support::{HANG, read_all, server};
+use super::peers::{HANG, read_all, server};
 
 const RECORDED: &str = include_str!("../data/ipc-go-0.3.0.jsonl");
 

@@ -19,7 +19,7 @@ use ox::ipc::{Config, Inbound, Published, Request, Server, Snapshot};
 use ox::kit::clock::{Clock, SimClock, SystemClock};
 use ox::kit::gotime::GoTime;
 
-use crate::support::*;
+use super::peers::*;
 
 const UNKNOWN: &str = "{\"success\":false,\"error\":\"unknown message type\"}\n";
 const INVALID: &str = "{\"success\":false,\"error\":\"invalid message format\"}\n";
@@ -217,7 +217,7 @@ fn is_alone() -> bool {
 #[cfg(target_os = "linux")]
 #[test]
 fn ipc_13_an_endless_line_needs_two_mib_at_most() {
-    alone("server::alone_an_endless_line_needs_two_mib_at_most");
+    alone("ipc::server::alone_an_endless_line_needs_two_mib_at_most");
 }
 
 #[cfg(target_os = "linux")]
@@ -255,7 +255,7 @@ fn alone_an_endless_line_needs_two_mib_at_most() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ipc_13_without_descriptors_the_server_waits_and_comes_back() {
-    alone("server::alone_without_descriptors_the_server_waits_and_comes_back");
+    alone("ipc::server::alone_without_descriptors_the_server_waits_and_comes_back");
 }
 
 #[cfg(target_os = "linux")]

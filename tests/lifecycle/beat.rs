@@ -5,8 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use super::machine::{Machine, identity};
-use super::support::{until, until_or};
 use super::takeover::{assert_untouched, give_up, take_over};
+use crate::support::{until, until_or};
 
 /// The look every 30 s: one daemon, and a project for each thing that it may find.
 #[test]

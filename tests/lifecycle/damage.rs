@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::machine::Machine;
-use super::support::{census, until, until_or};
+use crate::support::{census, until, until_or};
 
 /// What a crash, a full disk or another program may leave.
 const NONSENSE: &[&[u8]] = &[
@@ -86,7 +86,7 @@ fn nonsense_in_the_local_configuration_does_not_stop_the_sync() {
 
 #[test]
 fn a_damaged_list_of_trusted_hosts_trusts_nobody() {
-    let m = Machine { env: super::support::TestEnv::new(), repo: PathBuf::new() };
+    let m = Machine { env: crate::support::TestEnv::new(), repo: PathBuf::new() };
     let repo = m.env.repo("p");
     m.ox_in(&repo, ["init", "--yes", "--ledger", "ssh://git@a.invalid/l.git"]).ok();
     let path = m.dirs().trusted_hosts();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::machine::Machine;
-use super::support::{OX, Ran, run};
+use crate::support::{OX, Ran, run};
 
 /// Starting must fail in the words of the daemon itself, with the path and why, and leave no process. A command that has waited for
 /// its start in vain would say that it does not answer.

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use rustix::process::Signal;
 
 use super::machine::{Machine, identity};
-use super::support::seed::rounds;
-use super::support::{Background, census, until, until_or};
+use crate::support::seed::rounds;
+use crate::support::{Background, census, until, until_or};
 
 #[test]
 fn a_signal_ends_the_daemon_in_order() {
@@ -79,7 +79,7 @@ fn hanging_git(m: &mut Machine) -> std::path::PathBuf {
     let (bin, pids) = (m.work().join("bin"), m.work().join("pids"));
     fs::create_dir(&bin).unwrap();
     let real =
-        super::support::run(m.cmd("sh").args(["-c", "command -v git"]), "which git".into()).ok().stdout;
+        crate::support::run(m.cmd("sh").args(["-c", "command -v git"]), "which git".into()).ok().stdout;
     let script = format!(
         "#!/bin/sh\ncase \" $* \" in *' ls-remote '*|*' fetch '*|*' clone '*)\n  trap '' TERM\n  \
          sleep 100000 & echo $! >> '{0}'; echo $$ >> '{0}'\n  exec sleep 100000 ;;\nesac\nexec {1} \"$@\"\n",
@@ -95,7 +95,7 @@ fn hanging_git(m: &mut Machine) -> std::path::PathBuf {
 
 #[test]
 fn ipc_12_a_stop_ends_hanging_children_and_starts_none() {
-    let mut m = Machine { env: super::support::TestEnv::new(), repo: std::path::PathBuf::new() };
+    let mut m = Machine { env: crate::support::TestEnv::new(), repo: std::path::PathBuf::new() };
     let pids = hanging_git(&mut m);
     let read = || -> Vec<u32> {
         fs::read_to_string(&pids).unwrap_or_default().lines().map(|l| l.parse().unwrap()).collect()
@@ -111,17 +111,13 @@ fn ipc_12_a_stop_ends_hanging_children_and_starts_none() {
     until_or(|| read().len() == 2 * urls.len(), || format!("{:?}\n{}", read(), m.log()));
     m.ox(["daemon", "stop", "--all"]).ok();
     assert_eq!(m.daemon_pid(), None);
-    let left: Vec<u32> = read().into_iter().filter(|p| is_alive(*p)).collect();
+    let left: Vec<u32> = read().into_iter().filter(|p| census::is_alive(*p)).collect();
     assert!(left.is_empty(), "children left: {left:?}");
     assert_eq!(read().len(), 2 * urls.len(), "nothing new was begun");
     for client in &mut clients {
         assert!(!client.ended().success(), "whoever waits is told");
     }
     assert!(m.log().contains("msg=ended\n"), "{}", m.log());
-}
-
-fn is_alive(pid: u32) -> bool {
-    census::state(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
 #[test]
@@ -148,7 +144,7 @@ fn ipc_11_the_daemon_outlives_the_terminal_it_was_started_from() {
         let tty = || fs::OpenOptions::new().read(true).write(true).open(&name).unwrap();
         // A runner that ignores SIGHUP hands that on, and the shell could not change it.
         let mut command = std::process::Command::new("env");
-        let script = format!("'{}' up; while :; do sleep 1; done", super::support::OX);
+        let script = format!("'{}' up; while :; do sleep 1; done", crate::support::OX);
         command
             .args(["--default-signal=HUP", "setsid", "--ctty", "sh", "-c", &script])
             .env_clear()

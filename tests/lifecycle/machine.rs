@@ -9,7 +9,7 @@ use ox::daemon::{Entry, Registry, reach};
 use ox::project::{Dirs, Env, Project};
 use serde_json::Value;
 
-use super::support::{Ran, TestEnv, until};
+use crate::support::{Ran, TestEnv, census, until};
 
 /// A machine of its own, and a repository on it.
 pub struct Machine {
@@ -121,7 +121,7 @@ impl Machine {
     #[track_caller]
     pub fn kill(&self) {
         let pid = self.env.signal_daemon(rustix::process::Signal::KILL);
-        until(|| !self.env.processes().iter().any(|p| p.pid == pid));
+        until(|| !census::is_alive(pid));
     }
 
     /// How many processes are daemons.

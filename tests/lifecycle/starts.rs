@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use ox::kit::lock::FileLock;
 
 use super::machine::Machine;
-use super::support::{Background, OX, TestEnv, run, until};
+use crate::support::{Background, OX, TestEnv, run, until};
 
 fn output(client: &mut Background) -> (Option<i32>, String) {
     let status = client.ended();

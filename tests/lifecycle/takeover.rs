@@ -5,8 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
 use super::machine::{Machine, identity};
-use super::support::Background;
-use super::support::seed::rounds;
+use crate::support::Background;
+use crate::support::seed::rounds;
 
 /// Another daemon takes the project over: its socket, pid file and entry, all naming this very process.
 pub fn take_over(m: &Machine) -> UnixListener {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::support::http_git::GitServer;
-use crate::support::{Background, Ran, TestEnv, until_or};
+use crate::support::{Background, Ran, TestEnv, census, send, until_or};
 
 /// What is shared: the ledger first, then the teams.
 pub const REPOS: [&str; 3] = ["ledger", "team_a", "team_b"];
@@ -129,18 +129,17 @@ impl Machine {
     /// Kills the daemon, if one lives, and waits until its children are gone as well.
     pub fn kill_daemon(&self) -> bool {
         let Some(pid) = self.env.daemon_pid() else { return false };
-        let known = |pid| self.env.processes().iter().any(|p| p.pid == pid);
-        if !known(pid) {
+        if !self.env.processes().iter().any(|p| p.pid == pid) {
             return false;
         }
-        crate::support::send(pid, Signal::KILL);
-        until_or(|| !known(pid), || format!("{pid} outlives its kill"));
+        send(pid, Signal::KILL);
+        until_or(|| !census::is_alive(pid), || format!("{pid} outlives its kill"));
         true
     }
 
     /// Waits until no git works here any more.
     pub fn settle_down(&self) {
-        let is_git = |p: &crate::support::census::Process| p.command.contains("git");
+        let is_git = |p: &census::Process| p.command.contains("git");
         until_or(|| !self.env.processes().iter().any(is_git), || format!("{:?}", self.env.processes()));
     }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid, Repository};
 
-use crate::fleet::{Fleet, Machine, REPOS};
-use crate::person::{Written, has_markers};
+use crate::machines::fleet::{Fleet, Machine, REPOS};
+use crate::machines::person::{Written, has_markers};
 use crate::support::census;
 
 /// Whether every machine has the server's commit of every repository, with nothing uncommitted.

@@ -9,7 +9,7 @@ use git2::{ObjectType, Oid};
 use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::rng::Rng;
 
-use crate::fleet::{Machine, REPOS};
+use crate::machines::fleet::{Machine, REPOS};
 use crate::support::until;
 
 /// Where people write, by repository; the last directory of the first two is decided by rule.

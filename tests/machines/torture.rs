@@ -5,9 +5,9 @@ use std::time::Duration;
 use ox::kit::clock::wait_until;
 use ox::kit::rng::Rng;
 
-use crate::fleet::{Fleet, REPOS};
-use crate::level::{Found, is_level, left_in};
-use crate::person::{Person, Written};
+use crate::machines::fleet::{Fleet, REPOS};
+use crate::machines::level::{Found, is_level, left_in};
+use crate::machines::person::{Person, Written};
 use crate::support::Background;
 use crate::support::http_git::Fault;
 use crate::support::seed::{self, rounds};
@@ -21,7 +21,7 @@ const PASSES: usize = 6;
 
 #[test]
 fn four_machines_lose_nothing_whatever_happens() {
-    seed::with("torture::four_machines", seed::fresh(), torture);
+    seed::with("machines::torture::four_machines", seed::fresh(), torture);
 }
 
 fn torture(seed: u64) {
@@ -29,7 +29,7 @@ fn torture(seed: u64) {
     let mut rng = Rng::new(seed);
     let mut written = Written::default();
     let (mut kills, mut failed) = (0, 0);
-    let count = rounds(20, 500);
+    let count = rounds(12, 500);
     for round in 1..=count {
         println!("round {round}");
         for (who, machine) in fleet.machines.iter().enumerate() {

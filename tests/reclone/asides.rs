@@ -11,8 +11,8 @@ use ox::sync::Site;
 use ox::sync::reclone::{Recovered, recover_all};
 use ox::sync::rescue::{self, Kind, sweep};
 
-use crate::bench::Bench;
-use crate::kills::stop_after;
+use crate::reclone::bench::Bench;
+use crate::reclone::kills::stop_after;
 use crate::support::git::write;
 
 const LONG_AGO: i64 = 1_700_000_000;

@@ -9,7 +9,7 @@ use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock};
 use ox::sync::reclone::{self, GcRecord, Hands, Reclone, Recovered, Target};
 
-use crate::bench::{Bench, run};
+use crate::reclone::bench::{Bench, run};
 use crate::support::git::write;
 
 #[test]

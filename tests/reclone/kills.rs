@@ -10,7 +10,7 @@ use ox::kit::clock::{Clock, SystemClock, pause};
 use ox::kit::rng::Rng;
 use ox::sync::reclone::{Hands, Reclone, Recovered, Run, Step};
 
-use crate::bench::{Bench, Look, run, with_target};
+use crate::reclone::bench::{Bench, Look, run, with_target};
 use crate::support::git::write;
 use crate::support::seed::{self, rounds};
 
@@ -27,7 +27,7 @@ fn role() {
 fn child(b: &Bench) -> Child {
     let args = [&b.remote, &b.path, &b.lock, &b.state].map(|p| p.to_str().unwrap()).join("\n");
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kills::role", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "reclone::kills::role", "--nocapture", "--test-threads=1"])
         .env("OX_TEST_ARGS", args)
         .env("HOME", b.s.at("home"))
         .stdin(Stdio::null())
@@ -39,11 +39,11 @@ fn child(b: &Bench) -> Child {
 
 #[test]
 fn syn_13_a_kill_at_any_moment_loses_nothing() {
-    seed::with("kills::syn_13_a_kill", seed::fresh(), kills);
+    seed::with("reclone::kills::syn_13_a_kill", seed::fresh(), kills);
 }
 
 fn kills(seed: u64) {
-    let count: u32 = rounds(24, 200);
+    let count: u32 = rounds(12, 200);
     let b = Bench::full();
     let before = b.look();
     let start = SystemClock.now().mono;

@@ -7,7 +7,7 @@ use ox::git::{CloneLock, Unmovable};
 use ox::kit::Class;
 use ox::sync::reclone::Refusal;
 
-use crate::bench::{Bench, run};
+use crate::reclone::bench::{Bench, run};
 use crate::support::git::write;
 
 /// Prepares a clone, expects the refusal, and that nothing was changed.

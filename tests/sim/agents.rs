@@ -9,7 +9,7 @@ use ox::ipc::wire::{Heartbeat, InstanceInfo, Instances, InstancesAsk, Sessions};
 use ox::kit::rng::Rng;
 
 use super::bench::{Bench, QUICK};
-use super::seed::rounds;
+use crate::support::seed::rounds;
 
 const PROJECT: &str = "00000001";
 const SECOND: Duration = Duration::from_secs(1);
@@ -226,7 +226,7 @@ struct Model {
 #[test]
 fn many_agents_in_twenty_work_trees_for_a_day_stay_apart_and_take_no_more_room() {
     // At once; over the day each is followed by others.
-    let agents: u32 = rounds(100, 1_000);
+    let agents: u32 = rounds(50, 1_000);
     let mut bench = with_project();
     let mut rng = Rng::new(7);
     let mut models: BTreeMap<String, Model> = BTreeMap::new();

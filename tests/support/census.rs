@@ -60,6 +60,11 @@ pub fn state(pid: u32) -> Option<(char, u32)> {
     stat(&format!("/proc/{pid}/stat"))
 }
 
+/// Whether a process is there and has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
 fn stat(path: &str) -> Option<(char, u32)> {
     let stat = fs::read_to_string(path).ok()?;
     // The command in brackets may hold anything, also brackets.

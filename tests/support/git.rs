@@ -12,6 +12,8 @@ use ox::git::{CloneLock, Env, Git, GitError, Integrated, ManagedClone, Profile, 
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 
+use super::temp;
+
 /// A private home with a git configuration, and room for repositories.
 pub struct Sandbox {
     root: tempfile::TempDir,
@@ -26,8 +28,17 @@ impl Default for Sandbox {
 
 impl Sandbox {
     pub fn new() -> Sandbox {
+        Sandbox::below(&temp::place())
+    }
+
+    /// One on a disk: there numbers of inodes are given out again, and times of access are kept.
+    pub fn on_disk() -> Sandbox {
+        Sandbox::below(&std::env::temp_dir())
+    }
+
+    fn below(place: &Path) -> Sandbox {
         no_real_home();
-        let root = tempfile::Builder::new().prefix("ox-git-").tempdir().unwrap();
+        let root = tempfile::Builder::new().prefix("ox-git-").tempdir_in(place).unwrap();
         let home = root.path().join("home");
         fs::create_dir(&home).unwrap();
         let config = "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n";
@@ -232,12 +243,12 @@ pub fn write(path: &Path, text: &str) {
 }
 
 /// libgit2 looks for the user's configuration by itself; in tests it finds none.
-fn no_real_home() {
+pub fn no_real_home() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for level in [git2::ConfigLevel::Global, git2::ConfigLevel::XDG, git2::ConfigLevel::System] {
             // Sound: it is called once, before any other call of the library in this process can run, because every test
-            // that uses the library makes its sandbox first and waits here.
+            // that uses the library makes its sandbox or its machine first and waits here.
             #[allow(unsafe_code)]
             unsafe {
                 git2::opts::set_search_path(level, "/nonexistent").unwrap();

@@ -26,6 +26,7 @@ pub mod http_git;
 pub mod http_script;
 pub mod port;
 pub mod seed;
+pub mod temp;
 pub mod wait;
 
 pub use census::{Census, own_process};
@@ -80,7 +81,8 @@ impl TestEnv {
 
     /// As [`TestEnv::new`] without any git configuration.
     pub fn without_git_config() -> TestEnv {
-        let temp = std::env::temp_dir();
+        git::no_real_home();
+        let temp = temp::place();
         let parent = if temp.as_os_str().len() <= TEMP_PATH_MAX { temp } else { PathBuf::from("/tmp") };
         let root = tempfile::Builder::new().prefix("oxt-").tempdir_in(parent).unwrap();
         let base = fs::canonicalize(root.path()).unwrap();
@@ -301,7 +303,7 @@ impl TestEnv {
         send(pid, Signal::TERM);
         // A stopped process does not see the TERM before it goes on.
         send(pid, Signal::CONT);
-        let gone = || !self.processes().iter().any(|p| p.pid == pid);
+        let gone = || !census::is_alive(pid);
         if wait_until(STOP_GRACE, gone) {
             return true;
         }

@@ -1,5 +1,4 @@
 //! How much a test tries, and from which seeds; and the line that repeats a failure.
-#![allow(dead_code)] // each test binary uses its own part of this
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -49,5 +48,5 @@ pub fn with<T>(test: &str, seed: u64, body: impl FnOnce(u64) -> T) -> T {
 }
 
 fn again(test: &str, seed: u64) -> String {
-    format!("again: OX_TEST_SEED={seed} cargo test --test {} {test}", env!("CARGO_CRATE_NAME"))
+    format!("again: OX_TEST_SEED={seed} cargo test --test all {test}")
 }

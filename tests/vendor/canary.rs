@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::support::api::{Answer, REPOS, detail_path};
 use crate::support::http_git::{Fault, base64};
 use crate::support::{TestEnv, census, until};
-use crate::world::{REPO, World, ask, put};
+use crate::vendor::world::{REPO, World, ask, put};
 
 /// The forms in which a token may stand somewhere.
 fn forms(w: &World) -> Vec<String> {

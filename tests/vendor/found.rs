@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::api::Answer;
 use crate::support::api::detail_path;
-use crate::world::{REPO, World, put};
+use crate::vendor::world::{REPO, World, put};
 
 fn link(world: &World, name: &str) -> std::path::PathBuf {
     fs::read_link(world.repo.join(".sageox").join(name)).unwrap_or_default()

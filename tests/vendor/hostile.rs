@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::api::{Answer, detail_path};
-use crate::world::{REPO, World, id, put, script};
+use crate::vendor::world::{REPO, World, id, put, script};
 
 /// What would run, if anything did; it leaves a line in this file.
 fn trap(w: &World) -> std::path::PathBuf {

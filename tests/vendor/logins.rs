@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::api::{Answer, REPOS, detail_path};
 use crate::support::port::Port;
-use crate::world::{REPO, World, put, script};
+use crate::vendor::world::{REPO, World, put, script};
 
 #[test]
 fn a_password_that_is_refused_is_replaced_without_a_person() {

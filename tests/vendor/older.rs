@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::canary::files_with;
-use crate::world::{World, put};
+use crate::vendor::canary::files_with;
+use crate::vendor::world::{World, put};
 
 #[test]
 fn syn_09_a_clone_of_an_older_program_loses_its_token_and_goes_on() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::world::{World, put};
+use crate::vendor::world::{World, put};
 
 /// A world in which two teams are known by the server's word alone, and one by the credentials. The ledger is never ready, so that the
 /// server is asked again with each new login.

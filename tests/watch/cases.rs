@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use ox::kit::clock::{Clock, SystemClock};
 use ox::watch::{Change, Kind, Mode, Task};
 
-use crate::driver::{Driver, ROOT, Setup};
-use crate::model::Repo;
-use crate::random::work;
 use crate::support::seed::{self, rounds};
 use crate::support::{Census, own_process, until};
+use crate::watch::driver::{Driver, ROOT, Setup};
+use crate::watch::model::Repo;
+use crate::watch::random::work;
 
 fn change(path: &str, kind: Kind) -> Change {
     Change::new(path.as_bytes(), kind)
@@ -275,7 +275,7 @@ fn the_users_repository_is_not_touched() {
 
 #[test]
 fn wat_01_descriptors_do_not_grow_with_files_and_nothing_is_left() {
-    own_process("cases::wat_01_descriptors_do_not_grow_with_files_and_nothing_is_left", || {
+    own_process("watch::cases::wat_01_descriptors_do_not_grow_with_files_and_nothing_is_left", || {
         let repo = Repo::new(&["a"]);
         for n in 0..2000 {
             repo.write(&format!("d{}/f{n}", n % 500), "1");
@@ -424,7 +424,7 @@ fn wat_04_after_random_work_the_view_is_the_tree() {
         .into_iter()
         .map(|seed| {
             let run = |seed| drop(work(seed, rounds(12, 250), seed % 2 == 1, Setup::default()));
-            let run = move || seed::with("cases::wat_04_after", seed, run);
+            let run = move || seed::with("watch::cases::wat_04_after", seed, run);
             ox::kit::thread::spawn("worker", ox::kit::thread::STACK_LARGE, run).unwrap()
         })
         .collect();

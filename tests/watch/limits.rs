@@ -10,11 +10,11 @@ use std::time::Duration;
 use ox::kit::clock::pause;
 use ox::watch::{Mode, Reason};
 
-use crate::driver::{Driver, Setup, apply};
-use crate::model::Repo;
-use crate::random::work;
 use crate::support::seed::{self, rounds};
 use crate::support::{until, until_or};
+use crate::watch::driver::{Driver, Setup, apply};
+use crate::watch::model::Repo;
+use crate::watch::random::work;
 
 /// Runs a test of this binary where the user may have 16 watches; false, with the reason, where that cannot be had.
 fn with_few_watches(test: &str) -> bool {
@@ -48,7 +48,9 @@ fn with_few_watches(test: &str) -> bool {
 
 #[test]
 fn wat_02_with_sixteen_watches_the_rest_is_polled_and_one_issue_says_so() {
-    if !with_few_watches("limits::wat_02_with_sixteen_watches_the_rest_is_polled_and_one_issue_says_so") {
+    if !with_few_watches(
+        "watch::limits::wat_02_with_sixteen_watches_the_rest_is_polled_and_one_issue_says_so",
+    ) {
         return;
     }
     let names: Vec<String> = (0..40).map(|n| format!("d{n:02}/f")).collect();
@@ -69,18 +71,19 @@ fn wat_02_with_sixteen_watches_the_rest_is_polled_and_one_issue_says_so() {
 
 #[test]
 fn wat_04_random_work_is_seen_with_few_watches_and_a_queue_of_sixteen() {
-    if !with_few_watches("limits::wat_04_random_work_is_seen_with_few_watches_and_a_queue_of_sixteen") {
+    if !with_few_watches("watch::limits::wat_04_random_work_is_seen_with_few_watches_and_a_queue_of_sixteen")
+    {
         return;
     }
     let setup = Setup { hints_max: Some(16), ..Setup::default() };
-    let driver = seed::with("limits::wat_04", 11, |seed| work(seed, rounds(4, 60), false, setup));
+    let driver = seed::with("watch::limits::wat_04", 11, |seed| work(seed, rounds(4, 60), false, setup));
     let told = driver.told.lock();
     assert!(told.trouble.len() <= 3, "{:?}", told.trouble);
 }
 
 #[test]
 fn without_any_watcher_everything_is_polled() {
-    let driver = seed::with("limits::without", seed::fresh(), |seed| {
+    let driver = seed::with("watch::limits::without", seed::fresh(), |seed| {
         work(seed, rounds(2, 30), false, Setup { blind: true, ..Setup::default() })
     });
     assert_eq!(driver.mode(), Mode::Degraded(Reason::NoWatcher));

@@ -19,7 +19,7 @@ pub struct Repo {
 impl Repo {
     /// A repository with the files of `names`.
     pub fn new(names: &[&str]) -> Repo {
-        let sandbox = Sandbox::new();
+        let sandbox = Sandbox::on_disk();
         let root = sandbox.at("r");
         fs::create_dir(&root).unwrap();
         let repo = Repo { sandbox, root: root.canonicalize().unwrap() };

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use ox::kit::rng::Rng;
 
-use crate::driver::{Driver, Setup, apply};
-use crate::model::Repo;
+use super::driver::{Driver, Setup, apply};
+use super::model::Repo;
 use crate::support::comes;
 
 const DIRS: [&str; 8] = ["", "src", "src/a", "src/a/deep", "src-b", "docs", "new/x/y", "target/obj"];
@@ -96,7 +96,7 @@ pub fn work(seed: u64, count: usize, rules: bool, setup: Setup) -> Driver {
         let operations: Vec<String> =
             (0..1 + rng.below(30)).map(|_| operate(&repo, &mut rng, rules)).collect();
         let tree = repo.tree();
-        let seen = comes(|| driver.runner.files(crate::driver::ROOT).is_some_and(|view| view == tree));
+        let seen = comes(|| driver.runner.files(super::driver::ROOT).is_some_and(|view| view == tree));
         let view = driver.view();
         let wrong: Vec<String> = tree
             .iter()

@@ -4,9 +4,9 @@ use ox::watch::{HeadMove, Kind, Task};
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::driver::Driver;
-use crate::model::Repo;
 use crate::support::{own_process, until};
+use crate::watch::driver::Driver;
+use crate::watch::model::Repo;
 
 /// Files that differ between the two branches.
 const FILES: usize = 10_000;
@@ -41,7 +41,10 @@ fn resident_kib() -> u64 {
 #[test]
 fn a_switch_of_ten_thousand_files_is_one_complete_batch() {
     // Memory is counted too, which other tests of the same process would take part in.
-    own_process("switch::a_switch_of_ten_thousand_files_is_one_complete_batch", switch_of_ten_thousand);
+    own_process(
+        "watch::switch::a_switch_of_ten_thousand_files_is_one_complete_batch",
+        switch_of_ten_thousand,
+    );
 }
 
 fn switch_of_ten_thousand() {
@@ -70,7 +73,8 @@ fn switch_of_ten_thousand() {
 #[test]
 fn a_switch_beyond_all_bounds_is_found_by_comparing() {
     let repo = repo(300);
-    let setup = crate::driver::Setup { hints_max: Some(100), ..crate::driver::Setup::default() };
+    let setup =
+        crate::watch::driver::Setup { hints_max: Some(100), ..crate::watch::driver::Setup::default() };
     let driver = Driver::with(&repo.root, setup);
     repo.git(&["checkout", "-q", "other"]);
     let tree = repo.tree();

@@ -6,8 +6,8 @@ use std::path::Path;
 use base64::Engine as _;
 use ox::ipc::wire::{Message, Murmur as Payload};
 
-use crate::machine::Machine;
 use crate::support::{comes, until, until_or};
+use crate::whispers::machine::Machine;
 
 /// Every file below a directory, but git's own.
 fn files(dir: &Path) -> Vec<String> {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ox::ipc::wire::WhispersAsk;
 use ox::kit::rng::Rng;
 
-use crate::machine::Machine;
 use crate::support::comes;
 use crate::support::seed::{self, rounds};
+use crate::whispers::machine::Machine;
 
 /// What an agent has got, and how often.
 type Got = BTreeMap<String, u32>;
@@ -42,7 +42,7 @@ fn take(machine: &Machine, agents: &[String], got: &mut BTreeMap<String, Got>) -
 
 #[test]
 fn every_murmur_reaches_every_agent_through_restarts_and_crashes() {
-    seed::with("torture::every_murmur", seed::fresh(), torture);
+    seed::with("whispers::torture::every_murmur", seed::fresh(), torture);
 }
 
 fn torture(seed: u64) {

@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
-use crate::machine::Machine;
 use crate::support::{HANG, until, until_or};
+use crate::whispers::machine::Machine;
 
 fn answer(machine: &Machine, line: &str) -> Vec<Value> {
     let mut stream = UnixStream::connect(machine.socket()).unwrap();

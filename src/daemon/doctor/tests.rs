@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+#[path = "../../../tests/support/temp.rs"]
+mod temp;
+
 use super::context::Clone;
 use super::*;
 use crate::git::{CloneLock, Sparse};
@@ -23,7 +26,7 @@ struct Machine {
 
 impl Machine {
     fn healthy() -> Machine {
-        let temp = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir_in(temp::place()).unwrap();
         let root = temp.path().canonicalize().unwrap();
         let (repo, home, bin) = (root.join("p"), root.join("h"), root.join("bin"));
         crate::git::prepare_library();
@@ -356,40 +359,37 @@ fn cli_06_every_check_is_quiet_on_a_healthy_machine() {
 }
 
 #[test]
-fn cli_06_every_check_speaks_on_a_sick_machine() {
+fn cli_05_cli_06_every_check_speaks_on_a_sick_machine_and_every_remedy_of_our_own_mends_it() {
     for check in CHECKS {
         assert!(SICK.iter().any(|(slug, ..)| *slug == check.slug), "{} has no sick machine", check.slug);
     }
-    for (slug, expected, harm) in SICK {
-        let mut machine = Machine::healthy();
-        harm(&mut machine);
-        let outcome = machine.look(slug);
-        assert_eq!(outcome.status, *expected, "{slug}: {outcome:?}");
-        assert!(!outcome.message.is_empty() && outcome.remedy.is_some(), "{slug}: {outcome:?}");
-    }
+    std::thread::scope(|scope| {
+        for some in SICK.chunks(SICK.len().div_ceil(4)) {
+            scope.spawn(|| some.iter().for_each(look_and_mend));
+        }
+    });
 }
 
-#[test]
-fn cli_05_every_remedy_of_our_own_mends_what_was_found() {
-    for (slug, _, harm) in SICK {
-        let mut machine = Machine::healthy();
-        harm(&mut machine);
-        let before = machine.look(slug);
-        match before.remedy.unwrap() {
-            // That each is a command that exists, and that they help, is proven where commands are run.
-            Remedy::Ox(command) => assert!(Command::ALL.contains(&command), "{slug}"),
-            Remedy::Fix(fix) => {
-                fix.apply(&machine.cx).unwrap();
-                let mut after = machine.look(slug);
-                // What was moved away is cloned next.
-                if let Some(Remedy::Fix(next @ Fix::Clone(_))) = &after.remedy {
-                    next.apply(&machine.cx).unwrap();
-                    after = machine.look(slug);
-                }
-                assert_eq!((after.status, &after.remedy), (Status::Passed, &None), "{slug}: {after:?}");
+fn look_and_mend((slug, expected, harm): &Sick) {
+    let mut machine = Machine::healthy();
+    harm(&mut machine);
+    let before = machine.look(slug);
+    assert_eq!(before.status, *expected, "{slug}: {before:?}");
+    assert!(!before.message.is_empty(), "{slug}: {before:?}");
+    match before.remedy.unwrap_or_else(|| panic!("{slug} has no remedy")) {
+        // That each is a command that exists, and that they help, is proven where commands are run.
+        Remedy::Ox(command) => assert!(Command::ALL.contains(&command), "{slug}"),
+        Remedy::Fix(fix) => {
+            fix.apply(&machine.cx).unwrap();
+            let mut after = machine.look(slug);
+            // What was moved away is cloned next.
+            if let Some(Remedy::Fix(next @ Fix::Clone(_))) = &after.remedy {
+                next.apply(&machine.cx).unwrap();
+                after = machine.look(slug);
             }
-            Remedy::Person(text) => assert!(!text.is_empty(), "{slug}"),
+            assert_eq!((after.status, &after.remedy), (Status::Passed, &None), "{slug}: {after:?}");
         }
+        Remedy::Person(text) => assert!(!text.is_empty(), "{slug}"),
     }
 }
 

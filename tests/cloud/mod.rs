@@ -1,20 +1,13 @@
 //! The server's answers against a server that may misbehave: real sockets, real files, the real credential helper and git.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use crate::support::api::{Answer, ApiServer, REPOS, detail_path, ledger_path, team_path};
+use crate::support::http_git::GitServer;
+use crate::support::{OX, TestEnv, run, until};
 use jiff::Timestamp;
 use ox::http::Client;
 use ox::kit::Class;
@@ -29,9 +22,6 @@ use ox::sync::account::{Account, Called, Effect, Event};
 use ox::sync::api::{Access, Api, ApiError, LedgerState};
 use ox::sync::cloud::{Cloud, CloudError, Looked, fingerprint, lookup_ledger, refresh_credentials};
 use serde_json::{Value, json};
-use support::api::{Answer, ApiServer, REPOS, detail_path, ledger_path, team_path};
-use support::http_git::GitServer;
-use support::{OX, TestEnv, run, until};
 
 const BEARER: &str = "canary-bearer";
 const REPO: &str = "repo_0190";

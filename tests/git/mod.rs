@@ -1,22 +1,9 @@
 //! The git room on real repositories: sync by many, foreign work, bad configurations, dirty files, kills.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
 
-#[path = "git/merges.rs"]
 mod merges;
-#[path = "git/partial.rs"]
 mod partial;
-mod support;
 
-#[path = "git/halted.rs"]
 mod halted;
-#[path = "git/look.rs"]
 mod look;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +11,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use crate::support::HANG;
+use crate::support::git::{Cloned, Sandbox, rules, with_clone, write};
+use crate::support::seed::{self, rounds};
 use ox::git::{
     CloneLock, GitError, How, Profile, Reader, ResolveRules, Seeded, Verdict, clone_plain, create_bare,
     discover, verify,
@@ -33,15 +24,12 @@ use ox::kit::Class;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock, pause};
 use ox::kit::rng::Rng;
-use support::HANG;
-use support::git::{Cloned, Sandbox, rules, with_clone, write};
-use support::seed::{self, rounds};
 
 // ---- other processes: this test binary again, in a role ----
 
 pub fn in_role(role: &str, sandbox: &Sandbox, args: &[&str]) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "role", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "git::role", "--nocapture", "--test-threads=1"])
         .env("OX_TEST_ROLE", role)
         .env("OX_TEST_ARGS", args.join("\n"))
         .env("HOME", sandbox.at("home"))
@@ -433,7 +421,7 @@ fn syn_05_json_that_merges_to_nonsense_keeps_its_local_bytes() {
 
 #[test]
 fn syn_05_random_histories_never_leave_a_marker() {
-    seed::with("syn_05", seed::fresh(), random_histories);
+    seed::with("git::syn_05", seed::fresh(), random_histories);
 }
 
 fn random_histories(seed: u64) {
@@ -814,8 +802,14 @@ fn rescue_refs_are_pruned_after_30_days() {
 
 // ---- kills ----
 
-pub fn moments(short: u32) -> u32 {
-    rounds(short, 200)
+/// Moments of something that takes `whole`, numbered: the first is its very begin, the others are spread over it, each anywhere in its
+/// part, so that every run kills elsewhere.
+pub fn moments(short: u32, whole: Duration) -> impl Iterator<Item = (u32, Duration)> {
+    let (count, seed) = (rounds(short, 200), seed::fresh());
+    println!("moments of seed {seed}");
+    let mut rng = Rng::new(seed);
+    (0..count)
+        .map(move |n| (n, if n == 0 { Duration::ZERO } else { whole * n / count + rng.up_to(whole / count) }))
 }
 
 #[test]
@@ -834,8 +828,7 @@ fn kill_in_the_middle_of_a_pull_loses_nothing() {
         assert!(child.wait().unwrap().success());
         SystemClock.now().mono - start
     };
-    let count = moments(14);
-    for n in 1..=count {
+    for (n, at) in moments(7, whole) {
         let c = s.clone(&remote, &format!("k{n}"));
         if n % 2 == 0 {
             s.commit(&c.path, &[("own", "own\n")], "own");
@@ -843,7 +836,7 @@ fn kill_in_the_middle_of_a_pull_loses_nothing() {
         change_all(&s, &remote, &names, n);
         dirty_all(&c, n);
         let mut child = in_role("pull", &s, &[c.lock.to_str().unwrap(), c.path.to_str().unwrap()]);
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         let got = c.pull();
@@ -923,11 +916,10 @@ fn syn_10_a_killed_clone_leaves_its_target_absent_or_whole() {
     assert!(in_role("clone", &s, &[url, s.at("timing").to_str().unwrap()]).wait().unwrap().success());
     let whole = SystemClock.now().mono - start;
     let target = s.at("t/target");
-    let count = moments(20);
     let mut absent = 0;
-    for n in 0..count {
+    for (_, at) in moments(10, whole) {
         let mut child = in_role("clone", &s, &[url, target.to_str().unwrap()]);
-        pause(whole * n / count);
+        pause(at);
         child.kill().unwrap();
         child.wait().unwrap();
         match fs::symlink_metadata(&target) {

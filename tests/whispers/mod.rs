@@ -1,28 +1,15 @@
 //! Agents that hear of each other: murmurs out, whispers in, between real machines over real git remotes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
 
-#[path = "whispers/hostile.rs"]
 mod hostile;
-#[path = "whispers/machine.rs"]
 mod machine;
-mod support;
-#[path = "whispers/torture.rs"]
 mod torture;
-#[path = "whispers/wire.rs"]
 mod wire;
 
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::support::{until, until_or};
 use machine::Machine;
-use support::{until, until_or};
 
 #[test]
 fn a_murmur_is_heard_on_this_machine_and_on_another_that_nobody_asks_to_sync() {
@@ -217,7 +204,7 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
 
 #[test]
 fn an_agent_that_is_at_work_is_reminded_unless_it_wants_none() {
-    if !support::seed::is_long() {
+    if !crate::support::seed::is_long() {
         // Exactly, on a simulated clock: `--test sim reminded`.
         return println!("skipped: agents are looked at once a minute (OX_TEST_LONG)");
     }

@@ -1,12 +1,4 @@
 //! The building's rules, as far as a program can read them off the source.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -247,14 +239,14 @@ fn no_test_sleeps() {
         let lines = source.lines().enumerate().filter(|(_, l)| l.contains(&sleep));
         found.extend(lines.map(|(n, _)| format!("{file}:{}", n + 1)));
     }
-    none("sleeps; use support::until, and kit::clock outside of tests", &found);
+    none("sleeps; use crate::support::until, and kit::clock outside of tests", &found);
 }
 
 /// Words by which a test gives a machine only so much time, or measures how much it took.
 const CLOCKS: &[&str] = &["Instant", ".elapsed()", "wait_until("];
 /// Where they may stand: what all waits go through, the time a daemon has for its end, and moments of kills that are hit by chance.
 const CLOCKS_ALLOWED: &[&str] =
-    &["tests/support/mod.rs", "tests/support/wait.rs", "tests/machines/torture.rs", "tests/tidy.rs"];
+    &["tests/support/mod.rs", "tests/support/wait.rs", "tests/machines/torture.rs", "tests/tidy/mod.rs"];
 
 /// A limit on the time that something takes is red on a machine that is busy, and green when that machine is not.
 #[test]
@@ -267,7 +259,7 @@ fn no_test_is_red_because_a_machine_is_slow() {
             }
         }
     }
-    none("times that a busy machine may miss; use support::until, or measure in benches/", &found);
+    none("times that a busy machine may miss; use crate::support::until, or measure in benches/", &found);
 }
 
 /// Directories every machine has; below them only somebody's own ones tell where this was written.

@@ -1,14 +1,4 @@
 //! The daemon as its users have it: machines that share a ledger, many commands at once, many projects, nothing on the network unasked.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
-
-mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,9 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use crate::support::http_git::GitServer;
+use crate::support::{HANG, TestEnv, until, until_or};
 use serde_json::Value;
-use support::http_git::GitServer;
-use support::{HANG, TestEnv, until, until_or};
 
 /// The shortest interval that the configuration allows.
 fn quick(env: &TestEnv, dir: &Path) {
@@ -39,7 +29,7 @@ fn commit(env: &TestEnv, ledger: &Path, name: &str, text: &str) {
 }
 
 fn is_running(env: &TestEnv) -> bool {
-    env.daemon_pid().is_some_and(|pid| support::census::state(pid).is_some())
+    env.daemon_pid().is_some_and(|pid| crate::support::census::state(pid).is_some())
 }
 
 #[test]
@@ -121,7 +111,7 @@ fn ipc_06_fifty_commands_at_once_make_one_daemon_and_all_are_answered() {
     assert!(codes.iter().all(|c| *c == Some(0)), "{codes:?}");
     let daemons = env.processes();
     assert_eq!(daemons.len(), 1, "{daemons:?}");
-    assert_eq!(support::census::zombies_of(env.daemon_pid().unwrap()), 0);
+    assert_eq!(crate::support::census::zombies_of(env.daemon_pid().unwrap()), 0);
 }
 
 #[test]
@@ -375,7 +365,7 @@ fn res_08_what_cannot_be_made_again_is_on_disk_before_it_has_its_name() {
         "trace=fsync,fdatasync,rename",
         "-o",
         trace.to_str().unwrap(),
-        support::OX,
+        crate::support::OX,
         "init",
     ];
     assert_eq!(env.start(strace, &repo, args).ended().code(), Some(0));
@@ -614,8 +604,15 @@ fn local_mode_opens_no_internet_connection() {
     let repo = env.repo("p");
     let trace = env.work().join("trace");
     let traced = |args: &[&str]| {
-        let mut all =
-            vec!["-f", "-qq", "-e", "trace=connect,sendto", "-o", trace.to_str().unwrap(), support::OX];
+        let mut all = vec![
+            "-f",
+            "-qq",
+            "-e",
+            "trace=connect,sendto",
+            "-o",
+            trace.to_str().unwrap(),
+            crate::support::OX,
+        ];
         all.extend(args);
         let mut cmd = env.start(strace, &repo, all);
         cmd.ended().code()
@@ -627,7 +624,7 @@ fn local_mode_opens_no_internet_connection() {
         let daemon_trace = env.work().join("daemon-trace");
         let mut all: Vec<String> = args.iter().map(|s| (*s).to_string()).collect();
         all.push(daemon_trace.to_string_lossy().into_owned());
-        all.extend([support::OX, "daemon", "start", "--foreground"].map(str::to_string));
+        all.extend([crate::support::OX, "daemon", "start", "--foreground"].map(str::to_string));
         env.start(strace, &repo, all)
     };
     until(|| env.ox_in(&repo, ["daemon", "status"]).code == Some(0));

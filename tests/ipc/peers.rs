@@ -16,7 +16,7 @@ pub const PROJECT: Served =
     Served::of(&[Message::Status, Message::Sync, Message::SyncHistory, Message::Stop]);
 pub const HOST: Served = Served::of(&[Message::Stop, Message::Attach, Message::Projects]);
 
-pub use crate::wait::{HANG, comes, until, until_or};
+pub use crate::support::wait::{HANG, comes, until, until_or};
 
 pub struct Fixture {
     pub dir: tempfile::TempDir,

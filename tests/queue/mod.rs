@@ -1,23 +1,13 @@
 //! The durable queue against processes that are killed at any moment and against a disk that refuses in the middle of a line.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
-
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::run;
+use crate::support::seed::{self, rounds};
 use ox::kit::jsonl::{Limits, Queue, QueueError};
 use ox::kit::rng::Rng;
-use support::run;
-use support::seed::{self, rounds};
 
 /// Small segments, so that kills fall between them too; nothing is dropped.
 const LIMITS: Limits = Limits { record: 512, segment: 4096, total: 64 << 20 };
@@ -72,7 +62,7 @@ fn child_that_appends() {
 /// Lets a child run for some lines and kills it. Returns what it said last of each kind.
 fn kill_one(dir: &Path, first: u64, lines: u64) -> Said {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["child_that_appends", "--exact", "--nocapture", "--test-threads=1"])
+        .args(["queue::child_that_appends", "--exact", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .env(FIRST, first.to_string())
         .stdin(Stdio::null())
@@ -111,7 +101,7 @@ struct Said {
 
 #[test]
 fn what_was_appended_survives_kill_9() {
-    seed::with("what_was_appended", seed::fresh(), kills);
+    seed::with("queue::what_was_appended", seed::fresh(), kills);
 }
 
 fn kills(seed: u64) {
@@ -171,7 +161,7 @@ fn a_line_the_disk_took_only_half_of_is_not_there() {
     let cmd = ox::kit::child::Cmd::new("sh")
         .args(["-c", script, "sh"])
         .arg(exe)
-        .args(["child_that_hits_the_limit", "--exact", "--nocapture", "--test-threads=1"])
+        .args(["queue::child_that_hits_the_limit", "--exact", "--nocapture", "--test-threads=1"])
         .keep_all_env()
         .env(DIR, dir.path());
     let out = run(cmd, "child with a file size limit".into()).ok().stdout;

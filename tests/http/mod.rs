@@ -1,28 +1,18 @@
 //! The HTTP client against a server that does what it is told: real sockets, kept connections, and every way to misbehave.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
-
-mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use crate::support::http_script::{Act, Server, answer, ok, say};
+use crate::support::port::Port;
+use crate::support::{HANG, until};
 use ox::http::{Client, HttpError, limits};
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 use ox::kit::secret::Secret;
-use support::http_script::{Act, Server, answer, ok, say};
-use support::port::Port;
-use support::{HANG, until};
 
 /// A server that is silent for so long has been given every chance, also on a machine that is busy with other tests.
 const SILENT: Duration = Duration::from_secs(2);
@@ -351,7 +341,7 @@ fn role() {
 
 fn with_variable(name: &str, value: &str, url: &str) -> String {
     let out = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "role", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "http::role", "--nocapture", "--test-threads=1"])
         .env(name, value)
         .env("OX_TEST_URL", url)
         .output()

@@ -1,32 +1,18 @@
 //! The real program, as a person or a script meets it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    missing_docs
-)]
 
-mod support;
-
-#[path = "cli/agents.rs"]
 mod agents;
 
-#[path = "cli/bundle.rs"]
 mod bundle;
 
-#[path = "cli/teams.rs"]
 mod teams;
 
-#[path = "cli/rescue.rs"]
 mod rescue;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{Ran, TestEnv};
 use serde_json::Value;
-use support::{Ran, TestEnv};
 
 /// Commands that end by themselves without a daemon, and their exit codes inside a project that is not being synced.
 const CALLS: &[(&[&str], i32)] = &[
@@ -355,7 +341,7 @@ fn ins_11_each_missing_precondition_is_one_line_with_its_remedy() {
 fn a_reader_that_goes_away_ends_the_command_quietly() {
     let (env, repo) = machine();
     let script =
-        format!("'{}' completions bash | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}", support::OX);
+        format!("'{}' completions bash | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}", crate::support::OX);
     let cmd = env.cmd("bash").args(["-c", &script]).dir(&repo);
     let out = ox::kit::child::run(cmd, &ox::kit::cancel::Cancel::new()).unwrap();
     assert_eq!((String::from_utf8_lossy(&out.stdout).trim(), out.stderr.as_slice()), ("0", &b""[..]));

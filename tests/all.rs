@@ -1,0 +1,29 @@
+//! The integration tests, an area a module. One binary: areas wait beside each other instead of after each other, and what they share is
+//! compiled once. `tests/README.md` says what each area proves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs
+)]
+
+mod support;
+
+mod cli;
+mod cloud;
+mod daemon;
+mod git;
+mod harness;
+mod http;
+mod ipc;
+mod lifecycle;
+mod machines;
+mod queue;
+mod reclone;
+mod sim;
+mod tidy;
+mod vendor;
+mod watch;
+mod whispers;
