@@ -115,7 +115,7 @@ fn ipc_server_one_way_messages_that_find_the_core_busy_are_lost_without_harm() {
     }
     server.assert_alive();
     let lost = || server.handle.counters().busy.load(Ordering::Relaxed);
-    until_or(|| lost() == 296, || lost());
+    until_or(|| lost() == 296, lost);
     assert_eq!(server.inbox.len(), 4);
 }
 

@@ -159,6 +159,7 @@ fn a_line_the_disk_took_only_half_of_is_not_there() {
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";
     let exe = std::env::current_exe().unwrap();
     let cmd = ox::kit::child::Cmd::new("sh")
+        .deadline(crate::support::HANG)
         .args(["-c", script, "sh"])
         .arg(exe)
         .args(["queue::child_that_hits_the_limit", "--exact", "--nocapture", "--test-threads=1"])

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ox::kit::child::Cmd;
 
-use super::{run, until_or};
+use super::{HANG, run, spawn, until_or};
 
 /// A living process.
 #[derive(Clone, Debug)]
@@ -111,7 +111,9 @@ pub struct Census {
 impl Census {
     /// Counts now.
     pub fn take() -> Census {
-        Census { threads: threads(std::process::id()), descriptors: descriptors(std::process::id()) }
+        let mut threads = threads(std::process::id());
+        threads.retain(|_, name| name != spawn::WATCH);
+        Census { threads, descriptors: descriptors(std::process::id()) }
     }
 
     /// Everything that came since must go.
@@ -163,6 +165,7 @@ pub fn own_process(test: &str, body: impl FnOnce()) {
     let cmd = Cmd::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .keep_all_env()
+        .deadline(HANG)
         .env(INSIDE, test)
         .dir(env!("CARGO_MANIFEST_DIR"));
     let ran = run(cmd, format!("{test} in a process of its own")).ok();

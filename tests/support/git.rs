@@ -12,7 +12,7 @@ use ox::git::{CloneLock, Env, Git, GitError, Integrated, ManagedClone, Profile, 
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 
-use super::temp;
+use super::{spawn, temp};
 
 /// A private home with a git configuration, and room for repositories.
 pub struct Sandbox {
@@ -115,17 +115,12 @@ impl Sandbox {
 
     /// Runs plain git; whether it succeeded and what it printed.
     pub fn try_sh(&self, dir: &Path, args: &[&str]) -> (bool, String) {
-        let out = Command::new("git")
-            .args(args)
-            .current_dir(dir)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.at("home"))
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let mut command = Command::new(spawn::found("git".as_ref(), &path));
+        command.args(args).current_dir(dir).env_clear().env("PATH", path).env("HOME", self.at("home"));
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("LC_ALL", "C");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let out = spawn::output(command).unwrap();
         let text = if out.status.success() { out.stdout } else { [out.stdout, out.stderr].concat() };
         (out.status.success(), String::from_utf8_lossy(&text).trim_end().to_owned())
     }

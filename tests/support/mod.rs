@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub mod http_git;
 pub mod http_script;
 pub mod port;
 pub mod seed;
+pub mod spawn;
 pub mod temp;
 pub mod wait;
 
@@ -195,7 +196,7 @@ impl TestEnv {
     pub fn ox_in<A: AsRef<OsStr>>(&self, dir: impl AsRef<Path>, args: impl IntoIterator<Item = A>) -> Ran {
         let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().into()).collect();
         let what = format!("ox {}", text(&args));
-        run(self.cmd(OX).args(&args).dir(dir), what)
+        self.run_quickly(OX, dir.as_ref(), &args, what)
     }
 
     /// Runs `git` in `dir`; it must succeed. Returns its trimmed standard output.
@@ -207,7 +208,27 @@ impl TestEnv {
     pub fn try_git<A: AsRef<OsStr>>(&self, dir: impl AsRef<Path>, args: impl IntoIterator<Item = A>) -> Ran {
         let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().into()).collect();
         let what = format!("git {}", text(&args));
-        run(self.cmd("git").args(&args).dir(dir), what)
+        self.run_quickly("git", dir.as_ref(), &args, what)
+    }
+
+    #[track_caller]
+    fn run_quickly(&self, program: &str, dir: &Path, args: &[OsString], what: String) -> Ran {
+        let mut command = self.command(program, dir, args);
+        command.process_group(0);
+        match spawn::output(command) {
+            Ok(out) => Ran::of(out.status, &out.stdout, &out.stderr, what),
+            Err(e) => panic!("`{what}`: {e}"),
+        }
+    }
+
+    /// A call of a program on this machine, to be started. It reads nothing and its output is piped.
+    fn command(&self, program: &str, dir: &Path, args: &[OsString]) -> Command {
+        self.guard();
+        let path = self.vars.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let mut command = Command::new(spawn::found(program.as_ref(), &path));
+        command.args(args).env_clear().envs(&self.vars).current_dir(dir);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// A started `ox` that goes on running: a daemon in the foreground, a client that waits.
@@ -235,12 +256,8 @@ impl TestEnv {
         dir: impl AsRef<Path>,
         args: impl IntoIterator<Item = A>,
     ) -> Background {
-        self.guard();
-        let mut command = Command::new(program);
-        command.args(args.into_iter().map(|a| a.as_ref().to_os_string()).collect::<Vec<_>>());
-        command.env_clear().envs(&self.vars).current_dir(dir);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Background(command.spawn().unwrap())
+        let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().to_os_string()).collect();
+        Background(self.command(program, dir.as_ref(), &args).spawn().unwrap())
     }
 
     /// A user's repository with one commit on `main`.
@@ -397,6 +414,15 @@ impl Drop for TestEnv {
 }
 
 impl Ran {
+    fn of(status: ExitStatus, stdout: &[u8], stderr: &[u8], what: String) -> Ran {
+        Ran {
+            code: status.code().or(status.signal().map(|s| -s)),
+            stdout: String::from_utf8_lossy(stdout).into_owned(),
+            stderr: String::from_utf8_lossy(stderr).into_owned(),
+            what,
+        }
+    }
+
     /// It must have ended with exit code 0.
     #[track_caller]
     pub fn ok(self) -> Ran {
@@ -486,12 +512,7 @@ impl Drop for Background {
 #[track_caller]
 pub fn run(cmd: Cmd, what: String) -> Ran {
     match child::run(cmd, &Cancel::new()) {
-        Ok(out) => Ran {
-            code: out.status.code().or(out.status.signal().map(|s| -s)),
-            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
-            what,
-        },
+        Ok(out) => Ran::of(out.status, &out.stdout, &out.stderr, what),
         Err(e) => panic!("`{what}`: {e}"),
     }
 }
