@@ -135,7 +135,7 @@ fn an_agent_in_the_environment_beats_and_one_without_an_id_is_told_how_to_get_on
     env.ox_in(&repo, ["status"]).ok();
     assert!(is_heard(&env, &repo, "OxCd34"));
     let costs = || agents(&env, &repo, "list").into_iter().find(|a| a["agent_id"] == "OxCd34").unwrap();
-    until_or(|| costs()["commands"].to_string().contains("agent list"), &costs);
+    until_or(|| costs()["commands"].to_string().contains("agent list"), costs);
     assert_eq!(costs()["agent_type"], "gemini");
     env.stop_daemon();
 }

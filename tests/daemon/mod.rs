@@ -217,7 +217,7 @@ fn commands_tell_the_daemon_who_runs_them_and_where() {
     until_or(|| agents() == expected, || format!("{:?}", agents()));
     let status = || answers(&socket, r#"{"type":"status"}"#).remove(0)["data"].take();
     let callers = |status: &Value| status["callers"].as_array().map_or(0, Vec::len);
-    until_or(|| callers(&status()) == 2, &status);
+    until_or(|| callers(&status()) == 2, status);
     assert_eq!(status()["workspace_path"], at(&tree));
     assert_eq!(status()["callers"][0]["agent_id"], "Oxbbbb");
 }
