@@ -204,7 +204,7 @@ fn cause(kind: IssueKind) -> Option<Run> {
 
 #[test]
 fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
-    // What a work tree lacks is told by looks at it, not by runs: `--test sim trees`.
+    // What a work tree lacks is told by looks at it, not by runs: `--test all sim::trees`.
     for kind in IssueKind::ALL.into_iter().filter(|kind| *kind != IssueKind::WatchLimit) {
         for (key, repo) in [(ledger(), LEDGER), (team(), TEAM)] {
             let mut rig = Rig::new();

@@ -205,7 +205,7 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
 #[test]
 fn an_agent_that_is_at_work_is_reminded_unless_it_wants_none() {
     if !crate::support::seed::is_long() {
-        // Exactly, on a simulated clock: `--test sim reminded`.
+        // Exactly, on a simulated clock: `--test all sim::whispers`.
         return println!("skipped: agents are looked at once a minute (OX_TEST_LONG)");
     }
     let a = Machine::first();
