@@ -118,6 +118,23 @@ fn a_line_added_to_a_file_in_conflict_is_in_a_rescue_ref() {
     assert!(rescued(&c).contains("written meanwhile"), "{}", rescued(&c));
 }
 
+/// A resolution that was killed has told the index which side it takes, and the file still shows both, with somebody's edit.
+#[test]
+fn markers_do_not_come_back_with_an_edit_after_a_killed_resolution() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, true);
+    let mixture = c.read("notes/a");
+    assert!(mixture.contains("<<<<<<< "), "{mixture}");
+    c.write("notes/a", &format!("{mixture}written meanwhile\n"));
+    let theirs = c.sh(&["rev-parse", "origin/main:notes/a"]);
+    c.sh(&["update-index", "--cacheinfo", &format!("100644,{theirs},notes/a")]);
+    assert_eq!(c.sh(&["ls-files", "-u"]), "");
+    c.with(|_| ());
+    assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+    assert_eq!((c.read("notes/a").as_str(), c.status().as_str()), ("mine\n", ""));
+    assert!(rescued(&c).contains("written meanwhile"), "{}", rescued(&c));
+}
+
 /// Any git command may have written the index since.
 #[test]
 fn a_file_in_conflict_that_was_written_anew_is_in_a_rescue_ref() {

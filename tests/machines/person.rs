@@ -10,7 +10,7 @@ use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::rng::Rng;
 
 use crate::machines::fleet::{Machine, REPOS};
-use crate::support::until;
+use crate::support::until_or;
 
 /// Where people write, by repository; the last directory of the first two is decided by rule.
 const DIRS: [[&str; 3]; 3] =
@@ -224,7 +224,19 @@ impl Person<'_> {
     /// Commits what is uncommitted and brings the own commits on top of the others', taking one side of every conflict and
     /// laying the other beside.
     pub fn settle(&self) {
-        until(|| !self.dirty().iter().any(|path| self.is_undecided(path)));
+        let undecided =
+            || self.dirty().into_iter().filter(|path| self.is_undecided(path)).collect::<Vec<_>>();
+        until_or(
+            || undecided().is_empty(),
+            || {
+                let texts = undecided()
+                    .into_iter()
+                    .map(|path| fs::read_to_string(self.at(&path)).map(|text| (path, text)));
+                let state = self.machine.git(self.repo, &["status"]);
+                let texts = texts.collect::<Vec<_>>();
+                format!("{}: {texts:#?}\n{state}\n{}", self.what(REPOS[self.repo]), self.machine.log())
+            },
+        );
         self.machine.git(self.repo, &["add", "--sparse", "-A", "."]);
         if self.machine.try_git(self.repo, &["diff-index", "--cached", "--quiet", "HEAD"]).code != Some(0) {
             self.machine.git(self.repo, &["commit", "-q", "-m", "what was left"]);
