@@ -121,10 +121,7 @@ impl ManagedClone<'_> {
             let by_git = reader.has_object(hash_of(&full, mode)?)
                 || known.into_iter().any(|(_, id)| is_part_of(repo, &full, id));
             if !by_git {
-                // A killed resolution has told the index before the file: an edit of what still shows markers does not come back with
-                // them.
-                let to = if self.is_by_hand(&full, mode)? { &mut edited } else { &mut mixed };
-                to.insert(path, false);
+                edited.insert(path, false);
             }
         }
         Ok((edited, mixed))
