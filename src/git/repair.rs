@@ -114,7 +114,9 @@ impl ManagedClone<'_> {
         };
         let branch = format!("refs/heads/{}", op.branch);
         match (says("head-name"), says("orig-head")) {
-            (Some(b), Some(h)) if b == branch && h == op.head => {
+            (Some(b), Some(h)) if b == branch && self.began_from(op, &h, says("onto"))? => {
+                // What somebody had committed meanwhile is replayed too, and comes back with the rest.
+                let op = &Op { head: h, ..op.clone() };
                 self.salvage(op, killed)?;
                 self.make_way_for_abort(op)?;
                 let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
@@ -129,6 +131,15 @@ impl ManagedClone<'_> {
                 self.reattach(op)
             }
         }
+    }
+
+    /// Whether the rebase that set out from `head` is the recorded one: between our look at HEAD and git's somebody may have committed.
+    fn began_from(&self, op: &Op, head: &str, onto: Option<String>) -> Result<bool, GitError> {
+        if head == op.head {
+            return Ok(true);
+        }
+        let (Ok(ours), Ok(head)) = (Oid::from_str(&op.head), Oid::from_str(head)) else { return Ok(false) };
+        Ok(onto.is_some_and(|onto| onto == op.target) && self.reader()?.is_ancestor(ours, head)?)
     }
 
     /// A replay that was killed has written files that the index does not have yet, and git refuses to abort over them. They

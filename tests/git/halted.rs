@@ -135,6 +135,20 @@ fn markers_do_not_come_back_with_an_edit_after_a_killed_resolution() {
     assert!(rescued(&c).contains("written meanwhile"), "{}", rescued(&c));
 }
 
+/// Between our look at HEAD and git's somebody commits: the rebase sets out from that, and is ours all the same.
+#[test]
+fn a_rebase_that_took_a_commit_of_the_last_moment_along_is_taken_back() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, true);
+    let before = c.sh(&["rev-parse", &format!("{head}~1")]);
+    write(&c.lock, &fs::read_to_string(&c.lock).unwrap().replace(&head, &before));
+    c.with(|_| ());
+    assert!(!c.path.join(".git/rebase-merge").exists());
+    assert_eq!(c.sh(&["rev-parse", "HEAD"]), head);
+    assert_eq!(c.sh(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+    assert_eq!((c.read("notes/a").as_str(), c.status().as_str()), ("mine\n", ""));
+}
+
 /// Any git command may have written the index since.
 #[test]
 fn a_file_in_conflict_that_was_written_anew_is_in_a_rescue_ref() {

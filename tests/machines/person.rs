@@ -227,11 +227,6 @@ impl Person<'_> {
     /// Commits what is uncommitted and brings the own commits on top of the others', taking one side of every conflict and
     /// laying the other beside.
     pub fn settle(&self) {
-        // A known gap: a rebase of ours that a kill has left, and that no later sync takes for its own. The way out is a person's.
-        if self.is_held() && std::env::var_os("OX_TORTURE_BOLD").is_none() {
-            println!("a held rebase is taken back by hand: {}", self.what(REPOS[self.repo]));
-            self.machine.git(self.repo, &["rebase", "--abort"]);
-        }
         let undecided =
             || self.dirty().into_iter().filter(|path| self.is_undecided(path)).collect::<Vec<_>>();
         until_or(
