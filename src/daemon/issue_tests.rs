@@ -294,3 +294,41 @@ fn a_login_that_is_not_taken_is_stored_and_a_lost_network_is_not() {
     super::errors::mirror(&mut rig.core, rig.clock.now(), &ledger(), &failure, 99);
     assert!(stored(&rig).is_empty());
 }
+
+#[test]
+fn who_joins_a_run_that_did_not_ask_the_remote_gets_one_that_does() {
+    let left_out = [
+        End::Skipped(Skip::Fresh),
+        End::Level(Change { unasked: true, ..Change::default() }),
+        End::Skipped(Skip::Busy),
+    ];
+    for end in left_out {
+        let mut rig = Rig::new();
+        let key = ledger();
+        while !rig.runs.contains_key(&key) {
+            let next = rig.core.next_deadline().expect("something is always due");
+            rig.clock.advance(next.since(rig.clock.now().mono));
+            rig.turn(None);
+        }
+        let own = rig.runs.remove(&key).unwrap();
+        let (conn, door) = (ConnId::simulated(7), Door::Project(Id::from(ID)));
+        rig.turn(Event::Request { conn, door, caller: String::new(), request: Request::Sync });
+        assert!(!rig.runs.contains_key(&key), "it joins the run in progress");
+        let ended = |rig: &mut Rig, run, end: &End| {
+            let event = Event::Synced { key: key.clone(), run, outcome: outcome(&key, end.clone(), None) };
+            let effects = rig.core.turn(rig.clock.now(), Some(event));
+            let replied = effects.iter().any(|e| matches!(e, Effect::Reply(to, _) if *to == conn));
+            let next = effects.iter().find_map(|e| match e {
+                Effect::Sync { key: k, run, ask, .. } if *k == key => Some((*run, ask.forced)),
+                _ => None,
+            });
+            (replied, next)
+        };
+        let (replied, next) = ended(&mut rig, own, &end);
+        assert!(!replied, "{end:?} is no answer");
+        let (run, forced) = next.expect("a run of their own");
+        assert!(forced);
+        // That one is an answer, whatever it comes to.
+        assert_eq!(ended(&mut rig, run, &End::Skipped(Skip::Busy)), (true, None));
+    }
+}

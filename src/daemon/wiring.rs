@@ -185,6 +185,7 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     };
     let rng = &mut core.rng;
     let Some(repo) = core.repos.get_mut(key) else { return };
+    let ask_again = is_no_answer(repo, &outcome.end);
     repo.schedule.ended(now.mono, ended, rng);
     if let (Some((failures, at)), Ended::Failed(_)) = (repo.schedule.backoff(), ended) {
         let minutes = at.since(now.mono).as_secs().div_ceil(60);
@@ -214,12 +215,27 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     }
     remember_backoff(core, now, key);
     core.watch_ledger(key, false);
-    answer(core, key, &line, &told);
+    if !ask_again {
+        answer(core, key, &line, &told);
+    } else if let Some(repo) = core.repos.get_mut(key) {
+        repo.schedule.force();
+    }
     tell_gate(core, now, key, outcome);
     beats::sync_ended(core, now, key);
     core.changed(key);
     core.plan(now.mono, key);
+    if ask_again {
+        core.start_due(now, key);
+    }
     gc::sync_ended(core, now, key);
+}
+
+/// Whether somebody waits who joined a run that nobody had asked for, and that left out what a run for them would not have: the remote was
+/// not asked, or the clone not touched. They get a run of their own.
+fn is_no_answer(repo: &Repo, end: &End) -> bool {
+    let unasked = repo.schedule.running().is_some_and(|run| !run.forced);
+    let left_out = matches!(end, End::Skipped(_) | End::Level(Change { unasked: true, .. }));
+    unasked && left_out && !repo.waiting.is_empty()
 }
 
 /// What whoever asked for a run is told of it.

@@ -109,7 +109,7 @@ impl Schedule {
         self.triggered = Some((first, now));
     }
 
-    /// Somebody wants a sync now and waits for it. It joins a run in progress.
+    /// Somebody wants a sync now and waits for it. It joins a run in progress; the caller asks again if that one had left something out.
     pub fn force(&mut self) {
         if self.running.is_none() {
             self.force_waits = true;

@@ -91,12 +91,13 @@ fn a_server_that_is_down_stops_no_sync() {
         w.start();
         w.until("it has asked", || w.api.requests().len() > before);
         w.env.ox_in(&w.repo, ["sync"]).ok();
-        w.env.ox_in(&w.repo, ["sync", "--all-teams"]).ok();
+        let said = w.env.ox_in(&w.repo, ["sync", "--all-teams", "--json"]);
         assert!(w.ledger().join(&file).exists(), "{fault:?}");
         assert_eq!(
             w.env.git(w.team("seen"), ["rev-list", "--count", "HEAD"]),
             (n + 2).to_string(),
-            "{fault:?}"
+            "{fault:?}: {said:?}\n{}",
+            w.log()
         );
         assert_eq!(w.issues(), Vec::<String>::new(), "{fault:?}");
     }
