@@ -185,8 +185,8 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     };
     let rng = &mut core.rng;
     let Some(repo) = core.repos.get_mut(key) else { return };
-    let ask_again = is_no_answer(repo, &outcome.end);
     repo.schedule.ended(now.mono, ended, rng);
+    let is_answer = !repo.schedule.is_forced();
     if let (Some((failures, at)), Ended::Failed(_)) = (repo.schedule.backoff(), ended) {
         let minutes = at.since(now.mono).as_secs().div_ceil(60);
         let failed =
@@ -215,27 +215,18 @@ fn settle(core: &mut Core, now: Now, key: &Key, outcome: &Outcome) {
     }
     remember_backoff(core, now, key);
     core.watch_ledger(key, false);
-    if !ask_again {
+    if is_answer {
         answer(core, key, &line, &told);
-    } else if let Some(repo) = core.repos.get_mut(key) {
-        repo.schedule.force();
     }
     tell_gate(core, now, key, outcome);
     beats::sync_ended(core, now, key);
     core.changed(key);
     core.plan(now.mono, key);
-    if ask_again {
+    if !is_answer {
+        // Before anything that would only wait for a quiet clone.
         core.start_due(now, key);
     }
     gc::sync_ended(core, now, key);
-}
-
-/// Whether somebody waits who joined a run that nobody had asked for, and that left out what a run for them would not have: the remote was
-/// not asked, or the clone not touched. They get a run of their own.
-fn is_no_answer(repo: &Repo, end: &End) -> bool {
-    let unasked = repo.schedule.running().is_some_and(|run| !run.forced);
-    let left_out = matches!(end, End::Skipped(_) | End::Level(Change { unasked: true, .. }));
-    unasked && left_out && !repo.waiting.is_empty()
 }
 
 /// What whoever asked for a run is told of it.

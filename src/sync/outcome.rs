@@ -53,8 +53,6 @@ pub struct Change {
     pub pushed: u64,
     /// Both sides had commits.
     pub diverged: bool,
-    /// The remote was not asked: somebody's look at it was young enough.
-    pub unasked: bool,
     /// Where uncommitted work was kept that could not be merged back, and which files it is.
     pub kept: Option<Kept>,
 }

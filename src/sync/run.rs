@@ -176,7 +176,7 @@ impl Job<'_> {
         }
         let mut clone = lock.open(self.git(), path, self.cancel).map_err(failure)?;
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
-        let mut change = Change { unasked: fresh, ..Change::default() };
+        let mut change = Change::default();
         match self.bring_level(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress) {
             Ok(()) => Ok(self.level(change, kept)),
             Err(e) => {

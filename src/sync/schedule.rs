@@ -109,11 +109,15 @@ impl Schedule {
         self.triggered = Some((first, now));
     }
 
-    /// Somebody wants a sync now and waits for it. It joins a run in progress; the caller asks again if that one had left something out.
+    /// Somebody wants a sync now and waits for it. It joins a run in progress that somebody else asked for. One of our own may have begun
+    /// before what they want synced, or leave out what is fresh: theirs follows it.
     pub fn force(&mut self) {
-        if self.running.is_none() {
-            self.force_waits = true;
-        }
+        self.force_waits = self.running.is_none_or(|run| !run.forced);
+    }
+
+    /// Whether a run that somebody asked for is still to begin.
+    pub fn is_forced(&self) -> bool {
+        self.force_waits
     }
 
     /// When a periodic or triggered run is due, leaving aside the gate.
@@ -163,8 +167,13 @@ impl Schedule {
             }
             Ended::Skipped => {}
             // Due at once: when the gate opens, or as the next one to try it.
-            Ended::Network => self.next = now,
+            // Who waits is told of a failure at once, whoever asked for the run.
+            Ended::Network => {
+                self.next = now;
+                self.force_waits = false;
+            }
             Ended::Failed(trouble) => {
+                self.force_waits = false;
                 self.failures = self.failures.saturating_add(1);
                 self.retry_at = Some(now + trouble.backoff().delay(self.failures));
             }
@@ -312,12 +321,24 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_run_joins_the_one_in_progress() {
-        let (mut s, mut rng) = schedule();
-        s.start_due(at(0), Pass::Open);
-        s.force();
-        s.ended(at(1), Ended::Fine, &mut rng);
-        assert_eq!(s.start_due(at(1), Pass::Open), None);
+    fn a_request_joins_a_run_that_was_asked_for_and_follows_one_of_our_own() {
+        for ended in [Ended::Fine, Ended::Skipped] {
+            let (mut s, mut rng) = schedule();
+            assert_eq!(s.start_due(at(0), Pass::Open), Some(OWN));
+            s.force();
+            s.ended(at(1), ended, &mut rng);
+            assert_eq!(s.start_due(at(1), Pass::Open), Some(FORCED));
+            s.force();
+            s.ended(at(2), ended, &mut rng);
+            assert_eq!(s.start_due(at(2), Pass::Open), None);
+        }
+        for ended in [Ended::Network, Ended::Failed(Trouble::Sync)] {
+            let (mut s, mut rng) = schedule();
+            s.start_due(at(0), Pass::Open);
+            s.force();
+            s.ended(at(1), ended, &mut rng);
+            assert!(!s.is_forced(), "a failure is an answer");
+        }
     }
 
     #[test]
