@@ -80,15 +80,12 @@ impl Person<'_> {
         out.split('\0').filter_map(|e| e.get(3..)).map(str::to_owned).collect()
     }
 
-    fn is_held(&self) -> bool {
-        ["rebase-merge", "rebase-apply"].iter().any(|dir| self.at(".git").join(dir).exists())
-    }
-
     /// A few edits; some are committed, some stay as they are. None where a killed daemon has left a rebase under way, unless
     /// `OX_TORTURE_BOLD` is set: what is written there may be lost when the next daemon is killed as well, while it takes that back. It is a
     /// known gap, which ends when local commits are replayed without a rebase in the work tree.
     pub fn work(&self, rng: &mut Rng, written: &mut Written) {
-        if self.is_held() && std::env::var_os("OX_TORTURE_BOLD").is_none() {
+        let is_held = ["rebase-merge", "rebase-apply"].iter().any(|dir| self.at(".git").join(dir).exists());
+        if is_held && std::env::var_os("OX_TORTURE_BOLD").is_none() {
             return;
         }
         let mut dirty = self.dirty();
