@@ -181,8 +181,8 @@ fn name_ledger(core: &mut Core, now: Now, id: &Id, named: &str, viewer: bool) {
         return;
     }
     (*url, *read_only) = (Some(named.to_string()), viewer);
-    // A clone that is missing is made now, whatever was in the way before.
-    repo.schedule.force();
+    // A clone that is missing is made now, whatever was in the way before, and what waits is pushed.
+    repo.schedule.force_anew();
     core.changed(&key);
     core.start_due(now, &key);
 }

@@ -297,7 +297,7 @@ fn a_login_that_is_not_taken_is_stored_and_a_lost_network_is_not() {
 
 #[test]
 fn a_run_that_nobody_asked_for_answers_no_request() {
-    let ends = [End::Skipped(Skip::Fresh), End::Skipped(Skip::Busy), level()];
+    let ends = [End::Skipped(Skip::Fresh), End::Skipped(Skip::Busy), level(), failed(Class::Network, None)];
     for end in ends {
         let mut rig = Rig::new();
         let key = ledger();

@@ -153,7 +153,7 @@ fn workspace(repo: &Repo, now: Now) -> WorkspaceSyncStatus {
         sync_failures: backoff.map_or(0, |(failures, _)| i64::from(failures)),
         next_sync_attempt: backoff.map_or(GoTime(None), |(_, mono)| at(mono)),
         next_sync: repo.schedule.next_run().map_or(GoTime(None), at),
-        read_only,
+        read_only: read_only || place.read_only,
         ..WorkspaceSyncStatus::default()
     }
 }

@@ -18,6 +18,8 @@ pub struct Place {
     pub host: Option<String>,
     /// Whether the clone is there.
     pub exists: bool,
+    /// Nothing is pushed there, by what is known on this machine.
+    pub read_only: bool,
     /// Directory for what belongs to the clone and never enters it.
     pub state: PathBuf,
 }

@@ -112,7 +112,12 @@ impl Schedule {
     /// Somebody wants a sync now and waits for it. It joins a run in progress that somebody else asked for. One of our own may have begun
     /// before what they want synced, or leave out what is fresh: theirs follows it.
     pub fn force(&mut self) {
-        self.force_waits = self.running.is_none_or(|run| !run.forced);
+        self.force_waits |= self.running.is_none_or(|run| !run.forced);
+    }
+
+    /// What a run is to do has changed: one that begins now is needed, whoever asked for the one in progress.
+    pub fn force_anew(&mut self) {
+        self.force_waits = true;
     }
 
     /// Whether a run that somebody asked for is still to begin.
@@ -167,13 +172,8 @@ impl Schedule {
             }
             Ended::Skipped => {}
             // Due at once: when the gate opens, or as the next one to try it.
-            // Who waits is told of a failure at once, whoever asked for the run.
-            Ended::Network => {
-                self.next = now;
-                self.force_waits = false;
-            }
+            Ended::Network => self.next = now,
             Ended::Failed(trouble) => {
-                self.force_waits = false;
                 self.failures = self.failures.saturating_add(1);
                 self.retry_at = Some(now + trouble.backoff().delay(self.failures));
             }
@@ -322,23 +322,27 @@ mod tests {
 
     #[test]
     fn a_request_joins_a_run_that_was_asked_for_and_follows_one_of_our_own() {
-        for ended in [Ended::Fine, Ended::Skipped] {
+        for ended in [Ended::Fine, Ended::Skipped, Ended::Network, Ended::Failed(Trouble::Sync)] {
             let (mut s, mut rng) = schedule();
             assert_eq!(s.start_due(at(0), Pass::Open), Some(OWN));
             s.force();
             s.ended(at(1), ended, &mut rng);
-            assert_eq!(s.start_due(at(1), Pass::Open), Some(FORCED));
+            assert_eq!(s.start_due(at(1), Pass::Closed(None)), Some(FORCED));
             s.force();
-            s.ended(at(2), ended, &mut rng);
+            s.ended(at(2), Ended::Fine, &mut rng);
             assert_eq!(s.start_due(at(2), Pass::Open), None);
         }
-        for ended in [Ended::Network, Ended::Failed(Trouble::Sync)] {
-            let (mut s, mut rng) = schedule();
-            s.start_due(at(0), Pass::Open);
-            s.force();
-            s.ended(at(1), ended, &mut rng);
-            assert!(!s.is_forced(), "a failure is an answer");
-        }
+    }
+
+    #[test]
+    fn what_changes_while_a_run_is_under_way_gets_one_more() {
+        let (mut s, mut rng) = schedule();
+        s.force();
+        s.start_due(at(0), Pass::Open);
+        s.force_anew();
+        s.force();
+        s.ended(at(1), Ended::Fine, &mut rng);
+        assert_eq!(s.start_due(at(1), Pass::Open), Some(FORCED));
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl Workspace {
             url: self.remote.display(),
             host: self.remote.host().map(str::to_string),
             exists: self.exists(),
+            read_only: self.read_only,
             state: self.state.clone(),
         }
     }

@@ -306,6 +306,7 @@ impl Bench {
             url: "https://git.example/x.git".into(),
             host: self.host.clone(),
             exists: !self.missing.contains(key),
+            read_only: false,
             state: PathBuf::from(format!("/state/{key}")),
         }
     }

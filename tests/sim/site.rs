@@ -82,6 +82,7 @@ impl Site {
             url: "https://git.example/x.git".to_string(),
             host: self.host.map(|n| format!("git{n}.example")),
             exists: self.cloned,
+            read_only: false,
             state: state_of(&self.key),
         }
     }

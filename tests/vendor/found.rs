@@ -83,6 +83,7 @@ fn what_a_viewer_commits_is_never_pushed() {
     w.forget();
     w.api.answer(&detail_path(REPO), Answer::status(500));
     w.start();
+    assert_eq!(w.clone_of("ledger")["read_only"], true);
     w.elsewhere("ledger.git", &|work| put(work, "sessions/later.md", "later"));
     w.env.ox_in(&w.repo, ["sync"]).ok();
     assert!(w.ledger().join("sessions/later.md").exists());
