@@ -7,12 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use git2::Oid;
 
 use super::command::{Invocation, Version, path_of, zero_split};
-use super::error::{GitError, sanitise};
+use super::error::GitError;
 use super::limits::MERGE_CAP;
 use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
+use super::sanitise::sanitise;
 use crate::kit::inside;
 
 type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;

@@ -1,0 +1,124 @@
+//! Foreign text, made safe to show.
+
+use super::limits::MESSAGE_CAP;
+
+/// Makes foreign text safe to show: user information in URLs and token parameters masked, control characters gone,
+/// at most [`MESSAGE_CAP`] bytes.
+pub fn sanitise(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = mask_parameters(&mask_userinfo(&clean));
+    if clean.len() <= MESSAGE_CAP {
+        return clean.trim().to_owned();
+    }
+    let mut end = MESSAGE_CAP;
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", clean.get(..end).unwrap_or_default().trim())
+}
+
+/// `scheme://anything@host` becomes `scheme://***@host`; so does `oauth2:anything@` without a scheme.
+fn mask_userinfo(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, skip)) = next_authority(rest) {
+        let begin = start + skip;
+        let (before, after) = rest.split_at(begin);
+        out.push_str(before);
+        let end = after.find([' ', '/', '\'', '"', '<', '>', '?', '#']).unwrap_or(after.len());
+        let (authority, tail) = after.split_at(end);
+        match authority.rfind('@') {
+            Some(at) => {
+                out.push_str("***");
+                out.push_str(authority.get(at..).unwrap_or_default());
+            }
+            // A password may hold a slash: an `@` later in the same word still ends user information.
+            None => match userinfo_with_slash(after) {
+                Some(len) => {
+                    out.push_str("***");
+                    rest = after.get(len..).unwrap_or_default();
+                    continue;
+                }
+                None => out.push_str(authority),
+            },
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The next place where an authority begins: offset of its marker and the marker's length.
+fn next_authority(text: &str) -> Option<(usize, usize)> {
+    let url = text.find("://").map(|i| (i, 3));
+    let oauth = text.find("oauth2:").filter(|i| !text[..*i].ends_with("://")).map(|i| (i, 7));
+    match (url, oauth) {
+        (Some(u), Some(o)) => Some(if u.0 <= o.0 { u } else { o }),
+        (u, o) => u.or(o),
+    }
+}
+
+/// Length of `name:pass/word` in front of an `@`, when a colon comes first and is no port.
+fn userinfo_with_slash(after: &str) -> Option<usize> {
+    let word = after.split([' ', '\'', '"', '<', '>']).next()?;
+    let colon = word.find(':')?;
+    let at = word.rfind('@')?;
+    let port = word.get(colon + 1..)?.split('/').next()?;
+    let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    (colon < at && !is_port).then_some(at)
+}
+
+/// Values of parameters that carry tokens.
+fn mask_parameters(text: &str) -> String {
+    const NAMES: [&str; 6] = ["access_token=", "private_token=", "token=", "password=", "Bearer ", "Basic "];
+    let mut text = text.to_owned();
+    for name in NAMES {
+        let mut from = 0;
+        while let Some(found) = text.get(from..).and_then(|t| t.find(name)) {
+            let begin = from + found + name.len();
+            let tail = text.get(begin..).unwrap_or_default();
+            let len = tail.find([' ', '&', '\'', '"', ';']).unwrap_or(tail.len());
+            text.replace_range(begin..begin + len, "***");
+            from = begin + 3;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check_masked(text: &str, expected: &str) {
+        assert_eq!(sanitise(text), expected);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        check_masked("fatal: 'https://oauth2:glpat-CANARY@git.x/y.git'", "fatal: 'https://***@git.x/y.git'");
+        check_masked("https://CANARY@h/p and ssh://u:CANARY@h:22/p", "https://***@h/p and ssh://***@h:22/p");
+        check_masked("https://u:CAN/ARY@h/p", "https://***@h/p");
+        check_masked("oauth2:CANARY@git.x", "oauth2:***@git.x");
+        check_masked("https://h:8443/a@b", "https://h:8443/a@b");
+        check_masked("GET https://h/p?private_token=CANARY&x=1", "GET https://h/p?private_token=***&x=1");
+        check_masked("git@host:path", "git@host:path");
+        check_masked("a\x1b[31mb\0c", "a [31mb c");
+        assert!(sanitise(&"ä".repeat(1000)).len() <= MESSAGE_CAP + 4);
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_in_a_url_never_survives(before in ".{0,40}", user in "[a-z0-9]{0,8}", token in "[A-Za-z0-9_/+=.-]{1,40}", after in ".{0,40}") {
+            let token = format!("CANARY{token}");
+            let shown = sanitise(&format!("{before} https://{user}:{token}@host.example/x {after}"));
+            prop_assert!(!shown.contains("CANARY"), "{}", shown);
+        }
+
+        #[test]
+        fn sanitising_never_fails_and_is_bounded(text in "\\PC{0,600}") {
+            prop_assert!(sanitise(&text).len() <= MESSAGE_CAP + 4);
+        }
+    }
+}
