@@ -99,7 +99,14 @@ impl Stores {
         for state in states {
             let store = self.of(state);
             match store.pending(now, reader, ask.attention, &ask.topics, room) {
-                Ok(pending) => found.push((store, pending)),
+                Ok(pending) => {
+                    if pending.is_new {
+                        // Before anything more is said: after a crash it is to go on from here, not to begin anew without the background.
+                        store.read_up_to(&ask.key, pending.generation, pending.start);
+                        store.write_marks(now);
+                    }
+                    found.push((store, pending));
+                }
                 Err(e) => log::warn!("whispers for {}: {e}", ask.agent),
             }
         }

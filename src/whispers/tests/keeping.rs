@@ -20,6 +20,20 @@ fn places_survive_a_restart_and_none_is_given_twice() {
 }
 
 #[test]
+fn a_crash_makes_nobody_who_was_here_a_new_one() {
+    let mut desk = Desk::new();
+    let gets = |desk: &Desk, agent| {
+        desk.gets_of(&["ledger"], &Ask { attention: Attention::All, ..Desk::ask(agent) })
+    };
+    assert_eq!(gets(&desk, "OxBBBB"), Vec::<String>::new());
+    // What is background is for those only who were here when it was said.
+    desk.says("OxAAAA", "ambient", "said before the crash");
+    desk.stores = Stores::default();
+    assert_eq!(gets(&desk, "OxBBBB"), ["said before the crash"]);
+    assert_eq!(gets(&desk, "OxCCCC"), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_old_goes_and_a_murmur_is_remembered_longer_than_it_is_kept() {
     let mut desk = Desk::new();
     let murmur = desk.murmur("OxAAAA", "critical", "x");
