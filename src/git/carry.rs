@@ -36,7 +36,7 @@ impl ManagedClone<'_> {
             return Ok(None);
         }
         let dirty: Dirty = work.pieces.iter().map(|(p, piece)| (p.clone(), piece.staged)).collect();
-        let kept = self.capture_as(&[RESCUE], &dirty, work.head.commit)?;
+        let kept = self.within_refs(|c| c.capture_as(&[RESCUE], &dirty, work.head.commit))?;
         Ok(Some(format!("{RESCUE}{}", kept.time)))
     }
 

@@ -87,7 +87,9 @@ impl ManagedClone<'_> {
             [(format!("credential.{site}.helper"), command.as_str()), ("commit.gpgsign".to_owned(), "false")];
         for (key, value) in settings.iter().map(|(k, v)| (k.as_str(), *v)).chain([("tag.gpgsign", "false")]) {
             if self.setting(key)?.as_deref() != Some(value) {
-                self.local("config").args(["--replace-all", key, value]).run(&self.cancel)?;
+                self.within_refs(|c| {
+                    c.local("config").args(["--replace-all", key, value]).run(&c.cancel).map(drop)
+                })?;
             }
         }
         Ok(true)

@@ -52,6 +52,8 @@ pub enum OpKind {
     Sparse,
     /// Packing anew.
     Maintain,
+    /// Changing refs or settings, and nothing else.
+    Refs,
 }
 
 /// An own operation under way: written before the clone is touched, cleared after. Found by a new holder of the lock it

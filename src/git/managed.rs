@@ -166,6 +166,16 @@ impl<'l> ManagedClone<'l> {
         }
     }
 
+    /// [`ManagedClone::within`] for work that changes refs or settings and nothing else: what a kill leaves of it, a lock file,
+    /// would look like somebody else's.
+    pub(super) fn within_refs<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
+        let standing = Standing { head: None, upstream: None, relation: Relation::Contained };
+        self.within(OpKind::Refs, "", &standing, work)
+    }
+
     /// Brings the remote's branch into its remote-tracking ref. FETCH_HEAD is not written; the stamp only after success.
     ///
     /// # Errors
@@ -359,18 +369,20 @@ impl<'l> ManagedClone<'l> {
     /// # Errors
     /// What git's output tells of.
     pub fn set_origin(&mut self, url: &str) -> Result<(), GitError> {
-        let reader = self.reader()?;
-        let has = reader.repo().find_remote("origin").is_ok();
-        if has && reader.origin_url().as_deref() != Some(url) {
-            let known = reader.refs("refs/remotes/origin/")?;
-            let orders: String =
-                known.iter().map(|(name, _)| format!("option no-deref\ndelete {name}\n")).collect();
-            if !orders.is_empty() {
-                self.local("update-ref").arg("--stdin").stdin(orders.into_bytes()).run(&self.cancel)?;
+        self.within_refs(|c| {
+            let reader = c.reader()?;
+            let has = reader.repo().find_remote("origin").is_ok();
+            if has && reader.origin_url().as_deref() != Some(url) {
+                let known = reader.refs("refs/remotes/origin/")?;
+                let orders: String =
+                    known.iter().map(|(name, _)| format!("option no-deref\ndelete {name}\n")).collect();
+                if !orders.is_empty() {
+                    c.local("update-ref").arg("--stdin").stdin(orders.into_bytes()).run(&c.cancel)?;
+                }
             }
-        }
-        let verb = if has { "set-url" } else { "add" };
-        self.local("remote").args([verb, "--", "origin", url]).run(&self.cancel).map(drop)
+            let verb = if has { "set-url" } else { "add" };
+            c.local("remote").args([verb, "--", "origin", url]).run(&c.cancel).map(drop)
+        })
     }
 
     /// Who commits: nothing to say if the user has told git, else a stand-in.

@@ -370,7 +370,7 @@ impl ManagedClone<'_> {
         let old: Vec<String> =
             self.rescues()?.into_iter().filter(|(_, t)| old(t)).map(|(name, _)| name).collect();
         for name in &old {
-            self.local("update-ref").args(["-d", name]).run(&self.cancel)?;
+            self.within_refs(|c| c.local("update-ref").args(["-d", name]).run(&c.cancel).map(drop))?;
         }
         Ok(old.len())
     }

@@ -70,7 +70,9 @@ impl ManagedClone<'_> {
         }
         let paths: Vec<&Path> = files.iter().map(|(p, _)| *p).collect();
         if let Some(id) = self.commit(&paths, message)? {
-            self.local("update-ref").args([SEED, &id.to_string()]).run(&self.cancel)?;
+            self.within_refs(|c| {
+                c.local("update-ref").args([SEED, &id.to_string()]).run(&c.cancel).map(drop)
+            })?;
         }
         Ok(())
     }
@@ -94,10 +96,10 @@ impl ManagedClone<'_> {
         Ok(Seeded::Theirs(theirs))
     }
 
-    pub(super) fn forget_seed(&self) -> Result<(), GitError> {
-        if self.reader()?.target(SEED)?.is_some() {
-            self.local("update-ref").args(["-d", SEED]).run(&self.cancel)?;
+    pub(super) fn forget_seed(&mut self) -> Result<(), GitError> {
+        if self.reader()?.target(SEED)?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        self.within_refs(|c| c.local("update-ref").args(["-d", SEED]).run(&c.cancel).map(drop))
     }
 }

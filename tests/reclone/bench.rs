@@ -129,11 +129,11 @@ impl Bench {
         reclone::recover(&lock, &self.s.git(), &self.path, &self.state, now, &Cancel::new()).unwrap()
     }
 
-    /// Everything that lies beside the clone and begins with its name.
+    /// Everything that lies beside the clone and is named after it.
     pub fn siblings(&self) -> Vec<String> {
         let entries = fs::read_dir(self.s.at("")).unwrap().map(|e| e.unwrap().file_name());
         let mut names: Vec<String> = entries.map(|n| n.into_string().unwrap()).collect();
-        names.retain(|n| n.starts_with("c") && n != "c");
+        names.retain(|n| n.starts_with("c."));
         names
     }
 

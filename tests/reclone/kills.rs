@@ -30,6 +30,7 @@ fn child(b: &Bench) -> Child {
         .args(["--exact", "reclone::kills::role", "--nocapture", "--test-threads=1"])
         .env("OX_TEST_ARGS", args)
         .env("HOME", b.s.at("home"))
+        .env("PATH", b.s.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(if std::env::var_os("OX_TEST_SHOW").is_some() { Stdio::inherit() } else { Stdio::null() })
@@ -77,6 +78,23 @@ fn kills(seed: u64) {
     let last = b.look();
     b.done();
     b.has_all(&last, "a whole run after all kills");
+}
+
+/// What is being written when a process is killed has a lock file of git, which nobody else may be taken for.
+#[test]
+fn a_kill_while_the_copy_is_named_leaves_nothing_in_the_way() {
+    let mut b = Bench::full();
+    let before = b.look();
+    let lock = b.path.join(".git/refs/ox/rescue/1.lock");
+    let (ours, at) = ("*update-ref*refs/ox/rescue/*", lock.display());
+    b.s.git_that(&format!(r#"case "$*" in {ours}) : > '{at}'; kill -9 $PPID; exit 1;; esac"#));
+    assert!(!child(&b).wait().unwrap().success());
+    assert!(lock.exists());
+    b.s.git_that(":");
+    assert_eq!(b.recover(), Recovered::Undone);
+    b.done();
+    b.has_all(&before, "a run after it");
+    assert!(!lock.exists());
 }
 
 /// Runs the first `steps` steps and stops there as a killed process would; answers the last step done.

@@ -1,6 +1,6 @@
 //! Real git repositories, each sandbox with its own home and configuration.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,11 @@ impl Sandbox {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
         self.path = path;
+    }
+
+    /// Where programs are looked for.
+    pub fn path(&self) -> &OsStr {
+        &self.path
     }
 
     /// What a git child of `ox` may see here.
