@@ -135,6 +135,8 @@ fn processes() {
     let log = count_git(&mut env);
     let daemon = Daemon::start(&env);
     let client = daemon.attach(&project);
+    // The first one gives the new clone its set of files.
+    client.sync(|_| ()).unwrap();
     let count = |head: bool| {
         if head {
             push_one(&env, &writer, 0);

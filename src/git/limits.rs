@@ -56,6 +56,8 @@ pub const LOCK_FILES_CAP: usize = 1000;
 pub const RESCUE_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Bytes of `.git/info/sparse-checkout`, and of our note of a set, that are read.
 pub const SPARSE_CAP: usize = 4 * 1024 * 1024;
+/// Changed files of a fast-forward into a sparse clone that are looked at in process; of more git is asked.
+pub const FEW_CHANGES: usize = 256;
 /// Missing objects that one command fetches.
 pub const OBJECTS_BATCH: usize = 10_000;
 /// Files of a `.git` that are counted for its size.

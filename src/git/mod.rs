@@ -17,6 +17,7 @@ mod credentials;
 mod discover;
 mod error;
 mod exclude;
+mod in_the_way;
 pub mod limits;
 mod local_work;
 mod lock;

@@ -12,14 +12,17 @@ use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
 use super::command::{bytes_of, path_of};
 use super::error::GitError;
 use super::exclude::CONFLICT_MARK;
+use super::in_the_way::{is_amid_others, lies_in_directories};
 use super::limits::{CHILD_MAX, MERGE_CAP};
 use super::managed::ManagedClone;
-use super::rescue::{Captured, INDEX_MESSAGE, PENDING, RESCUE, Rescue, entry, settle, tree_at};
+use super::rescue::{
+    Captured, INDEX_MESSAGE, Kind, PENDING, RESCUE, Rescue, entry, on_disk, settle, tree_at,
+};
 use crate::kit::file::read_capped;
 
 const FILE: u32 = 0o100_644;
 const EXEC: u32 = 0o100_755;
-const LINK: u32 = 0o120_000;
+pub(super) const LINK: u32 = 0o120_000;
 
 type Entry = Option<(u32, Oid)>;
 
@@ -61,7 +64,7 @@ impl ManagedClone<'_> {
             }
         }
         let staged: Vec<PathBuf> = staged.into_iter().filter(|p| !rescue.conflicts.contains(p)).collect();
-        self.stage_again(&staged)?;
+        self.stage_again(staged)?;
         if !rescue.copies.is_empty() {
             self.ensure_conflict_exclude()?;
         }
@@ -261,17 +264,30 @@ impl ManagedClone<'_> {
         Err(GitError::BadPath { path: path.to_owned(), why: "no name is free beside it" })
     }
 
-    /// Stages again what was staged as it is on disk.
-    fn stage_again(&self, paths: &[PathBuf]) -> Result<(), GitError> {
+    /// Stages again what was staged as it is on disk: first what is gone, so that what came in its place has room. What would push
+    /// aside something that was not staged before, as of the remote or outside of a sparse set, is left as it is on disk.
+    fn stage_again(&self, paths: Vec<PathBuf>) -> Result<(), GitError> {
+        let (mut gone, mut there) = (Vec::new(), Vec::new());
+        for path in paths {
+            let is_there = lies_in_directories(&self.path, &path)?
+                && on_disk(&self.path.join(&path))?.kind != Kind::Absent;
+            if is_there { there.push(path) } else { gone.push(path) }
+        }
+        self.update_index("--force-remove", &gone)?;
+        if !there.is_empty() {
+            let reader = self.reader()?;
+            let index = reader.repo().index().map_err(GitError::git2("reading the index"))?;
+            there.retain(|p| !is_amid_others(&index, p));
+        }
+        self.update_index("--add", &there)
+    }
+
+    fn update_index(&self, how: &str, paths: &[PathBuf]) -> Result<(), GitError> {
         if paths.is_empty() {
             return Ok(());
         }
         let list: Vec<u8> = paths.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
-        self.local("update-index")
-            .args(["--add", "--remove", "-z", "--stdin"])
-            .stdin(list)
-            .run(&self.cancel)
-            .map(drop)
+        self.local("update-index").args([how, "-z", "--stdin"]).stdin(list).run(&self.cancel).map(drop)
     }
 
     /// Finishes what a dead holder had put aside; oldest first.

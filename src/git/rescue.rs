@@ -19,7 +19,6 @@ use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
-use super::sparse::Sparse;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
@@ -85,22 +84,6 @@ impl ManagedClone<'_> {
             }
         }
         Ok(dirty)
-    }
-
-    /// Whether something dirty lies where the remote's commits want to change something. Only asked in a sparse clone: there git
-    /// takes its own check for what it would overwrite for a warning, and overwrites.
-    pub(super) fn is_in_the_way_of_sparse(&self, standing: &Standing) -> Result<bool, GitError> {
-        let Some(target) = standing.upstream else { return Ok(false) };
-        if self.sparse()? == Sparse::Everything {
-            return Ok(false);
-        }
-        let dirty = self.dirty(standing)?;
-        if dirty.is_empty() {
-            return Ok(false);
-        }
-        let changed: HashSet<PathBuf> = self.changed_paths(standing.head, target)?.into_iter().collect();
-        let above: HashSet<&Path> = changed.iter().flat_map(|p| p.ancestors()).collect();
-        Ok(dirty.keys().any(|p| above.contains(&**p) || p.ancestors().any(|a| changed.contains(a))))
     }
 
     fn tracked_dirty(&self) -> Result<Dirty, GitError> {

@@ -689,6 +689,21 @@ fn rescue_keeps_what_is_staged_staged() {
 }
 
 #[test]
+fn rescue_keeps_a_directory_staged_that_took_the_place_of_a_file() {
+    both(|diverged, s| {
+        let dirty = |c: &Cloned<'_>| {
+            fs::remove_file(c.path.join("b")).unwrap();
+            c.write("b/now", "below a directory\n");
+            c.sh(&["add", "-A", "b"]);
+            c.write("a", &lines("mine", "9"));
+        };
+        let case = rescue_case(&s, diverged, dirty, |w| write(&w.join("a"), &lines("1", "theirs")));
+        assert!(case.conflicts().is_empty());
+        assert_eq!(case.c.status(), " M a\nD  b\nA  b/now");
+    });
+}
+
+#[test]
 fn rescue_modes_links_and_binaries() {
     let mode = |c: &Cloned<'_>, name: &str| fs::metadata(c.path.join(name)).unwrap().mode() & 0o777;
     both(|diverged, s| {

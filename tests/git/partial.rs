@@ -12,11 +12,13 @@ use ox::git::{
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock, pause};
+use ox::kit::rng::Rng;
 
 use super::{in_role, moments};
 use crate::support::TestEnv;
 use crate::support::git::{Cloned, Sandbox, rules, with_clone, write};
 use crate::support::http_git::{Fault, GitServer};
+use crate::support::seed::{self, rounds};
 
 fn patterns(lines: &[&str]) -> Sparse {
     Sparse::Patterns(lines.iter().map(|l| (*l).to_owned()).collect())
@@ -956,6 +958,145 @@ fn what_is_not_committed_in_a_sparse_clone_is_not_overwritten_by_a_pull() {
             });
             assert!(kept, "{set:?}: {name} is lost: {:?}", files(&c.path));
         }
+    }
+}
+
+#[test]
+fn a_pull_of_one_commit_into_a_sparse_clone_costs_two_processes() {
+    let mut s = Sandbox::new();
+    let log = s.count_git();
+    let bare = remote(&s, "r", true);
+    let c = made_with(&s, bare.to_str().unwrap(), "c", patterns(&["/*", "!/*/", "/docs/", "/memory/"]));
+    s.push_elsewhere(&bare, |w| {
+        write(&w.join("docs/a.md"), "theirs\n");
+        write(&w.join("docs/new/one"), "theirs\n");
+        write(&w.join("data/x/1.json"), "{\"theirs\":1}\n");
+        fs::remove_file(w.join("memory/m.json")).unwrap();
+    });
+    fs::write(&log, "").unwrap();
+    assert_eq!(c.pull().how, How::FastForward);
+    let ours = fs::read_to_string(&log).unwrap();
+    let by_us = ours.lines().filter(|l| l.starts_with("-C "));
+    assert_eq!(by_us.count(), 2, "{ours}");
+    has(&c.path, &["AGENTS.md", "docs/a.md", "docs/deep/b.md", "docs/new/one"]);
+}
+
+/// Edits, new files, links, directories in place of files and the other way round, staged or not: none is lost by a pull.
+#[test]
+fn whatever_lies_in_a_sparse_clone_survives_a_pull() {
+    seed::with("git::partial::whatever_lies", seed::fresh(), random_pulls);
+}
+
+const PLACES: [&str; 11] = [
+    "AGENTS.md",
+    "docs/a.md",
+    "docs/deep/b.md",
+    "docs/deep",
+    "docs/new",
+    "memory/m.json",
+    "memory",
+    "data/x/1.json",
+    "data/x/new",
+    "data/x",
+    "top",
+];
+
+fn random_pulls(seed: u64) {
+    let mut rng = Rng::new(seed);
+    for round in 0..rounds(8, 100) {
+        let s = Sandbox::new();
+        let bare = remote(&s, "r", true);
+        let set =
+            if rng.chance(50) { cone(&["docs", "memory"]) } else { patterns(&["/*", "!/*/", "/docs/"]) };
+        let c = made_with(&s, bare.to_str().unwrap(), "c", set);
+        for n in 0..1 + rng.below(3) {
+            let staged = change(&c.path, &format!("mine-{round}-{n}\n"), &mut rng);
+            if rng.chance(30) {
+                s.try_sh(&c.path, &["add", "-A", "--sparse", "--", staged]);
+            }
+            if rng.chance(10) {
+                fs::remove_file(c.path.join(staged)).ok();
+            }
+        }
+        s.push_elsewhere(&bare, |w| {
+            for n in 0..1 + rng.below(4) {
+                change(w, &format!("theirs-{round}-{n}\n"), &mut rng);
+            }
+        });
+        let (before, status) = (mine(&c), c.sh(&["status", "--short", "-uall"]));
+        let pulled = c.try_pull();
+        let after = mine(&c);
+        assert!(pulled.is_ok(), "round {round}: {pulled:?}");
+        let lost: Vec<&String> = before.difference(&after).collect();
+        assert!(lost.is_empty(), "round {round}: {lost:?} of {before:?}, {pulled:?}, before:\n{status}");
+    }
+}
+
+/// Puts a file, a link or nothing at one of the places.
+fn change(work: &Path, text: &str, rng: &mut Rng) -> &'static str {
+    let place = PLACES[usize::try_from(rng.below(PLACES.len() as u64)).unwrap()];
+    let at = work.join(place);
+    for above in at.ancestors().take_while(|a| *a != work) {
+        if fs::symlink_metadata(above).is_ok_and(|m| !m.is_dir()) {
+            fs::remove_file(above).unwrap();
+        }
+    }
+    if at.is_dir() {
+        fs::remove_dir_all(&at).unwrap();
+    }
+    match rng.below(10) {
+        0..8 => write(&at, text),
+        8 => {
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(text.trim(), &at).unwrap();
+        }
+        _ => {}
+    }
+    place
+}
+
+/// What anybody can still find: on disk, in the index, in a rescue ref.
+fn mine(c: &Cloned<'_>) -> BTreeSet<String> {
+    let mut text = c.sh(&["diff", "--cached"]) + "\n";
+    for file in files(&c.path) {
+        let full = c.path.join(file);
+        text += &match fs::read_link(&full) {
+            Ok(target) => target.to_str().unwrap().to_owned(),
+            Err(_) => fs::read_to_string(&full).unwrap(),
+        };
+        text.push('\n');
+    }
+    let refs = c.sh(&["for-each-ref", "--format=%(refname)", "refs/ox/rescue"]);
+    for commit in refs.lines().flat_map(|r| [r.to_owned(), format!("{r}^2")]) {
+        text += &c.sandbox.try_sh(&c.path, &["show", "-m", "--format=", &commit]).1;
+        text.push('\n');
+    }
+    text.split_whitespace()
+        .map(|w| w.trim_start_matches('+').to_owned())
+        .filter(|w| w.starts_with("mine-"))
+        .collect()
+}
+
+/// A staged link in place of a directory that is outside of the set: the index still has what lies below that.
+#[test]
+fn a_pull_goes_on_where_something_staged_is_in_place_of_a_directory_outside_of_the_set() {
+    for link in [false, true] {
+        let s = Sandbox::new();
+        let bare = remote(&s, "r", true);
+        let c = made_with(&s, bare.to_str().unwrap(), "c", patterns(&["/*", "!/*/", "/docs/"]));
+        if link {
+            fs::create_dir(c.path.join("data")).unwrap();
+            std::os::unix::fs::symlink("mine", c.path.join("data/x")).unwrap();
+        } else {
+            c.write("data/x", "mine\n");
+        }
+        s.sh(&c.path, &["add", "--sparse", "data/x"]);
+        s.push_elsewhere(&bare, |w| write(&w.join("data/x/1.json"), "{\"theirs\":1}\n"));
+        c.pull();
+        assert_eq!(c.sh(&["rev-parse", "HEAD"]), c.sh(&["rev-parse", "origin/main"]));
+        let refs = c.sh(&["for-each-ref", "--format=%(refname)", "refs/ox"]);
+        assert_eq!(refs.lines().count(), 1, "{refs}");
+        assert_eq!(s.sh(&c.path, &["show", &format!("{refs}:data/x")]), "mine");
     }
 }
 
