@@ -13,12 +13,13 @@ use super::command::{bytes_of, path_of};
 use super::error::GitError;
 use super::exclude::CONFLICT_MARK;
 use super::in_the_way::{is_amid_others, lies_in_directories};
-use super::limits::{CHILD_MAX, MERGE_CAP};
+use super::limits::{CHILD_MAX, MERGE_CAP, STAGING_NAMES};
+use super::local_work::open_elsewhere;
 use super::managed::ManagedClone;
 use super::rescue::{
     Captured, INDEX_MESSAGE, Kind, PENDING, RESCUE, Rescue, entry, on_disk, settle, tree_at,
 };
-use crate::kit::file::read_capped;
+use crate::kit::file::{exchange, read_capped, rename_new};
 
 const FILE: u32 = 0o100_644;
 const EXEC: u32 = 0o100_755;
@@ -122,7 +123,7 @@ impl ManagedClone<'_> {
             Outcome::Conflict
         };
         match outcome {
-            Outcome::Mine if safe_parent(&self.path, &v.path)? => rename(&held, &place).map(|()| true),
+            Outcome::Mine if safe_parent(&self.path, &v.path)? && self.put(&held, &place, v.new)? => Ok(true),
             Outcome::New => {
                 self.ensure_new(&v, &place)?;
                 fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
@@ -130,16 +131,67 @@ impl ManagedClone<'_> {
             }
             Outcome::Merged(bytes, mode) if safe_parent(&self.path, &v.path)? => {
                 let mode = if mode == EXEC { 0o755 } else { 0o644 };
-                rename(&self.scratch("put-back", &bytes, mode)?, &place)?;
-                fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
-                Ok(true)
+                if self.put(&self.scratch("put-back", &bytes, mode)?, &place, v.new)? {
+                    fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
+                    return Ok(true);
+                }
+                self.put_beside(&v, &held, time, rescue)
             }
-            _ => {
-                self.ensure_new(&v, &place)?;
-                rescue.copies.push(self.lay_beside(&v.path, &held, time)?);
-                Ok(false)
-            }
+            _ => self.put_beside(&v, &held, time, rescue),
         }
+    }
+
+    /// Both changed it: HEAD's version, or what somebody has put there, has the place, and ours lies beside.
+    fn put_beside(
+        &self,
+        v: &Versions,
+        held: &Path,
+        time: i64,
+        rescue: &mut Rescue,
+    ) -> Result<bool, GitError> {
+        self.ensure_new(v, &self.path.join(&v.path))?;
+        rescue.copies.push(self.lay_beside(&v.path, held, time)?);
+        Ok(false)
+    }
+
+    /// Puts a file at its place unless somebody has put something there since that was looked at; whether it did. Then `from` is as
+    /// before.
+    fn put(&self, from: &Path, place: &Path, new: Entry) -> Result<bool, GitError> {
+        match rename_new(from, place) {
+            Ok(()) => return Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(GitError::io("moving", from)(e)),
+        }
+        let swap = || exchange(from, place).map_err(GitError::io("moving", from));
+        if !swap()? {
+            return rename(from, place).map(|()| true);
+        }
+        // What lay there is out of everybody's way now.
+        if self.may_replace(from, new)? {
+            return fs::remove_file(from).map(|()| true).map_err(GitError::io("removing", from));
+        }
+        swap().map(|_| false)
+    }
+
+    /// Takes away what lies at `place` if it may be replaced; false if it is somebody's, and stays.
+    fn take_away(&self, place: &Path, new: Entry) -> Result<bool, GitError> {
+        let dir = self.git_dir().join("ox");
+        fs::create_dir_all(&dir).map_err(GitError::io("making", &dir))?;
+        let names = (0..STAGING_NAMES).map(|n| dir.join(format!("taken-{n}")));
+        // A name that is taken has what a killed process could not put back.
+        let free = names.map(|name| (rename_new(place, &name), name));
+        let mut free = free
+            .skip_while(|(moved, _)| moved.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists));
+        let aside = match free.next() {
+            Some((Ok(()), name)) => name,
+            Some((Err(e), _)) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Some((Err(e), _)) => return Err(GitError::io("moving", place)(e)),
+            None => return Ok(false),
+        };
+        if self.may_replace(&aside, new)? {
+            return fs::remove_file(&aside).map(|()| true).map_err(GitError::io("removing", &aside));
+        }
+        rename_new(&aside, place).map(|()| false).map_err(GitError::io("moving", place))
     }
 
     fn put_back_deletion(&self, v: &Versions, place: &Path) -> Result<bool, GitError> {
@@ -150,7 +202,7 @@ impl ManagedClone<'_> {
             return Ok(false);
         }
         if mode_of(place)?.is_some() && self.may_replace(place, v.new)? {
-            fs::remove_file(place).map_err(GitError::io("removing", place))?;
+            self.take_away(place, v.new)?;
         }
         Ok(true)
     }
@@ -162,7 +214,14 @@ impl ManagedClone<'_> {
         if (mode == LINK) != (new_mode == LINK) {
             return Ok(false);
         }
-        Ok(hash_of(place, mode)? == id || is_part_of(self.reader()?.repo(), place, id))
+        Ok(hash_of(place, mode)? == id || self.is_left_part(place, id)?)
+    }
+
+    /// Whether the file is a part that a killed git left, and not one that somebody is writing.
+    fn is_left_part(&self, place: &Path, id: Oid) -> Result<bool, GitError> {
+        let reader = self.reader()?;
+        let is_part = || is_part_of(reader.repo(), place, id);
+        Ok(is_part() && open_elsewhere(place).is_none() && is_part())
     }
 
     fn merge_versions(&self, v: &Versions, held: &Path) -> Result<Outcome, GitError> {
@@ -235,16 +294,19 @@ impl ManagedClone<'_> {
     /// Makes sure HEAD's version is in its place, when what is there is nothing or a part of it.
     fn ensure_new(&self, v: &Versions, place: &Path) -> Result<(), GitError> {
         let Some((_, id)) = v.new else { return Ok(()) };
-        let whole = match mode_of(place)? {
-            Some(mode) => hash_of(place, mode)? == id || !is_part_of(self.reader()?.repo(), place, id),
+        let mode = mode_of(place)?;
+        let whole = match mode {
+            Some(mode) => hash_of(place, mode)? == id || !self.is_left_part(place, id)?,
             None => place.is_dir(),
         };
         // Outside of the set of files it has no place.
         if whole || self.skipped()?.contains(&v.path) || !safe_parent(&self.path, &v.path)? {
             return Ok(());
         }
-        let checkout = self.local("checkout-index").args(["-f", "-u", "-q", "-z", "--stdin"]);
-        checkout.stdin(bytes_of(&v.path).to_vec()).run(&self.cancel).map(drop)
+        if mode.is_some() && !self.take_away(place, v.new)? {
+            return Ok(());
+        }
+        self.check_out_absent(std::slice::from_ref(&v.path))
     }
 
     /// Moves a held file beside its place, as `<name>.conflict-<machine>-<time>`.
@@ -257,7 +319,10 @@ impl ManagedClone<'_> {
             let beside = dir.join(file);
             let to = self.path.join(&beside);
             if fs::symlink_metadata(&to).is_err() {
-                rename(held, &to)?;
+                match rename_new(held, &to) {
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                    moved => moved.map_err(GitError::io("moving", held))?,
+                }
                 return Ok(beside);
             }
         }
@@ -424,7 +489,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), GitError> {
 }
 
 /// Removes a tree of directories as far as they are empty.
-fn remove_empty(dir: &Path) {
+pub(super) fn remove_empty(dir: &Path) {
     if let Ok(entries) = fs::read_dir(dir) {
         for e in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
             remove_empty(&e.path());

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use git2::{Oid, Repository, Tree};
 use jiff::Timestamp;
 
-use super::command::{bytes_of, path_of, zero_split};
+use super::command::{bytes_of, failure, path_of, zero_split};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
+use super::reapply::remove_empty;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
@@ -308,25 +309,47 @@ impl ManagedClone<'_> {
             let tree = tree_at(reader.repo(), head)?;
             captured.paths.iter().map(|p| (p.clone(), entry(tree.as_ref(), p))).collect()
         };
-        self.restore(&entries)
+        let present = self.restore_index(&entries)?;
+        self.check_out_absent(&present)
     }
 
     /// Makes index and files of exactly these paths what `entries` say; a directory that stands in the way is empty.
     pub(super) fn restore(&self, entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>) -> Result<(), GitError> {
-        if entries.is_empty() {
+        let present = self.restore_index(entries)?;
+        if present.is_empty() {
             return Ok(());
+        }
+        let checkout = self.local("checkout-index").args(["-f", "-u", "-z", "--stdin"]);
+        checkout.stdin(zero_ended(&present)).deadline(CHILD_MAX).run(&self.cancel).map(drop)
+    }
+
+    /// Makes the index of exactly these paths what `entries` say; answers those that are to have a file.
+    fn restore_index(
+        &self,
+        entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
+    ) -> Result<Vec<PathBuf>, GitError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
         }
         self.ensure_objects(&blobs(entries.values().copied()))?;
         let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
         update.stdin(index_info(entries)).run(&self.cancel)?;
-        let present: Vec<u8> = entries
-            .iter()
-            .filter(|(_, e)| e.is_some())
-            .flat_map(|(p, _)| [bytes_of(p), b"\0"].concat())
-            .collect();
-        if !present.is_empty() {
-            let checkout = self.local("checkout-index").args(["-f", "-u", "-z", "--stdin"]).stdin(present);
-            checkout.deadline(CHILD_MAX).run(&self.cancel)?;
+        Ok(entries.iter().filter(|(_, e)| e.is_some()).map(|(p, _)| p.clone()).collect())
+    }
+
+    /// Writes the index' versions of these paths where nothing is. What somebody has put there meanwhile stays.
+    pub(super) fn check_out_absent(&self, paths: &[PathBuf]) -> Result<(), GitError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        for dir in paths.iter().map(|p| self.path.join(p)).filter(|p| p.is_dir()) {
+            remove_empty(&dir);
+        }
+        let checkout = self.local("checkout-index").args(["-u", "-q", "-z", "--stdin"]);
+        let out = checkout.stdin(zero_ended(paths)).deadline(CHILD_MAX).run_any(&self.cancel)?;
+        let lacks_any = || paths.iter().any(|p| fs::symlink_metadata(self.path.join(p)).is_err());
+        if !out.status.success() && lacks_any() {
+            return Err(failure("checkout-index", &out));
         }
         Ok(())
     }
@@ -457,6 +480,14 @@ pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Ve
     entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
 }
 
+fn zero_ended(paths: &[PathBuf]) -> Vec<u8> {
+    paths.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect()
+}
+
+/// What is on disk under a path.
+///
+/// # Errors
+/// It cannot be looked at, or is neither file nor link nor directory.
 pub(super) fn on_disk(path: &Path) -> Result<OnDisk, GitError> {
     let absent = OnDisk { kind: Kind::Absent, stat: (0, 0, 0, 0, 0) };
     let meta = match fs::symlink_metadata(path) {

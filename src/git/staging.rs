@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::GitError;
 use super::limits::STAGING_NAMES;
-use crate::kit::file::sync_dir;
+use crate::kit::file::{rename_new, sync_dir};
 use crate::kit::lock::FileLock;
 use crate::kit::process::may_live;
 
@@ -73,23 +73,6 @@ fn remove(dir: &Path, lock_path: &Path) {
             let _ = fs::remove_file(lock_path); // a leftover lock file is found and removed by the next run
         }
     }
-}
-
-/// Renames a directory to a name that nobody has.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Some file systems do not know the flag.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
-            other => return other.map_err(io::Error::from),
-        }
-    }
-    if fs::symlink_metadata(to).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    fs::rename(from, to)
 }
 
 /// Removes temporary siblings of a clone's place whose maker is proven dead: its lock is free, or its process gone.

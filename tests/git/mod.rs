@@ -703,6 +703,36 @@ fn rescue_keeps_a_directory_staged_that_took_the_place_of_a_file() {
     });
 }
 
+/// While a dirty file is put aside somebody writes another one in its place.
+#[test]
+fn rescue_leaves_what_is_written_while_a_file_is_away() {
+    both(|diverged, mut s| {
+        let remote = s.remote("r", &[("a", "base\n"), ("b", "base\n")]);
+        s.push_elsewhere(&remote, |w| write(&w.join("a"), "theirs\n"));
+        let c = s.clone(&remote, "c");
+        c.sh(&["reset", "-q", "--hard", "HEAD~1"]);
+        if diverged {
+            s.commit(&c.path, &[("own", "own\n")], "own");
+        }
+        c.write("a", "first\n");
+        let (path, lock, at) = (c.path.clone(), c.lock.clone(), c.path.join("a"));
+        let at = at.display();
+        s.git_that(&format!(
+            r#"case "$*" in *checkout-index*) [ -e '{at}' ] || echo second > '{at}';; esac"#
+        ));
+        let c = Cloned { sandbox: &s, path, lock };
+        // Git does not take the remote's version over what was written; the next pull does.
+        let _ = c.try_pull();
+        let there: String = fs::read_dir(&c.path)
+            .unwrap()
+            .flatten()
+            .filter(|e| e.path().is_file())
+            .map(|e| fs::read_to_string(e.path()).unwrap())
+            .collect();
+        assert!(there.contains("second\n") && there.contains("first\n"), "{there}");
+    });
+}
+
 #[test]
 fn rescue_modes_links_and_binaries() {
     let mode = |c: &Cloned<'_>, name: &str| fs::metadata(c.path.join(name)).unwrap().mode() & 0o777;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::journal::{Identity, Journal, Phase, new_of, old_of, with_mark};
 use crate::git::limits::ORPHANS_END;
 use crate::kit::clock::wait_until;
-use crate::kit::file::sync_dir;
+use crate::kit::file::{self, sync_dir};
 
 /// Where the two clones are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +49,8 @@ pub(super) fn layout(journal: &Journal, new: Identity) -> io::Result<Layout> {
 /// Both clones change places: in one step where the system can, else in two.
 pub(super) fn exchange(clone: &Path) -> io::Result<()> {
     let new = new_of(clone);
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        match renameat_with(CWD, &new, CWD, clone, RenameFlags::EXCHANGE) {
-            // Some file systems do not know the flag.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
-            other => {
-                other?;
-                return sync_dir(clone);
-            }
-        }
+    if file::exchange(&new, clone)? {
+        return sync_dir(clone);
     }
     fs::rename(clone, old_of(clone))?;
     sync_dir(clone)?;
