@@ -244,7 +244,13 @@ mod tests {
             let r = r.clone();
             crate::kit::thread::spawn("w", crate::kit::thread::STACK_SMALL, move || {
                 for k in 0..10 {
-                    r.register(&entry(&format!("{n}-{k}"), n)).unwrap();
+                    // On a slow machine the others may take longer than a writer waits; then it is told so, and asks again.
+                    loop {
+                        match r.register(&entry(&format!("{n}-{k}"), n)) {
+                            Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {}
+                            done => break done.unwrap(),
+                        }
+                    }
                 }
             })
             .unwrap()
