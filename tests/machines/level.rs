@@ -173,13 +173,21 @@ impl Found {
         trail + &logs.join("\n----\n")
     }
 
-    /// What was written and is nowhere.
+    /// What was written and is nowhere, but for what git may have written over.
     pub fn missing(&self, written: &Written) -> Vec<String> {
+        let gone = self.gone(written).into_iter().filter(|(what, _)| !written.moments.contains(what));
+        gone.map(|(what, of)| format!("{what} of {of}")).collect()
+    }
+
+    /// How much is nowhere that git may have written over.
+    pub fn overwritten(&self, written: &Written) -> usize {
+        self.gone(written).iter().filter(|(what, _)| written.moments.contains(what)).count()
+    }
+
+    fn gone<'w>(&self, written: &'w Written) -> Vec<(String, &'w str)> {
         let marks = written.marks.iter().filter(|(m, _)| !self.marks.contains(*m));
         let blobs = written.blobs.iter().filter(|(id, _)| !self.blobs.contains(id));
-        marks
-            .map(|(m, what)| format!("{m} of {what}"))
-            .chain(blobs.map(|(id, what)| format!("{id} of {what}")))
-            .collect()
+        let marks = marks.map(|(m, of)| (m.clone(), of.as_str()));
+        marks.chain(blobs.map(|(id, of)| (id.to_string(), of.as_str()))).collect()
     }
 }

@@ -25,6 +25,9 @@ const LINES: usize = 8;
 pub struct Written {
     pub marks: BTreeMap<String, String>,
     pub blobs: BTreeMap<Oid, String>,
+    /// Which of these were written in just the moment in which git wrote the files of that clone: it may have written over them, as a git
+    /// that a person runs may. A known gap; whatever else is missing is lost.
+    pub moments: BTreeSet<String>,
     count: usize,
 }
 
@@ -102,6 +105,29 @@ impl Person<'_> {
 
     /// One edit; the paths it touched.
     fn edit(&self, rng: &mut Rng, written: &mut Written, dirty: &BTreeSet<String>) -> Vec<String> {
+        let (marks, blobs) = (written.marks.clone(), written.blobs.clone());
+        let before = self.is_written_by_git();
+        let touched = self.edit_one(rng, written, dirty);
+        if before || self.is_written_by_git() {
+            let new_marks = written.marks.keys().filter(|m| !marks.contains_key(*m)).cloned();
+            let new_blobs = written.blobs.keys().filter(|b| !blobs.contains_key(b)).map(Oid::to_string);
+            let new: Vec<String> = new_marks.chain(new_blobs).collect();
+            written.moments.extend(new);
+        }
+        touched
+    }
+
+    /// Whether a daemon has noted that a git of its own writes the clone's files now.
+    fn is_written_by_git(&self) -> bool {
+        let clone = &self.machine.clones[self.repo];
+        let kind = if self.repo == 0 { "ledger" } else { "team" };
+        let name = format!("{kind}-{}.lock", clone.file_name().unwrap().to_str().unwrap());
+        let lock = clone.ancestors().nth(2).unwrap().join("locks").join(name);
+        let text = fs::read_to_string(&lock).unwrap_or_else(|e| panic!("{}: {e}", lock.display()));
+        ["\"kind\":\"rebase\"", "\"kind\":\"fast-forward\""].iter().any(|kind| text.contains(kind))
+    }
+
+    fn edit_one(&self, rng: &mut Rng, written: &mut Written, dirty: &BTreeSet<String>) -> Vec<String> {
         let dir = DIRS[self.repo][rng.below(3) as usize];
         let shared = SHARED[rng.below(SHARED.len() as u64) as usize];
         let name = format!("{dir}/{shared}");

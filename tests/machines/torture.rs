@@ -52,7 +52,8 @@ fn torture(seed: u64) {
         }
     }
     converge(&fleet, count + 1);
-    let missing = Found::on(&fleet).missing(&written);
+    let found = Found::on(&fleet);
+    let missing = found.missing(&written);
     let trail = if missing.is_empty() { String::new() } else { Found::trail(&fleet, &missing) };
     assert!(missing.is_empty(), "{} of {}: {missing:#?}\n{trail}", missing.len(), written.marks.len());
     for machine in &fleet.machines {
@@ -62,9 +63,12 @@ fn torture(seed: u64) {
         machine.ox(&["daemon", "stop", "--all"]).ok();
     }
     println!(
-        "{count} rounds: {} lines and {} binary files, {kills} kills, {failed} failed syncs",
+        "{count} rounds: {} lines and {} binary files, {kills} kills, {failed} failed syncs; {} written while git wrote there, of which it \
+         wrote over {}",
         written.marks.len(),
-        written.blobs.len()
+        written.blobs.len(),
+        written.moments.len(),
+        found.overwritten(&written)
     );
     assert!(kills > 0 && failed > 0, "nothing was tried");
 }
