@@ -39,11 +39,24 @@ pub struct Reader<'a> {
     pub agent: &'a str,
 }
 
+/// A whisper that waits for a reader.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Its number in the database.
+    pub seq: i64,
+    /// What it says.
+    pub whisper: Whisper,
+    /// Bytes of its entry before an agent, at most; zero where nobody counts them.
+    pub size: usize,
+    /// Bytes in an answer, at most.
+    pub bytes: usize,
+}
+
 /// What waits for a reader in one database.
 #[derive(Debug, Default)]
 pub struct Pending {
-    /// With their numbers, each importance in the order in which they came in.
-    pub whispers: [Vec<(i64, Whisper)>; 3],
+    /// Each importance in the order in which they came in.
+    pub whispers: [Vec<Waiting>; 3],
     /// How far the reader is when it has got all of that, and what was not for it has been passed over.
     pub end: Marks,
     /// How far it is now.
@@ -247,8 +260,8 @@ impl Store {
 
     // ---- what goes out ----
 
-    /// What waits for a reader, the most important first: at most [`PAGE_MAX`], and one more than `room` bytes hold. What is less important
-    /// than the last of these is not looked at.
+    /// What waits for a reader, the most important first: at most [`PAGE_MAX`], and one more than [`PAGE_BYTES`] of an answer and, where there
+    /// is a `room`, that many bytes before an agent hold. What is less important than the last of these is not looked at.
     ///
     /// # Errors
     /// The database's.
@@ -258,7 +271,7 @@ impl Store {
         reader: Reader<'_>,
         attention: Attention,
         topics: &[String],
-        room: usize,
+        room: Option<usize>,
     ) -> Result<Pending, Error> {
         let ahead = self.ahead_of(reader.key);
         self.with(now, |conn| {
@@ -276,7 +289,7 @@ impl Store {
             let mut ask = conn.prepare_cached(&format!(
                 "SELECT seq, {COLUMNS} FROM whispers WHERE rank = ?1 AND seq > ?2 ORDER BY seq"
             ))?;
-            let (mut count, mut size, mut bytes) = (0, 0, 0);
+            let (mut count, mut sizes, mut all) = (0, 0, 0);
             for importance in Importance::ALL {
                 let rank = importance as usize;
                 if !attention.hears(importance) {
@@ -284,17 +297,17 @@ impl Store {
                     continue;
                 }
                 let mut rows = ask.query(params![rank as i64, start[rank]])?;
-                while count < PAGE_MAX && size <= room && bytes <= PAGE_BYTES {
+                while count < PAGE_MAX && room.is_none_or(|room| sizes <= room) && all <= PAGE_BYTES {
                     let Some(row) = rows.next()? else { break };
                     let seq: i64 = row.get(0)?;
                     pending.end[rank] = seq;
                     let whisper = whisper_of(row, 1)?;
                     let wanted = topics.is_empty() || topics.contains(&whisper.topic);
                     if wanted && whisper.is_for(reader.agent) && !whisper.is_echo_for(reader.agent) {
-                        count += 1;
-                        size += frame::size(&whisper);
-                        bytes += whisper.wire_size();
-                        pending.whispers[rank].push((seq, whisper));
+                        let size = room.map_or(0, |_| frame::size(&whisper));
+                        let bytes = whisper.wire_size();
+                        (count, sizes, all) = (count + 1, sizes + size, all + bytes);
+                        pending.whispers[rank].push(Waiting { seq, whisper, size, bytes });
                     }
                 }
             }

@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::error::Error;
-use super::frame;
 use super::limits::{HISTORY, LEASE, PAGE_BYTES, PAGE_MAX};
 use super::murmur::Importance;
-use super::store::{Marks, Pending, Reader, Store};
+use super::store::{Marks, Pending, Reader, Store, Waiting};
 use super::whisper::{Attention, Whisper};
 use crate::kit::clock::{Mono, Now};
 
@@ -94,11 +93,10 @@ impl Stores {
             return nothing(false);
         }
         let reader = Reader { key: &ask.key, agent: &ask.agent };
-        let room = ask.budget.unwrap_or(PAGE_BYTES).min(PAGE_BYTES);
         let mut found = Vec::new();
         for state in states {
             let store = self.of(state);
-            match store.pending(now, reader, ask.attention, &ask.topics, room) {
+            match store.pending(now, reader, ask.attention, &ask.topics, ask.budget) {
                 Ok(pending) => {
                     if pending.is_new {
                         // Before anything more is said: after a crash it is to go on from here, not to begin anew without the background.
@@ -110,7 +108,7 @@ impl Stores {
                 Err(e) => log::warn!("whispers for {}: {e}", ask.agent),
             }
         }
-        let whispers = take(&mut found, room);
+        let whispers = take(&mut found, ask.budget.unwrap_or(usize::MAX));
         let marks: Vec<(Arc<Store>, u64, Marks)> = found
             .into_iter()
             .filter(|(_, pending)| pending.is_new || pending.end != pending.start)
@@ -232,10 +230,11 @@ impl Stores {
     }
 }
 
-/// Takes as much as `budget` bytes and [`PAGE_MAX`] entries hold, the most important first; what is left stays before the reader's place.
+/// Takes as much as `budget` bytes before an agent, [`PAGE_BYTES`] of an answer and [`PAGE_MAX`] entries hold, the most important first;
+/// what is left stays before the reader's place.
 fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
     let (mut taken, mut room): (Vec<Whisper>, usize) = (Vec::new(), budget);
-    let mut bytes = 0;
+    let mut all = 0;
     let mut full = false;
     // One database has each of them once.
     let several = found.len() > 1;
@@ -253,23 +252,24 @@ fn take(found: &mut [(Arc<Store>, Pending)], budget: usize) -> Vec<Whisper> {
             // Of the databases the one whose next whisper is the oldest; within one their order stays.
             let heads = queues.iter_mut().enumerate();
             let oldest = heads
-                .filter_map(|(n, (_, queue))| queue.peek().map(|(_, w)| ((w.created_at, &w.id), n)))
+                .filter_map(|(n, (_, queue))| {
+                    queue.peek().map(|w| ((w.whisper.created_at, &w.whisper.id), n))
+                })
                 .min()
                 .map(|(_, n)| n);
             let Some(n) = oldest else { break };
-            let Some((seq, whisper)) = queues[n].1.next() else { break };
+            let Some(Waiting { seq, whisper, size, bytes }) = queues[n].1.next() else { break };
             if several && !ids.insert(whisper.id.clone()) {
                 continue;
             }
-            let size = frame::size(&whisper);
-            bytes += whisper.wire_size();
-            full |= taken.len() >= PAGE_MAX || ((size > room || bytes > PAGE_BYTES) && !taken.is_empty());
+            all += bytes;
+            full |= taken.len() >= PAGE_MAX || ((size > room || all > PAGE_BYTES) && !taken.is_empty());
             if full {
                 *queues[n].0 = seq - 1;
                 // Every other queue stops before its head as well.
                 for (end, queue) in &mut queues {
-                    if let Some((seq, _)) = queue.peek() {
-                        **end = (**end).min(seq - 1);
+                    if let Some(waiting) = queue.peek() {
+                        **end = (**end).min(waiting.seq - 1);
                     }
                 }
                 break;
