@@ -493,6 +493,11 @@ pub(super) fn zero_split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|b| *b == 0).filter(|s| !s.is_empty())
 }
 
+/// Paths as git reads them with `-z`.
+pub(super) fn zero_ended<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<u8> {
+    paths.into_iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect()
+}
+
 /// A path as git prints it with `-z`.
 pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
 
-use super::command::{bytes_of, path_of};
+use super::command::{bytes_of, path_of, zero_ended};
 use super::error::GitError;
 use super::exclude::CONFLICT_MARK;
 use super::in_the_way::{is_amid_others, lies_in_directories};
@@ -351,8 +351,8 @@ impl ManagedClone<'_> {
         if paths.is_empty() {
             return Ok(());
         }
-        let list: Vec<u8> = paths.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
-        self.local("update-index").args([how, "-z", "--stdin"]).stdin(list).run(&self.cancel).map(drop)
+        let update = self.local("update-index").args([how, "-z", "--stdin"]);
+        update.stdin(zero_ended(paths)).run(&self.cancel).map(drop)
     }
 
     /// Finishes what a dead holder had put aside; oldest first.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use git2::{Oid, Repository, Tree};
 use jiff::Timestamp;
 
-use super::command::{bytes_of, failure, path_of, zero_split};
+use super::command::{bytes_of, failure, path_of, zero_ended, zero_split};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
@@ -478,10 +478,6 @@ pub(super) fn entry(tree: Option<&Tree<'_>>, path: &Path) -> Option<(u32, Oid)> 
 pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Vec<Oid> {
     let is_blob = |(mode, _): &(u32, Oid)| *mode != 0o160_000;
     entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
-}
-
-fn zero_ended(paths: &[PathBuf]) -> Vec<u8> {
-    paths.iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect()
 }
 
 /// What is on disk under a path.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{Commit, Oid, Repository};
 
-use super::command::{bytes_of, path_of, zero_split};
+use super::command::{path_of, zero_ended, zero_split};
 use super::error::GitError;
 use super::limits::MERGE_CAP;
 use super::lock::Op;
@@ -191,12 +191,11 @@ impl ManagedClone<'_> {
         let commit = self.write_capture(entries, false, Some(head))?;
         let time = self.name_capture(&[RESCUE], commit)?;
         log::warn!("what was only staged during a rebase of ours is kept in {RESCUE}{time}");
-        let list: Vec<u8> = entries.keys().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect();
         // Without --force a file that is there stays as it is, and that is no failure.
         let write = self
             .local("checkout-index")
             .args(["-q", "--ignore-skip-worktree-bits", "-z", "--stdin"])
-            .stdin(list);
+            .stdin(zero_ended(entries.keys()));
         write.run_any(&self.cancel).map(drop)
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
-use super::command::{Git, Invocation, Version, bytes_of, path_of, zero_split};
+use super::command::{Git, Invocation, Version, bytes_of, path_of, zero_ended, zero_split};
 use super::error::GitError;
 use super::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
 use super::lock::OpKind;
@@ -348,7 +348,7 @@ impl ManagedClone<'_> {
         let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
         update.stdin(super::rescue::index_info(entries)).run(&self.cancel)?;
         let there = entries.iter().filter(|(_, e)| e.is_some());
-        let list: Vec<u8> = there.flat_map(|(p, _)| [bytes_of(p), b"\0"].concat()).collect();
+        let list = zero_ended(there.map(|(p, _)| p));
         let skip = self.local("update-index").args(["--skip-worktree", "-z", "--stdin"]);
         skip.stdin(list).run(&self.cancel).map(drop)
     }
