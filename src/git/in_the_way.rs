@@ -10,14 +10,12 @@ use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
 use super::error::GitError;
 use super::limits::FEW_CHANGES;
+use super::local_work::GITLINK;
 use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
 use super::reapply::{LINK, hash_of};
 use super::rescue::{Kind, entry, on_disk, tree_at};
 use super::sparse::Sparse;
-
-/// The mode of a submodule's entry.
-const SUBMODULE: u32 = 0o160_000;
 
 impl ManagedClone<'_> {
     /// Whether something dirty lies where the remote's commits want to change something. Only asked in a sparse clone.
@@ -73,7 +71,7 @@ fn is_as(root: &Path, index: &Index, path: &Path, committed: Option<(u32, Oid)>)
         return Ok(false);
     }
     match staged {
-        Some(e) if e.mode == SUBMODULE || is_only_announced(&e) => Ok(false),
+        Some(e) if e.mode == GITLINK || is_only_announced(&e) => Ok(false),
         Some(e) if !is_left_out(&e) => {
             let full = root.join(path);
             let mode = match on_disk(&full)?.kind {

@@ -26,7 +26,7 @@ const INSIDE_GIT: [&str; 5] =
 const MIRRORED: &str = "refs/remotes/";
 const STASH: &str = "refs/stash";
 /// Mode of an index entry that is a commit of another repository.
-const GITLINK: u32 = 0o160_000;
+pub(super) const GITLINK: u32 = 0o160_000;
 
 /// Everything of a clone that a new clone of its remote would not have, as it was at one moment. Two of the same clone are
 /// equal if nothing was written to it in between.

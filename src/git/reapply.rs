@@ -177,21 +177,21 @@ impl ManagedClone<'_> {
     fn take_away(&self, place: &Path, new: Entry) -> Result<bool, GitError> {
         let dir = self.git_dir().join("ox");
         fs::create_dir_all(&dir).map_err(GitError::io("making", &dir))?;
-        let names = (0..STAGING_NAMES).map(|n| dir.join(format!("taken-{n}")));
-        // A name that is taken has what a killed process could not put back.
-        let free = names.map(|name| (rename_new(place, &name), name));
-        let mut free = free
-            .skip_while(|(moved, _)| moved.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists));
-        let aside = match free.next() {
-            Some((Ok(()), name)) => name,
-            Some((Err(e), _)) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Some((Err(e), _)) => return Err(GitError::io("moving", place)(e)),
-            None => return Ok(false),
-        };
-        if self.may_replace(&aside, new)? {
-            return fs::remove_file(&aside).map(|()| true).map_err(GitError::io("removing", &aside));
+        for n in 0..STAGING_NAMES {
+            let aside = dir.join(format!("taken-{n}"));
+            match rename_new(place, &aside) {
+                Ok(()) => {}
+                // What a killed process could not put back.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+                Err(e) => return Err(GitError::io("moving", place)(e)),
+            }
+            if self.may_replace(&aside, new)? {
+                return fs::remove_file(&aside).map(|()| true).map_err(GitError::io("removing", &aside));
+            }
+            return rename_new(&aside, place).map(|()| false).map_err(GitError::io("moving", place));
         }
-        rename_new(&aside, place).map(|()| false).map_err(GitError::io("moving", place))
+        Ok(false)
     }
 
     fn put_back_deletion(&self, v: &Versions, place: &Path) -> Result<bool, GitError> {

@@ -721,7 +721,7 @@ fn rescue_leaves_what_is_written_while_a_file_is_away() {
             r#"case "$*" in *checkout-index*) [ -e '{at}' ] || echo second > '{at}';; esac"#
         ));
         let c = Cloned { sandbox: &s, path, lock };
-        // Git does not take the remote's version over what was written; the next pull does.
+        // Git refuses to write over it, so this pull may come to nothing; the file is what counts.
         let _ = c.try_pull();
         let there: String = fs::read_dir(&c.path)
             .unwrap()

@@ -28,6 +28,8 @@ pub struct Written {
     /// Which of these were written in just the moment in which git wrote the files of that clone: it may have written over them, as a git
     /// that a person runs may. A known gap; whatever else is missing is lost.
     pub moments: BTreeSet<String>,
+    /// What the last edit wrote.
+    last: Vec<String>,
     count: usize,
 }
 
@@ -37,6 +39,7 @@ impl Written {
         self.count += 1;
         let mark = format!("@{who}.{:06}@", self.count);
         self.marks.insert(mark.clone(), what.to_owned());
+        self.last.push(mark.clone());
         mark
     }
 
@@ -52,6 +55,7 @@ impl Written {
             bytes.extend((0..rng.below(40) + 4).flat_map(|_| rng.next_u64().to_le_bytes()));
             let id = Oid::hash_object(ObjectType::Blob, &bytes).unwrap();
             self.blobs.insert(id, what.to_owned());
+            self.last.push(id.to_string());
             return bytes;
         }
         let json = name.ends_with(".json");
@@ -105,14 +109,11 @@ impl Person<'_> {
 
     /// One edit; the paths it touched.
     fn edit(&self, rng: &mut Rng, written: &mut Written, dirty: &BTreeSet<String>) -> Vec<String> {
-        let (marks, blobs) = (written.marks.clone(), written.blobs.clone());
+        written.last.clear();
         let before = self.is_written_by_git();
         let touched = self.edit_one(rng, written, dirty);
         if before || self.is_written_by_git() {
-            let new_marks = written.marks.keys().filter(|m| !marks.contains_key(*m)).cloned();
-            let new_blobs = written.blobs.keys().filter(|b| !blobs.contains_key(b)).map(Oid::to_string);
-            let new: Vec<String> = new_marks.chain(new_blobs).collect();
-            written.moments.extend(new);
+            written.moments.extend(written.last.drain(..));
         }
         touched
     }
