@@ -13,15 +13,17 @@ mod common;
 #[path = "../tests/whispers/machine.rs"]
 mod machine;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use common::{Times, fixed, note, rounds, support, time, title};
+use common::{Times, fixed, note, ratio, rounds, support, time, title};
 use machine::{INTERVAL, Machine};
 use ox::kit::clock::{Clock as _, SystemClock};
 use ox::kit::gotime::GoTime;
-use ox::whispers::limits::PROMPT_MAX;
+use ox::whispers::limits::{PAGE_MAX, PROMPT_MAX};
 use ox::whispers::{Ask, Stores, Whisper};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
 
 /// Whispers in the database.
 const STORED: usize = 10_000;
@@ -43,8 +45,10 @@ fn main() {
     });
     note("taking in 10,000 murmurs", took.as_secs_f64() * 1e3, "ms");
     note("database", store.size() as f64 / f64::from(1 << 20), "MiB");
-    ask(&stores, &states, "a prompt's worth", Some(PROMPT_MAX));
-    ask(&stores, &states, "a whole page", None);
+    let prompt = ask(&stores, &states, "a prompt's worth", Some(PROMPT_MAX));
+    fixed("a prompt's worth: p99", prompt.p99(), "ms", 1.0);
+    let page = ask(&stores, &states, "a whole page", None);
+    ratio("a whole page / its rows read", page.p50(), rows(store.path()).p50(), "ms", 3.0);
     heard();
 }
 
@@ -70,8 +74,26 @@ fn heard() {
     fixed("to another machine, the longest", longest, "s", interval + 1.0);
 }
 
+/// The floor of a whole page: the database alone hands out as many rows, each value as its own.
+fn rows(database: &Path) -> Times {
+    let conn = Connection::open(database).unwrap();
+    let mut ask = conn.prepare("SELECT * FROM whispers ORDER BY seq DESC LIMIT ?1").unwrap();
+    let columns = ask.column_count();
+    let mut times = Times::default();
+    for _ in 0..rounds(AGENTS).max(20) {
+        times.push(time(|| {
+            let row =
+                |row: &Row<'_>| (0..columns).map(|n| row.get::<_, Value>(n)).collect::<Result<Vec<_>, _>>();
+            let all: Vec<_> = ask.query_map([PAGE_MAX as i64], row).unwrap().map(Result::unwrap).collect();
+            assert_eq!(all.len(), PAGE_MAX);
+            all
+        }));
+    }
+    times
+}
+
 /// Each agent asks once for what it has never had, and once more with nothing new.
-fn ask(stores: &Stores, states: &[PathBuf], what: &str, budget: Option<usize>) {
+fn ask(stores: &Stores, states: &[PathBuf], what: &str, budget: Option<usize>) -> Times {
     let (mut first, mut nothing) = (Times::default(), Times::default());
     for n in 0..rounds(AGENTS).max(20) {
         let agent = format!("OxB{n:03}");
@@ -89,8 +111,8 @@ fn ask(stores: &Stores, states: &[PathBuf], what: &str, budget: Option<usize>) {
         nothing.push(time(get));
     }
     note(&format!("{what}: p50"), first.p50(), "ms");
-    fixed(&format!("{what}: p99"), first.p99(), "ms", 1.0);
     fixed(&format!("{what}, little new: p99"), nothing.p99(), "ms", 1.0);
+    first
 }
 
 fn whisper(n: usize, at: jiff::Timestamp) -> Whisper {
