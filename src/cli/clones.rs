@@ -114,11 +114,19 @@ pub struct Found {
 
 /// The ledger and teams of `project`, with what the daemon says of them.
 pub fn of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
-    let site = Site::new(cx.dirs.clone(), cx.env.clone());
-    let loaded = sync::look(&site, project);
+    let loaded = sync::look(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
+    let at = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok();
+    let facts = |at| facts(&at, loaded.ledger.as_ref(), live_of(live, Kind::Ledger, ""), cx.now());
+    Found { ledger: at.map(facts), ..teams(cx, loaded, live) }
+}
+
+/// [`of_project`] without a look at the ledger.
+pub fn teams_of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
+    teams(cx, sync::look(&Site::new(cx.dirs.clone(), cx.env.clone()), project), live)
+}
+
+fn teams(cx: &Cx, loaded: Loaded, live: Option<&StatusData>) -> Found {
     let now = cx.now();
-    let ledger = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok();
-    let ledger = ledger.map(|at| facts(&at, loaded.ledger.as_ref(), live_of(live, Kind::Ledger, ""), now));
     let mut teams: Vec<CloneFacts> =
         loaded.registry().teams().iter().map(|t| team_facts(cx, &loaded, t, live, now)).collect();
     // What only the daemon knows, because a server told it.
@@ -128,7 +136,7 @@ pub fn of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Foun
             teams.push(CloneFacts { sources, ..with_live(told(&cx.dirs, &loaded.slug, w), w, now) });
         }
     }
-    Found { ledger, teams, problems: loaded.problems }
+    Found { ledger: None, teams, problems: loaded.problems }
 }
 
 /// A team that only the daemon told of.
@@ -246,12 +254,11 @@ fn on_disk(kind: Kind, path: &Path, lock: &Path, known: Option<&Known>) -> Clone
 }
 
 fn with_disk(mut found: CloneFacts) -> CloneFacts {
-    found.error = match verify(&found.path) {
-        Verdict::Sound => String::new(),
-        Verdict::Damaged(why) => why,
-        Verdict::Unknown(e) => e.to_string(),
+    let reader = match verify(&found.path) {
+        Verdict::Sound(reader) => reader,
+        Verdict::Damaged(why) => return CloneFacts { error: why, ..found },
+        Verdict::Unknown(e) => return CloneFacts { error: e.to_string(), ..found },
     };
-    let Ok(reader) = Reader::open(&found.path) else { return found };
     (found.shallow, found.partial) = (reader.is_shallow(), reader.is_partial());
     let Ok(head) = reader.head() else { return found };
     let branch = head.branch.map(|b| b.trim_start_matches("refs/heads/").to_owned());

@@ -15,7 +15,7 @@ use super::failure::Outcome;
 use super::ui::text::{clean, compact, count, relative, tilde};
 use super::ui::{Mean, Paint};
 use super::version::OURS;
-use crate::git::{CloneLock, Reader, Verdict, verify};
+use crate::git::{CloneLock, Verdict, verify};
 use crate::ipc::client::{Client, NO_PAYLOAD};
 use crate::ipc::limits::client::STATUS;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, Instances, Message, StatusData};
@@ -215,7 +215,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         _ => (None, None),
     };
     let ai_coworkers = client.map(|client| coworkers(client, cx.now())).unwrap_or_default();
-    let teams = project.map(|p| clones::of_project(cx, p, live).teams).unwrap_or_default();
+    let teams = project.map(|p| clones::teams_of_project(cx, p, live).teams).unwrap_or_default();
     let daemon = seen.as_ref().map(|seen| match seen {
         Seen::Running(data, _) => running(data, cx.now()),
         Seen::Absent(absent) => absent_daemon(*absent),
@@ -288,9 +288,13 @@ fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
         Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
     };
     let exists = place.exists();
-    let verdict = if exists { verify(&place.path) } else { Verdict::Sound };
+    let (head, error) = match exists.then(|| verify(&place.path)) {
+        Some(Verdict::Sound(reader)) => (reader.head().ok(), None),
+        Some(Verdict::Damaged(why)) => (None, Some(why)),
+        Some(Verdict::Unknown(e)) => (None, Some(e.to_string())),
+        None => (None, None),
+    };
     let stamp = CloneLock::peek(&place.lock).unwrap_or_default();
-    let head = Reader::open(&place.path).and_then(|r| r.head()).ok();
     Ledger {
         configured: true,
         remote: Some(place.remote.display()),
@@ -299,11 +303,7 @@ fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
         last_sync: stamp.fetched_at,
         remote_changed: stamp.remote_changed_at,
         untrusted_host: place.untrusted_host,
-        error: match verdict {
-            Verdict::Sound => None,
-            Verdict::Damaged(why) => Some(why),
-            Verdict::Unknown(e) => Some(e.to_string()),
-        },
+        error,
         path: Some(place.path),
     }
 }

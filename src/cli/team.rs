@@ -262,7 +262,7 @@ fn list(cx: &Cx) -> Outcome {
         Ok(Seen::Running(data, _)) => Some(data),
         Ok(Seen::Absent(_)) | Err(_) => None,
     };
-    let found = clones::of_project(cx, &project, live.as_deref());
+    let found = clones::teams_of_project(cx, &project, live.as_deref());
     if cx.ui.json() {
         return cx.ui.document(&json!({
             "teams": found.teams, "daemon": { "running": live.is_some() }, "problems": found.problems,

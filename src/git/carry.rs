@@ -144,7 +144,7 @@ impl ManagedClone<'_> {
     pub fn verify_carried(&self, new: &Path, work: &LocalWork) -> Result<(), GitError> {
         let lacks = |proof: String| Err(GitError::Damaged { what: "the new clone", proof });
         match verify(new) {
-            Verdict::Sound => {}
+            Verdict::Sound(_) => {}
             Verdict::Damaged(proof) => return lacks(proof),
             Verdict::Unknown(e) => return Err(e),
         }

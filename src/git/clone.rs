@@ -59,12 +59,11 @@ pub fn clone_plain(
 
 /// HEAD and its commit are readable; without a commit the remote must have none either.
 pub(super) fn verify_clone(git: &Git, url: &str, dir: &Path, cancel: &Cancel) -> Result<(), GitError> {
-    match verify(dir) {
-        Verdict::Sound => {}
+    let reader = match verify(dir) {
+        Verdict::Sound(reader) => reader,
         Verdict::Damaged(proof) => return Err(GitError::Damaged { what: "the new clone", proof }),
         Verdict::Unknown(e) => return Err(e),
-    }
-    let reader = Reader::open(dir)?;
+    };
     let Head { branch, commit } = reader.head()?;
     if commit.is_some() {
         return Ok(());

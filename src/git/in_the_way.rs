@@ -25,7 +25,9 @@ impl ManagedClone<'_> {
             return Ok(false);
         }
         // The common answer, without the four git processes that the whole one takes.
-        if standing.head.is_some_and(|head| is_clear(&self.path, head, target).unwrap_or(false)) {
+        if let Some(head) = standing.head
+            && is_clear(&*self.reader()?, &self.path, head, target).unwrap_or(false)
+        {
             return Ok(false);
         }
         let dirty = self.dirty(standing)?;
@@ -40,8 +42,7 @@ impl ManagedClone<'_> {
 
 /// Whether it is proven that nothing of anybody's lies where `target` differs from `head`: index and files are there as HEAD has them.
 /// Looks at few changes only; anything unusual is no proof.
-fn is_clear(root: &Path, head: Oid, target: Oid) -> Result<bool, GitError> {
-    let reader = Reader::open(root)?;
+fn is_clear(reader: &Reader, root: &Path, head: Oid, target: Oid) -> Result<bool, GitError> {
     let repo = reader.repo();
     let (old, new) = (tree_at(repo, Some(head))?, tree_at(repo, Some(target))?);
     let diff = repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None);
@@ -49,7 +50,7 @@ fn is_clear(root: &Path, head: Oid, target: Oid) -> Result<bool, GitError> {
     if diff.deltas().len() > FEW_CHANGES {
         return Ok(false);
     }
-    let index = repo.index().map_err(GitError::git2("reading the index"))?;
+    let index = reader.index()?;
     if index.has_conflicts() {
         return Ok(false);
     }

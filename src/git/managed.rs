@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use git2::Oid;
 
@@ -24,6 +25,7 @@ pub struct ManagedClone<'l> {
     pub(super) cancel: Cancel,
     pub(super) recovered: Vec<Rescue>,
     identity: OnceCell<Vec<(&'static str, String)>>,
+    reader: OnceCell<Rc<Reader>>,
 }
 
 /// What a fetch found.
@@ -88,8 +90,8 @@ impl<'l> ManagedClone<'l> {
         cancel: &Cancel,
     ) -> Result<ManagedClone<'l>, GitError> {
         let (path, cancel) = (path.to_path_buf(), cancel.clone());
-        let mut clone =
-            ManagedClone { lock, git, path, cancel, recovered: Vec::new(), identity: OnceCell::new() };
+        let (recovered, identity, reader) = (Vec::new(), OnceCell::new(), OnceCell::new());
+        let mut clone = ManagedClone { lock, git, path, cancel, recovered, identity, reader };
         clone.recover()?;
         Ok(clone)
     }
@@ -118,8 +120,16 @@ impl<'l> ManagedClone<'l> {
         self.lock.note_fetch(now, commit)
     }
 
-    pub(super) fn reader(&self) -> Result<Reader, GitError> {
-        Reader::open(&self.path)
+    /// Reads in the clone; opened once for as long as the lock is held.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn reader(&self) -> Result<Rc<Reader>, GitError> {
+        if let Some(open) = self.reader.get() {
+            return Ok(Rc::clone(open));
+        }
+        let opened = Rc::new(Reader::open(&self.path)?);
+        Ok(Rc::clone(self.reader.get_or_init(|| opened)))
     }
 
     pub(super) fn local(&self, sub: &'static str) -> Invocation<'l> {
@@ -188,7 +198,7 @@ impl<'l> ManagedClone<'l> {
         let standing = Standing { head: None, upstream: old, relation: Relation::Contained };
         let new = self.within(OpKind::Fetch, branch, &standing, |c| {
             c.run_fetch(branch, &url)?;
-            let new = tracking(&c.reader()?, branch)?;
+            let new = tracking(&*c.reader()?, branch)?;
             c.lock.forget_op();
             let now = c.git.now().wall;
             c.lock.note_fetch(now, new)?;

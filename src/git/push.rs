@@ -102,6 +102,6 @@ impl ManagedClone<'_> {
     /// # Errors
     /// A clone that cannot be read.
     pub fn remote_tip(&self, branch: &str) -> Result<Option<Oid>, GitError> {
-        tracking(&self.reader()?, branch)
+        tracking(&*self.reader()?, branch)
     }
 }

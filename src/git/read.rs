@@ -1,12 +1,14 @@
-//! Reads in process. A repository is opened for a call and closed after it, so nothing stale is ever answered.
+//! Reads in process. A repository is open for a call, or for as long as its lock is held; refs, settings and the index are read from
+//! their files each time, so nothing stale is ever answered.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use git2::{ErrorClass, ErrorCode, Oid, Repository, RepositoryOpenFlags};
+use git2::{ErrorClass, ErrorCode, Index, Oid, Repository, RepositoryOpenFlags};
 use jiff::Timestamp;
 
 use super::error::GitError;
@@ -194,8 +196,20 @@ impl Reader {
         Ok(found)
     }
 
+    /// The index as its file has it now; the library alone would keep what it once read.
+    pub(super) fn index(&self) -> Result<Index, GitError> {
+        let index = self.repo.index().and_then(|mut index| index.read(true).map(|()| index));
+        index.map_err(GitError::git2("reading the index"))
+    }
+
     pub(super) fn repo(&self) -> &Repository {
         &self.repo
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reader").field(&self.repo.path()).finish()
     }
 }
 
@@ -224,8 +238,8 @@ pub fn prepare_library() {
 /// The answer to "is this clone sound?". Only a proof may ever lead to deleting or replacing it.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It opens, HEAD makes sense and its commit can be read.
-    Sound,
+    /// It opens, HEAD makes sense and its commit can be read; open to read on.
+    Sound(Reader),
     /// It is proven not to be a usable clone.
     Damaged(String),
     /// It could not be looked at; nothing follows from that.
@@ -246,7 +260,7 @@ pub fn verify(path: &Path) -> Verdict {
         }
         Err(e) => return damaged_by_structure(path, e),
     };
-    verify_head(&repo)
+    fault_of_head(&repo).unwrap_or(Verdict::Sound(Reader { repo }))
 }
 
 fn missing_git(path: &Path) -> Verdict {
@@ -280,29 +294,29 @@ fn plausible_head(head: &[u8]) -> bool {
     text.starts_with(b"ref: refs/") || (text.len() >= 40 && text.iter().all(u8::is_ascii_hexdigit))
 }
 
-fn verify_head(repo: &Repository) -> Verdict {
+/// Nothing if HEAD makes sense and its commit can be read, or there is none yet; else the verdict.
+fn fault_of_head(repo: &Repository) -> Option<Verdict> {
+    let damaged = |proof: String| Some(Verdict::Damaged(proof));
+    let unknown = |what, e| Some(Verdict::Unknown(GitError::git2(what)(e)));
     let head = match repo.find_reference("HEAD") {
         Ok(head) => head,
-        Err(e) if e.code() == ErrorCode::NotFound => return Verdict::Damaged("HEAD is missing".to_owned()),
-        Err(e) if e.class() == ErrorClass::Os => return Verdict::Unknown(GitError::git2("reading HEAD")(e)),
-        Err(e) => return Verdict::Damaged(format!("HEAD: {}", e.message())),
+        Err(e) if e.code() == ErrorCode::NotFound => return damaged("HEAD is missing".to_owned()),
+        Err(e) if e.class() == ErrorClass::Os => return unknown("reading HEAD", e),
+        Err(e) => return damaged(format!("HEAD: {}", e.message())),
     };
     if matches!(head.symbolic_target(), Ok(Some("refs/heads/.invalid"))) {
-        return Verdict::Damaged(
-            "HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned(),
-        );
+        return damaged("HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned());
     }
     let id = match head.resolve() {
-        Ok(r) => r.target(),
-        Err(e) if e.code() == ErrorCode::NotFound => return Verdict::Sound, // an unborn branch
-        Err(e) if e.class() == ErrorClass::Os => return Verdict::Unknown(GitError::git2("reading HEAD")(e)),
-        Err(e) => return Verdict::Damaged(format!("HEAD: {}", e.message())),
+        Ok(r) => r.target()?,
+        Err(e) if e.code() == ErrorCode::NotFound => return None, // an unborn branch
+        Err(e) if e.class() == ErrorClass::Os => return unknown("reading HEAD", e),
+        Err(e) => return damaged(format!("HEAD: {}", e.message())),
     };
-    let Some(id) = id else { return Verdict::Sound };
     match repo.find_commit(id).and_then(|c| c.tree()) {
-        Ok(_) => Verdict::Sound,
-        Err(e) if e.class() == ErrorClass::Os => Verdict::Unknown(GitError::git2("reading the tip")(e)),
-        Err(e) => Verdict::Damaged(format!("commit {id} at HEAD: {}", e.message())),
+        Ok(_) => None,
+        Err(e) if e.class() == ErrorClass::Os => unknown("reading the tip", e),
+        Err(e) => damaged(format!("commit {id} at HEAD: {}", e.message())),
     }
 }
 

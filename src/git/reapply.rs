@@ -341,7 +341,7 @@ impl ManagedClone<'_> {
         self.update_index("--force-remove", &gone)?;
         if !there.is_empty() {
             let reader = self.reader()?;
-            let index = reader.repo().index().map_err(GitError::git2("reading the index"))?;
+            let index = reader.index()?;
             there.retain(|p| !is_amid_others(&index, p));
         }
         self.update_index("--add", &there)

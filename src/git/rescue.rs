@@ -363,7 +363,7 @@ impl ManagedClone<'_> {
     /// # Errors
     /// Refs that cannot be read.
     pub fn rescues(&self) -> Result<Vec<(String, Timestamp)>, GitError> {
-        rescue_refs(&self.path)
+        in_time(&*self.reader()?)
     }
 
     /// Deletes rescue refs older than 30 days; answers how many.
@@ -387,8 +387,12 @@ impl ManagedClone<'_> {
 /// # Errors
 /// Refs that cannot be read.
 pub fn rescue_refs(path: &Path) -> Result<Vec<(String, Timestamp)>, GitError> {
+    in_time(&Reader::open(path)?)
+}
+
+fn in_time(reader: &Reader) -> Result<Vec<(String, Timestamp)>, GitError> {
     let time = |name: &str| Timestamp::from_second(name.strip_prefix(RESCUE)?.parse().ok()?).ok();
-    let refs = Reader::open(path)?.refs(RESCUE)?;
+    let refs = reader.refs(RESCUE)?;
     let mut found: Vec<_> =
         refs.into_iter().filter_map(|(name, _)| Some((name.clone(), time(&name)?))).collect();
     found.sort_by_key(|(_, t)| *t);

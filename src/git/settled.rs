@@ -36,7 +36,7 @@ pub enum Settled {
 /// a stash or a rescue ref younger than 30 days.
 pub fn settled(git: &Git, path: &Path, now: Timestamp, cancel: &Cancel) -> Settled {
     match verify(path) {
-        Verdict::Sound => {}
+        Verdict::Sound(_) => {}
         Verdict::Damaged(proof) => return Settled::Unknown(format!("it is damaged: {proof}")),
         Verdict::Unknown(e) => return Settled::Unknown(e.to_string()),
     }

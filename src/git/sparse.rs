@@ -204,7 +204,7 @@ impl ManagedClone<'_> {
     /// # Errors
     /// The clone's files cannot be read.
     pub fn sparse(&self) -> Result<Sparse, GitError> {
-        Sparse::read(&self.reader()?)
+        Sparse::read(&*self.reader()?)
     }
 
     /// Makes `wanted` the set of files that are checked out, if it is not that already; whether anything was changed. What is

@@ -1,5 +1,6 @@
 //! One run: bring a managed clone level with its remote, or make it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(super) struct Job<'a> {
     project: Option<Project>,
     pub(super) at: Workspace,
     cancel: &'a Cancel,
+    /// HEAD when the run began; none where there was no clone.
+    before: Cell<Option<Oid>>,
 }
 
 /// The job of working on the clone of `target`.
@@ -50,7 +53,7 @@ pub(super) struct Job<'a> {
 /// As [`locate`].
 pub(super) fn job<'a>(site: &'a Site, target: &Target, cancel: &'a Cancel) -> Result<Job<'a>, SetupError> {
     let (project, at) = locate(site, target)?;
-    Ok(Job { site, project, at, cancel })
+    Ok(Job { site, project, at, cancel, before: Cell::new(None) })
 }
 
 /// How much a sync may leave out.
@@ -108,10 +111,9 @@ fn run(
             return Outcome { place: None, facts: None, end, took: took() };
         }
     };
-    let before = Reader::open(&job.at.path).and_then(|r| r.head()).ok().and_then(|h| h.commit);
     let end = work(&job).unwrap_or_else(End::Failed);
     // Facts follow from HEAD, the time and the clone's own files.
-    let facts = matches!(end, End::Level(_)).then(|| job.facts(before));
+    let facts = matches!(end, End::Level(_)).then(|| job.facts());
     job.write_down(&end, facts.as_ref());
     Outcome { place: Some(job.at.to_place()), facts, end, took: took() }
 }
@@ -124,13 +126,15 @@ impl Job<'_> {
         if !self.at.exists() {
             return Ok(End::NoClone);
         }
-        match verify(path) {
-            Verdict::Sound => {}
+        let reader = match verify(path) {
+            Verdict::Sound(reader) => reader,
             Verdict::Damaged(proof) => return self.put_aside(&proof),
             Verdict::Unknown(e) => return Err(failure(e)),
-        }
-        self.leave_tokens_behind()?;
-        let view = View::of(path, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
+        };
+        self.leave_tokens_behind(&reader)?;
+        let view = View::of(&reader, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
+        drop(reader);
+        self.before.set(view.head);
         let moved = view.origin != self.at.url();
         if moved {
             self.may_move(&view.origin)?;
@@ -241,7 +245,8 @@ impl Job<'_> {
             return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
         }
         let rules = Shape::of(&self.at, clone.path()).rules();
-        self.count(&clone.integrate(&view.branch, &rules)?, change, kept);
+        let step = clone.integrate(&view.branch, &rules)?;
+        count(&*clone.reader()?, &step, change, kept);
         self.bring_into_shape(clone)?;
         if let Some(waiting) = self.site.waiting.filter(|_| self.has_waiting()) {
             on_progress("committing", None, "committing what waits");
@@ -252,7 +257,8 @@ impl Job<'_> {
             on_progress("pushing", None, "pushing own commits");
             let pushed = clone.push_retry(&view.branch, &rules)?;
             change.pushed = ahead as u64;
-            pushed.integrated.iter().for_each(|step| self.count(step, change, kept));
+            let reader = clone.reader()?;
+            pushed.integrated.iter().for_each(|step| count(&reader, step, change, kept));
         }
         self.complete_history(clone, on_progress)?;
         // Kept for 30 days; one that cannot be removed now is tried again with the next change.
@@ -281,12 +287,8 @@ impl Job<'_> {
     }
 
     /// A clone that an older program made may have a token in its files: it goes, and git asks our helper from then on.
-    fn leave_tokens_behind(&self) -> Result<(), Failure> {
-        if self.at.self_hosted {
-            return Ok(());
-        }
-        let bare = Reader::open(&self.at.path).map_err(failure)?.origin_url_bare();
-        if !bare.is_some_and(|origin| origin.had_token) {
+    fn leave_tokens_behind(&self, reader: &Reader) -> Result<(), Failure> {
+        if self.at.self_hosted || !reader.origin_url_bare().is_some_and(|origin| origin.had_token) {
             return Ok(());
         }
         let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
@@ -302,9 +304,8 @@ impl Job<'_> {
     /// Checks out what belongs there now, and no more. A triggered run comes here only when HEAD has moved, so that what it writes never
     /// triggers it again.
     fn bring_into_shape(&self, clone: &mut ManagedClone<'_>) -> Result<(), GitError> {
-        let reader = Reader::open(clone.path())?;
-        let wanted = Shape::of(&self.at, clone.path()).sparse(&reader, self.site.clock.now().wall)?;
-        drop(reader);
+        let now = self.site.clock.now().wall;
+        let wanted = Shape::of(&self.at, clone.path()).sparse(&*clone.reader()?, now)?;
         match clone.set_sparse(&wanted) {
             Ok(_) => Ok(()),
             // Files can wait; commits are what must not be held up.
@@ -322,7 +323,7 @@ impl Job<'_> {
         clone: &mut ManagedClone<'_>,
         on_progress: OnProgress<'_>,
     ) -> Result<(), GitError> {
-        if !Reader::open(clone.path())?.is_shallow() {
+        if !clone.reader()?.is_shallow() {
             return Ok(());
         }
         on_progress("fetching", None, "fetching the history");
@@ -334,19 +335,6 @@ impl Job<'_> {
                 Ok(())
             }
         }
-    }
-
-    fn count(&self, step: &Integrated, change: &mut Change, kept: &mut KeptList) {
-        if let Some(rescue) = &step.rescued {
-            kept.add(rescue);
-        }
-        if step.how == How::Unchanged {
-            return;
-        }
-        change.pulled = true;
-        change.diverged |= matches!(step.how, How::Rebased { .. });
-        let files = Reader::open(&self.at.path).and_then(|r| r.changed_files(step.old, step.new));
-        change.files_in += files.unwrap_or_default() as u64;
     }
 
     fn clone(&self, on_progress: OnProgress<'_>) -> Result<End, Failure> {
@@ -367,7 +355,7 @@ impl Job<'_> {
         if !self.at.self_hosted {
             clone.set_helper().map_err(failure)?;
         }
-        let view = View::of(&self.at.path, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
+        let view = self.view()?;
         let mut change = Change { pulled: true, ..Change::default() };
         if let (Some(project), None) = (&self.project, view.head) {
             on_progress("initializing", None, "writing the first commit");
@@ -514,11 +502,11 @@ impl Job<'_> {
         LocalConfig::update(&project.root, &self.site.dirs, |l| l.set_ledger(&ledger))
     }
 
-    /// What is known of the clone after a run that began with HEAD at `before`.
-    fn facts(&self, before: Option<Oid>) -> Facts {
+    /// What is known of the clone after a run.
+    fn facts(&self) -> Facts {
         let reader = Reader::open(&self.at.path);
         let head = reader.as_ref().ok().and_then(|r| r.head().ok()).and_then(|h| h.commit);
-        let missing = reader.and_then(|r| shape::missing(self.at.kind, &r, head, before));
+        let missing = reader.and_then(|r| shape::missing(self.at.kind, &r, head, self.before.get()));
         let shape = Shape::of(&self.at, &self.at.path);
         Facts {
             head: head.map(|h| h.to_string()).unwrap_or_default(),
@@ -535,8 +523,12 @@ impl Job<'_> {
 
     /// The branch that is kept level.
     pub(super) fn branch(&self) -> Result<String, Failure> {
-        let now = self.site.clock.now().wall;
-        View::of(&self.at.path, self.at.kind, now).map(|view| view.branch).map_err(failure)
+        self.view().map(|view| view.branch)
+    }
+
+    fn view(&self) -> Result<View, Failure> {
+        let reader = Reader::open(&self.at.path).map_err(failure)?;
+        View::of(&reader, self.at.kind, self.site.clock.now().wall).map_err(failure)
     }
 
     /// Makes a clone of the same remote somewhere else.
@@ -548,6 +540,19 @@ impl Job<'_> {
             None => self.clone_slim(git, to, on_progress),
         }
     }
+}
+
+/// Adds what a step of a pull brought in and what it put aside.
+fn count(reader: &Reader, step: &Integrated, change: &mut Change, kept: &mut KeptList) {
+    if let Some(rescue) = &step.rescued {
+        kept.add(rescue);
+    }
+    if step.how == How::Unchanged {
+        return;
+    }
+    change.pulled = true;
+    change.diverged |= matches!(step.how, How::Rebased { .. });
+    change.files_in += reader.changed_files(step.old, step.new).unwrap_or_default() as u64;
 }
 
 /// Hands on how far git has come with a clone.
@@ -582,13 +587,12 @@ struct View {
 }
 
 impl View {
-    fn of(path: &Path, kind: Kind, now: Timestamp) -> Result<View, GitError> {
-        let reader = Reader::open(path)?;
+    fn of(reader: &Reader, kind: Kind, now: Timestamp) -> Result<View, GitError> {
         let head = reader.head()?;
         let name = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/"));
         let branch = name.unwrap_or(BRANCH).to_string();
         let tracking = reader.target(&format!("refs/remotes/origin/{branch}"))?;
-        let outdated = head.commit.is_some() && shape::is_outdated(&Sparse::read(&reader)?, kind, now);
+        let outdated = head.commit.is_some() && shape::is_outdated(&Sparse::read(reader)?, kind, now);
         let unfinished = outdated || reader.is_shallow();
         let origin = reader.origin_url().unwrap_or_default();
         Ok(View { branch, head: head.commit, tracking, origin, unfinished })

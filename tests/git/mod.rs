@@ -156,12 +156,46 @@ fn syn_18_reading_changes_nothing_in_a_repository() {
         let r = Reader::open(path).unwrap();
         let head = r.head().unwrap();
         assert!(r.is_ancestor(head.commit.unwrap(), head.commit.unwrap()).unwrap());
-        assert!(matches!(verify(path), Verdict::Sound));
+        assert!(matches!(verify(path), Verdict::Sound(_)));
     }
     assert_eq!(snapshot(&c.path), before);
 }
 
 // ---- the user's configuration ----
+
+#[test]
+fn a_clone_that_is_held_tells_what_others_change_meanwhile() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("a", "1\n")]);
+    let c = s.clone(&remote, "c");
+    c.with(|m| {
+        let reader = m.reader().unwrap();
+        let first = reader.head().unwrap().commit;
+        for n in 0..3 {
+            let commit = s.commit(&c.path, &[("b", &format!("{n}\n"))], "theirs");
+            let head = reader.head().unwrap().commit;
+            assert_eq!(head.unwrap().to_string(), commit);
+            assert_eq!(reader.changed_files(first, head).unwrap(), 1);
+            // The packs and refs that were read a moment ago are others now.
+            s.sh(&c.path, &["repack", "-adq"]);
+            s.sh(&c.path, &["pack-refs", "--all"]);
+            assert_eq!(reader.head().unwrap().commit, head);
+            assert_eq!(reader.changed_files(first, head).unwrap(), 1);
+            s.sh(&c.path, &["update-ref", "refs/heads/side", "HEAD"]);
+            assert_eq!(reader.target("refs/heads/side").unwrap(), head);
+            let url = s.at(&format!("r{n}")).display().to_string();
+            s.sh(&c.path, &["remote", "set-url", "origin", &url]);
+            assert_eq!(reader.origin_url(), Some(url));
+        }
+        fs::write(c.path.join(".git/shallow"), format!("{}\n", first.unwrap())).unwrap();
+        assert!(reader.is_shallow());
+        fs::remove_file(c.path.join(".git/shallow")).unwrap();
+        assert!(!reader.is_shallow());
+        assert_eq!(m.unpushed("main").unwrap(), 3);
+        s.sh(&c.path, &["reset", "-q", "--hard", "HEAD~1"]);
+        assert_eq!(m.unpushed("main").unwrap(), 2);
+    });
+}
 
 #[test]
 fn syn_04_broken_lfs_filters_of_the_user_do_not_matter() {
@@ -970,7 +1004,7 @@ fn syn_10_a_killed_clone_leaves_its_target_absent_or_whole() {
         match fs::symlink_metadata(&target) {
             Err(_) => absent += 1,
             Ok(_) => {
-                assert!(matches!(verify(&target), Verdict::Sound));
+                assert!(matches!(verify(&target), Verdict::Sound(_)));
                 assert_eq!(s.sh(&target, &["rev-parse", "HEAD"]), tip);
                 assert_eq!(s.sh(&target, &["status", "--porcelain"]), "");
                 fs::remove_dir_all(&target).unwrap();

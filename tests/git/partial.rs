@@ -138,7 +138,7 @@ fn a_slim_clone_has_the_tip_and_the_files_of_its_set() {
     assert!(reader.is_shallow() && reader.is_partial());
     assert_eq!(c.sh(&["rev-list", "--count", "HEAD"]), "1");
     assert_eq!(lacking(&c), 2, "the contents of raw and data");
-    assert!(matches!(verify(&c.path), Verdict::Sound));
+    assert!(matches!(verify(&c.path), Verdict::Sound(_)));
     assert!(seen.iter().any(|p| p.percent == Some(100)), "{seen:?}");
 
     let now = c.with(|m| m.sparse().unwrap());
@@ -302,7 +302,7 @@ fn syn_10_a_killed_slim_clone_leaves_its_target_absent_or_whole() {
             absent += 1;
             continue;
         }
-        assert!(matches!(verify(&target), Verdict::Sound));
+        assert!(matches!(verify(&target), Verdict::Sound(_)));
         assert_eq!(s.sh(&target, &["rev-parse", "HEAD"]), tip);
         assert_eq!(s.sh(&target, &["ls-tree", "-r", "--name-only", "HEAD"]).lines().count(), 608);
         assert_eq!(files(&target), expected);
@@ -749,7 +749,7 @@ fn a_clone_that_an_older_git_calls_partial_is_read_too() {
     let (c, _) = made(&s, bare.to_str().unwrap(), "c");
     c.sh(&["config", "--unset", "remote.origin.promisor"]);
     c.sh(&["config", "extensions.partialClone", "origin"]);
-    assert!(matches!(verify(&c.path), Verdict::Sound));
+    assert!(matches!(verify(&c.path), Verdict::Sound(_)));
     assert!(Reader::open(&c.path).unwrap().is_partial());
     s.push_elsewhere(&bare, |w| write(&w.join("docs/a.md"), "theirs\n"));
     c.pull();

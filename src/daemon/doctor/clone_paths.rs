@@ -47,7 +47,7 @@ pub(super) fn look(at: &Workspace) -> Found {
         (_, false) => {}
     }
     match verify(&at.path) {
-        Verdict::Sound => Found::Sound,
+        Verdict::Sound(_) => Found::Sound,
         Verdict::Damaged(why) => Found::Damaged(why),
         Verdict::Unknown(e) => Found::Unknown(e.to_string()),
     }

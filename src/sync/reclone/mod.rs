@@ -277,7 +277,7 @@ impl<'t, 'h> Run<'t, 'h> {
 
     fn check_sound(&self) -> Result<(), Stop> {
         match verify(self.target.clone) {
-            Verdict::Sound => Ok(()),
+            Verdict::Sound(_) => Ok(()),
             Verdict::Damaged(proof) => Err(Stop::Refused(Refusal::Damaged(proof))),
             Verdict::Unknown(e) => Err(e.into()),
         }
