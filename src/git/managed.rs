@@ -1,6 +1,8 @@
 //! A clone that may be changed, because its lock is held.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -25,7 +27,19 @@ pub struct ManagedClone<'l> {
     pub(super) cancel: Cancel,
     pub(super) recovered: Vec<Rescue>,
     identity: OnceCell<Vec<(&'static str, String)>>,
-    reader: OnceCell<Rc<Reader>>,
+    reader: RefCell<Option<(Kept, Rc<Reader>)>>,
+}
+
+/// State of what an open repository keeps in memory and does not look at again: where history is cut off, and which packs there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kept([Option<(u64, i64, i64)>; 2]);
+
+impl Kept {
+    fn of(clone: &Path) -> Kept {
+        let stamp = |m: Metadata| (m.ino(), m.mtime(), m.mtime_nsec());
+        let look = |file: &str| clone.join(".git").join(file).metadata().ok().map(stamp);
+        Kept([look("shallow"), look("objects/pack")])
+    }
 }
 
 /// What a fetch found.
@@ -90,7 +104,7 @@ impl<'l> ManagedClone<'l> {
         cancel: &Cancel,
     ) -> Result<ManagedClone<'l>, GitError> {
         let (path, cancel) = (path.to_path_buf(), cancel.clone());
-        let (recovered, identity, reader) = (Vec::new(), OnceCell::new(), OnceCell::new());
+        let (recovered, identity, reader) = (Vec::new(), OnceCell::new(), RefCell::default());
         let mut clone = ManagedClone { lock, git, path, cancel, recovered, identity, reader };
         clone.recover()?;
         Ok(clone)
@@ -120,16 +134,21 @@ impl<'l> ManagedClone<'l> {
         self.lock.note_fetch(now, commit)
     }
 
-    /// Reads in the clone; opened once for as long as the lock is held.
+    /// Reads in the clone. One opening serves many calls, as long as nobody changes what an open repository keeps in memory.
     ///
     /// # Errors
     /// As [`Reader::open`].
     pub fn reader(&self) -> Result<Rc<Reader>, GitError> {
-        if let Some(open) = self.reader.get() {
-            return Ok(Rc::clone(open));
+        // Looked at first: what changes while it is opened is then seen as a change.
+        let now = Kept::of(&self.path);
+        if let Some((then, reader)) = &*self.reader.borrow()
+            && *then == now
+        {
+            return Ok(Rc::clone(reader));
         }
-        let opened = Rc::new(Reader::open(&self.path)?);
-        Ok(Rc::clone(self.reader.get_or_init(|| opened)))
+        let reader = Rc::new(Reader::open(&self.path)?);
+        *self.reader.borrow_mut() = Some((now, Rc::clone(&reader)));
+        Ok(reader)
     }
 
     pub(super) fn local(&self, sub: &'static str) -> Invocation<'l> {

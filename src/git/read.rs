@@ -1,5 +1,5 @@
-//! Reads in process. A repository is open for a call, or for as long as its lock is held; refs, settings and the index are read from
-//! their files each time, so nothing stale is ever answered.
+//! Reads in process. A repository is open for a call, or under its lock for as long as nobody changes what it keeps in memory; refs,
+//! settings and the index are read from their files each time, so nothing stale is ever answered.
 
 use std::fmt;
 use std::fs;

@@ -187,10 +187,17 @@ fn a_clone_that_is_held_tells_what_others_change_meanwhile() {
             s.sh(&c.path, &["remote", "set-url", "origin", &url]);
             assert_eq!(reader.origin_url(), Some(url));
         }
-        fs::write(c.path.join(".git/shallow"), format!("{}\n", first.unwrap())).unwrap();
-        assert!(reader.is_shallow());
+        // History that is cut off, and whole again.
+        let (first, head) = (first.unwrap(), reader.head().unwrap().commit.unwrap());
+        let knows = |cut: bool| {
+            let reader = m.reader().unwrap();
+            assert_eq!((reader.is_shallow(), reader.is_ancestor(first, head).unwrap()), (cut, !cut));
+        };
+        knows(false);
+        fs::write(c.path.join(".git/shallow"), format!("{head}\n")).unwrap();
+        knows(true);
         fs::remove_file(c.path.join(".git/shallow")).unwrap();
-        assert!(!reader.is_shallow());
+        knows(false);
         assert_eq!(m.unpushed("main").unwrap(), 3);
         s.sh(&c.path, &["reset", "-q", "--hard", "HEAD~1"]);
         assert_eq!(m.unpushed("main").unwrap(), 2);

@@ -9,12 +9,13 @@ use ox::kit::lock::FileLock;
 use super::machine::Machine;
 use crate::support::{Background, OX, TestEnv, run, until};
 
-fn output(client: &mut Background) -> (Option<i32>, String) {
+/// Exit code, standard output and standard error. What takes long says so on the latter.
+fn output(client: &mut Background) -> (Option<i32>, String, String) {
     let status = client.ended();
-    let mut text = String::new();
-    client.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    client.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    (status.code(), text)
+    let (mut out, mut err) = (String::new(), String::new());
+    client.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    client.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (status.code(), out, err)
 }
 
 #[test]
@@ -24,8 +25,8 @@ fn ipc_06_many_starts_at_once_make_one_daemon() {
         (0..20).map(|_| m.start_ox(&m.repo, ["daemon", "start", "--json"])).collect();
     let mut started = 0;
     for client in &mut clients {
-        let (code, text) = output(client);
-        assert_eq!(code, Some(0), "{text}");
+        let (code, text, err) = output(client);
+        assert_eq!(code, Some(0), "{text}{err}");
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(document["pid"], m.pid(), "{text}");
         started += usize::from(document["already_running"] == false);
@@ -49,8 +50,8 @@ fn ipc_02_a_start_during_the_end_of_another_daemon_waits_for_it() {
     fs::remove_file(&socket).unwrap();
     // It has seen a daemon that does not answer any more; now that is gone.
     drop(lock);
-    let (code, text) = output(&mut client);
-    assert_eq!(code, Some(0), "{text}");
+    let (code, text, err) = output(&mut client);
+    assert_eq!(code, Some(0), "{text}{err}");
     assert!(text.contains("started, pid"), "{text}");
     assert_eq!((m.daemons(), m.served()), (1, 1));
 }
@@ -61,8 +62,8 @@ fn three_repositories_started_at_once_are_not_throttled() {
     let repos = ["a", "b", "c"].map(|name| env.repo(name));
     let mut clients = repos.each_ref().map(|repo| env.start_ox(repo, ["up"]));
     for client in &mut clients {
-        let (code, text) = output(client);
-        assert_eq!(code, Some(0), "{text}");
+        let (code, text, err) = output(client);
+        assert_eq!(code, Some(0), "{text}{err}");
     }
     let m = Machine { env, repo: repos[0].clone() };
     assert_eq!((m.served(), m.daemons()), (3, 1));
