@@ -64,6 +64,8 @@ fn role() {
         ("cycles", [lock, clone, name, count]) => {
             for n in 0..count.parse::<u32>().unwrap() {
                 with_clone(&git, Path::new(lock), Path::new(clone), |c| cycle(c, &format!("{name}-{n}")));
+                // Who waits for the lock looks every 20 ms: without a pause it would never find it free.
+                pause(Duration::from_millis(25));
             }
         }
         ("pull", [lock, clone]) => {

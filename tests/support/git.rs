@@ -6,13 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Once};
-use std::time::Duration;
 
 use ox::git::{CloneLock, Env, Git, GitError, Integrated, ManagedClone, Profile, ResolveRules, clone_plain};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 
-use super::{spawn, temp};
+use super::{HANG, spawn, temp};
 
 /// A private home with a git configuration, and room for repositories.
 pub struct Sandbox {
@@ -226,7 +225,7 @@ pub fn with_clone<T>(
     path: &Path,
     work: impl FnOnce(&mut ManagedClone<'_>) -> T,
 ) -> T {
-    let mut lock = CloneLock::acquire(lock, Duration::from_secs(60)).unwrap().expect("the lock in time");
+    let mut lock = CloneLock::acquire(lock, HANG).unwrap().expect("the lock in time");
     let cancel = Cancel::new();
     let mut clone = lock.open(git, path, &cancel).unwrap();
     work(&mut clone)
