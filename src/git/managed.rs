@@ -27,18 +27,18 @@ pub struct ManagedClone<'l> {
     pub(super) cancel: Cancel,
     pub(super) recovered: Vec<Rescue>,
     identity: OnceCell<Vec<(&'static str, String)>>,
-    reader: RefCell<Option<(Kept, Rc<Reader>)>>,
+    reader: RefCell<Option<(Cached, Rc<Reader>)>>,
 }
 
 /// State of what an open repository keeps in memory and does not look at again: where history is cut off, and which packs there are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Kept([Option<(u64, i64, i64)>; 2]);
+struct Cached([Option<(u64, i64, i64)>; 2]);
 
-impl Kept {
-    fn of(clone: &Path) -> Kept {
+impl Cached {
+    fn of(clone: &Path) -> Cached {
         let stamp = |m: Metadata| (m.ino(), m.mtime(), m.mtime_nsec());
         let look = |file: &str| clone.join(".git").join(file).metadata().ok().map(stamp);
-        Kept([look("shallow"), look("objects/pack")])
+        Cached([look("shallow"), look("objects/pack")])
     }
 }
 
@@ -140,7 +140,7 @@ impl<'l> ManagedClone<'l> {
     /// As [`Reader::open`].
     pub fn reader(&self) -> Result<Rc<Reader>, GitError> {
         // Looked at first: what changes while it is opened is then seen as a change.
-        let now = Kept::of(&self.path);
+        let now = Cached::of(&self.path);
         if let Some((then, reader)) = &*self.reader.borrow()
             && *then == now
         {

@@ -163,8 +163,6 @@ fn syn_18_reading_changes_nothing_in_a_repository() {
     assert_eq!(snapshot(&c.path), before);
 }
 
-// ---- the user's configuration ----
-
 #[test]
 fn a_clone_that_is_held_tells_what_others_change_meanwhile() {
     let s = Sandbox::new();
@@ -205,6 +203,8 @@ fn a_clone_that_is_held_tells_what_others_change_meanwhile() {
         assert_eq!(m.unpushed("main").unwrap(), 2);
     });
 }
+
+// ---- the user's configuration ----
 
 #[test]
 fn syn_04_broken_lfs_filters_of_the_user_do_not_matter() {
