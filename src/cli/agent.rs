@@ -4,12 +4,14 @@ mod everyone;
 mod list;
 mod me;
 mod prime;
+mod quoted;
 pub mod whisper;
 
 use std::ffi::OsString;
 
 pub use list::tokens;
 pub use me::Me;
+pub use quoted::quoted;
 
 use super::context::Cx;
 use super::exit::Exit;

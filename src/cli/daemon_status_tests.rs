@@ -320,7 +320,7 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
         PID        4711
         Workspace  ~/src/p
         Clone      ~/src/p OxAb12, 5s ago
-        Clone      ~/tree�[2J, 1h ago
+        Clone      ~/tree, 1h ago
         Ledger     ~/.local/share/sageox/local/ledgers/repo_1
         User       ann@example.com
         Startup    12 ms (held back 5000 ms)

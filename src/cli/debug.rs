@@ -112,6 +112,9 @@ fn without_home(value: &mut Value, home: &str) {
 /// A new file, for nobody else's eyes.
 fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.write_all(b"\n")
+    let written = file.write_all(text).and_then(|()| file.write_all(b"\n"));
+    if written.is_err() {
+        let _ = std::fs::remove_file(path); // half of it is no use to anybody; the first failure is the one to tell
+    }
+    written
 }

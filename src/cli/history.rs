@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::agent::quoted;
 use super::context::Cx;
 use super::errors::of_client;
 use super::failure::Outcome;
@@ -61,7 +62,7 @@ pub fn of_agent(cx: &Cx, project: &Project, agent: &str) -> Outcome {
         for (title, some) in [("waits", waits), ("given", given)] {
             if !some.is_empty() {
                 cx.ui.print(&format!("{title}:"))?;
-                cx.ui.print(&table(&some, now).lines(cx.ui.width()).join("\n"))?;
+                cx.ui.print(&quoted(cx, &table(&some, now).lines(cx.ui.width()).join("\n")))?;
             }
         }
         if !has_cursor {

@@ -55,8 +55,11 @@ use context::Cx;
 use exit::Exit;
 use failure::{Failure, Outcome};
 
+use crate::kit::process::survive_file_limit;
+
 /// Runs the command named by the process's arguments.
 pub fn main() -> ExitCode {
+    survive_file_limit();
     run(std::env::args_os().collect())
 }
 

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::{Table, clean, count, relative, tilde};
 use crate::kit::Class;
+use crate::kit::text::plain;
 use crate::sync::rescue::{self, Clone as Managed, Item, Kind, Put, RescuedFile, State};
 use crate::sync::{self, Site};
 
@@ -253,8 +254,7 @@ fn name(path: &Path) -> String {
 
 /// A patch for a terminal: other people's bytes do not move the cursor.
 fn patch(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    plain(&String::from_utf8_lossy(bytes), true).into_owned()
 }
 
 fn to_json(item: &Item) -> Value {

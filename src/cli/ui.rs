@@ -19,6 +19,7 @@ pub use progress::Progress;
 
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use crate::kit::text::plain_json;
 use colour::Wish;
 use progress::Display;
 
@@ -109,7 +110,7 @@ impl Ui {
     pub fn print(&self, text: &str) -> Outcome {
         debug_assert!(!self.json, "with --json stdout holds one document");
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        self.raw(format!("{text}{end}").as_bytes())
+        self.raw(format!("{}{end}", self.out.harmless(text)).as_bytes())
     }
 
     /// Prints a result that replaces the one before: in its place on a terminal, else below it after an empty line.
@@ -123,7 +124,8 @@ impl Ui {
             (false, true) => "",
             (false, false) => "\n",
         };
-        self.print(&format!("{before}{text}"))
+        self.raw(before.as_bytes())?;
+        self.print(text)
     }
 
     /// Writes bytes as they are: files for other programs, log lines.
@@ -146,7 +148,7 @@ impl Ui {
     pub fn document(&self, value: &impl Serialize) -> Outcome {
         let text = serde_json::to_string_pretty(value)
             .map_err(|e| Failure::new(Exit::Internal, "cannot encode the result").because(&e))?;
-        self.raw(format!("{text}\n").as_bytes())
+        self.raw(format!("{}\n", plain_json(&text)).as_bytes())
     }
 
     /// Tells on stderr what was done or decided; not with `--quiet` or `--json`.
@@ -226,7 +228,7 @@ impl Ui {
 
     fn stderr(&self, text: &str) {
         let mut err = io::stderr().lock();
-        let _ = writeln!(err, "{}", text.trim_end()); // nobody reads it: nothing to do about it
+        let _ = writeln!(err, "{}", self.err.harmless(text.trim_end())); // nobody reads it: nothing to do about it
     }
 }
 

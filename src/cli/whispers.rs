@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::agent::quoted;
 use super::context::Cx;
 use super::failure::Outcome;
 use super::history;
 use crate::ipc::wire::WhisperEntry;
 use crate::kit::clock::pause;
 use crate::kit::gotime::GoTime;
+use crate::kit::text::plain_json;
 
 /// With `--watch` new ones are asked for this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -40,7 +42,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             return cx.ui.print("no whispers are stored");
         }
         let all: Vec<&WhisperEntry> = page.entries.iter().collect();
-        return cx.ui.print(&history::table(&all, cx.now()).lines(cx.ui.width()).join("\n"));
+        return cx.ui.print(&quoted(cx, &history::table(&all, cx.now()).lines(cx.ui.width()).join("\n")));
     }
     // Of what is there already the newest; of what comes everything.
     let shown = usize::try_from(args.last).unwrap_or_default();
@@ -52,12 +54,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         if cx.ui.json() {
             for entry in &new {
                 let line = serde_json::to_string(entry).unwrap_or_default();
-                cx.ui.raw(format!("{line}\n").as_bytes())?;
+                cx.ui.raw(format!("{}\n", plain_json(&line)).as_bytes())?;
             }
         } else if !new.is_empty() {
             let lines = history::table(&new, cx.now()).lines(cx.ui.width());
             // The heads once.
-            cx.ui.print(&lines[usize::from(!first)..].join("\n"))?;
+            cx.ui.print(&quoted(cx, &lines[usize::from(!first)..].join("\n")))?;
             first = false;
         }
         seen = page.entries.iter().map(|e| e.id.clone()).collect();

@@ -41,7 +41,7 @@ pub fn start(path: &Path, level: LevelFilter, json: bool) -> io::Result<()> {
     }
     // The rotating writer swallows a failure to open; so it is found out here.
     let mut options = std::fs::OpenOptions::new();
-    options.read(true).create(true).append(true).mode(0o600);
+    options.read(true).create(true).append(true).mode(0o600).custom_flags(file::NOFOLLOW);
     drop(options.open(path)?);
     let limit = ContentLimit::BytesSurpassed(SIZE_MAX);
     let out = FileRotate::new(path, AppendCount::new(FILES_KEPT), limit, Compression::None, Some(options));

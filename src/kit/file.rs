@@ -89,6 +89,10 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     }
 }
 
+/// For files of ours that are opened for writing: a link in their place is an error, whoever laid it.
+#[allow(clippy::cast_possible_wrap)] // a flag of the system, far below the sign
+pub const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
 /// Reads a regular file of at most `cap` bytes.
 ///
 /// # Errors
@@ -113,6 +117,15 @@ pub fn read_open(file: File, cap: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {cap} bytes")));
     }
     Ok(bytes)
+}
+
+/// Bytes that this user may still write on the file system of `dir`.
+///
+/// # Errors
+/// It could not be asked.
+pub fn free(dir: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Makes a directory and its missing parents with `mode`.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Class;
-use super::file::{private_dir, read_capped, sync_dir, write_durable};
+use super::file::{NOFOLLOW, private_dir, read_capped, sync_dir, write_durable};
 use super::lock::FileLock;
 
 /// The damaged lines kept aside fill at most two files of this size, in bytes.
@@ -395,7 +395,9 @@ impl Queue {
     /// Keeps the bytes of a damaged line, whatever becomes of its segment.
     fn set_aside(&self, bytes: &[u8]) -> Result<(), QueueError> {
         let path = self.dir.join("damaged");
-        let open = || OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600).custom_flags(NOFOLLOW);
+        let open = || options.open(&path);
         let keep = || -> io::Result<()> {
             let mut file = open()?;
             if file.metadata()?.len() + bytes.len() as u64 >= DAMAGED_MAX {
@@ -413,7 +415,8 @@ impl Queue {
     fn cut_torn_tail(&mut self, found: &mut Found) -> Result<(), QueueError> {
         let Some(last) = self.segments.back_mut() else { return Ok(()) };
         let path = self.dir.join(file_name(last.number));
-        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(at(&path))?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).append(true).custom_flags(NOFOLLOW).open(&path).map_err(at(&path))?;
         let whole = whole_lines(&file, last.length).map_err(at(&path))?;
         if whole < last.length {
             file.set_len(whole).and_then(|()| file.sync_all()).map_err(at(&path))?;

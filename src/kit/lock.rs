@@ -32,15 +32,23 @@ impl FileLock {
                 Err(TryLockError::Error(e)) => return Err(e),
             }
             // Somebody may have removed the file between open and lock; then this lock excludes nobody.
-            let mine = file.metadata()?;
-            match std::fs::metadata(path) {
-                Ok(there) if (there.dev(), there.ino()) == (mine.dev(), mine.ino()) => {
-                    return Ok(Some(FileLock { file }));
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
+            let lock = FileLock { file };
+            if lock.is_at(path)? {
+                return Ok(Some(lock));
             }
+        }
+    }
+
+    /// Whether the file at `path` is the one that is locked; another one excludes others from nothing.
+    ///
+    /// # Errors
+    /// It could not be looked at.
+    pub fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let mine = self.file.metadata()?;
+        match std::fs::metadata(path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (mine.dev(), mine.ino())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
@@ -91,7 +99,13 @@ impl Drop for FileLock {
 
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(super::file::NOFOLLOW);
     match options.open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             if let Some(dir) = path.parent() {
@@ -108,11 +122,15 @@ fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When it could not be looked at; that is neither a yes nor a no.
 pub fn is_held(path: &Path) -> io::Result<bool> {
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+    // To look is not to write: also where nothing can be written.
+    let file = match OpenOptions::new().read(true).custom_flags(super::file::NOFOLLOW).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     // A shared lock excludes only the exclusive one of a holder, not others who are looking too.
     match file.try_lock_shared() {
         // For the reason that `Drop` of the lock has.

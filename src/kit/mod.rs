@@ -13,6 +13,7 @@ pub mod clock;
 pub mod deadline;
 pub mod file;
 pub mod gotime;
+pub mod id;
 pub mod inside;
 pub mod jsonl;
 pub mod line;
@@ -24,6 +25,7 @@ pub mod ring;
 pub mod rng;
 pub mod secret;
 pub mod semaphore;
+pub mod text;
 pub mod thread;
 
 pub use class::Class;

@@ -1,9 +1,20 @@
 //! Other processes: whether they live, and whether a number still names the same one.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
+
+/// From now on a write beyond the limit of a file's size is an error of that write, and not the end of the process. Children that run
+/// other programs are as before.
+pub fn survive_file_limit() {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    // The flag is for nobody: what counts is that the signal is handled.
+    if let Err(e) = signal_hook::flag::register(signal, Arc::default()) {
+        log::warn!("the limit of a file's size ends this process: {e}");
+    }
+}
 
 /// When a process started: the same number with another start is another process. In clock ticks since boot, from the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::SENT_MAX;
-use super::text::{cut, plain};
+use crate::kit::text::{cut, plain};
 use crate::redact::is_secret_path;
 
 /// Files that are remembered by name; of further ones only their directories are counted (11.4).

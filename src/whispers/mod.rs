@@ -18,7 +18,6 @@ mod store;
 mod stores;
 #[cfg(test)]
 mod tests;
-pub mod text;
 mod whisper;
 pub mod window;
 

@@ -105,7 +105,9 @@ fn an_agent_is_introduced_once_for_its_session_and_heard_by_the_daemon() {
     let list = env.ox_in(&repo, ["agent", "list"]).ok().stdout;
     let at = |what: &str| list.find(what).unwrap_or_else(|| panic!("{what} in {list}"));
     assert!(at(&format!("\n{id} ")) < at(&format!("\n└{child} ")), "{list}");
-    assert!(list.starts_with("ID ") && !list.contains("WORKSPACE"), "{list}");
+    assert!(list.contains("\nID ") && !list.contains("WORKSPACE"), "{list}");
+    // An agent asked.
+    assert!(list.starts_with("<others-wrote ") && list.ends_with("</others-wrote>\n"), "{list}");
     let status = env.ox_in(&repo, ["status", "--json"]).ok().json();
     let known: Vec<&str> = ids(status["ai_coworkers"].as_array().unwrap());
     assert!(known.contains(&id.as_str()) && known.contains(&child), "{status}");

@@ -47,3 +47,16 @@ fn a_bundle_holds_what_helps_and_no_secret() {
     let name = outside["path"].as_str().unwrap();
     assert!(name.starts_with("ox-debug-") && env.work().join(name).exists(), "{outside}");
 }
+
+#[test]
+fn a_bundle_that_cannot_be_written_whole_leaves_no_file() {
+    let env = TestEnv::new();
+    let repo = env.repo("p");
+    env.ox_in(&repo, ["init"]).ok();
+    // No file may grow: every write is an error, and none is the end of the process.
+    let script = format!("ulimit -f 0; exec '{}' debug bundle --output report.json", crate::support::OX);
+    let cmd = env.cmd("sh").args(["-c", &script]).dir(&repo);
+    let ran = crate::support::run(cmd, script).fails(1);
+    assert!(ran.stderr.contains("error: "), "{}", ran.stderr);
+    assert!(!repo.join("report.json").exists());
+}

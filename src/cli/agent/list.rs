@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::everyone::{self, Everyone};
+use super::quoted;
 use crate::cli::context::Cx;
 use crate::cli::failure::Outcome;
 use crate::cli::ui::text::{Table, age, clean, count, cut, relative, tilde};
@@ -63,7 +64,8 @@ pub fn list(cx: &Cx) -> Outcome {
         cx.ui.next_step("ox agent prime");
         return Ok(());
     }
-    cx.ui.print(&text(&rows, cx.now(), &cx.home(), cx.ui.width(), cx.ui.verbose()).join("\n"))
+    let lines = text(&rows, cx.now(), &cx.home(), cx.ui.width(), cx.ui.verbose());
+    cx.ui.print(&quoted(cx, &lines.join("\n")))
 }
 
 /// Lists what the daemons hear.
@@ -85,7 +87,7 @@ pub fn instances(cx: &Cx) -> Outcome {
         lines.extend(table.lines(cx.ui.width()));
     }
     lines.push(count(agents.len() as u64, "instance"));
-    cx.ui.print(&lines.join("\n"))
+    cx.ui.print(&quoted(cx, &lines.join("\n")))
 }
 
 fn document<T: Serialize>(name: &str, list: &[T], errors: &[String]) -> serde_json::Value {

@@ -63,6 +63,12 @@ impl Me {
         cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id)
     }
 
+    /// Whether an agent reads what this command prints, as far as the environment tells.
+    pub fn reads(cx: &Cx) -> bool {
+        let set = |name: &str| cx.env.get(name).is_some_and(|value| !value.is_empty());
+        Me::is_told(cx) || set(AGENT_TYPE) || PROGRAMS.iter().any(|program| set(program.mark))
+    }
+
     fn look(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
         let running = above.iter().find_map(|a| Some((a.pid, program_of(a)?)));

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::ScopeName;
 use super::place;
+use crate::cli::agent::quoted;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
@@ -121,7 +122,7 @@ pub(super) fn list(cx: &Cx, args: &List) -> Outcome {
             clean(first),
         ]);
     }
-    cx.ui.print(&table.lines(cx.ui.width()).join("\n"))?;
+    cx.ui.print(&quoted(cx, &table.lines(cx.ui.width()).join("\n")))?;
     if total > found.len() {
         cx.ui.note(&format!("{} more; --last 0 shows all", total - found.len()));
     }

@@ -1,6 +1,10 @@
 //! Whether a stream gets colour, and the few styles there are. Colour only repeats what a word says.
 
+use std::borrow::Cow;
+
 use anstyle::{AnsiColor, Style};
+
+use crate::kit::text::{escape_len, plain};
 
 /// What the environment and the command line say about colour; the same for both streams.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,14 +74,42 @@ impl Paint {
         if !self.on || text.is_empty() {
             return text.to_owned();
         }
-        let style = match mean {
+        let style = mean.style();
+        format!("{}{text}{}", style.render(), style.render_reset())
+    }
+
+    /// A whole page as it may go to the stream: what a terminal would obey and is not one of the styles here is gone, whoever wrote it.
+    pub fn harmless(self, page: &str) -> Cow<'_, str> {
+        if !self.on {
+            return plain(page, true);
+        }
+        let ours = Mean::ALL.map(|mean| mean.style().render().to_string());
+        let reset = Style::new().bold().render_reset().to_string();
+        let mut out = String::with_capacity(page.len());
+        let mut rest = page;
+        while let Some(at) = rest.find('\u{1b}') {
+            out.push_str(&plain(&rest[..at], true));
+            rest = &rest[at..];
+            let style = ours.iter().chain([&reset]).find(|style| rest.starts_with(style.as_str()));
+            out.push_str(style.map_or("", String::as_str));
+            rest = &rest[style.map_or_else(|| escape_len(rest).max(1), String::len)..];
+        }
+        out.push_str(&plain(rest, true));
+        Cow::Owned(out)
+    }
+}
+
+impl Mean {
+    const ALL: [Mean; 5] = [Mean::Good, Mean::Warn, Mean::Bad, Mean::Dim, Mean::Head];
+
+    fn style(self) -> Style {
+        match self {
             Mean::Good => Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
             Mean::Warn => Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())),
             Mean::Bad => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
             Mean::Dim => Style::new().dimmed(),
             Mean::Head => Style::new().bold(),
-        };
-        format!("{}{text}{}", style.render(), style.render_reset())
+        }
     }
 }
 
@@ -113,6 +145,15 @@ mod tests {
             }
         }
         assert!(rows >= 24);
+    }
+
+    #[test]
+    fn only_our_own_styles_reach_a_terminal() {
+        let page =
+            format!("{} \u{1b}]0;x\u{7}a\u{1b}[2Jb\u{202e}\nc\u{7}", Paint::COLOUR.text(Mean::Good, "fine"));
+        let shown = Paint::COLOUR.harmless(&page);
+        assert_eq!(shown, format!("{} ab\nc", Paint::COLOUR.text(Mean::Good, "fine")));
+        assert_eq!(Paint::PLAIN.harmless(&page), "fine ab\nc");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::kit::text::plain;
+
 /// A span of time, two units at most: `<1s`, `42s`, `3m`, `3m 5s`, `2h`, `2h 30m`. Rounded to seconds.
 pub fn compact(span: Duration) -> String {
     let secs = span.as_secs() + u64::from(span.subsec_nanos() >= 500_000_000);
@@ -82,14 +84,9 @@ pub fn tilde(path: &str, home: &Path) -> String {
     }
 }
 
-/// Control characters made harmless: text of others never moves our cursor. Line breaks become spaces.
+/// A line of somebody else's text: what nobody sees goes, line breaks become spaces.
 pub fn clean(text: &str) -> String {
-    let harmless = |c: char| match c {
-        '\n' | '\t' | '\r' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.trim().chars().map(harmless).collect()
+    plain(text.trim(), false).into_owned()
 }
 
 /// A table: left aligned, two spaces between columns, no trailing blanks.
@@ -206,7 +203,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_move_the_cursor() {
-        assert_eq!(clean("a\u{1b}[2Jb\nc\u{7}\n"), "a\u{fffd}[2Jb c\u{fffd}");
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{7}\n"), "ab c");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::kit::file;
+
 /// Unit of `st_blocks`, by POSIX.
 const BLOCK: u64 = 512;
 
@@ -36,8 +38,7 @@ pub fn taken(path: &Path) -> io::Result<u64> {
 /// # Errors
 /// The file system could not be asked.
 pub(super) fn free(path: &Path) -> io::Result<u64> {
-    let stat = rustix::fs::statvfs(path.parent().unwrap_or(path))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    file::free(path.parent().unwrap_or(path))
 }
 
 /// Everything written below `path` is on disk when this returns.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::kit::file;
+use crate::kit::id::new_id;
 use crate::kit::lock::FileLock;
 use crate::whispers::error::Error;
 use crate::whispers::limits::{BUSY_WAIT, CACHE_KIB};
@@ -106,7 +107,7 @@ fn make_private(path: &Path) {
 
 /// The name of the database: one that was made anew has another.
 pub(super) fn name_of(conn: &Connection) -> rusqlite::Result<String> {
-    let fresh = uuid::Uuid::now_v7().to_string();
+    let fresh = new_id().to_string();
     conn.execute("INSERT INTO itself SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM itself)", [fresh])?;
     conn.query_row("SELECT name FROM itself LIMIT 1", [], |row| row.get(0))
 }
