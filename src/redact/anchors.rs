@@ -5,6 +5,7 @@ use aho_corasick::AhoCorasick;
 use super::pattern::Rule;
 use super::pem;
 use super::rules::{Gate, PRIVATE_KEY};
+use super::view;
 
 /// How every token of this program and its relatives begins.
 const TOKEN_START: &str = "[REDACTED";
@@ -20,7 +21,7 @@ pub(super) struct Anchors {
 }
 
 struct Anchor {
-    text: String,
+    text: Vec<u8>,
     means: Means,
 }
 
@@ -29,6 +30,7 @@ enum Means {
     Rule(u16, Gate),
     Literal(u16),
     Token,
+    Veil,
 }
 
 /// What was seen somewhere in a line.
@@ -40,31 +42,31 @@ pub(super) enum Seen {
     Begin { at: usize },
     /// A token stands here; nothing in it is text any more.
     Token { start: usize, end: usize },
+    /// What a reader gets of this line is something else, see [`view`](super::view).
+    Veil,
 }
 
 impl Anchors {
     /// Those of `rules`, and their tokens.
     pub(super) fn of(rules: &[Rule]) -> Anchors {
-        let mut what = vec![Anchor { text: TOKEN_START.to_owned(), means: Means::Token }];
+        let mut what = vec![Anchor { text: TOKEN_START.into(), means: Means::Token }];
+        what.extend(view::veils().into_iter().map(|text| Anchor { text, means: Means::Veil }));
         for (n, rule) in (0u16..).zip(rules) {
             if let Some(row) = rule.row() {
                 let of_row = row.anchors.iter();
                 what.extend(
-                    of_row.map(|(text, gate)| Anchor {
-                        text: (*text).to_owned(),
-                        means: Means::Rule(n, *gate),
-                    }),
+                    of_row.map(|(text, gate)| Anchor { text: (*text).into(), means: Means::Rule(n, *gate) }),
                 );
                 continue;
             }
             if let Some(text) = rule.text() {
-                what.push(Anchor { text: text.to_owned(), means: Means::Literal(n) });
+                what.push(Anchor { text: text.into(), means: Means::Literal(n) });
             }
             if !rule.token().starts_with(TOKEN_START) {
-                what.push(Anchor { text: rule.token().to_owned(), means: Means::Token });
+                what.push(Anchor { text: rule.token().into(), means: Means::Token });
             }
         }
-        let texts = what.iter().map(|a| a.text.as_bytes());
+        let texts = what.iter().map(|a| &a.text);
         let searcher = AhoCorasick::builder().ascii_case_insensitive(true).build(texts).ok();
         Anchors { searcher, what }
     }
@@ -86,9 +88,10 @@ impl Anchors {
 
     /// Whether `name` ends like one whose value is a secret.
     pub(super) fn is_name(&self, name: &str) -> bool {
-        self.places(name.as_bytes()).any(|place| {
+        let seen = view::View::of(name.as_bytes()).text;
+        self.places(&seen).any(|place| {
             let means = self.what[place.anchor].means;
-            place.end == name.len() && matches!(means, Means::Rule(_, Gate::Assigned))
+            place.end == seen.len() && matches!(means, Means::Rule(_, Gate::Assigned))
         })
     }
 
@@ -96,7 +99,7 @@ impl Anchors {
     pub(super) fn judge(&self, line: &[u8], place: Place) -> Option<Seen> {
         let anchor = &self.what[place.anchor];
         let (start, end) = (place.start, place.end);
-        let exact = || &line[start..end] == anchor.text.as_bytes();
+        let exact = || line[start..end] == *anchor.text;
         match anchor.means {
             Means::Rule(PRIVATE_KEY, _) => {
                 (exact() && pem::is_begin(&line[start..])).then_some(Seen::Begin { at: start })
@@ -109,8 +112,9 @@ impl Anchors {
                 fits.then_some(Seen::Rule { rule, at: start })
             }
             Means::Literal(rule) => exact().then_some(Seen::Rule { rule, at: start }),
+            Means::Veil => view::is_veil(line, start).then_some(Seen::Veil),
             Means::Token if !exact() => None,
-            Means::Token if anchor.text != TOKEN_START => Some(Seen::Token { start, end }),
+            Means::Token if anchor.text != TOKEN_START.as_bytes() => Some(Seen::Token { start, end }),
             Means::Token => {
                 let rest = &line[end..];
                 let name = rest.iter().take_while(|b| is_token_byte(**b)).count();
@@ -148,7 +152,9 @@ impl Gate {
         match self {
             Gate::Run(n) => {
                 rest.len() >= n
-                    && rest[..n].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+                    && rest[..n]
+                        .iter()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/' | b'='))
             }
             Gate::AfterHex => {
                 rest.first().is_some_and(u8::is_ascii_digit)
@@ -172,6 +178,12 @@ impl Gate {
                 let stop = rest.iter().position(end).unwrap_or(rest.len());
                 // A run that ends nowhere counts: it may go on behind a cut.
                 rest.get(stop).is_none_or(|b| *b == b'@') && rest[..stop].contains(&b':')
+            }
+            Gate::Argument => matches!(rest.first(), Some(b' ' | b'\t' | b'=')),
+            Gate::UserToken => {
+                let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+                // A run that ends nowhere counts: it may go on behind a cut.
+                rest.iter().find(|b| !word(b)).is_none_or(|b| *b == b'@')
             }
             Gate::Word | Gate::Begin => true,
         }

@@ -15,7 +15,9 @@ pub(super) const PEM_DULL_LINES: u32 = 4;
 /// A line of a key has at least so many base64 characters in a row (RFC 7468 writes 64, the last line may be shorter).
 pub(super) const PEM_RUN: usize = 16;
 /// A match begins at most so far before the literal that made us look for it.
-pub(super) const LOOK_BACK: usize = 64;
+pub(super) const LOOK_BACK: usize = 96;
+/// So often the rules go over one line. What they take parts the text anew, and two rounds are enough for all that was seen.
+pub(super) const PASSES_MAX: usize = 8;
 /// JSON text in a string of JSON text, and so on: deeper levels are read as plain text.
 pub const JSON_DEPTH: usize = 4;
 /// Largest `REDACT.md`; the rest is not read.

@@ -18,6 +18,8 @@ mod redacted;
 mod rules;
 mod scan;
 mod stream;
+mod value;
+mod view;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -8,6 +8,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::limits;
 use super::rules::BuiltIn;
+use super::value::{self, Named, is_ordinary};
 
 /// Between a name and its value (as `Gate::Assigned` allows it): an operator, or a type and `=` as in `password: String = `.
 const ASSIGN: &str = r"[ \t]{0,8}(?::[ \t]?&?[A-Za-z]{2,12}[ \t]?=|:=|=>|={1,2}|:)[ \t]{0,8}";
@@ -25,13 +26,15 @@ pub(super) enum Form {
     Word(&'static str),
     /// A name and a value. After a name in quotes only the value is replaced, so JSON stays JSON; else both are. A value without
     /// quotes that is an ordinary word (`api_key = default_api_key_of_tests`) is none.
-    Named {
+    Assigned {
         /// Pattern of the name, in any case.
         key: &'static str,
         /// Pattern of the value, in any case.
         value: &'static str,
     },
-    /// As `Named`, with a value of at least 8 characters in quotes.
+    /// A pattern whose groups are values; one that is a secret is replaced. Followed by a group `more` it is an expression, and none.
+    Judged(&'static str, Named),
+    /// As `Assigned`, with a value of at least 8 characters in quotes.
     Quoted {
         /// Pattern of the name, in any case.
         key: &'static str,
@@ -67,6 +70,14 @@ pub(super) struct Match {
 impl Match {
     fn all(whole: Range<usize>) -> Match {
         Match { replace: Some(whole.clone()), whole }
+    }
+
+    /// The same if what it replaces is a secret.
+    fn judged(self, text: &[u8], named: Named) -> Match {
+        let replace = self.replace.filter(|value| value::is_secret(&text[value.clone()], named));
+        // What is none may hold the next name.
+        let whole = if replace.is_some() { self.whole } else { self.whole.start..self.whole.start + 1 };
+        Match { whole, replace }
     }
 }
 
@@ -166,7 +177,13 @@ impl Rule {
                 None
             }
             Matcher::BuiltIn(row, regex) => match regex.get_or_init(|| compile(row)) {
-                Some(regex) => find_groups(regex, text, at),
+                Some(regex) => {
+                    let found = find_groups(regex, text, at)?;
+                    Some(match row.form {
+                        Form::Judged(_, named) => found.judged(text, named),
+                        _ => found,
+                    })
+                }
                 // Cannot be: a test compiles every row. If it were so, better too little is shown than too much.
                 None => (at < text.len()).then(|| Match::all(at..text.len())),
             },
@@ -181,32 +198,25 @@ fn find_groups(regex: &Regex, text: &[u8], at: usize) -> Option<Match> {
     }
     let groups = regex.captures_at(text, at)?;
     let whole = groups.get(0)?.range();
-    if groups.name("bare").is_some_and(|bare| is_ordinary(bare.as_bytes())) {
+    if groups.name("more").is_some() || groups.name("bare").is_some_and(|bare| is_ordinary(bare.as_bytes())) {
         return Some(Match { whole, replace: None });
     }
     let only = (1..groups.len()).filter_map(|n| groups.get(n)).find(|g| Some(*g) != groups.name("bare"));
     Some(Match { replace: Some(only.map_or(whole.clone(), |g| g.range())), whole })
 }
 
-/// Whether a value is words of one case, as names in source text are.
-fn is_ordinary(value: &[u8]) -> bool {
-    let joins = |b: &u8| matches!(b, b'_' | b'-' | b'.' | b'/');
-    value.iter().all(|b| b.is_ascii_lowercase() || joins(b))
-        || value.iter().all(|b| b.is_ascii_uppercase() || joins(b))
-}
-
 fn compile(row: &BuiltIn) -> Option<Regex> {
     let pattern = match row.form {
         // `pem` has it; nothing matches here.
         Form::Block => r"[^\x00-\xFF]".to_owned(),
-        Form::Plain(pattern) | Form::Word(pattern) => pattern.to_owned(),
-        Form::Named { key, value } => named(key, value),
+        Form::Plain(pattern) | Form::Word(pattern) | Form::Judged(pattern, _) => pattern.to_owned(),
+        Form::Assigned { key, value } => named(key, value),
         Form::Quoted { key, path_key, env_key } => quoted(key, path_key, env_key),
     };
     RegexBuilder::new(&pattern).unicode(false).dfa_size_limit(limits::SEARCH_CACHE).build().ok()
 }
 
-/// See [`Form::Named`].
+/// See [`Form::Assigned`].
 fn named(key: &str, value: &str) -> String {
     let quote = r#"\\{0,7}["'`]"#;
     format!(

@@ -4,6 +4,7 @@
 //! second run finds only what the first one would have found: nothing. Lengths and alphabets are those the issuers print.
 
 use super::pattern::Form;
+use super::value::Named;
 
 /// A rule as it is written down.
 pub(super) struct BuiltIn {
@@ -20,7 +21,7 @@ pub(super) struct BuiltIn {
 /// What must be around an anchor for its rule to be tried. It only saves work: whatever the pattern matches must pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// Exactly these letters, then so many of `A-Za-z0-9_-`.
+    /// Exactly these letters, then so many of `A-Za-z0-9_-+/=`.
     Run(usize),
     /// Exactly these letters, 32 hex digits before them and one digit after.
     AfterHex,
@@ -32,13 +33,17 @@ pub(super) enum Gate {
     Scheme,
     /// What follows is `user:password@`.
     UserInfo,
+    /// A name in any case, then a blank or `=`, as arguments of commands are written.
+    Argument,
+    /// What follows is `token@`.
+    UserToken,
     /// A word in any case.
     Word,
     /// The first line of a private key.
     Begin,
 }
 
-use Gate::{AfterHex, Assigned, Begin, Export, Run, Scheme, UserInfo, Word};
+use Gate::{AfterHex, Argument, Assigned, Begin, Export, Run, Scheme, UserInfo, UserToken, Word};
 
 /// A rule whose matches are all of `pattern`, or only its group if it has one. A group `bare` must not be ordinary words: names
 /// like `weight_of_the_whole_…` end in the start of a token.
@@ -51,7 +56,7 @@ const fn plain(
     BuiltIn { name, token, anchors, form: Form::Plain(pattern) }
 }
 
-/// A rule for `name = value`, see [`Form::Named`].
+/// A rule for `name = value`, see [`Form::Assigned`].
 const fn named(
     name: &'static str,
     token: &'static str,
@@ -59,8 +64,29 @@ const fn named(
     key: &'static str,
     value: &'static str,
 ) -> BuiltIn {
-    BuiltIn { name, token, anchors, form: Form::Named { key, value } }
+    BuiltIn { name, token, anchors, form: Form::Assigned { key, value } }
 }
+
+/// A rule for values that are told from ordinary words by their shape, see [`Form::Judged`].
+const fn judged(
+    name: &'static str,
+    token: &'static str,
+    anchors: &'static [(&'static str, Gate)],
+    pattern: &'static str,
+    as_what: Named,
+) -> BuiltIn {
+    BuiltIn { name, token, anchors, form: Form::Judged(pattern, as_what) }
+}
+
+/// Names of what machines make.
+const SECRET_NAMES: &[(&str, Gate)] = &[
+    ("token", Assigned),
+    ("secret", Assigned),
+    ("credential", Assigned),
+    ("credentials", Assigned),
+    ("key", Assigned),
+    ("auth", Assigned),
+];
 
 /// The rule that [`pem`](super::pem) applies; it goes before all others, because it holds many lines.
 pub(super) const PRIVATE_KEY: u16 = 0;
@@ -115,20 +141,68 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     plain(
         "gitlab_token",
         "[REDACTED_GITLAB_TOKEN]",
-        &[("glpat-", Run(20))],
-        r"glpat-[A-Za-z0-9_\-]{20,}(?:\.[A-Za-z0-9_\-]+)*",
+        &[
+            ("glpat-", Run(20)),
+            ("gldt-", Run(20)),
+            ("glrt-", Run(20)),
+            ("glrtr-", Run(20)),
+            ("glcbt-", Run(20)),
+            ("glptt-", Run(20)),
+            ("glft-", Run(20)),
+            ("glimt-", Run(20)),
+            ("glagent-", Run(20)),
+            ("gloas-", Run(20)),
+            ("glsoat-", Run(20)),
+            ("glffct-", Run(20)),
+            ("glwt-", Run(20)),
+        ],
+        r"gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-(?<bare>[A-Za-z0-9_\-]{20,})(?:\.[A-Za-z0-9_\-]+)*",
+    ),
+    plain(
+        "gitlab_runner",
+        "[REDACTED_GITLAB_TOKEN]",
+        &[("GR1348941", Run(20))],
+        r"GR1348941[A-Za-z0-9_\-]{20,}",
     ),
     plain(
         "slack_token",
         "[REDACTED_SLACK_TOKEN]",
-        &[("xoxa-", Run(10)), ("xoxb-", Run(10)), ("xoxp-", Run(10)), ("xoxs-", Run(10)), ("xoxr-", Run(10))],
-        r"xox[abpsr]-[A-Za-z0-9\-]{10,}",
+        &[
+            ("xoxa-", Run(10)),
+            ("xoxb-", Run(10)),
+            ("xoxp-", Run(10)),
+            ("xoxs-", Run(10)),
+            ("xoxr-", Run(10)),
+            ("xoxe-", Run(10)),
+            ("xoxc-", Run(10)),
+            ("xoxd-", Run(10)),
+            ("xapp-", Run(20)),
+        ],
+        r"(?:xox[abpsrecd]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{20,})",
+    ),
+    plain(
+        "slack_webhook",
+        "[REDACTED_SLACK_WEBHOOK]",
+        &[("hooks.slack.com/", Word)],
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_+\-]{20,})",
+    ),
+    plain(
+        "discord_webhook",
+        "[REDACTED_DISCORD_WEBHOOK]",
+        &[("/api/webhooks/", Word)],
+        r"/api/webhooks/([0-9]{15,21}/[A-Za-z0-9_\-]{40,})",
+    ),
+    plain(
+        "telegram_token",
+        "[REDACTED_TELEGRAM_TOKEN]",
+        &[(":AA", Run(33))],
+        r"[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}",
     ),
     plain(
         "stripe_key",
         "[REDACTED_STRIPE_KEY]",
-        &[("k_live_", Run(24)), ("k_test_", Run(24))],
-        "[srp]k_(?:live|test)_[A-Za-z0-9]{24,}",
+        &[("k_live_", Run(24)), ("k_test_", Run(24)), ("whsec_", Run(24))],
+        "(?:[srp]k_(?:live|test)_[A-Za-z0-9]{24,}|whsec_[A-Za-z0-9+/]{24,}={0,2})",
     ),
     plain("twilio_key", "[REDACTED_TWILIO_KEY]", &[("SK", Run(32))], "SK[0-9a-fA-F]{32}"),
     plain(
@@ -166,6 +240,205 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         form: Form::Word("sk-[A-Za-z0-9]{20,}"),
     },
     plain("google_api_key", "[REDACTED_GOOGLE_KEY]", &[("AIza", Run(35))], r"AIza[A-Za-z0-9_\-]{35,}"),
+    plain(
+        "google_oauth",
+        "[REDACTED_GOOGLE_TOKEN]",
+        &[("GOCSPX-", Run(20)), ("ya29.", Run(20)), ("1//0", Run(35))],
+        r"(?:GOCSPX-[A-Za-z0-9_\-]{20,}|ya29\.[A-Za-z0-9_\-]{20,}|1//0[A-Za-z0-9_\-]{35,})",
+    ),
+    // Keys of services that have a prefix of their own; what follows it is random, never words.
+    plain(
+        "model_key",
+        "[REDACTED_MODEL_KEY]",
+        &[
+            ("xai-", Run(40)),
+            ("gsk_", Run(40)),
+            ("pplx-", Run(32)),
+            ("r8_", Run(36)),
+            ("lsv2_", Run(32)),
+            ("api_org_", Run(30)),
+            ("fw_", Run(22)),
+            ("csk-", Run(40)),
+            ("nvapi-", Run(50)),
+        ],
+        concat!(
+            r"(?:xai-|gsk_|pplx-|r8_|lsv2_(?:pt|sk)_|api_org_|fw_|csk-|nvapi-)",
+            r"(?<bare>[A-Za-z0-9_\-]{22,})"
+        ),
+    ),
+    plain(
+        "vault_token",
+        "[REDACTED_VAULT_TOKEN]",
+        &[("hvs.", Run(24)), ("hvb.", Run(24)), ("hvr.", Run(24))],
+        r"hv[sbr]\.[A-Za-z0-9_\-]{24,}",
+    ),
+    plain(
+        "grafana_token",
+        "[REDACTED_GRAFANA_TOKEN]",
+        &[("glsa_", Run(32)), ("glc_", Run(32)), ("eyJrIjoi", Run(40))],
+        r"(?:glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}|glc_[A-Za-z0-9+/]{32,}={0,2}|eyJrIjoi[A-Za-z0-9+/]{40,}={0,2})",
+    ),
+    plain(
+        "atlassian_token",
+        "[REDACTED_ATLASSIAN_TOKEN]",
+        &[("ATATT3", Run(60)), ("ATCTT3", Run(60)), ("ATBB", Run(24))],
+        r"(?:AT[AC]TT3[A-Za-z0-9_\-=]{60,}|ATBB[A-Za-z0-9]{24,})",
+    ),
+    plain(
+        "databricks_token",
+        "[REDACTED_DATABRICKS_TOKEN]",
+        &[("dapi", Run(32)), ("dkea", Run(32)), ("dose", Run(32))],
+        "(?:dapi|dkea|dose)[0-9a-f]{32}(?:-[0-9])?",
+    ),
+    plain(
+        "tailscale_key",
+        "[REDACTED_TAILSCALE_KEY]",
+        &[("tskey-", Run(16))],
+        r"tskey-(?<bare>[a-z]+-[A-Za-z0-9\-]{12,})",
+    ),
+    named(
+        "azure_connection",
+        "[REDACTED_AZURE_KEY]",
+        &[("accountkey", Assigned), ("sharedaccesskey", Assigned)],
+        "(?:account|sharedaccess)key",
+        "[A-Za-z0-9+/]{40,}={0,2}",
+    ),
+    plain(
+        "azure_client_secret",
+        "[REDACTED_AZURE_KEY]",
+        &[("7q~", Word), ("8q~", Word)],
+        r"[A-Za-z0-9_~.\-]{3}[78]Q~[A-Za-z0-9_~.\-]{31,34}",
+    ),
+    plain(
+        "azure_devops",
+        "[REDACTED_AZURE_KEY]",
+        &[("AZDO", Run(4))],
+        "[A-Za-z0-9]{52,76}AZDO[A-Za-z0-9]{4}",
+    ),
+    plain(
+        "docker_token",
+        "[REDACTED_DOCKER_TOKEN]",
+        &[("dckr_pat_", Run(20)), ("dckr_oat_", Run(20))],
+        r"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{20,}",
+    ),
+    plain(
+        "cloudflare_key",
+        "[REDACTED_CLOUDFLARE_KEY]",
+        &[("v1.0-", Run(24)), ("cfut_", Run(40)), ("cfat_", Run(40)), ("cfk_", Run(40))],
+        "(?:v1\\.0-[0-9a-f]{24}-[0-9a-f]{100,}|cf(?:ut|at|k)_[A-Za-z0-9]{40,})",
+    ),
+    plain(
+        "supabase_key",
+        "[REDACTED_SUPABASE_KEY]",
+        &[("sbp_", Run(40)), ("sb_secret_", Run(20))],
+        r"(?:sbp_[0-9a-f]{40}|sb_secret_(?<bare>[A-Za-z0-9_\-]{20,}))",
+    ),
+    BuiltIn {
+        name: "mailgun_key",
+        token: "[REDACTED_MAILGUN_KEY]",
+        anchors: &[("key-", Run(32))],
+        form: Form::Word("key-[0-9a-f]{32}"),
+    },
+    plain(
+        "newrelic_key",
+        "[REDACTED_NEWRELIC_KEY]",
+        &[("NRAK-", Run(27)), ("NRJS-", Run(19)), ("NRII-", Run(32)), ("NRSP-", Run(16))],
+        r"NR(?:AK|JS|II|SP)-[A-Za-z0-9_\-]{16,}",
+    ),
+    plain("newrelic_license", "[REDACTED_NEWRELIC_KEY]", &[("nral", Word)], "[0-9a-f]{32,36}(?:FFFF)?NRAL"),
+    plain(
+        "sentry_token",
+        "[REDACTED_SENTRY_TOKEN]",
+        &[("sntrys_", Run(40)), ("sntryu_", Run(40))],
+        r"sntry[su]_[A-Za-z0-9_\-+/=]{40,}",
+    ),
+    plain(
+        "service_key",
+        "[REDACTED_SERVICE_KEY]",
+        &[
+            ("lin_api_", Run(32)),
+            ("lin_oauth_", Run(32)),
+            ("ntn_", Run(36)),
+            ("figd_", Run(36)),
+            ("shpat_", Run(32)),
+            ("shpca_", Run(32)),
+            ("shppa_", Run(32)),
+            ("shpss_", Run(32)),
+            ("pscale_pw_", Run(32)),
+            ("pscale_tkn_", Run(32)),
+            ("pul-", Run(40)),
+            ("rubygems_", Run(48)),
+            ("PMAK-", Run(24)),
+            ("HRKU-", Run(36)),
+            ("nfp_", Run(36)),
+            ("napi_", Run(50)),
+            ("bkua_", Run(40)),
+            ("CCIPAT_", Run(40)),
+            ("sgp_", Run(40)),
+            ("phx_", Run(40)),
+            ("xkeysib-", Run(64)),
+            ("sq0atp-", Run(22)),
+            ("sq0csp-", Run(43)),
+            ("shippo_live_", Run(40)),
+            ("shippo_test_", Run(40)),
+            ("pnu_", Run(36)),
+            ("rdme_", Run(60)),
+            ("tfp_", Run(40)),
+            ("squ_", Run(40)),
+            ("sqp_", Run(40)),
+            ("sqa_", Run(40)),
+        ],
+        concat!(
+            r"(?:lin_(?:api|oauth)_|ntn_|figd_|shp(?:at|ca|pa|ss)_|pscale_(?:pw|tkn)_|pul-|rubygems_|PMAK-|HRKU-|nfp_",
+            r"|napi_|bkua_|CCIPAT_|sgp_|phx_|xkeysib-|sq0(?:atp|csp)-|shippo_(?:live|test)_|pnu_|rdme_|tfp_|sq[upa]_)",
+            r"(?<bare>[A-Za-z0-9_\-]{20,})"
+        ),
+    ),
+    // Beginnings so short that random text has them, hence whole words.
+    BuiltIn {
+        name: "short_prefix_key",
+        token: "[REDACTED_SERVICE_KEY]",
+        anchors: &[
+            ("secret_", Run(43)),
+            ("re_", Run(30)),
+            ("fo1_", Run(40)),
+            ("oy2", Run(43)),
+            ("AKCp", Run(60)),
+            ("LTAI", Run(17)),
+            ("AKID", Run(32)),
+            ("EZAK", Run(54)),
+            ("EZTK", Run(54)),
+        ],
+        form: Form::Word(concat!(
+            "(?:secret_[A-Za-z0-9]{43}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}|fo1_[A-Za-z0-9_\\-]{40,}|oy2[a-z0-9]{43}",
+            "|AKCp[A-Za-z0-9]{60,}|LTAI[A-Za-z0-9]{17,21}|AKID[A-Za-z0-9]{32}|EZ[AT]K[A-Za-z0-9]{54})"
+        )),
+    },
+    plain(
+        "doppler_token",
+        "[REDACTED_SERVICE_KEY]",
+        &[("dp.st.", Word)],
+        r"dp\.st\.(?:[a-z0-9_\-]{2,35}\.)?[A-Za-z0-9]{40,}",
+    ),
+    plain(
+        "dotted_key",
+        "[REDACTED_SERVICE_KEY]",
+        &[
+            ("dp.pt.", Run(40)),
+            ("dp.ct.", Run(40)),
+            ("dp.sa.", Run(40)),
+            (".atlasv1.", Run(60)),
+            ("dt0c01.", Run(24)),
+            ("sha256~", Run(40)),
+            ("ops_eyJ", Run(60)),
+            ("sl.", Run(100)),
+        ],
+        concat!(
+            r"(?:dp\.(?:pt|ct|sa)\.[A-Za-z0-9]{40,}",
+            r"|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,}|dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+            r"|sha256~[A-Za-z0-9_\-]{40,}|ops_eyJ[A-Za-z0-9+/]{60,}={0,2}|sl\.[A-Za-z0-9_\-]{100,})"
+        ),
+    ),
     plain("huggingface_token", "[REDACTED_HUGGINGFACE_TOKEN]", &[("hf_", Run(30))], "hf_[A-Za-z0-9]{30,}"),
     plain(
         "digitalocean_token",
@@ -267,6 +540,215 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         &[("secret", Assigned), ("secret_key", Assigned), ("secret-key", Assigned), ("secretkey", Assigned)],
         "(?:client[_-]?)?secret(?:[_-]?key)?",
         r"[A-Za-z0-9_\-/+]{16,}[A-Za-z0-9_\-/+=.~]*",
+    ),
+    // What follows goes by its name and by its shape, see `value`.
+    judged(
+        "env_password",
+        "[REDACTED_PASSWORD]",
+        &[
+            ("password", Assigned),
+            ("passwd", Assigned),
+            ("passphrase", Assigned),
+            ("_pass", Assigned),
+            ("pwd", Assigned),
+        ],
+        concat!(
+            r#"[A-Z0-9_]{0,64}(?:(?:PASSWORD|PASSWD|PASSPHRASE|_PASS)=([^\s"'`\\,;&|<>(){}\[\]$]{3,200})"#,
+            r#"|PWD=([^\s"'`\\,;&|<>(){}\[\]$/~.][^\s"'`\\,;&|<>(){}\[\]$]{2,200}))(?<more>[(\[{])?"#
+        ),
+        Named::Sure,
+    ),
+    judged(
+        "connection_password",
+        "[REDACTED_PASSWORD]",
+        &[("password", Assigned), ("pwd", Assigned)],
+        concat!(
+            r#"(?i)(?:host|hostaddr|server|user|user id|uid|dbname|database|data source|initial catalog|port)=[^\n"'(){},]{0,64}?"#,
+            r#"[; ][ ]?(?:password|pwd)=([^\s;"'`\\,&(){}<>$]{3,200})"#,
+            r#"|(?:password|pwd)=([^\s;"'`\\,&(){}<>$]{3,200})[; ][ ]?(?:host|server|user|user id|uid|dbname|database|port)="#
+        ),
+        Named::Sure,
+    ),
+    judged(
+        "assigned_password",
+        "[REDACTED_PASSWORD]",
+        &[
+            ("password", Assigned),
+            ("passwd", Assigned),
+            ("pwd", Assigned),
+            ("passphrase", Assigned),
+            ("passcode", Assigned),
+            ("pass", Assigned),
+        ],
+        concat!(
+            r#"(?i)(?:password|passwd|pwd|passphrase|passcode|(?:^|[^a-z])pass)(?:\\{0,7}["'`]\]?)?"#,
+            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\{0,7}["'`]([^\s"'`\\]{4,200})\\{0,7}["'`]"#,
+            r#"|=([^\s"'`\\,;&|<>(){}\[\]$]{4,200})(?<more>[(\[{])?)"#
+        ),
+        Named::Password,
+    ),
+    judged(
+        "assigned_secret",
+        "[REDACTED_SECRET]",
+        SECRET_NAMES,
+        concat!(
+            r#"(?i)(?:token|secret|credentials?|(?:api|access|secret|private|signing|encryption|account|auth|service|master|client)[_-]?key"#,
+            r#"|_key|auth)(?:\\{0,7}["'`]\]?)?"#,
+            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\{0,7}["'`]([^\s"'`\\]{8,400})\\{0,7}["'`]"#,
+            r#"|=([^\s"'`\\,;&|<>(){}\[\]$]{8,400})(?<more>[(\[{])?)"#
+        ),
+        Named::Token,
+    ),
+    judged(
+        "element_password",
+        "[REDACTED_PASSWORD]",
+        &[("password>", Word), ("passwd>", Word), ("pwd>", Word), ("passphrase>", Word)],
+        r#"(?i)(?:password|passwd|pwd|passphrase)>[ \t]{0,8}([^\s"'`\\<>(){}\[\]$]{4,200})[ \t]{0,8}</"#,
+        Named::Password,
+    ),
+    judged(
+        "element_secret",
+        "[REDACTED_SECRET]",
+        &[("token>", Word), ("secret>", Word), ("key>", Word)],
+        r#"(?i)(?:token|secret|key)>[ \t]{0,8}([^\s"'`\\<>(){}\[\]$]{8,400})[ \t]{0,8}</"#,
+        Named::Token,
+    ),
+    judged(
+        "line_password",
+        "[REDACTED_PASSWORD]",
+        &[
+            ("password", Assigned),
+            ("passwd", Assigned),
+            ("pwd", Assigned),
+            ("passphrase", Assigned),
+            ("pass", Assigned),
+        ],
+        concat!(
+            r#"(?i)(?:^|["'`]|\\[nrt])[ \t]{0,40}(?:[-*][ \t]{1,4})?[a-z0-9_.\-]{0,40}?(?:password|passwd|pwd|passphrase|pass)"#,
+            r#"[ \t]{0,8}(?::|=)[ \t]{1,8}([^\s"'`\\,;&|<>(){}\[\]$]{4,200})[ \t]{0,8}\r?(?:$|#|["'`]|\\[nr])"#
+        ),
+        Named::Password,
+    ),
+    judged(
+        "line_secret",
+        "[REDACTED_SECRET]",
+        SECRET_NAMES,
+        concat!(
+            r#"(?i)(?:^|["'`]|\\[nrt])[ \t]{0,40}(?:[-*][ \t]{1,4})?[a-z0-9_.\-]{0,40}?"#,
+            r#"(?:token|secret|credentials?|key|auth)"#,
+            r#"[ \t]{0,8}(?::|=)[ \t]{1,8}([^\s"'`\\,;&|<>(){}\[\]$]{8,400})[ \t]{0,8}\r?(?:$|#|["'`]|\\[nr])"#
+        ),
+        Named::Token,
+    ),
+    judged(
+        "password_argument",
+        "[REDACTED_PASSWORD]",
+        &[
+            ("password", Argument),
+            ("passwd", Argument),
+            ("passphrase", Argument),
+            ("pass", Argument),
+            ("pwd", Argument),
+        ],
+        concat!(
+            r#"(?i)(?:^|[ \t"'`(])--?[a-z0-9\-]{0,40}?(?:password|passwd|passphrase|pass|pwd)(?:[ \t]{1,4}|=)\\{0,7}["']?"#,
+            r#"([^\s"'`\\|<>(){}\[\]$\-][^\s"'`\\|<>(){}\[\]$]{3,200})"#
+        ),
+        Named::Password,
+    ),
+    judged(
+        "secret_argument",
+        "[REDACTED_SECRET]",
+        &[
+            ("token", Argument),
+            ("secret", Argument),
+            ("key", Argument),
+            ("credentials", Argument),
+            ("auth", Argument),
+        ],
+        concat!(
+            r#"(?i)(?:^|[ \t"'`(])--[a-z0-9\-]{0,40}?(?:token|secret|key|credentials|auth)(?:[ \t]{1,4}|=)\\{0,7}["']?"#,
+            r#"([^\s"'`\\|<>(){}\[\]$\-][^\s"'`\\|<>(){}\[\]$]{7,400})"#
+        ),
+        Named::Token,
+    ),
+    judged(
+        "user_argument",
+        "[REDACTED_PASSWORD]",
+        &[("-u", Argument), ("--user", Argument), ("--proxy-user", Argument)],
+        r#"(?:-u|--user|--proxy-user)(?:[ \t]{1,4}|=)\\{0,7}["']?[^\s:"'`\\$(){}<>]{1,60}:([^\s"'`\\|<>(){}\[\]$]{3,200})"#,
+        Named::Password,
+    ),
+    judged(
+        "netrc_password",
+        "[REDACTED_PASSWORD]",
+        &[("password", Argument)],
+        concat!(
+            r"login[ \t]{1,8}[^\s]{1,60}[ \t]{1,8}password[ \t]{1,8}([^\s\[]{3,200})",
+            r"|password[ \t]{1,8}([^\s\[]{3,200})[ \t]{1,8}login[ \t]"
+        ),
+        Named::Sure,
+    ),
+    judged(
+        "netrc_line",
+        "[REDACTED_PASSWORD]",
+        &[("password", Argument)],
+        r"^[ \t]{0,40}password[ \t]{1,8}([^\s\[]{3,200})[ \t]{0,8}\r?$",
+        Named::Password,
+    ),
+    judged(
+        "pgpass_line",
+        "[REDACTED_PASSWORD]",
+        &[(":543", Word), (":6432:", Word), (":*:", Word)],
+        r"^[A-Za-z0-9_.*\-]{1,64}:(?:543[0-9]|6432|\*):[A-Za-z0-9_.*\-]{1,64}:[A-Za-z0-9_.*@\-]{1,64}:([^\s:\[]{3,200})",
+        Named::Sure,
+    ),
+    judged(
+        "authorization_header",
+        "[REDACTED_AUTHORIZATION]",
+        &[("authorization", Assigned)],
+        concat!(
+            r#"(?i)authorization\\{0,7}["'`]?[ \t]{0,8}[:=][ \t]{0,8}\\{0,7}["'`]?(?:[a-z][a-z0-9\-]{1,24}[ \t]{1,8})?"#,
+            r#"(?:(?:token|key|apikey|credential|response|signature|username)=\\{0,7}["']?)?([a-z0-9_\-.~+/=]{8,})"#
+        ),
+        Named::Token,
+    ),
+    judged(
+        "digest_response",
+        "[REDACTED_AUTHORIZATION]",
+        &[("response", Assigned)],
+        r#"(?i)response=\\{0,7}["']?([0-9a-f]{32,64})"#,
+        Named::Token,
+    ),
+    judged(
+        "signed_url",
+        "[REDACTED_SIGNATURE]",
+        &[
+            ("signature", Assigned),
+            ("sig", Assigned),
+            ("security-token", Assigned),
+            ("credential", Assigned),
+            ("sign", Assigned),
+        ],
+        concat!(
+            r"(?i)(?:x-[a-z]{2,6}-(?:signature|security-token|credential)|q-signature|[?&,; ]signature|[?&]sign?|[?&]sig)=",
+            r"([a-z0-9%/+=_.~\-]{16,})"
+        ),
+        Named::Token,
+    ),
+    judged(
+        "url_key",
+        "[REDACTED_API_KEY]",
+        &[("?key", Assigned), ("&key", Assigned), ("?code", Assigned), ("&code", Assigned)],
+        r"[?&](?:key|code)=([A-Za-z0-9%_.~\-]{20,})",
+        Named::Token,
+    ),
+    judged(
+        "url_token",
+        "[REDACTED_URL_PASSWORD]",
+        &[("://", UserToken)],
+        r"://([A-Za-z0-9_\-.]{16,})@",
+        Named::Token,
     ),
     plain(
         "jwt_token",

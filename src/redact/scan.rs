@@ -6,9 +6,10 @@
 
 use super::Redactor;
 use super::anchors::Seen;
-use super::limits::{BATCH, LINE_MAX, LOOK_BACK, SECRET_MAX};
+use super::limits::{BATCH, LINE_MAX, LOOK_BACK, PASSES_MAX, SECRET_MAX};
 use super::pem::{Block, Step};
 use super::rules::PRIVATE_KEY;
+use super::view::View;
 
 /// A part of a text that does not stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,8 @@ struct Line {
     start: usize,
     end: usize,
     joined: bool,
+    /// Whether its reader gets something else.
+    veiled: bool,
     /// By rule, where its first anchor is; `usize::MAX` for none. Empty until there is one, as most text has none.
     first: Vec<usize>,
     rules: Vec<u16>,
@@ -124,10 +127,12 @@ impl Scan<'_> {
         for place in redactor.anchors.places(&self.text[at..self.sealed]) {
             let (start, end) = (at + place.start, at + place.end);
             if end > self.line.end {
-                self.close_line();
+                if let Some(at) = self.close_line(state) {
+                    return Some(at);
+                }
                 let after = (self.line.end + 1).min(start);
                 let head = after + memchr::memrchr(b'\n', &self.text[after..start]).map_or(0, |n| n + 1);
-                if let Some(long) = self.quiet_lines(after, head) {
+                if let Some(long) = self.quiet_lines(state, after, head) {
                     return Some(self.leave(state, long));
                 }
                 let Some(tail) = self.line_end(head) else { return Some(self.leave(state, head)) };
@@ -140,8 +145,10 @@ impl Scan<'_> {
                 None => {}
             }
         }
-        self.close_line();
-        let long = self.quiet_lines((self.line.end + 1).min(self.sealed), self.sealed);
+        if let Some(at) = self.close_line(state) {
+            return Some(at);
+        }
+        let long = self.quiet_lines(state, (self.line.end + 1).min(self.sealed), self.sealed);
         Some(self.leave(state, long.unwrap_or(self.sealed)))
     }
 
@@ -152,11 +159,11 @@ impl Scan<'_> {
     }
 
     /// The lines of a stretch without any anchor. Answers where a long one begins.
-    fn quiet_lines(&mut self, mut at: usize, end: usize) -> Option<usize> {
+    fn quiet_lines(&mut self, state: &mut State, mut at: usize, end: usize) -> Option<usize> {
         while !self.redactor.always.is_empty() && at < end {
             let Some(tail) = self.line_end(at) else { return Some(at) };
             self.line.begin(at, tail, false);
-            self.close_line();
+            self.close_line(state);
             at = tail + 1;
         }
         None
@@ -183,7 +190,9 @@ impl Scan<'_> {
             }
         }
         let before = self.spans.len();
-        self.close_line();
+        if let Some(at) = self.close_line(state) {
+            return at;
+        }
         let mut cut = safe.max(self.line.taken_until(safe));
         let endless = if cut == at + LINE_MAX {
             // The last one before the cut runs into it.
@@ -209,9 +218,14 @@ impl Scan<'_> {
 
     /// Ends the unit at hand where a private key block begins.
     fn begin_block(&mut self, state: &mut State, offset: usize) -> usize {
-        let at = self.line.start + offset;
-        self.line.end = at;
-        self.close_line();
+        self.line.end = self.line.start + offset;
+        let earlier = self.close_line(state);
+        earlier.unwrap_or_else(|| self.open_block(state))
+    }
+
+    /// Goes on with a private key block behind the unit at hand.
+    fn open_block(&mut self, state: &mut State) -> usize {
+        let at = self.line.end;
         self.spans.push(Span { head: at, start: at, end: at, put: Put::Token(PRIVATE_KEY) });
         state.mode = Mode::Block(Block::default());
         at
@@ -266,33 +280,64 @@ impl Scan<'_> {
                     line.taken.push(Span { head: start, start, end, put: Put::Same });
                 }
             }
+            Seen::Veil => line.veiled = true,
             Seen::Begin { .. } => {}
         }
     }
 
-    /// Applies the rules to the unit at hand.
-    fn close_line(&mut self) {
+    /// Applies the rules to the unit at hand. Where a private key block begins that only its reader sees, the unit ends, and that
+    /// place is answered.
+    fn close_line(&mut self, state: &mut State) -> Option<usize> {
+        let redactor = self.redactor;
         let line = &mut self.line;
-        line.rules.extend(&self.redactor.always);
+        let mut text = &self.text[line.start..line.end];
+        let mut view = std::mem::take(&mut line.veiled).then(|| View::of(text));
+        let block = view
+            .as_ref()
+            .and_then(|view| Some(view.back(begin_in(redactor, &view.text)?..view.text.len()).start));
+        if let Some(block) = block {
+            text = &text[..block];
+            line.end = line.start + block;
+            view = Some(View::of(text));
+        }
+        line.rules.extend(&redactor.always);
         line.rules.sort_unstable();
         line.rules.dedup();
-        let text = &self.text[line.start..line.end];
         line.taken.retain(|t| t.end <= text.len());
-        for rule in std::mem::take(&mut line.rules) {
-            let first =
-                line.first.get_mut(usize::from(rule)).map(|first| std::mem::replace(first, usize::MAX));
-            let from =
-                first.filter(|first| *first != usize::MAX).map_or(0, |first| first.saturating_sub(LOOK_BACK));
-            apply(self.redactor, rule, text, from, line.joined, &mut line.taken);
+        // What one rule takes may part the text for one that looked before; what a second run would find goes with the first.
+        for _ in 0..PASSES_MAX {
+            let before = line.taken.len();
+            if let Some(view) = &view {
+                apply_to_view(redactor, view, line.joined, &mut line.taken);
+            }
+            for rule in &line.rules {
+                let first = line.first.get(usize::from(*rule)).filter(|first| **first != usize::MAX);
+                let from = first.map_or(0, |first| first.saturating_sub(LOOK_BACK));
+                apply(redactor, *rule, text, from, line.joined, &mut line.taken);
+            }
+            if line.taken.len() == before {
+                break;
+            }
+        }
+        for rule in line.rules.drain(..) {
+            if let Some(first) = line.first.get_mut(usize::from(rule)) {
+                *first = usize::MAX;
+            }
         }
         let gone = line.taken.iter().filter(|t| t.put != Put::Same);
-        self.spans.extend(gone.map(|t| Span { start: t.start + line.start, end: t.end + line.start, ..*t }));
+        self.spans.extend(gone.map(|t| Span {
+            head: t.head + line.start,
+            start: t.start + line.start,
+            end: t.end + line.start,
+            put: t.put,
+        }));
+        block.map(|_| self.open_block(state))
     }
 }
 
 impl Line {
     fn begin(&mut self, start: usize, end: usize, joined: bool) {
-        (self.start, self.end, self.joined) = (start, end, joined);
+        (self.start, self.end, self.joined, self.veiled) = (start, end, joined, false);
         self.taken.clear();
     }
 
@@ -338,6 +383,42 @@ fn apply(redactor: &Redactor, rule: u16, text: &[u8], from: usize, joined: bool,
         taken.append(&mut found);
         taken.sort_unstable_by_key(|t| t.start);
     }
+}
+
+/// Where in `text` a private key block begins.
+fn begin_in(redactor: &Redactor, text: &[u8]) -> Option<usize> {
+    redactor.anchors.places(text).find_map(|place| match redactor.anchors.judge(text, place) {
+        Some(Seen::Begin { at }) => Some(at),
+        _ => None,
+    })
+}
+
+/// Adds to `taken` what the rules find in what a reader gets of a line.
+fn apply_to_view(redactor: &Redactor, view: &View, joined: bool, taken: &mut Vec<Span>) {
+    let mut rules: Vec<(u16, usize)> = redactor.always.iter().map(|rule| (*rule, 0)).collect();
+    for place in redactor.anchors.places(&view.text) {
+        if let Some(Seen::Rule { rule, at }) = redactor.anchors.judge(&view.text, place) {
+            rules.push((rule, at.saturating_sub(LOOK_BACK)));
+        }
+    }
+    rules.sort_unstable();
+    rules.dedup_by_key(|(rule, _)| *rule);
+    let mut seen: Vec<Span> = taken
+        .iter()
+        .map(|t| {
+            let place = view.forth(t.start..t.end);
+            Span { head: place.start, start: place.start, end: place.end, put: Put::Same }
+        })
+        .collect();
+    for (rule, from) in rules {
+        apply(redactor, rule, &view.text, from, joined, &mut seen);
+    }
+    let found = seen.iter().filter(|s| s.put != Put::Same && s.start < s.end).map(|s| {
+        let place = view.back(s.start..s.end);
+        Span { head: view.back(s.head..s.end).start, start: place.start, end: place.end, put: s.put }
+    });
+    taken.extend(found);
+    taken.sort_unstable_by_key(|t| t.start);
 }
 
 /// The first of `candidates` from `covered` on that may have begun a secret longer than `part`, which begins at `at`: all behind it

@@ -11,8 +11,8 @@ use super::limits::{
     AGE_MAX, AHEAD_MAX, CONTENT_MAX, FILE_MAX, ID_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
     NAME_MAX, TAGS_MAX, TOPIC_MAX,
 };
-use super::text::{cut, plain};
 use crate::kit::gotime::GoTime;
+use crate::kit::text::{cut, plain};
 use crate::redact::Redactor;
 
 /// Where murmurs lie in a clone; below it a directory a day and in that one an hour, UTC (2.1).
@@ -189,17 +189,32 @@ impl Murmur {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Takes secrets and the home directory out of it, and the files of secrets out of the list of files (8.8). True if anything changed.
+    /// Takes secrets, what nobody sees and the home directory out of each of its fields, and the files of secrets out of the list of files
+    /// (8.8). True if anything changed.
     pub fn redact(&mut self, redactor: &Redactor, home: &str) -> bool {
         let before = self.clone();
+        // Once more on the very text that is written: what was taken out may have parted a secret.
         let clean = |text: &str| {
             let text = redactor.redact(text);
+            let text = redactor.redact(&plain(&text, true)).into_owned();
             crate::redact::hide_home(&text, home).into_owned()
         };
+        let word = |text: &str| topic(&clean(&topic(&clean(text))));
         self.content = clean(&self.content);
-        self.topic = topic(&clean(&self.topic));
-        for (key, value) in &mut self.metadata {
-            *value = match key.as_str() {
+        self.topic = word(&self.topic);
+        self.tags.iter_mut().for_each(|tag| *tag = word(tag));
+        for name in [
+            &mut self.schema_version,
+            &mut self.agent_id,
+            &mut self.agent_type,
+            &mut self.principal_id,
+            &mut self.principal_type,
+            &mut self.scope,
+        ] {
+            *name = clean(name);
+        }
+        let cleaned = std::mem::take(&mut self.metadata).into_iter().map(|(key, value)| {
+            let value = match key.as_str() {
                 "files" => {
                     let paths = value.split(',').map(str::trim);
                     let shown = paths.filter(|path| !crate::redact::is_secret_path(path));
@@ -207,10 +222,11 @@ impl Murmur {
                 }
                 // Of a work tree its name is enough.
                 "worktree" => clean(value.rsplit('/').next().unwrap_or_default()),
-                _ => clean(value),
+                _ => clean(&value),
             };
-        }
-        self.metadata.retain(|_, value| !value.is_empty());
+            (clean(&key), value)
+        });
+        self.metadata = cleaned.filter(|(_, value)| !value.is_empty()).collect();
         *self != before
     }
 
@@ -314,7 +330,7 @@ mod tests {
         });
         let m = Murmur::read(STEM, &bytes, now()).unwrap();
         assert_eq!((m.importance.as_str(), m.topic.as_str()), ("normal", "-/entry--x"));
-        assert!(m.content.starts_with("a[31m\né") && m.content.len() <= CONTENT_MAX);
+        assert!(m.content.starts_with("a\né") && m.content.len() <= CONTENT_MAX);
         assert_eq!(m.metadata.len(), METADATA_MAX);
         assert!(m.metadata.values().all(|v| v.len() == METADATA_VALUE_MAX));
         assert_eq!(m.principal_id, "");

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod machine;
+mod secrets;
 mod torture;
 mod wire;
 

@@ -3,6 +3,7 @@
 mod clean;
 mod customs;
 mod edges;
+mod forms;
 mod hostile;
 mod jsons;
 mod places;
@@ -10,6 +11,7 @@ mod recall;
 mod rows;
 mod shapes;
 mod streams;
+mod table;
 
 use std::sync::LazyLock;
 
