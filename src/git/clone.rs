@@ -5,8 +5,9 @@ use std::path::Path;
 use super::command::Git;
 use super::discover::discover;
 use super::error::GitError;
+use super::exclude::ensure_attributes;
 use super::read::{Head, Reader, Verdict, verify};
-use super::slim::clone_command;
+use super::slim::{check_out_head, clone_command};
 use super::staging::Staging;
 use crate::kit::cancel::Cancel;
 
@@ -37,7 +38,7 @@ pub struct Progress {
 /// Clones `url` to `target`, all of it. It may take half an hour, but not 60 s without a byte of progress.
 ///
 /// # Errors
-/// [`GitError::AlreadyExists`] if there is anything at `target`; else why the clone failed, and then nothing is at `target`.
+/// [`GitError::AlreadyExists`] if there is anything but an empty directory at `target`; else why the clone failed, and then nothing is at `target`.
 pub fn clone_plain(
     git: &Git,
     url: &str,
@@ -49,9 +50,14 @@ pub fn clone_plain(
     let staging = Staging::new(target)?;
     progress(Progress { stage: CloneStage::Connecting, percent: None });
     let parent = target.parent().unwrap_or(Path::new("/"));
-    let clone = clone_command(git, parent, url).args(["--", url]).arg(&staging.dir);
+    // No file before it is settled that none of them chooses a program.
+    let clone = clone_command(git, parent, url).args(["--no-checkout", "--", url]).arg(&staging.dir);
     let mut parser = ProgressParser::default();
     clone.run_with(cancel, &mut |bytes| parser.feed(bytes, progress))?;
+    ensure_attributes(&staging.dir)?;
+    if Reader::open(&staging.dir)?.head()?.commit.is_some() {
+        check_out_head(git, url, &staging.dir, &mut parser, progress, cancel)?;
+    }
     progress(Progress { stage: CloneStage::Verifying, percent: None });
     verify_clone(git, url, &staging.dir, cancel)?;
     staging.finish()
@@ -98,7 +104,7 @@ fn pick_branch<'a>(refs: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 /// Makes an empty bare repository with branch `main` at `path`.
 ///
 /// # Errors
-/// [`GitError::AlreadyExists`] if there is anything; else why it failed, and then nothing is there.
+/// [`GitError::AlreadyExists`] if there is anything but an empty directory; else why it failed, and then nothing is there.
 pub fn create_bare(git: &Git, path: &Path, cancel: &Cancel) -> Result<(), GitError> {
     let staging = Staging::new(path)?;
     let parent = path.parent().unwrap_or(Path::new("/"));

@@ -1,7 +1,9 @@
-//! A block of ours in `.git/info/exclude`: local files that git must not show, without a commit.
+//! Blocks of ours in files of `.git/info`, without a commit: in `exclude` the local files that git must not show, in `attributes` that no
+//! content chooses a program.
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::error::GitError;
 use super::limits::EXCLUDE_CAP;
@@ -11,6 +13,9 @@ use crate::kit::file::{read_capped, write_atomic};
 /// Between a file's name and what tells whose version the copy is.
 pub const CONFLICT_MARK: &str = ".conflict-";
 const CONFLICT_PATTERN: &str = "*.conflict-*-[0-9]*";
+/// Attributes that make git run a program of the user's configuration or write other bytes than were committed (gitattributes(5)); a line
+/// in `info/attributes` counts before all others, and `!` takes a word of any other file back.
+const ATTRIBUTES: &str = "* !filter !diff !merge !ident !working-tree-encoding";
 const BEGIN: &str = "# ox: begin (rewritten by ox)";
 const END: &str = "# ox: end";
 
@@ -20,34 +25,50 @@ impl ManagedClone<'_> {
     /// # Errors
     /// The file cannot be read or written.
     pub fn ensure_excludes(&mut self, lines: &[&str]) -> Result<(), GitError> {
-        self.edit_excludes(|text| with_block(text, lines))
+        let lines: Vec<&str> = [CONFLICT_PATTERN].iter().chain(lines).copied().collect();
+        self.edit_excludes(|text| with_block(text, &lines))
     }
 
     pub(super) fn ensure_conflict_exclude(&self) -> Result<(), GitError> {
         self.edit_excludes(|text| match text.lines().any(|l| l == CONFLICT_PATTERN) {
             true => text.to_owned(),
-            false => with_block(text, &[]),
+            false => with_block(text, &[CONFLICT_PATTERN]),
         })
     }
 
     fn edit_excludes(&self, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
-        let path = self.git_dir().join("info/exclude");
-        let old = match read_capped(&path, EXCLUDE_CAP) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(e) => Err(e),
-        };
-        let old = old.map_err(GitError::io("reading", &path))?;
-        let new = edit(&old);
-        if new == old {
-            return Ok(());
-        }
-        let dir = self.git_dir().join("info");
-        fs::create_dir_all(&dir).map_err(GitError::io("making", &dir))?;
-        write_atomic(&path, new.as_bytes(), 0o644).map_err(GitError::io("writing", &path))
+        edit_info(&self.path, "exclude", edit)
     }
 }
 
+/// Makes sure that the content of the clone at `clone` chooses no program: its `.git/info/attributes` ends with a line that takes such
+/// words of `.gitattributes` files back. Writes only where that is missing.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn ensure_attributes(clone: &Path) -> Result<(), GitError> {
+    edit_info(clone, "attributes", |text| with_block(text, &[ATTRIBUTES]))
+}
+
+/// Edits a file of `.git/info`; one that is not there is empty.
+fn edit_info(clone: &Path, name: &str, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
+    let dir = clone.join(".git/info");
+    let path = dir.join(name);
+    let old = match read_capped(&path, EXCLUDE_CAP) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(e) => Err(e),
+    };
+    let old = old.map_err(GitError::io("reading", &path))?;
+    let new = edit(&old);
+    if new == old {
+        return Ok(());
+    }
+    fs::create_dir_all(&dir).map_err(GitError::io("making", &dir))?;
+    write_atomic(&path, new.as_bytes(), 0o644).map_err(GitError::io("writing", &path))
+}
+
+/// `text` with a block of `lines` at its end instead of any before.
 fn with_block(text: &str, lines: &[&str]) -> String {
     let mut out = String::new();
     let mut inside = false;
@@ -62,7 +83,7 @@ fn with_block(text: &str, lines: &[&str]) -> String {
             }
         }
     }
-    for line in [BEGIN, CONFLICT_PATTERN].iter().chain(lines).chain(&[END]) {
+    for line in [BEGIN].iter().chain(lines).chain(&[END]) {
         out.push_str(line);
         out.push('\n');
     }
@@ -76,8 +97,8 @@ mod tests {
     #[test]
     fn the_block_is_replaced_and_foreign_lines_stay() {
         let one = with_block("# mine\n*.o\n", &["a"]);
-        let two = with_block(&one, &["b"]);
-        assert_eq!(two, format!("# mine\n*.o\n{BEGIN}\n{CONFLICT_PATTERN}\nb\n{END}\n"));
+        let two = with_block(&format!("{one}*.a\n"), &["b"]);
+        assert_eq!(two, format!("# mine\n*.o\n*.a\n{BEGIN}\nb\n{END}\n"));
         assert_eq!(with_block(&two, &["b"]), two);
     }
 }

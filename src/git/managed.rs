@@ -106,6 +106,7 @@ impl<'l> ManagedClone<'l> {
         let (path, cancel) = (path.to_path_buf(), cancel.clone());
         let (recovered, identity, reader) = (Vec::new(), OnceCell::new(), RefCell::default());
         let mut clone = ManagedClone { lock, git, path, cancel, recovered, identity, reader };
+        super::ensure_attributes(&clone.path)?;
         clone.recover()?;
         Ok(clone)
     }

@@ -52,7 +52,7 @@ pub use commit::link_leaves;
 pub use credentials::Bare;
 pub use discover::{Remote, discover};
 pub use error::GitError;
-pub use exclude::CONFLICT_MARK;
+pub use exclude::{CONFLICT_MARK, ensure_attributes};
 pub use local_work::{LocalWork, Unmovable, open_elsewhere, unmovable};
 pub use lock::{CloneLock, Op, OpKind, Stamp};
 pub use login::{Login, Logins};

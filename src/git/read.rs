@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
@@ -260,7 +260,22 @@ pub fn verify(path: &Path) -> Verdict {
         }
         Err(e) => return damaged_by_structure(path, e),
     };
-    fault_of_head(&repo).unwrap_or(Verdict::Sound(Reader { repo }))
+    fault_of_head(&repo).or_else(|| fault_of_index(path)).unwrap_or(Verdict::Sound(Reader { repo }))
+}
+
+/// Nothing if the index begins as one does, or there is none yet. Git replaces it whole, so it is never empty by itself; the library
+/// takes an empty one for that of a clone without files.
+fn fault_of_index(path: &Path) -> Option<Verdict> {
+    let index = path.join(".git/index");
+    let mut start = [0; 4];
+    match fs::File::open(&index).and_then(|mut file| file.read_exact(&mut start)) {
+        Ok(()) if start == *b"DIRC" => None,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => None,
+        Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => {
+            Some(Verdict::Unknown(GitError::io("reading the index", &index)(e)))
+        }
+        _ => Some(Verdict::Damaged(".git/index is not readable as an index".to_owned())),
+    }
 }
 
 fn missing_git(path: &Path) -> Verdict {

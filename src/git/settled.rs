@@ -14,8 +14,9 @@ use super::rescue::RESCUE;
 use crate::kit::cancel::Cancel;
 
 /// Ignored files, and files inside `.git`, that can be made again.
-const REMADE: [&str; 4] = [
+const REMADE: [&str; 5] = [
     ".git/info/exclude",
+    ".git/info/attributes",
     ".sageox/checkout.json",
     ".sageox/workspaces.jsonl",
     ".sageox/cache/sync-state.json",

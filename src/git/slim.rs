@@ -7,6 +7,7 @@ use super::clone::{CloneStage, Progress, ProgressParser, verify_clone};
 use super::command::{Git, Invocation};
 use super::discover::discover;
 use super::error::GitError;
+use super::exclude::ensure_attributes;
 use super::limits::{CHILD_MAX, CLONE_STALL};
 use super::read::Reader;
 use super::sparse::{self, Sparse};
@@ -38,7 +39,7 @@ pub struct Made {
 /// cloned with them; one without any commit becomes an empty clone.
 ///
 /// # Errors
-/// [`GitError::AlreadyExists`] if there is anything at `target`; else why the clone failed, and then nothing is at `target`.
+/// [`GitError::AlreadyExists`] if there is anything but an empty directory at `target`; else why the clone failed, and then nothing is at `target`.
 pub fn clone_slim(
     git: &Git,
     url: &str,
@@ -60,6 +61,8 @@ pub fn clone_slim(
     };
     if slim {
         run.check_out(plan)?;
+    } else {
+        run.check_out_all()?;
     }
     progress(Progress { stage: CloneStage::Verifying, percent: None });
     verify_clone(git, url, &staging.dir, cancel)?;
@@ -102,7 +105,23 @@ impl<'r> Run<'r> {
     }
 
     fn fetch_all(&mut self) -> Result<(), GitError> {
-        self.clone(&[]).map(drop)
+        self.clone(&["--no-checkout"]).map(drop)
+    }
+
+    /// Somebody may have pushed a first commit meanwhile.
+    fn check_out_all(&mut self) -> Result<(), GitError> {
+        ensure_attributes(self.dir)?;
+        match Reader::open(self.dir)?.head()?.commit {
+            None => Ok(()),
+            Some(_) => check_out_head(
+                self.git,
+                self.url,
+                self.dir,
+                &mut self.parser,
+                &mut *self.progress,
+                self.cancel,
+            ),
+        }
     }
 
     /// Runs `git clone` with `more`; answers what it printed to stderr.
@@ -137,10 +156,9 @@ impl<'r> Run<'r> {
 
     fn check_out(&mut self, plan: Slim<'_>) -> Result<(), GitError> {
         (self.progress)(Progress { stage: CloneStage::CheckingOut, percent: None });
+        ensure_attributes(self.dir)?;
         self.set(&plan.first)?;
-        let checkout = self.start("checkout").args(["-q", "--progress", "HEAD", "--"]).deadline(CHILD_MAX);
-        let (parser, progress) = (&mut self.parser, &mut *self.progress);
-        checkout.run_with(self.cancel, &mut |bytes| parser.feed(bytes, progress))?;
+        check_out_head(self.git, self.url, self.dir, &mut self.parser, &mut *self.progress, self.cancel)?;
         let all = (plan.then)(self.dir);
         if all == plan.first { Ok(()) } else { self.set(&all) }
     }
@@ -151,10 +169,19 @@ impl<'r> Run<'r> {
         let start = |sub| git.network(sub, dir, url);
         sparse::apply(git, &start, set, self.cancel, &mut |bytes| parser.feed(bytes, progress))
     }
+}
 
-    fn start(&self, sub: &'static str) -> Invocation<'r> {
-        self.git.network(sub, self.dir, self.url)
-    }
+/// Checks out HEAD of a clone that was made without files.
+pub(super) fn check_out_head(
+    git: &Git,
+    url: &str,
+    dir: &Path,
+    parser: &mut ProgressParser,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &Cancel,
+) -> Result<(), GitError> {
+    let checkout = git.network("checkout", dir, url).args(["-q", "--progress", "HEAD", "--"]);
+    checkout.deadline(CHILD_MAX).run_with(cancel, &mut |bytes| parser.feed(bytes, progress)).map(drop)
 }
 
 /// `git clone` with what every clone of ours has.

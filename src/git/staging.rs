@@ -1,4 +1,4 @@
-//! A temporary sibling of a directory that does not exist yet: filled, then renamed. What a dead process left is removed.
+//! A temporary sibling of a directory that does not exist yet or is empty: filled, then renamed. What a dead process left is removed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,7 +25,8 @@ pub(super) struct Staging {
 impl Staging {
     /// Makes the target's parents and finds a free name; the directory itself is left to whoever fills it.
     pub(super) fn new(target: &Path) -> Result<Staging, GitError> {
-        if fs::symlink_metadata(target).is_ok() {
+        let is_empty_dir = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
+        if fs::symlink_metadata(target).is_ok_and(|meta| !meta.is_dir() || !is_empty_dir()) {
             return Err(GitError::AlreadyExists { path: target.to_owned() });
         }
         let parent = target.parent().unwrap_or(Path::new("/"));
@@ -47,8 +48,9 @@ impl Staging {
         Err(GitError::BadPath { path: target.to_owned(), why: "no name for a temporary sibling is free" })
     }
 
-    /// Renames the directory to the target, which must still not exist.
+    /// Renames the directory to the target, where still nothing may be but an empty directory.
     pub(super) fn finish(self) -> Result<(), GitError> {
+        let _ = fs::remove_dir(&self.target); // takes an empty one and nothing else; what is left is said below
         match rename_new(&self.dir, &self.target) {
             Ok(()) => sync_dir(&self.target).map_err(GitError::io("syncing", &self.target)),
             Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {

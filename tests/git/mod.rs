@@ -269,6 +269,64 @@ fn hooks_and_editors_of_the_clone_and_the_user_do_not_run() {
 }
 
 #[test]
+fn no_content_of_a_clone_chooses_a_program_or_other_bytes() {
+    let (s, elsewhere) = (Sandbox::new(), Sandbox::new());
+    let attributes = "* filter=x diff=x merge=x ident\nu.txt working-tree-encoding=ISO-8859-1\n\
+                      [attr]all filter=x merge=x\nd/* all\n*.rest filter=y diff=y merge=y\n";
+    let files = [
+        (".gitattributes", attributes),
+        ("a", "$Id$\n1\n2\n3\n"),
+        ("d/b.rest", "1\n"),
+        ("u.txt", "é\n"),
+        ("d/.gitattributes", "* all\n"),
+    ];
+    let remote = elsewhere.remote("r", &files);
+    // Whatever is run tells so, and does its work.
+    let ran = s.at("ran");
+    let program = s.script("program", &format!("echo \"$0 $*\" >> '{}'; exec cat", ran.display()));
+    let program = program.display();
+    let of = |name: &str| {
+        format!(
+            "[filter \"{name}\"]\n\tsmudge = {program} smudge\n\tclean = {program} clean\n\trequired = true\n\
+             [diff \"{name}\"]\n\tcommand = {program} diff\n\ttextconv = {program} textconv\n\
+             [merge \"{name}\"]\n\tdriver = {program} merge %O %A %B\n"
+        )
+    };
+    s.configure(&format!("{}{}[diff]\n\texternal = {program} external\n", of("x"), of("y")));
+    let c = s.clone(&remote, "c");
+    let check = |text: &str| {
+        assert!(!ran.exists(), "{}", fs::read_to_string(&ran).unwrap_or_default());
+        assert_eq!(c.read("a"), text);
+        assert_eq!(c.read("u.txt"), "Ã©\n", "the bytes that were committed");
+    };
+    check("$Id$\n1\n2\n3\n");
+    // Forward, then both sides of a rebase and what is dirty in its way.
+    elsewhere.push_elsewhere(&remote, |w| write(&w.join("a"), "$Id$\n1\n2\n3\n4\n"));
+    assert_eq!(c.pull().how, How::FastForward);
+    check("$Id$\n1\n2\n3\n4\n");
+    elsewhere.push_elsewhere(&remote, |w| write(&w.join("a"), "$Id$\n1\n2\n3\n4\n5\n"));
+    c.write("d/own.rest", "own\n");
+    c.with(|m| m.commit(&[Path::new("d/own.rest")], "own").unwrap().unwrap());
+    c.write("a", "$Id$\n0\n1\n2\n3\n4\n");
+    assert!(matches!(c.pull().how, How::Rebased { .. }));
+    check("$Id$\n0\n1\n2\n3\n4\n5\n");
+    c.with(|m| {
+        m.commit(&[Path::new("a")], "both").unwrap().unwrap();
+        m.push_retry("main", &rules()).unwrap();
+    });
+    check("$Id$\n0\n1\n2\n3\n4\n5\n");
+    assert_eq!(elsewhere.sh(&remote, &["show", "main:a"]), "$Id$\n0\n1\n2\n3\n4\n5");
+    // A clone of an older program has no line of ours: opening it mends that, and the user's own lines stay.
+    fs::write(c.path.join(".git/info/attributes"), "*.mine -text\n").unwrap();
+    elsewhere.push_elsewhere(&remote, |w| write(&w.join("a"), "$Id$\n6\n"));
+    c.pull();
+    check("$Id$\n6\n");
+    assert!(fs::read_to_string(c.path.join(".git/info/attributes")).unwrap().starts_with("*.mine -text\n"));
+    assert!(c.with(|m| ox::git::LocalWork::of(&s.git(), m.path(), &Cancel::new()).unwrap().is_clean()));
+    check("$Id$\n6\n");
+}
+
+#[test]
 fn syn_08_the_vendor_profile_asks_no_helper_and_no_person() {
     let s = Sandbox::new();
     let log = s.at("asked");
@@ -1188,6 +1246,9 @@ fn damage_is_told_from_not_knowing() {
     check("no-head", &|p| fs::remove_file(p.join(".git/HEAD")).unwrap(), true);
     check("invalid-head", &|p| write(&p.join(".git/HEAD"), "ref: refs/heads/.invalid\n"), true);
     check("garbage-head", &|p| write(&p.join(".git/HEAD"), "\0\0\0"), true);
+    check("empty-index", &|p| write(&p.join(".git/index"), ""), true);
+    check("garbage-index", &|p| write(&p.join(".git/index"), "no index at all"), true);
+    check("no-index", &|p| fs::remove_file(p.join(".git/index")).unwrap(), false);
     check("no-objects", &|p| fs::remove_dir_all(p.join(".git/objects")).unwrap(), true);
     check("config", &|p| write(&p.join(".git/config"), "[core"), false);
     check(
