@@ -1,39 +1,77 @@
-//! Where a clone may lie. A path can come from a file that somebody else committed, and what lies there is moved aside, cloned
-//! into and pushed from.
+//! Paths that come over the wire or from a file that somebody else committed, and where a clone may lie: what is at such a path is
+//! cloned into and pushed from.
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
+use super::ids::check_team_id;
 use super::{Dirs, Env, Error};
 
-/// The path with symbolic links resolved, if a clone may lie there: below our data directory, below the home directory but not
-/// in a hidden directory there, or below the directory for temporary files.
+/// The names in a slug's directory below which clones lie, each in a directory of its own.
+const CLONES: [&str; 2] = ["ledgers", "teams"];
+
+/// Nothing if a path that somebody else named may be looked at at all: from the root and without `..`. Every message and file that names a
+/// path goes through here.
+///
+/// # Errors
+/// `UnsafePath`, which never repeats the path.
+pub fn check_named_path(path: &Path) -> Result<(), Error> {
+    let plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
+    if path.is_absolute() && path.components().all(plain) { Ok(()) } else { Err(Error::UnsafePath) }
+}
+
+/// The path with symbolic links resolved, if a clone may lie there: in its own place of our data directory, below the home directory
+/// but in no hidden directory there, or below the directory for temporary files; never in what belongs to git.
 ///
 /// # Errors
 /// `UnsafePath`, which never repeats the path.
 pub fn check_clone_path(env: &Env, dirs: &Dirs, path: &Path) -> Result<PathBuf, Error> {
-    let plain = |c: Component| matches!(c, Component::RootDir | Component::Normal(_));
+    check_named_path(path)?;
     let bytes = path.as_os_str().as_encoded_bytes();
-    let odd = bytes.windows(2).any(|w| w == b"..") || bytes.iter().any(u8::is_ascii_control);
-    if !path.is_absolute() || odd || !path.components().all(plain) {
+    if bytes.windows(2).any(|w| w == b"..") || bytes.iter().any(u8::is_ascii_control) {
         return Err(Error::UnsafePath);
     }
     let real = resolve(path).ok_or(Error::UnsafePath)?;
+    if is_in_git(&real) {
+        return Err(Error::UnsafePath);
+    }
     let home = env.home().and_then(resolve);
     let data = resolve(dirs.data());
     let below = |root: &Path| real.starts_with(root) && real != root;
+    let hidden = |c: Component| c.as_os_str().as_encoded_bytes().starts_with(b".");
     let holds = |root: &Option<PathBuf>| root.as_deref().is_some_and(|root| root.starts_with(&real));
     if holds(&home) || holds(&data) {
         return Err(Error::UnsafePath);
     }
-    let allowed = if data.is_some_and(|data| below(&data)) {
-        true
+    let allowed = if let Some(rest) = data.and_then(|data| real.strip_prefix(data).ok()) {
+        is_place_of_a_clone(rest)
     } else if let Some(rest) = home.as_deref().and_then(|home| real.strip_prefix(home).ok()) {
-        !rest.as_os_str().as_encoded_bytes().starts_with(b".")
+        !rest.components().any(hidden)
     } else {
         let temp = [env.temp(), Path::new("/tmp"), Path::new("/private/tmp")];
         temp.into_iter().filter_map(resolve).any(|root| below(&root))
     };
     if allowed { Ok(real) } else { Err(Error::UnsafePath) }
+}
+
+/// `<slug>/ledgers/<id>` and `<slug>/teams/<id>`: beside them are our locks, our state and the local remotes, and in them is what is kept.
+fn is_place_of_a_clone(within_data: &Path) -> bool {
+    let names: Vec<&OsStr> = within_data.iter().collect();
+    match names.as_slice() {
+        [_, kind, id] => {
+            CLONES.iter().any(|c| *kind == *c) && id.to_str().is_some_and(|id| check_team_id(id).is_ok())
+        }
+        _ => false,
+    }
+}
+
+/// Whether git would take what lies there for hooks, settings or objects of a repository: the path has a `.git` in it, however it is
+/// written, or lies in a bare repository.
+fn is_in_git(path: &Path) -> bool {
+    let named = path.iter().any(|name| name.eq_ignore_ascii_case(".git"));
+    let bare =
+        |dir: &Path| dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    named || path.ancestors().any(bare)
 }
 
 /// The path with the links of its existing part resolved; `None` if that cannot be done, as with a link to nowhere.
@@ -147,6 +185,9 @@ mod tests {
             "/tmp/x\0y",
             "/tmp/\u{1b}[2J",
             "/nonexistent/x",
+            "/tmp/x/.git",
+            "/tmp/x/.git/hooks",
+            "/tmp/x/.GIT/hooks",
         ] {
             f.check(path, false);
         }
@@ -165,8 +206,25 @@ mod tests {
             "../x",
             "w/../../x",
             "w/../.ssh",
+            "w/.git/hooks",
+            "w/.Git/objects",
+            "w/.husky",
+            "w/.github/workflows",
+            ".local/share/sageox/local",
+            ".local/share/sageox/local/locks",
+            ".local/share/sageox/local/state",
+            ".local/share/sageox/local/remotes/repo_1.git",
+            ".local/share/sageox/local/ledgers",
+            ".local/share/sageox/local/ledgers/repo_1/data",
+            ".local/share/sageox/local/ledgers/repo_1.new",
+            ".local/share/sageox/local/ledgers/repo_1.bak.17",
         ] {
             f.check(f.home().join(below), false);
+        }
+        let bare = f.home().join("store");
+        git2::Repository::init_bare(&bare).unwrap();
+        for below in ["", "hooks", "hooks/deep", "new"] {
+            f.check(bare.join(below), false);
         }
         f.check(f.tmp.path(), false);
         f.check(Path::new(OsStr::from_bytes(b"/tmp/../\xff")), false);

@@ -81,6 +81,16 @@ pub enum Error {
     /// A clone would lie where none may. Other programs look for this text; it never repeats the path.
     #[error("invalid repo path: path traversal or unsafe location detected")]
     UnsafePath,
+    /// A directory of ours belongs to somebody else, as with `sudo` and the user's HOME: what is written there would lock them out.
+    #[error("{} belongs to user {owner}, and this is user {us}; run the same command as user {owner}, without sudo", path.display())]
+    ForeignHome {
+        /// The directory, or the nearest one above it that exists.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this.
+        us: u32,
+    },
     /// A remote URL that is never used, whoever wrote it.
     #[error("remote {url:?} refused: {reason}")]
     RemoteRefused {
@@ -122,6 +132,7 @@ impl Error {
             Error::DamagedSecret { .. } => Class::Auth,
             Error::Busy { .. } => Class::Busy,
             Error::NoHome
+            | Error::ForeignHome { .. }
             | Error::NoProject { .. }
             | Error::NotInitialized { .. }
             | Error::Linked { .. }

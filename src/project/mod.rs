@@ -37,7 +37,7 @@ mod user;
 mod vendor;
 
 pub use auth::{Login, Logins, UserInfo};
-pub use clone_path::check_clone_path;
+pub use clone_path::{check_clone_path, check_named_path};
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use credentials::{CredentialRepo, CredentialStatus, FreshCredentials, GitCredentials};
 pub use dirs::{Dirs, GIT_CREDENTIALS_VAR, LEGACY_VAR, USER_CONFIG_VAR};

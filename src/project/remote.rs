@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
 
 use super::{Error, limits};
+use crate::kit::text::is_hidden;
 
 /// How a remote is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +88,7 @@ fn parse(raw: &str) -> Result<RemoteUrl, Refused> {
     if raw.len() > limits::REMOTE_MAX {
         return Err("it is too long");
     }
-    if raw.chars().any(|c| c.is_control() || is_invisible(c)) {
+    if raw.chars().any(is_hidden) {
         return Err("it holds control characters");
     }
     if raw.trim() != raw {
@@ -113,11 +114,6 @@ impl RemoteUrl {
     fn local(raw: &str, kind: RemoteKind, path: String) -> RemoteUrl {
         RemoteUrl { raw: raw.to_owned(), kind, host: None, user: None, path }
     }
-}
-
-/// Characters that change how the text around them is shown.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 fn parse_url(raw: &str, scheme: &str, rest: &str) -> Result<RemoteUrl, Refused> {
@@ -261,7 +257,7 @@ fn decode(path: &str) -> Result<String, Refused> {
         rest = &tail[2..];
     }
     let text = String::from_utf8(bytes).map_err(|_| "its codes make no text")?;
-    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+    if text.chars().any(is_hidden) {
         return Err("it holds control characters");
     }
     Ok(text)

@@ -8,7 +8,11 @@ use super::site::Site;
 use super::workspace::{Kind, Target, TeamRef, ledger_of, remote_of};
 use crate::git::{CloneLock, Reader, clone_plain};
 use crate::kit::cancel::Cancel;
-use crate::project::{self, Project, check_clone_path, workspace_id_of_path};
+use crate::project::{self, Dirs, Project, RemoteUrl, check_clone_path, workspace_id_of_path};
+
+/// The answer to a path that holds what this program did not put there; the path is not repeated.
+const NOT_OURS: &str =
+    "invalid repo path: something that is no clone lies there; name a path where nothing is";
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +30,10 @@ pub struct Wanted {
 pub enum Spot {
     /// The clone is there.
     Taken(PathBuf),
-    /// It may be made here. What lies there now is no clone, and will be put aside.
+    /// It may be made here: nothing is there, or an empty directory.
     Free(PathBuf),
+    /// It may be made here: what is there is a broken clone of ours, which is kept beside the new one.
+    Broken(PathBuf),
 }
 
 /// Looks whether a clone is at the path or may be made there. Nothing is touched.
@@ -36,13 +42,62 @@ pub enum Spot {
 /// In words for the wire; a refused path is never repeated.
 pub fn look(site: &Site, wanted: &Wanted) -> Result<Spot, String> {
     let path = check_clone_path(&site.env, &site.dirs, &wanted.path).map_err(|e| e.to_string())?;
-    let there = path.join(".git").exists();
-    // A team's clone without it was interrupted by a program that clones in place.
-    let whole = wanted.kind == Kind::Ledger || path.join(project::PROJECT_DIR).is_dir();
-    Ok(if there && whole { Spot::Taken(path) } else { Spot::Free(path) })
+    let spot = match lies_at(&site.dirs, &path, wanted.kind) {
+        Lies::Clone => return Ok(Spot::Taken(path)),
+        Lies::Nothing => Spot::Free(path),
+        Lies::Broken => Spot::Broken(path),
+        Lies::Foreign => return Err(NOT_OURS.to_string()),
+    };
+    RemoteUrl::parse(&wanted.url).map_err(|e| format!("invalid clone URL: {e}"))?;
+    Ok(spot)
 }
 
-/// Makes the clone. True if it was not there before.
+/// What is at a path where a clone may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lies {
+    /// Nothing, or an empty directory.
+    Nothing,
+    /// A clone.
+    Clone,
+    /// What was to be a clone of ours and is none, in a place where nobody else puts anything.
+    Broken,
+    /// Somebody's.
+    Foreign,
+}
+
+/// Looks at a path that may have a clone.
+pub(super) fn lies_at(dirs: &Dirs, path: &Path, kind: Kind) -> Lies {
+    if path.join(".git").exists() {
+        if kind == Kind::Ledger || has_team_files(path) {
+            return Lies::Clone;
+        }
+    } else if is_vacant(path) {
+        return Lies::Nothing;
+    }
+    let is_dir = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    if is_dir && is_in_data(dirs, path) { Lies::Broken } else { Lies::Foreign }
+}
+
+/// A team's clone without these was interrupted by a program that clones in place. What is kept there about the machine does not count.
+fn has_team_files(clone: &Path) -> bool {
+    let entries = std::fs::read_dir(clone.join(project::PROJECT_DIR)).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name() != "cache")
+}
+
+fn is_vacant(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Whether a checked path is one of the places that only this program fills.
+fn is_in_data(dirs: &Dirs, path: &Path) -> bool {
+    dirs.data().canonicalize().is_ok_and(|data| path.starts_with(data))
+}
+
+/// Makes the clone. True if it was not there before. Path and address are checked before anything is touched, and what is at the path
+/// stays until the clone is whole.
 ///
 /// # Errors
 /// In words for the wire.
@@ -53,18 +108,24 @@ pub fn make(
     on_progress: OnProgress<'_>,
     cancel: &Cancel,
 ) -> Result<(PathBuf, bool), String> {
-    let path = match look(site, wanted)? {
+    let (path, broken) = match look(site, wanted)? {
         Spot::Taken(path) => return Ok((path, false)),
-        Spot::Free(path) => path,
+        Spot::Free(path) => (path, false),
+        Spot::Broken(path) => (path, true),
     };
     let project = Project::load(root, &site.env).map_err(|e| e.to_string())?;
-    put_aside(site, &path)?;
-    match target_of(site, &project, wanted, &path) {
-        Some(target) => match run::clone(site, &target, on_progress, cancel).end {
-            End::Level(_) => {}
-            End::Failed(failure) => return Err(failure.text),
-            _ => return Err("busy: another process works on the clone".to_string()),
-        },
+    let target = target_of(site, &project, wanted, &path);
+    match target {
+        Some(target) => {
+            let made = if broken { run::clone_anew } else { run::clone };
+            match made(site, &target, on_progress, cancel).end {
+                End::Level(_) => {}
+                End::Failed(failure) => return Err(failure.text),
+                _ => return Err("busy: another process works on the clone".to_string()),
+            }
+        }
+        // In our data lies what this project and its teams need, and nothing of an address that somebody names.
+        None if is_in_data(&site.dirs, &path) => return Err(project::Error::UnsafePath.to_string()),
         None => clone_elsewhere(site, &project, wanted, &path, on_progress, cancel)?,
     }
     on_progress("verifying", None, "checking the clone");
@@ -100,6 +161,11 @@ fn clone_elsewhere(
     cancel: &Cancel,
 ) -> Result<(), String> {
     let local = project.endpoint.is_local();
+    // Neither in nor around a ledger that lies outside of our data.
+    let ledger = ledger_of(&site.env, &site.dirs, project, Some(&wanted.url)).map(|at| at.path);
+    if ledger.is_ok_and(|ledger| path.starts_with(&ledger) || ledger.starts_with(path)) {
+        return Err(project::Error::UnsafePath.to_string());
+    }
     let (remote, untrusted) = remote_of(&site.dirs, &wanted.url).map_err(|e| e.to_string())?;
     if let Some(host) = untrusted {
         return Err(format!("invalid clone URL: nobody here has agreed to {host}"));
@@ -110,17 +176,4 @@ fn clone_elsewhere(
     on_progress("connecting", None, &format!("cloning {}", remote.display()));
     clone_plain(site.git(local), remote.as_str(), path, &mut |p| run::tell(p, on_progress), cancel)
         .map_err(|e| e.to_string())
-}
-
-/// What is no clone makes way, and is kept.
-fn put_aside(site: &Site, path: &Path) -> Result<(), String> {
-    if std::fs::symlink_metadata(path).is_err() {
-        return Ok(());
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".bak.{}", site.clock.now().wall.as_second()));
-    let what = |e| format!("what lies at the path cannot be put aside: {e}");
-    std::fs::rename(path, &aside).map_err(what)?;
-    log::warn!("{} was no clone; put aside as {}", path.display(), Path::new(&aside).display());
-    Ok(())
 }

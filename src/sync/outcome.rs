@@ -132,6 +132,8 @@ pub struct Facts {
     pub remote_changed: Option<Timestamp>,
     /// What the clone should hold and does not, in words; `None` if nothing is missing.
     pub missing: Option<String>,
+    /// What waits to be committed and cannot be, in words; `None` if nothing does.
+    pub stuck: Option<String>,
     /// The time between syncs that the team asks for.
     pub interval: Option<Duration>,
     /// The days between slimmings that the team asks for.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use git2::Oid;
 use jiff::Timestamp;
 
+use super::checkout::{Lies, lies_at};
 use super::former::Former;
 use super::kept::KeptList;
 use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
@@ -21,6 +22,7 @@ use crate::git::{
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
+use crate::kit::file::rename_new;
 use crate::project::{LocalConfig, LocalLedger, PROJECT_DIR, Project, RemoteKind, SyncState};
 
 /// A run that nobody asked for gives way to another process at work after this long.
@@ -90,7 +92,17 @@ pub fn sync(site: &Site, target: &Target, ask: Ask, on_progress: OnProgress<'_>,
 
 /// Makes a managed clone, and gives the empty remote of a ledger its first commit.
 pub fn clone(site: &Site, target: &Target, on_progress: OnProgress<'_>, cancel: &Cancel) -> Outcome {
-    run(site, target, cancel, |job| job.clone(on_progress))
+    run(site, target, cancel, |job| job.clone(false, on_progress))
+}
+
+/// [`clone`] at the place of a broken clone of ours, which is kept beside the new one once that is whole.
+pub(super) fn clone_anew(
+    site: &Site,
+    target: &Target,
+    on_progress: OnProgress<'_>,
+    cancel: &Cancel,
+) -> Outcome {
+    run(site, target, cancel, |job| job.clone(true, on_progress))
 }
 
 fn run(
@@ -337,14 +349,17 @@ impl Job<'_> {
         }
     }
 
-    fn clone(&self, on_progress: OnProgress<'_>) -> Result<End, Failure> {
+    fn clone(&self, anew: bool, on_progress: OnProgress<'_>) -> Result<End, Failure> {
         self.check_trust()?;
         self.finish_reclone()?;
         let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT_FORCED).map_err(failure)? else {
             return Ok(End::Skipped(Skip::Busy));
         };
-        if !self.at.exists() {
-            self.make_clone(on_progress).map_err(failure)?;
+        // Another process may have mended it meanwhile.
+        if anew && lies_at(&self.site.dirs, &self.at.path, self.at.kind) == Lies::Broken {
+            self.make_anew(on_progress)?;
+        } else if !self.at.exists() {
+            self.make_clone(&self.at.path, on_progress).map_err(failure)?;
         }
         on_progress("verifying", None, "checking the clone");
         let git = self.git();
@@ -369,7 +384,37 @@ impl Job<'_> {
         Ok(self.level(change, kept))
     }
 
-    fn make_clone(&self, on_progress: OnProgress<'_>) -> Result<(), GitError> {
+    /// Makes the clone beside what is broken, and lets them change places.
+    fn make_anew(&self, on_progress: OnProgress<'_>) -> Result<(), Failure> {
+        let new = self.beside("new");
+        let io = |what: &str, e: std::io::Error| Failure::new(Class::of_io(&e), format!("{what}: {e}"));
+        match std::fs::remove_dir_all(&new) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("an unfinished clone", e)),
+            _ => {}
+        }
+        self.make_clone(&new, on_progress).map_err(failure)?;
+        let aside = self.move_aside().map_err(|e| io("the broken clone cannot be moved aside", e))?;
+        if let Err(e) = rename_new(&new, &self.at.path) {
+            let _ = rename_new(&aside, &self.at.path); // the first failure is the one to tell
+            return Err(io("the new clone cannot be moved to its place", e));
+        }
+        log::warn!("{} was no clone; put aside as {}", self.at.path.display(), aside.display());
+        Ok(())
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.at.path.as_os_str().to_owned();
+        name.push(format!(".{suffix}"));
+        PathBuf::from(name)
+    }
+
+    /// Renames what lies at the clone's place; answers to what.
+    fn move_aside(&self) -> std::io::Result<PathBuf> {
+        let aside = self.beside(&format!("bak.{}", self.site.clock.now().wall.as_second()));
+        rename_new(&self.at.path, &aside).map(|()| aside)
+    }
+
+    fn make_clone(&self, to: &Path, on_progress: OnProgress<'_>) -> Result<(), GitError> {
         let git = self.git();
         if let Some(bare) = self.at.own_remote()
             && !bare.exists()
@@ -377,8 +422,7 @@ impl Job<'_> {
             create_bare(git, bare, self.cancel)?;
         }
         on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
-        let made = self.make_at(&self.at.path, on_progress);
-        match made {
+        match self.make_at(to, on_progress) {
             Err(GitError::AlreadyExists { .. }) if self.at.exists() => Ok(()),
             other => other,
         }
@@ -423,16 +467,11 @@ impl Job<'_> {
         if !matches!(verify(&self.at.path), Verdict::Damaged(_)) {
             return Ok(End::Skipped(Skip::Busy));
         }
-        let seconds = self.site.clock.now().wall.as_second();
-        let mut name = self.at.path.as_os_str().to_owned();
-        name.push(format!(".bak.{seconds}"));
-        let aside = PathBuf::from(name);
         log::error!("{} at {} is damaged: {proof}", self.at, self.at.path.display());
-        std::fs::rename(&self.at.path, &aside).map_err(|e| {
+        self.move_aside().map(End::PutAside).map_err(|e| {
             let text = format!("{} is damaged ({proof}) and cannot be moved aside: {e}", self.at);
             Failure::new(Class::of_io(&e), text)
-        })?;
-        Ok(End::PutAside(aside))
+        })
     }
 
     fn check_trust(&self) -> Result<(), Failure> {
@@ -512,6 +551,9 @@ impl Job<'_> {
             head: head.map(|h| h.to_string()).unwrap_or_default(),
             remote_changed: CloneLock::peek(&self.at.lock).and_then(|stamp| stamp.remote_changed_at),
             missing: missing.unwrap_or_default(),
+            stuck: self.site.waiting.and_then(|waiting| {
+                (waiting.stuck)(&self.at.state, &self.at.path, self.site.clock.now().wall)
+            }),
             interval: shape.interval(),
             gc_days: shape.gc_days(),
         }

@@ -17,6 +17,8 @@ pub struct Waiting {
     pub is_any: fn(state: &Path) -> bool,
     /// Commits it; how many.
     pub commit: fn(clone: &mut ManagedClone<'_>, state: &Path, now: Timestamp) -> Result<usize, GitError>,
+    /// What of it cannot be committed in the clone at `clone`, in words.
+    pub stuck: fn(state: &Path, clone: &Path, now: Timestamp) -> Option<String>,
 }
 
 /// Directories, environment and git of this machine. Cheap to clone.

@@ -1,5 +1,7 @@
 //! The daemon as its users have it: machines that share a ledger, many commands at once, many projects, nothing on the network unasked.
 
+mod checkout;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;

@@ -336,6 +336,7 @@ fn failed(class: Class) -> End {
 fn identity() -> Identity {
     Identity {
         pid: 1,
+        data: "/data".into(),
         version: "0.6.1+rs.0.1.0".into(),
         startup: Duration::ZERO,
         throttle: Duration::ZERO,

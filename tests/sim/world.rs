@@ -949,6 +949,7 @@ fn identity(plan: &Plan) -> Identity {
     let slow = plan.slow;
     Identity {
         pid: 1,
+        data: "/data".into(),
         version: "0.6.1+rs.sim".into(),
         startup: Duration::from_millis(10),
         throttle: Duration::ZERO,
@@ -959,7 +960,7 @@ fn identity(plan: &Plan) -> Identity {
 }
 
 fn attach(root: &std::path::Path) -> Request {
-    Request::Attach(Attach { project_root: root.to_string_lossy().into_owned() })
+    Request::Attach(Attach { project_root: root.to_string_lossy().into_owned(), ..Attach::default() })
 }
 
 fn team_key(n: usize) -> Key {
