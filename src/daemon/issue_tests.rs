@@ -38,6 +38,8 @@ enum Run {
     Ends(End),
     /// It is level, and this is missing in it.
     Lacks(&'static str),
+    /// What waits cannot be committed.
+    Sticks(&'static str),
     /// There is no clone, and making one comes to this.
     Clones(End),
 }
@@ -47,6 +49,7 @@ impl Rig {
         let clock = SimClock::new(Timestamp::from_second(1_780_000_000).unwrap());
         let identity = Identity {
             pid: 1,
+            data: "/data".into(),
             version: "0.6.1+rs.0".into(),
             startup: Duration::ZERO,
             throttle: Duration::ZERO,
@@ -56,7 +59,7 @@ impl Rig {
         };
         let core = Core::new(identity, clock.now(), 1);
         let mut rig = Rig { core, clock, runs: BTreeMap::new() };
-        let attach = Request::Attach(Attach { project_root: "/p".into() });
+        let attach = Request::Attach(Attach { project_root: "/p".into(), ..Attach::default() });
         rig.turn(Event::Request {
             conn: ConnId::simulated(1),
             door: Door::Host,
@@ -104,6 +107,11 @@ impl Rig {
         let (end, lacks) = match how {
             Run::Ends(end) => (end, None),
             Run::Lacks(what) => (level(), Some(what)),
+            Run::Sticks(what) => {
+                let mut outcome = outcome(key, level(), None);
+                outcome.facts = Some(Facts { stuck: Some(what.into()), ..Facts::default() });
+                return self.turn(Event::Synced { key: key.clone(), run, outcome });
+            }
             Run::Clones(end) => {
                 self.turn(Event::Synced { key: key.clone(), run, outcome: outcome(key, End::NoClone, None) });
                 return self.turn(Event::Cloned { key: key.clone(), run, outcome: outcome(key, end, None) });
@@ -198,6 +206,7 @@ fn cause(kind: IssueKind) -> Option<Run> {
             Run::Ends(End::Skipped(Skip::Foreign { what: "rebase".into(), age }))
         }
         IssueKind::MissingScaffolding => Run::Lacks("there is no .sageox/"),
+        IssueKind::MurmurStuck => Run::Sticks("1 that cannot be read"),
         IssueKind::AuthExpiring | IssueKind::WatchLimit => return None,
     })
 }

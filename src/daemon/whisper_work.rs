@@ -16,6 +16,8 @@ use crate::ipc::wire::{
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
+use crate::kit::id::new_id;
+use crate::kit::text::plain;
 use crate::project::settings::Settings;
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
@@ -354,7 +356,7 @@ fn changes_murmur(changes: &FileChanges, branch: Option<&str>, agents: &str, now
     }
     Murmur {
         schema_version: "1".into(),
-        id: uuid::Uuid::now_v7().to_string(),
+        id: new_id().to_string(),
         timestamp: GoTime(Some(now)),
         agent_id: agents.to_string(),
         principal_type: "human".into(),
@@ -382,6 +384,11 @@ pub(super) fn commit_waiting(
             Ok(0)
         }
     }
+}
+
+/// What waits and cannot be committed; for [`sync::Waiting`].
+pub(super) fn stuck(state: &Path, clone: &Path, now: Timestamp) -> Option<String> {
+    Outbox::of(state).stuck(clone, now)
 }
 
 /// Whether anything waits to be committed; for [`sync::Waiting`].
@@ -430,7 +437,7 @@ fn entry(w: Whisper, delivered: Option<bool>) -> WhisperEntry {
 /// A whisper of the daemon's own, made now.
 fn timed(now: Timestamp) -> Whisper {
     Whisper {
-        id: uuid::Uuid::now_v7().to_string(),
+        id: new_id().to_string(),
         scope: Scope::Ledger.name().into(),
         kind: "time-based".into(),
         created_at: GoTime(Some(now)),
@@ -451,7 +458,7 @@ fn nudge_for(agent: &str, now: Timestamp) -> Whisper {
 
 fn team_word(team: &str, paths: &[String], head: &str, now: Timestamp) -> Whisper {
     let (named, listed) = TEAM_PATHS;
-    let plain = |path: &String| whispers::text::plain(path, false).into_owned();
+    let plain = |path: &String| plain(path, false).into_owned();
     let mut text = paths.iter().take(named).map(plain).collect::<Vec<_>>().join(", ");
     if paths.len() > named {
         text += &format!(" and {} more", paths.len() - named);

@@ -293,6 +293,12 @@ fn take_in_facts(repo: &mut Repo, now: Now, facts: &Facts) {
             repo.issues.heal(&repo.name, Healed::Whole);
         }
     }
+    match &facts.stuck {
+        Some(text) => repo.raise(IssueKind::MurmurStuck, text.clone(), now),
+        None => {
+            repo.issues.heal(&repo.name, Healed::Told);
+        }
+    }
     let asked = facts.interval.unwrap_or_default();
     repo.schedule.set_interval(asked.max(repo.interval));
 }

@@ -30,6 +30,8 @@ pub enum IssueKind {
     MissingScaffolding,
     /// Not all of the project's work tree can be watched.
     WatchLimit,
+    /// Murmurs that wait cannot be read or cannot be written into the clone.
+    MurmurStuck,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -47,11 +49,13 @@ pub enum Healed {
     LoggedIn,
     /// All of the work tree is watched.
     Watched,
+    /// Every murmur that waited could be committed.
+    Told,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 10] = [
+    pub const ALL: [IssueKind; 11] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -62,6 +66,7 @@ impl IssueKind {
         IssueKind::AuthExpiring,
         IssueKind::MissingScaffolding,
         IssueKind::WatchLimit,
+        IssueKind::MurmurStuck,
     ];
 
     /// Its name on the wire.
@@ -77,6 +82,7 @@ impl IssueKind {
             IssueKind::AuthExpiring => "auth_expiring",
             IssueKind::MissingScaffolding => "missing_scaffolding",
             IssueKind::WatchLimit => "watch_limit",
+            IssueKind::MurmurStuck => "murmur_stuck",
         }
     }
 
@@ -87,7 +93,8 @@ impl IssueKind {
             | IssueKind::SyncBackoff
             | IssueKind::DirtyWorkspace
             | IssueKind::MissingScaffolding
-            | IssueKind::WatchLimit => Severity::Warning,
+            | IssueKind::WatchLimit
+            | IssueKind::MurmurStuck => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -109,6 +116,7 @@ impl IssueKind {
             IssueKind::DirtyWorkspace => healed == Healed::Clean,
             IssueKind::MissingScaffolding => healed == Healed::Whole,
             IssueKind::WatchLimit => healed == Healed::Watched,
+            IssueKind::MurmurStuck => healed == Healed::Told,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
@@ -198,8 +206,15 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 6] =
-        [Healed::Synced, Healed::Cloned, Healed::Clean, Healed::Whole, Healed::LoggedIn, Healed::Watched];
+    const HEALS: [Healed; 7] = [
+        Healed::Synced,
+        Healed::Cloned,
+        Healed::Clean,
+        Healed::Whole,
+        Healed::LoggedIn,
+        Healed::Watched,
+        Healed::Told,
+    ];
 
     #[test]
     fn syn_03_every_kind_is_raised_healed_and_gone() {

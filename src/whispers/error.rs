@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::murmur::Refused;
 use crate::git::GitError;
 use crate::kit::Class;
 
@@ -31,6 +32,9 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
+    /// A murmur that nobody would take.
+    #[error("the murmur is refused: {0}")]
+    Refused(Refused),
     /// A clone refused.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -51,6 +55,7 @@ impl Error {
             Error::Io { .. } => Class::Disk,
             Error::Database { source, .. } => class_of(source),
             Error::Mending { .. } | Error::Full { .. } => Class::Busy,
+            Error::Refused(_) => Class::Usage,
             Error::Git(e) => e.class(),
         }
     }

@@ -35,6 +35,8 @@ pub const TAGS_MAX: usize = 16;
 
 /// Murmurs that wait to be committed in one clone; a further one is refused.
 pub const OUTBOX_MAX: usize = 20_000;
+/// What could not be read of them and is kept to be looked at.
+pub const BAD_MAX: usize = 100;
 /// Murmurs in one commit.
 pub const COMMIT_MAX: usize = 500;
 /// Murmurs of one hour that are looked at.

@@ -96,7 +96,71 @@ fn sec_10_a_link_in_the_clone_redirects_no_write() {
     assert_eq!(files(&outside), Vec::<String>::new());
     // The agents of this machine hear it all the same.
     until(|| a.gets("OxBBBB") == ["through the link"]);
+    // It waits on, and somebody says so; what the link was in the way of goes out when it is gone.
     a.ox(["sync"]).ok();
+    until_or(|| says_that_murmurs_are_stuck(&a), || a.log());
+    assert_eq!(files(&outside), Vec::<String>::new());
+    a.env.git(&other, ["rm", "-q", "data/murmurs"]);
+    a.env.git(&other, ["commit", "-q", "-m", "no link"]);
+    a.env.git(&other, ["push", "-q", "origin", "HEAD:main"]);
+    a.ox(["sync"]).ok();
+    until_or(|| a.remote_log().contains("murmur: through the link"), || a.log());
+    until_or(|| !says_that_murmurs_are_stuck(&a), || a.log());
+}
+
+fn says_that_murmurs_are_stuck(a: &Machine) -> bool {
+    let doctor = a.ox(["doctor", "--json"]).json();
+    let rows = doctor["categories"].as_array().expect("the page").iter();
+    let mut rows = rows.flat_map(|c| c["checks"].as_array().expect("the checks"));
+    let row = rows.find(|row| row["slug"] == "murmurs").expect("the check");
+    let issue = a.ox(["daemon", "status", "--json"]).ok().stdout.contains("murmur_stuck");
+    issue && row["status"] == "warning"
+}
+
+#[test]
+fn a_record_that_cannot_be_read_stops_no_other() {
+    let a = Machine::first();
+    a.ox(["murmur", "--agent-id", "OxAAAA", "first"]).ok();
+    until_or(|| a.remote_log().contains("murmur: first"), || a.log());
+    let outbox = a.state().join("outbox");
+    let name = |n: u32| outbox.join(format!("0000000{n}-0000-4000-8000-000000000000.json"));
+    fs::create_dir(name(1)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, name(2), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    // The name of a socket is short.
+    let short = a.env.root().join("s");
+    let _socket = std::os::unix::net::UnixListener::bind(&short).unwrap();
+    fs::rename(&short, name(3)).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", name(4)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", name(5)).unwrap();
+    fs::write(name(6), "{").unwrap();
+    fs::write(name(7), vec![b'x'; 70_000]).unwrap();
+    fs::write(name(8), "{\"id\":\"another\"}").unwrap();
+    let own = a.ledger().join("own.txt");
+    fs::write(&own, "own work\n").unwrap();
+    a.env.git(a.ledger(), ["add", "--sparse", "own.txt"]);
+    a.env.git(a.ledger(), ["commit", "-q", "-m", "own work"]);
+    a.says(&a.murmur("OxCCCC", "normal", "second"));
+    a.ox(["sync"]).ok();
+    until_or(|| a.remote_log().contains("murmur: second"), || a.log());
+    assert!(a.remote_log().contains("own work"), "{}", a.log());
+    assert_eq!(fs::read_dir(outbox.join("bad")).unwrap().count(), 8, "{}", a.log());
+    assert_eq!(fs::read_dir(&outbox).unwrap().count(), 1, "{}", a.log());
+    until_or(|| says_that_murmurs_are_stuck(&a), || a.log());
+    a.ox(["murmur", "list"]).ok();
+    fs::remove_dir_all(outbox.join("bad")).unwrap();
+    a.ox(["sync"]).ok();
+    until_or(|| !says_that_murmurs_are_stuck(&a), || a.log());
+}
+
+#[test]
+fn what_nobody_would_take_is_refused_before_it_is_stored() {
+    let a = Machine::first();
+    for id in ["y".repeat(66_000), "y".repeat(300), "a\u{1b}[2J\nb".to_owned()] {
+        a.ox(["murmur", "--agent-id", &id, "text"]).fails(2);
+    }
+    assert_eq!(fs::read_dir(a.state().join("outbox")).into_iter().flatten().count(), 0);
+    a.ox(["sync"]).ok();
+    a.ox(["murmur", "list"]).ok();
 }
 
 #[test]

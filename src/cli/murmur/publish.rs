@@ -12,10 +12,11 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::ipc::wire::{Message, Murmur as Payload};
 use crate::kit::gotime::GoTime;
+use crate::kit::id::new_id;
+use crate::kit::text::cut;
 use crate::project::{Logins, Project};
 use crate::sync::Workspace;
-use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, SENT_MAX};
-use crate::whispers::text::cut;
+use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, NAME_MAX, SENT_MAX};
 use crate::whispers::{FILE_CHANGES, Murmur, Outbox, topic};
 
 /// Flags of `ox murmur`.
@@ -55,11 +56,12 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
     let at = place::find(cx, &project, args.scope)?;
     let me = Me::of(cx);
     let agent = args.agent_id.clone().unwrap_or_else(|| me.id.clone());
+    check_name(&agent)?;
     check_gap(&at, &agent, cx.now())?;
     let redactor = cx.redactor(Some(&project));
     let mut murmur = Murmur {
         schema_version: "1".into(),
-        id: uuid::Uuid::now_v7().to_string(),
+        id: new_id().to_string(),
         timestamp: GoTime::from(cx.now()),
         agent_id: agent,
         agent_type: me.kind,
@@ -150,6 +152,18 @@ fn files_of(value: Option<&Value>) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Array(list) => Some(list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")),
         _ => None,
+    }
+}
+
+/// Nothing if a word can name an agent.
+fn check_name(agent: &str) -> Outcome {
+    let wrong = |why: String| {
+        Err(Failure::new(Exit::Usage, "the id of the agent is none").because_of(why).hint("ox murmur --help"))
+    };
+    match agent.len() {
+        size if size > NAME_MAX => wrong(format!("{size} bytes, at most {NAME_MAX}")),
+        _ if agent.chars().any(char::is_control) => wrong("it has control characters".into()),
+        _ => Ok(()),
     }
 }
 

@@ -28,6 +28,7 @@ mod last_sync;
 mod ledger_path;
 mod ledger_path_mismatch;
 mod ledger_remote;
+mod murmurs;
 mod orphaned_teams;
 mod project_config;
 mod project_init;
@@ -69,6 +70,7 @@ pub const CHECKS: &[Check] = &[
     project_symlinks::CHECK,
     gc_blocked::CHECK,
     whisper_db::CHECK,
+    murmurs::CHECK,
     daemon_running::CHECK,
     daemon_socket::CHECK,
     daemon_uptime::CHECK,

@@ -261,6 +261,23 @@ const SICK: &[Sick] = &[
         let state = m.cx.ledger().unwrap().at.state;
         fs::create_dir_all(state.join("whisper.db")).unwrap();
     }),
+    ("murmurs", Status::Warning, |m| {
+        let bad = m.cx.ledger().unwrap().at.state.join("outbox/bad");
+        fs::create_dir_all(&bad).unwrap();
+        fs::write(bad.join("a.json"), "{").unwrap();
+    }),
+    ("murmurs", Status::Warning, |m| {
+        let (at, now) = (m.cx.ledger().unwrap().at, m.cx.now);
+        let murmur = crate::whispers::Murmur {
+            id: "a".into(),
+            timestamp: GoTime(Some(now)),
+            content: "waits".into(),
+            ..crate::whispers::Murmur::default()
+        };
+        crate::whispers::Outbox::of(&at.state).put(&murmur).unwrap();
+        fs::create_dir_all(at.path.join("data")).unwrap();
+        fs::write(at.path.join("data/murmurs"), "a file where a directory belongs").unwrap();
+    }),
     ("orphaned-team-dirs", Status::Warning, |m| {
         let at = m.team().at;
         Config::update(&m.root(), &m.cx.dirs, |config| {
