@@ -37,7 +37,7 @@ impl Cx {
             return Err(Box::new((ui, failure)));
         }
         let env = Env::process();
-        match Dirs::from_env(&env) {
+        match Dirs::from_env(&env).and_then(|dirs| dirs.check_owner().map(|()| dirs)) {
             Ok(dirs) => Ok(Cx { ui, env, dirs, agent }),
             Err(e) => Err(Box::new((ui, of_project(&e)))),
         }

@@ -28,6 +28,8 @@ use crate::sync::{Ask, Gate, Pass, Slots, Source, Target, account};
 pub struct Identity {
     /// Process id.
     pub pid: u32,
+    /// The data directory that it serves.
+    pub data: PathBuf,
     /// Full version string.
     pub version: String,
     /// From the start of the process to its first answer.

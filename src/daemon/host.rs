@@ -15,6 +15,7 @@ use super::beats::BeatFile;
 use super::bind::{self, Socket};
 use super::core::Core;
 use super::event::{AttachEnd, Door, Effect, Event, Findable, Finding, Id, Key, RunId, Said, SyncedAt};
+use super::instance::{Held, Instance};
 use super::ledgers::Ledgers;
 use super::registry::{Entry, Registry};
 use super::restart::Passed;
@@ -141,6 +142,8 @@ pub struct Host {
     job: Pool,
     registry: Registry,
     host_listener: ListenerId,
+    /// Held for life.
+    instance: Arc<Instance>,
     /// Sockets that are bound and recorded but not served yet.
     ready: Arc<Mutex<BTreeMap<Id, Socket>>>,
     listening: BTreeMap<Id, Listening>,
@@ -174,7 +177,7 @@ impl Host {
         core: Core,
         site: Site,
         server: ServerHandle,
-        host_listener: ListenerId,
+        (host_listener, instance): (ListenerId, Instance),
         (inbox_tx, inbox): (Sender<Wake>, Receiver<Wake>),
     ) -> std::io::Result<Host> {
         let pool =
@@ -193,6 +196,7 @@ impl Host {
             job: pool("job", 2, STACK_LARGE)?,
             registry,
             host_listener,
+            instance: Arc::new(instance),
             ready: Arc::default(),
             listening: BTreeMap::new(),
             watcher: Arc::default(),
@@ -460,7 +464,7 @@ impl Host {
         let (site, results) = (self.site.clone(), self.results_tx.clone());
         let work = move || match checkout::look(&site, &wanted(&asked))? {
             Spot::Taken(path) => Ok(result(&path, true, false)),
-            Spot::Free(path) => Ok(result(&path, false, false)),
+            Spot::Free(path) | Spot::Broken(path) => Ok(result(&path, false, false)),
         };
         let which = key.clone();
         let done = move |looked: Result<Result<CheckoutResult, String>, String>| {
@@ -693,10 +697,14 @@ impl Host {
         let ours = |(id, l): (&Id, &Listening)| (id.clone(), (l.entry.clone(), l.cancel.clone()));
         let ours = self.listening.iter().map(ours).collect();
         let (registry, results) = (self.registry.clone(), self.results_tx.clone());
-        let dirs = self.site.dirs.clone();
-        let work = move || look(&dirs, &registry, &all, &ours);
-        let done = move |findings: Result<Vec<(Id, Finding)>, String>| {
-            send(&results, Event::Checked(findings.unwrap_or_default()));
+        let (dirs, instance) = (self.site.dirs.clone(), Arc::clone(&self.instance));
+        let work = move || (keeps(&instance, &dirs), look(&dirs, &registry, &all, &ours));
+        let done = move |looked: Result<(bool, Vec<(Id, Finding)>), String>| {
+            let (keeps, findings) = looked.unwrap_or((true, Vec::new()));
+            send(&results, Event::Checked(findings));
+            if !keeps {
+                send(&results, Event::Quit("another daemon has the instance lock"));
+            }
         };
         if self.job.submit(work, done).is_err() {
             send(&self.results_tx, Event::Checked(Vec::new()));
@@ -724,6 +732,26 @@ impl Host {
         self.desk.stores.close(self.site.clock.now());
         drop(drain);
         answers && ended.iter().all(|ended| *ended)
+    }
+}
+
+/// Whether the instance lock is still ours; a deleted one is taken anew, with the directory around it.
+fn keeps(instance: &Instance, dirs: &Dirs) -> bool {
+    match instance.keep() {
+        Ok(Held::Yes) => true,
+        Ok(Held::Anew) => {
+            log::warn!("somebody deleted {}; it is locked anew", dirs.daemon_lock().display());
+            // The directory may have been deleted as well, and it is the current one.
+            if let Err(e) = std::env::set_current_dir(dirs.data()) {
+                log::warn!("{}: {e}", dirs.data().display());
+            }
+            true
+        }
+        Ok(Held::No) => false,
+        Err(e) => {
+            log::warn!("the instance lock cannot be looked at: {e}");
+            true
+        }
     }
 }
 

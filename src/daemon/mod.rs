@@ -19,6 +19,7 @@ mod errors;
 mod event;
 mod gc;
 mod host;
+mod instance;
 #[cfg(test)]
 mod issue_tests;
 mod ledgers;

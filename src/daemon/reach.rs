@@ -134,9 +134,15 @@ fn named(client: Client, project: &Project) -> Client {
     client.named(&project.workspace_id, &project.legacy_workspace_id)
 }
 
+/// Whether a daemon lives: it holds the instance lock. Who deletes that file frees the lock, and the daemon takes it anew only with its next
+/// look; meanwhile it answers at its socket.
+fn lives(dirs: &Dirs) -> std::io::Result<bool> {
+    Ok(lock::is_held(&dirs.daemon_lock())? || host(dirs).0.ping(PING).is_ok())
+}
+
 /// In which state the user's daemon is.
 pub fn host_state(dirs: &Dirs) -> HostState {
-    match lock::is_held(&dirs.daemon_lock()) {
+    match lives(dirs) {
         Ok(false) => return HostState::Stopped,
         Err(e) => return HostState::Unknown(format!("{}: {e}", dirs.daemon_lock().display())),
         Ok(true) => {}
@@ -168,7 +174,7 @@ fn lock_age(dirs: &Dirs) -> Option<Duration> {
 pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
     let failed = |text: String| ReachError::StartFailed { text };
     // A daemon that is there and does not answer is found so by each command by itself, not by one after another.
-    if lock::is_held(&dirs.daemon_lock()).unwrap_or(false) {
+    if lives(dirs).unwrap_or(false) {
         match await_answer(dirs) {
             Err(ReachError::NotRunning) => {}
             known => return known,
@@ -180,7 +186,7 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
         .map_err(|e| failed(format!("{}: {e}", starting.display())))?
         .ok_or_else(|| failed("another command has been starting it for too long".to_string()))?;
     for _ in 0..START_TRIES {
-        let held = lock::is_held(&dirs.daemon_lock()).unwrap_or(false);
+        let held = lives(dirs).unwrap_or(false);
         let result = if held { await_answer(dirs) } else { spawn(dirs, env) };
         // The one that held the lock was on its way out.
         if !matches!(result, Err(ReachError::NotRunning)) {
@@ -254,7 +260,7 @@ fn await_answer(dirs: &Dirs) -> Result<Started, ReachError> {
         pid = holder;
         let answer = client.ping(PING);
         answers = answer.is_ok();
-        ended = !answers && !lock::is_held(&dirs.daemon_lock()).unwrap_or(true);
+        ended = !answers && !lives(dirs).unwrap_or(true);
         // One that is starting or ending has no socket; one that has one and is silent gets less time.
         let silent = matches!(answer, Err(ClientError::Timeout { .. }));
         answers || ended || (silent && SystemClock.now().mono - start >= START_MAX)
@@ -291,7 +297,7 @@ fn is_foreign(dirs: &Dirs, project: &Project) -> bool {
 
 fn attach(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
     let (host, pid) = host(dirs);
-    match host.attach(project.root.to_string_lossy()) {
+    match host.attach_with(project.root.to_string_lossy(), dirs.real_data().to_string_lossy()) {
         Ok(Attached { socket_path, .. }) => Ok(named(Client::new(socket_path), project)),
         Err(ClientError::NotRunning { .. }) => Err(ReachError::NotRunning),
         Err(ClientError::Timeout { .. }) => Err(ReachError::Unresponsive { pid }),
@@ -356,7 +362,7 @@ pub fn stop_project(dirs: &Dirs, project: &Project) -> Result<Stopped, ReachErro
     // Gone is gone: nothing answers at its socket, and a process that goes with its last project has ended.
     let (host, _) = host(dirs);
     let goes_on = || host.projects().is_ok_and(|others| !others.is_empty());
-    let ended = || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true);
+    let ended = || !lives(dirs).unwrap_or(true);
     let gone = || !client.is_reachable() && (goes_on() || ended());
     if wait_until(STOP_MAX, gone) {
         Ok(Stopped { was_running: true })
@@ -370,7 +376,7 @@ pub fn stop_project(dirs: &Dirs, project: &Project) -> Result<Stopped, ReachErro
 /// # Errors
 /// It is there and does not answer or does not end.
 pub fn stop_all(dirs: &Dirs) -> Result<Stopped, ReachError> {
-    if !lock::is_held(&dirs.daemon_lock()).unwrap_or(true) {
+    if !lives(dirs).unwrap_or(true) {
         return Ok(Stopped { was_running: false });
     }
     let (client, pid) = host(dirs);
@@ -379,7 +385,7 @@ pub fn stop_all(dirs: &Dirs) -> Result<Stopped, ReachError> {
         Err(ClientError::Timeout { .. }) => return Err(ReachError::Unresponsive { pid }),
         Err(e) => return Err(e.into()),
     }
-    let ended = wait_until(STOP_MAX, || !lock::is_held(&dirs.daemon_lock()).unwrap_or(true));
+    let ended = wait_until(STOP_MAX, || !lives(dirs).unwrap_or(true));
     if ended { Ok(Stopped { was_running: true }) } else { Err(ReachError::Unresponsive { pid }) }
 }
 

@@ -1,16 +1,17 @@
 //! One function a message that the core answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::core::Core;
 use super::event::{Door, Effect, Id, Key};
 use super::repo::{Repo, Waiter};
 use super::schedule::WAITING_MAX;
 use super::{checkout, errors, gc, presence, teams, whispers};
-use crate::ipc::wire::{Doctor, ProjectInfo, Projects, Response};
+use crate::ipc::wire::{Attach, Doctor, ProjectInfo, Projects, Response};
 use crate::ipc::{ConnId, Request};
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
+use crate::project::check_named_path;
 
 /// The answer to everything once the end has begun.
 pub(super) const STOPPING: &str = "daemon is stopping";
@@ -47,7 +48,7 @@ pub(super) fn handle(core: &mut Core, now: Now, conn: ConnId, door: Door, caller
         (Request::Whispers(ask), Door::Project(id)) => whispers::pending(core, conn, &id, &ask),
         (Request::WhisperHistory(ask), Door::Project(id)) => whispers::history(core, conn, &id, ask),
         (Request::Stop, door) => core.out.push(Effect::ReplyStop(conn, door)),
-        (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach.project_root),
+        (Request::Attach(attach), Door::Host) => attach_project(core, conn, &attach),
         (Request::Projects, Door::Host) => projects(core, conn),
         (request, door) => {
             log::error!("bug: {request:?} came in at {door:?}");
@@ -101,13 +102,19 @@ fn doctor(core: &mut Core, now: Now, conn: ConnId, id: &Id) {
     core.out.push(Effect::Reply(conn, Response::data(&done)));
 }
 
-fn attach_project(core: &mut Core, conn: ConnId, root: &str) {
-    let root = PathBuf::from(root);
-    if root.is_absolute() {
+fn attach_project(core: &mut Core, conn: ConnId, asked: &Attach) {
+    let ours = &core.identity.data;
+    if !asked.data_dir.is_empty() && Path::new(&asked.data_dir) != ours {
+        let text =
+            format!("this daemon serves the data in {}, not those in {}", ours.display(), asked.data_dir);
+        return core.out.push(Effect::Reply(conn, Response::error(text)));
+    }
+    let root = PathBuf::from(&asked.project_root);
+    if check_named_path(&root).is_ok() {
         core.attach(root, Some(conn));
     } else {
-        let response = Response::error("invalid attach payload: project_root must be an absolute path");
-        core.out.push(Effect::Reply(conn, response));
+        let text = "invalid attach payload: project_root must be an absolute path without ..";
+        core.out.push(Effect::Reply(conn, Response::error(text)));
     }
 }
 

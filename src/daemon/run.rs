@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use super::core::{Core, Identity};
 use super::event::Event;
 use super::host::{Attached, HOST_SERVES, Host, INBOX, Wake};
+use super::instance::Instance;
 use super::restart::Passed;
 use super::schedule::Beats;
 use super::{VERSION, log_file, throttle, whisper_work};
@@ -106,8 +107,6 @@ struct Running {
     signals: Signals,
     /// Where our program is: asked for at the start, for what runs may be replaced there.
     program: Option<PathBuf>,
-    /// Held for life.
-    _lock: FileLock,
 }
 
 fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Result<Option<Running>, String> {
@@ -135,9 +134,14 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     }
     let holder = Holder { pid: std::process::id(), socket: dirs.host_socket() };
     let text = serde_json::to_vec(&holder).unwrap_or_default();
-    lock.write(&text).map_err(|e| home("instance lock", &lock_path, e))?;
+    let instance =
+        Instance::of(lock, lock_path.clone(), text).map_err(|e| home("instance lock", &lock_path, e))?;
 
-    let waiting = Waiting { is_any: whisper_work::is_waiting, commit: whisper_work::commit_waiting };
+    let waiting = Waiting {
+        is_any: whisper_work::is_waiting,
+        commit: whisper_work::commit_waiting,
+        stuck: whisper_work::stuck,
+    };
     let site = Site::new(dirs.clone(), env.clone()).for_daemon().committing(waiting);
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("signals: {e}"))?;
     let (to_core, inbox) = bounded(INBOX);
@@ -149,6 +153,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let startup = site.clock.now().mono - start;
     let identity = Identity {
         pid: holder.pid,
+        data: dirs.real_data(),
         version: VERSION.to_string(),
         startup,
         throttle,
@@ -158,7 +163,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     };
     let seed = u64::from(holder.pid) ^ start.as_nanos();
     let core = Core::new(identity, site.clock.now(), seed);
-    let host = Host::new(core, site, server, listener, (to_core.clone(), inbox))
+    let host = Host::new(core, site, server, (listener, instance), (to_core.clone(), inbox))
         .map_err(|e| format!("workers: {e}"))?;
     log::info!("started: ox {VERSION}, {} ms", startup.as_millis());
     if !throttle.is_zero() {
@@ -178,7 +183,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         }
     }
     let program = std::env::current_exe().ok();
-    Ok(Some(Running { host, to_core, signals, program, _lock: lock }))
+    Ok(Some(Running { host, to_core, signals, program }))
 }
 
 fn serve_host(dirs: &Dirs, site: &Site, server: &ServerHandle) -> Result<crate::ipc::ListenerId, String> {

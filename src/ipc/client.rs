@@ -382,7 +382,19 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn attach(&self, project_root: impl Into<String>) -> Result<Attached, ClientError> {
-        let payload = Attach { project_root: project_root.into() };
+        self.attach_with(project_root, "")
+    }
+
+    /// As [`Client::attach`], refused by a daemon whose data directory is not `data_dir`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn attach_with(
+        &self,
+        project_root: impl Into<String>,
+        data_dir: impl Into<String>,
+    ) -> Result<Attached, ClientError> {
+        let payload = Attach { project_root: project_root.into(), data_dir: data_dir.into() };
         self.call_as(Message::Attach, Some(&payload), limits::client::ATTACH)
     }
 

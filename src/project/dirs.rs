@@ -66,6 +66,29 @@ impl Dirs {
         })
     }
 
+    /// Nothing if what we would write into belongs to the user who runs this. Looks only.
+    ///
+    /// # Errors
+    /// `ForeignHome`.
+    pub fn check_owner(&self) -> Result<(), Error> {
+        let exists =
+            |dir: &Path| std::fs::symlink_metadata(dir).ok().map(|meta| (dir.to_owned(), meta.uid()));
+        for dir in [&self.data, &self.config, &self.cache] {
+            let Some((path, owner)) = dir.ancestors().find_map(exists) else { continue };
+            // Who is not root cannot make it where that is not meant for them.
+            let matters = path == *dir || self.uid == 0;
+            if owner != self.uid && matters {
+                return Err(Error::ForeignHome { path, owner, us: self.uid });
+            }
+        }
+        Ok(())
+    }
+
+    /// The data directory however its path was written: links resolved, as far as it is there.
+    pub fn real_data(&self) -> PathBuf {
+        self.data.canonicalize().unwrap_or_else(|_| self.data.clone())
+    }
+
     /// Settings of the user.
     pub fn config(&self) -> &Path {
         &self.config
@@ -157,9 +180,10 @@ impl Dirs {
         self.daemon_dir().join("registry.json")
     }
 
-    /// The socket of the process itself.
+    /// The socket of the process itself. Its name tells whose data it serves: two homes may share a runtime directory.
     pub fn host_socket(&self) -> PathBuf {
-        self.socket_dir().join("host.sock")
+        let data = hash8(self.data.as_os_str().as_encoded_bytes());
+        self.socket_dir().join(format!("host-{data}.sock"))
     }
 
     /// The lock that makes the daemon the only one of its user. It lies with the data, which does not move with the session.
@@ -330,13 +354,39 @@ mod tests {
     }
 
     #[test]
+    fn directories_of_another_user_are_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let us = rustix::process::geteuid().as_raw();
+        let of = |home: &str, uid: u32| {
+            let home = tmp.path().join(home);
+            std::fs::create_dir_all(&home).unwrap();
+            Dirs::for_uid(&Env::of([("HOME", home.as_os_str())], "/"), uid).unwrap()
+        };
+        let refused = |d: &Dirs| matches!(d.check_owner(), Err(Error::ForeignHome { .. }));
+        assert!(!refused(&of("a", us)));
+        std::fs::create_dir_all(of("a", us).data()).unwrap();
+        assert!(!refused(&of("a", us)));
+        assert!(refused(&of("a", us + 1)));
+        // Root in the home of a user, before there is anything; another user could not make it.
+        let theirs = of("b", us);
+        if us == 0 {
+            std::os::unix::fs::chown(tmp.path().join("b"), Some(12_345), None).unwrap();
+        }
+        assert!(refused(&of("b", 0)), "{theirs:?}");
+        assert!(!refused(&of("b", 54_321)));
+    }
+
+    #[test]
     fn every_path_has_its_place() {
         let d = dirs(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "/r")]);
         let check = |path: PathBuf, expected: &str| assert_eq!(path, Path::new(expected));
         check(d.project_socket("2adde374"), "/r/sageox/daemon/daemon-2adde374.sock");
         check(d.project_pid("2adde374"), "/r/sageox/daemon/daemon-2adde374.pid");
         check(d.registry(), "/r/sageox/daemon/registry.json");
-        check(d.host_socket(), "/r/sageox/daemon/host.sock");
+        let data = hash8(b"/h/.local/share/sageox");
+        check(d.host_socket(), &format!("/r/sageox/daemon/host-{data}.sock"));
+        let other = dirs(&[("HOME", "/g"), ("XDG_RUNTIME_DIR", "/r")]);
+        assert_ne!(d.host_socket(), other.host_socket());
         check(d.daemon_lock(), "/h/.local/share/sageox/daemon.lock");
         check(d.attached(), "/h/.local/share/sageox/attached.json");
         check(d.restarts(), "/h/.config/sageox/daemon-restarts.json");

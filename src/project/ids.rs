@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::{Error, limits};
+use crate::kit::id::new_id;
 
 /// What every repository id begins with.
 pub const REPO_PREFIX: &str = "repo_";
 
 /// A new repository id: `repo_` and a UUID version 7.
 pub fn new_repo_id() -> String {
-    format!("{REPO_PREFIX}{}", Uuid::now_v7())
+    format!("{REPO_PREFIX}{}", new_id())
 }
 
 /// The workspace id (8 lower-case hex digits) of a directory: from its absolute path with symbolic links resolved, or from the
@@ -119,7 +119,7 @@ mod tests {
     fn repository_ids_are_new_ordered_uuids() {
         let (a, b) = (new_repo_id(), new_repo_id());
         assert_ne!(a, b);
-        let uuid = Uuid::parse_str(a.strip_prefix(REPO_PREFIX).unwrap()).unwrap();
+        let uuid = uuid::Uuid::parse_str(a.strip_prefix(REPO_PREFIX).unwrap()).unwrap();
         assert_eq!(uuid.get_version_num(), 7);
     }
 

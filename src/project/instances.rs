@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use rustix::fs::Dir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{Dirs, Error, limits, lock};
 use crate::kit::gotime::GoTime;
+use crate::kit::id::new_id;
 use crate::kit::inside;
 
 /// Below the project.
@@ -80,7 +80,7 @@ pub fn is_agent_id(word: &str) -> bool {
 fn new_agent_id(taken: &BTreeMap<String, Instance>) -> String {
     loop {
         // The last 32 bits of a UUID version 7 are random.
-        let mut random = Uuid::now_v7().as_u128() & u128::from(u32::MAX);
+        let mut random = new_id().as_u128() & u128::from(u32::MAX);
         let mut id = ID_PREFIX.to_owned();
         for _ in 0..ID_LEN {
             id.push(char::from(BASE62[(random % 62) as usize]));
@@ -94,7 +94,7 @@ fn new_agent_id(taken: &BTreeMap<String, Instance>) -> String {
 
 /// A session's id: a UUID version 7 in a ULID's letters, which begins with the same time.
 fn new_session_id() -> String {
-    let id = Uuid::now_v7().as_u128();
+    let id = new_id().as_u128();
     let letter = |n: u32| char::from(CROCKFORD[(id >> (5 * n) & 31) as usize]);
     format!("oxsid_{}", (0..26).rev().map(letter).collect::<String>())
 }

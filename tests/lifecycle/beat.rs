@@ -64,3 +64,38 @@ fn ins_04_ipc_04_a_runtime_directory_that_was_cleaned_away_is_made_again() {
     until_or(|| m.pid_file().exists(), || "the pid file is made again");
     assert_eq!((m.daemon_pid(), m.daemons()), (Some(pid), 1));
 }
+
+#[test]
+fn a_daemon_whose_lock_or_data_somebody_deletes_is_found_and_stays_the_only_one() {
+    let m = Machine::up();
+    let pid = m.pid();
+    let lock = m.dirs().daemon_lock();
+    fs::remove_file(&lock).unwrap();
+    // Until it looks, commands find it at its socket.
+    let started = m.here(["daemon", "start", "--json"]).ok().json();
+    assert_eq!(started["already_running"], true, "{started}");
+    m.here(["sync"]).ok();
+    m.here(["daemon", "status"]).ok();
+    assert_eq!(m.daemons(), 1);
+    until_or(|| m.daemon_pid() == Some(pid), || m.log());
+    // While it writes there, not all of it goes at once.
+    until(|| fs::remove_dir_all(m.dirs().data()).is_ok() || !m.dirs().data().exists());
+    until_or(|| m.daemon_pid() == Some(pid), || m.log());
+    until_or(|| m.here(["sync"]).code == Some(0), || m.log());
+    assert_eq!(m.daemons(), 1);
+    assert!(m.log().contains("it is locked anew"), "{}", m.log());
+    fs::remove_file(&lock).unwrap();
+    m.here(["daemon", "kill", "--all"]).ok();
+    until_or(|| m.daemons() == 0, || m.log());
+}
+
+#[test]
+fn a_daemon_whose_lock_another_has_taken_ends() {
+    let m = Machine::up();
+    let lock = m.dirs().daemon_lock();
+    fs::remove_file(&lock).unwrap();
+    let other = ox::kit::lock::FileLock::try_acquire(&lock).unwrap().unwrap();
+    until_or(|| m.daemons() == 0, || m.log());
+    assert!(m.log().contains("another daemon has the instance lock"), "{}", m.log());
+    drop(other);
+}

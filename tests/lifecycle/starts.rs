@@ -120,3 +120,22 @@ fn a_home_that_does_not_exist_yet_is_made() {
     m.here(["daemon", "stop", "--all"]).ok();
     fs::remove_dir_all(m.root().join("new")).unwrap();
 }
+
+#[test]
+fn two_homes_that_share_a_runtime_directory_are_two_daemons() {
+    let mut m = Machine::up();
+    let (first, data) = (m.pid(), m.env.data());
+    let other = m.root().join("other");
+    fs::create_dir(&other).unwrap();
+    m.env.set("XDG_DATA_HOME", &other);
+    let repo = m.env.repo("second");
+    m.env.ox_in(&repo, ["up"]).ok();
+    let started = m.env.ox_in(&repo, ["daemon", "start", "--json"]).ok().json();
+    assert_ne!(started["pid"], first, "{started}");
+    assert_eq!(m.daemons(), 2);
+    m.env.ox(["daemon", "stop", "--all"]).ok();
+    until(|| m.daemons() == 1);
+    m.env.set("XDG_DATA_HOME", &data);
+    m.here(["sync"]).ok();
+    assert_eq!(m.daemon_pid(), Some(first));
+}

@@ -526,6 +526,9 @@ pub struct AgentRef {
 pub struct Attach {
     /// Directory that holds `.sageox`.
     pub project_root: String,
+    /// The data directory of whoever asks; a daemon with another one refuses. Empty: any.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub data_dir: String,
 }
 
 /// Ours: the project is served.
