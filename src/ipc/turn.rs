@@ -71,6 +71,10 @@ struct Conn {
     deadline: Option<Mono>,
     /// A kept connection on which no further request has been begun.
     idle: bool,
+    /// It is the so-manyth that was admitted.
+    number: usize,
+    /// A whole line has come.
+    heard: bool,
 }
 
 impl Conn {
@@ -299,14 +303,13 @@ impl Turn {
                 return;
             }
         }
-        if (listener.open >= CONNECTIONS_PER_LISTENER || self.open >= CONNECTIONS_TOTAL) && !self.reap(id) {
+        let full = listener.open >= CONNECTIONS_PER_LISTENER || self.open >= CONNECTIONS_TOTAL;
+        if full && !self.reap(id) && !self.drop_silent(id) {
             let refused = self.counters.refused.fetch_add(1, Ordering::Relaxed) + 1;
             if refused.is_power_of_two() {
                 log::warn!("ipc: {} connections are open, {refused} refused so far", self.open);
             }
-            let mut line = Vec::new();
-            Response::busy("too many connections").write_line(&mut line);
-            let _ = rustix::io::write(&stream, &line); // as much as it takes at once; then closed
+            say_busy(&stream);
             return;
         }
         let Some(listener) = self.listeners.get_mut(&id) else { return };
@@ -331,6 +334,8 @@ impl Turn {
             on_written: None,
             deadline: Some(deadline),
             idle: false,
+            number: self.admitted,
+            heard: false,
         };
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -358,6 +363,18 @@ impl Turn {
         }
         let open = self.listeners.get(&id).map_or(usize::MAX, |listener| listener.open);
         open < CONNECTIONS_PER_LISTENER && self.open < CONNECTIONS_TOTAL
+    }
+
+    /// Closes the oldest connection that has not said a whole line yet, so that who asks nothing keeps nobody out. False if there is none
+    /// where it would make room.
+    fn drop_silent(&mut self, id: ListenerId) -> bool {
+        let crowded = self.listeners.get(&id).is_some_and(|l| l.open >= CONNECTIONS_PER_LISTENER);
+        let silent = self.conns.iter().enumerate().filter_map(|(slot, conn)| Some((slot, conn.as_ref()?)));
+        let silent = silent.filter(|(_, conn)| !conn.heard && (!crowded || conn.listener == id));
+        let Some((slot, conn)) = silent.min_by_key(|(_, conn)| conn.number) else { return false };
+        say_busy(&conn.stream);
+        self.close(slot);
+        true
     }
 
     // ---- commands ----
@@ -513,6 +530,13 @@ fn listener_of(token: Token) -> ListenerId {
 }
 
 /// Takes a waiting connection; it never blocks and children do not inherit it.
+/// Says `busy` as far as the socket takes it at once; it is closed then.
+fn say_busy(stream: &OwnedFd) {
+    let mut line = Vec::new();
+    Response::busy("too many connections").write_line(&mut line);
+    let _ = rustix::io::write(stream, &line);
+}
+
 fn accept_one(socket: &OwnedFd) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     let fd = rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;

@@ -126,7 +126,10 @@ fn ipc_server_host_messages_reach_the_core_with_their_payload() {
     let attach = server.client().named("ab405cfd", "bb97ae4c");
     let caller = std::thread::spawn(move || attach.attach("/home/a/proj"));
     let inbound = server.asked();
-    assert_eq!(inbound.request, Request::Attach(Attach { project_root: "/home/a/proj".into() }));
+    assert_eq!(
+        inbound.request,
+        Request::Attach(Attach { project_root: "/home/a/proj".into(), ..Attach::default() })
+    );
     assert_eq!((inbound.caller_id.as_str(), inbound.listener), ("bb97ae4c", server.listener));
     let attached = Attached { workspace_id: "ab405cfd".into(), socket_path: "/s".into() };
     server.handle.reply(inbound.conn, Response::data(&attached));
@@ -166,7 +169,10 @@ fn ipc_13_a_line_may_have_one_mib_and_not_a_byte_more() {
 fn ipc_13_connection_101_is_refused_at_once_and_the_others_are_not() {
     let server = server();
     let kept: Vec<UnixStream> = (0..CONNECTIONS_PER_LISTENER).map(|_| server.peer()).collect();
-    until(|| server.handle.counters().open.load(Ordering::Relaxed) == 100);
+    for peer in &kept {
+        assert_eq!(ask(peer, PING), PONG);
+    }
+    assert_eq!(server.handle.counters().open.load(Ordering::Relaxed), 100);
     let refused = server.peer();
     assert_eq!(read_all(&refused), "{\"success\":false,\"error\":\"busy: too many connections\"}\n");
     assert_eq!(server.client().ping(HANG).unwrap_err().to_string(), "busy: too many connections");
@@ -175,6 +181,31 @@ fn ipc_13_connection_101_is_refused_at_once_and_the_others_are_not() {
     }
     drop(kept);
     until(|| server.client().ping(HANG).is_ok());
+}
+
+#[test]
+fn who_says_nothing_keeps_nobody_out() {
+    const SILENT: usize = 500;
+    let server = server();
+    let waits = server.peer();
+    assert_eq!(ask(&waits, PING), PONG);
+    // Some have begun a line, most have said nothing; each that comes takes the place of the oldest of them.
+    let silent: Vec<UnixStream> = (0..SILENT)
+        .map(|n| {
+            let mut peer = server.peer();
+            if n % 3 == 0 {
+                let _ = peer.write_all(b"{\"type\":"); // it may have been dropped already
+            }
+            peer
+        })
+        .collect();
+    for _ in 0..SILENT {
+        server.client().ping(HANG).unwrap();
+    }
+    assert_eq!(ask(&waits, PING), PONG, "who has asked before stays");
+    // Who was dropped can read why.
+    assert_eq!(read_all(&silent[1]), "{\"success\":false,\"error\":\"busy: too many connections\"}\n");
+    server.assert_alive();
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Turn {
         }
         match conn.input.next_line() {
             Next::Line(at) => {
+                conn.heard = true;
                 let buffer = conn.input.lend();
                 let step = self.serve(slot, &buffer[at]);
                 if let Some(conn) = self.conn(slot) {
@@ -54,7 +55,7 @@ impl Turn {
                 step
             }
             Next::TooLong => {
-                conn.last = true;
+                (conn.last, conn.heard) = (true, true);
                 self.answer(slot, &Response::error(format!("message too long: at most {LINE_MAX} bytes")))
             }
             Next::More if conn.eof => Step::Close,
