@@ -123,7 +123,10 @@ pub struct Stopped {
 fn host(dirs: &Dirs) -> (Client, u32) {
     let Holder { pid, socket } = run::holder(dirs).unwrap_or_default();
     let socket = if socket.as_os_str().is_empty() { dirs.host_socket() } else { socket };
-    (Client::new(socket), pid)
+    let client = Client::new(socket);
+    // Who deleted the lock file deleted what it said.
+    let pid = if pid == 0 { client.peer_pid().unwrap_or(0) } else { pid };
+    (client, pid)
 }
 
 fn project_client(dirs: &Dirs, project: &Project) -> Client {

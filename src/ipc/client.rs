@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::limits::{self, LINE_MAX};
-use super::listen::socket;
+use super::listen::{peer_pid, socket};
 use super::wire::{
     self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Line, Message, Progress, ProjectInfo,
     Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
@@ -247,6 +247,12 @@ impl Client {
     /// See [`ClientError`].
     pub fn ping(&self, timeout: Duration) -> Result<(), ClientError> {
         self.call(Message::Ping, NO_PAYLOAD, timeout).map(drop)
+    }
+
+    /// The process that listens at the socket, where the kernel tells.
+    pub fn peer_pid(&self) -> Option<u32> {
+        let end = now() + limits::client::DEFAULT;
+        peer_pid(connect(&self.path, end).ok()?)
     }
 
     /// One quick ping. For callers that do without the daemon if it does not answer at once.

@@ -257,6 +257,20 @@ pub(super) fn peer_uid(stream: impl AsFd) -> io::Result<u32> {
     }
 }
 
+/// The process at the other end of a connection, where the kernel tells.
+pub(super) fn peer_pid(stream: impl AsFd) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        let pid = rustix::net::sockopt::socket_peercred(stream).ok()?.pid;
+        u32::try_from(pid.as_raw_nonzero().get()).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
