@@ -50,7 +50,7 @@ impl Anchors {
     /// Those of `rules`, and their tokens.
     pub(super) fn of(rules: &[Rule]) -> Anchors {
         let mut what = vec![Anchor { text: TOKEN_START.into(), means: Means::Token }];
-        what.extend(view::veils().into_iter().map(|text| Anchor { text, means: Means::Veil }));
+        what.extend(view::veils().map(|text| Anchor { text, means: Means::Veil }));
         for (n, rule) in (0u16..).zip(rules) {
             if let Some(row) = rule.row() {
                 let of_row = row.anchors.iter();

@@ -8,7 +8,7 @@ use std::process::Command;
 /// Which rooms a room may import. `daemon` and `cli` stand above all others; nothing below knows of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("kit", &[]),
-    ("redact", &[]),
+    ("redact", &["kit"]),
     ("project", &["kit", "redact"]),
     ("http", &["kit"]),
     ("git", &["kit", "http"]),
