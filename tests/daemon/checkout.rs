@@ -149,7 +149,7 @@ fn a_broken_clone_of_ours_stays_until_the_new_one_is_whole() {
     let w = World::new();
     let teams = w.env.data().join("sageox/local/teams");
     let team = teams.join("acme");
-    w.env.git(&w.env.work(), ["init", "-q", team.to_str().unwrap()]);
+    w.env.git(w.env.work(), ["init", "-q", team.to_str().unwrap()]);
     fs::write(team.join("half.txt"), "half\n").unwrap();
     w.ask(&team, "/nonexistent", "team-context").unwrap_err();
     assert_eq!(fs::read(team.join("half.txt")).unwrap(), b"half\n");
