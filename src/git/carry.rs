@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 
 use super::error::GitError;
-use super::limits::{CHILD_MAX, CLONE_STALL};
+use super::limits::CHILD_MAX;
 use super::local_work::{LocalWork, Piece, index_of};
 use super::managed::ManagedClone;
 use super::read::{Reader, Verdict, verify};
@@ -102,7 +102,7 @@ impl ManagedClone<'_> {
             .args(["--unshallow", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
             .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
             .arg(format!("refs/heads/{branch}"))
-            .stall(CLONE_STALL)
+            .while_payload_flows()
             .run(&self.cancel)
             .map(drop)
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::bounds::Lines;
 use super::command::Git;
 use super::discover::discover;
 use super::error::GitError;
@@ -117,32 +118,23 @@ pub fn create_bare(git: &Git, path: &Path, cancel: &Cancel) -> Result<(), GitErr
     staging.finish()
 }
 
-/// Bytes of an unfinished line of progress that are kept.
-const LINE_CAP: usize = 1024;
-
 /// Reads what `git clone --progress` prints, in pieces of any size.
 #[derive(Default)]
 pub(super) struct ProgressParser {
-    line: Vec<u8>,
+    lines: Lines,
     last: Option<Progress>,
 }
 
 impl ProgressParser {
     pub(super) fn feed(&mut self, bytes: &[u8], progress: &mut dyn FnMut(Progress)) {
-        for b in bytes {
-            if !matches!(b, b'\r' | b'\n') {
-                if self.line.len() < LINE_CAP {
-                    self.line.push(*b);
-                }
-                continue;
-            }
-            let found = parse_progress(&String::from_utf8_lossy(&self.line));
-            self.line.clear();
-            if found.is_some() && found != self.last {
-                self.last = found;
+        let last = &mut self.last;
+        self.lines.feed(bytes, &mut |line| {
+            let found = parse_progress(line);
+            if found.is_some() && found != *last {
+                *last = found;
                 found.into_iter().for_each(&mut *progress);
             }
-        }
+        });
     }
 }
 

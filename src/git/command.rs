@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::bounds::{Bounds, Payload, SERVER_SAYS};
+use super::discover::local_path;
 use super::error::GitError;
-use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, NETWORK_DEADLINE, STDERR_CAP, STDOUT_CAP};
+use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, STDERR_CAP, STDOUT_CAP};
 use super::login::{Login, Logins};
+use super::sanitise::sanitise;
 use super::smart::Smart;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
@@ -112,6 +115,7 @@ pub struct Git {
     version: Arc<OnceLock<Version>>,
     smart: Option<Smart>,
     logins: Option<Logins>,
+    bounds: Bounds,
 }
 
 impl Git {
@@ -121,7 +125,8 @@ impl Git {
         let machine: String = machine.chars().map(safe).take(40).collect();
         let machine = if machine.is_empty() { "machine".to_owned() } else { machine };
         let (machine, version) = (machine.into(), Arc::default());
-        Git { profile, env, clock, machine, helper: None, version, smart: None, logins: None }
+        let bounds = Bounds::default();
+        Git { profile, env, clock, machine, helper: None, version, smart: None, logins: None, bounds }
     }
 
     /// The same with our credential helper, the `ox` program at `program`, for remotes of the vendor profile.
@@ -143,6 +148,11 @@ impl Git {
     /// The same, with logins for remotes over HTTP.
     pub fn with_logins(self, logins: Logins) -> Git {
         Git { logins: Some(logins), ..self }
+    }
+
+    /// The same with other bounds for what talks to a remote.
+    pub fn with_bounds(self, bounds: Bounds) -> Git {
+        Git { bounds, ..self }
     }
 
     /// Whose configuration these commands see.
@@ -200,30 +210,31 @@ impl Git {
 
     /// A command on the repository at `dir` that touches only the disk, also where contents are missing.
     pub(super) fn local(&self, sub: &'static str, dir: &Path) -> Invocation<'_> {
-        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), false);
+        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), None);
         i.env("GIT_NO_LAZY_FETCH", "1")
     }
 
     /// A command on the repository at `dir` that talks to the remote `url`.
     pub(super) fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
-        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), true);
+        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), Some(url));
         i.env("GIT_SSH_COMMAND", self.ssh_command(url))
     }
 
     /// A command in directory `cwd` without a repository that talks to the remote `url`.
     pub(super) fn network_outside(&self, sub: &'static str, cwd: &Path, url: &str) -> Invocation<'_> {
-        self.start(sub, cwd, None, true).env("GIT_SSH_COMMAND", self.ssh_command(url))
+        self.start(sub, cwd, None, Some(url)).env("GIT_SSH_COMMAND", self.ssh_command(url))
     }
 
     /// A command in directory `cwd` without a repository.
     pub(super) fn outside(&self, sub: &'static str, cwd: &Path) -> Invocation<'_> {
-        self.start(sub, cwd, None, false)
+        self.start(sub, cwd, None, None)
     }
 
-    fn start(&self, sub: &'static str, cwd: &Path, dir: Option<&Path>, network: bool) -> Invocation<'_> {
-        let deadline = if network { NETWORK_DEADLINE } else { LOCAL_DEADLINE };
+    /// `url` is that of the remote, if the command talks to one.
+    fn start(&self, sub: &'static str, cwd: &Path, dir: Option<&Path>, url: Option<&str>) -> Invocation<'_> {
+        let deadline = if url.is_some() { self.bounds.deadline } else { LOCAL_DEADLINE };
         let mut cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
-        let helper = if network { self.helper_command() } else { None };
+        let helper = url.and_then(|_| self.helper_command());
         for (name, value) in &self.env.0 {
             let is_in = |list: &[&str]| list.iter().any(|k| OsStr::new(k) == name);
             let own = self.profile == Profile::SelfHosted && is_in(KEPT_SELF_HOSTED);
@@ -240,15 +251,38 @@ impl Git {
         // A repository above the directory given must never be found instead of it.
         cmd = cmd.env("GIT_CEILING_DIRECTORIES", cwd);
         let mut config: Vec<String> = FIXED_CONFIG.iter().map(|c| (*c).to_owned()).collect();
-        if network {
+        if let Some(url) = url {
             config.extend(NETWORK_CONFIG.iter().map(|c| (*c).to_owned()));
+            config.extend(self.smart.as_ref().and_then(|s| s.moved(url)));
         }
         if self.profile == Profile::Vendor {
             config.extend(VENDOR_CONFIG.iter().map(|c| (*c).to_owned()));
         }
         config.extend(helper.map(|command| format!("credential.helper={command}")));
-        let (dir, args) = (dir.map(Path::to_path_buf), Vec::new());
-        Invocation { git: self, sub, network, cmd, dir, config, args, deadline, stall: None }
+        let (dir, args, host) = (dir.map(Path::to_path_buf), Vec::new(), url.map(host_of));
+        // For a remote on this machine git starts the sending side itself, as a child of its own.
+        let is_bounded = url.is_some_and(|url| local_path(url).is_none());
+        let memory = is_bounded.then_some(self.bounds.memory);
+        Invocation { git: self, sub, host, cmd, dir, config, args, deadline, memory, stall: false }
+    }
+
+    /// What ended a child that talked to a remote, if it was one of its bounds or a redirect.
+    fn refusal(
+        &self,
+        sub: &'static str,
+        host: String,
+        memory: Option<u64>,
+        out: &Output,
+    ) -> Option<GitError> {
+        let text = String::from_utf8_lossy(&out.stderr);
+        // What the server says of itself is not about us.
+        let own: Vec<&str> = text.split(['\n', '\r']).filter(|line| !line.starts_with(SERVER_SAYS)).collect();
+        if let Some((what, most)) = memory.and_then(|memory| self.bounds.reached(memory, &own)) {
+            return Some(GitError::TooLarge { sub, host, what, most });
+        }
+        let redirect = |line: &&str| line.split_once("returned error: 3")?.1.get(..2)?.parse::<u16>().ok();
+        let status = 300 + own.iter().find_map(redirect)?;
+        Some(GitError::Refused { host, status, retry_after: None })
     }
 
     /// The user's ssh command with what makes it fail instead of asking.
@@ -338,9 +372,24 @@ const FIXED_CONFIG: &[&str] = &[
     "init.defaultObjectFormat=sha1",
 ];
 
-/// Configuration of children that talk to a remote: seconds, bytes per second, seconds.
-const NETWORK_CONFIG: &[&str] =
-    &["http.connectTimeout=10", "http.lowSpeedLimit=1000", "http.lowSpeedTime=15"];
+/// Configuration of children that talk to a remote. No redirect is followed: where one on the same server leads is found out in
+/// process ([`Smart::moved`]). Threads count by their stacks, and large files are passed on in pieces, so that [`NETWORK_MEMORY`] is enough.
+///
+/// [`NETWORK_MEMORY`]: super::limits::NETWORK_MEMORY
+const NETWORK_CONFIG: &[&str] = &[
+    // Seconds, bytes per second, seconds.
+    "http.connectTimeout=10",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=15",
+    "http.followRedirects=false",
+    "pack.threads=1",
+    "pack.windowMemory=16m",
+    "pack.deltaCacheSize=16m",
+    "core.deltaBaseCacheLimit=16m",
+    "core.bigFileThreshold=16m",
+    "core.packedGitWindowSize=16m",
+    "core.packedGitLimit=32m",
+];
 
 /// Configuration of the vendor profile: nobody's credential helper (ours follows where it is needed), one protocol.
 const VENDOR_CONFIG: &[&str] = &[
@@ -355,13 +404,16 @@ const VENDOR_CONFIG: &[&str] = &[
 pub(super) struct Invocation<'g> {
     git: &'g Git,
     sub: &'static str,
-    network: bool,
+    /// Host and port of the remote, if it talks to one.
+    host: Option<String>,
     cmd: Cmd,
     dir: Option<PathBuf>,
     config: Vec<String>,
     args: Vec<OsString>,
     deadline: Duration,
-    stall: Option<Duration>,
+    /// Bytes of memory of each process, where there is a bound.
+    memory: Option<u64>,
+    stall: bool,
 }
 
 impl Invocation<'_> {
@@ -411,9 +463,15 @@ impl Invocation<'_> {
         self
     }
 
-    /// No deadline but 30 minutes, as long as the child keeps printing its progress: for what may be large.
-    pub(super) fn stall(mut self, quiet: Duration) -> Self {
-        self.stall = Some(quiet);
+    /// For a command that works in the clone's files, and only may have to talk to the remote.
+    pub(super) fn in_tree(mut self) -> Self {
+        self.memory = self.memory.map(|_| self.git.bounds.tree_memory);
+        self
+    }
+
+    /// No deadline but 30 minutes, as long as payload comes or goes: for what may be large.
+    pub(super) fn while_payload_flows(mut self) -> Self {
+        self.stall = true;
         self.deadline = CLONE_MAX;
         self
     }
@@ -438,25 +496,44 @@ impl Invocation<'_> {
         cancel: &Cancel,
         on_stderr: &mut dyn FnMut(&[u8]),
     ) -> Result<Output, GitError> {
-        let (sub, network) = (self.sub, self.network);
-        let out =
-            child::run_with(self.build(), cancel, on_stderr).map_err(|e| GitError::child(sub, network, e))?;
-        Self::judge(sub, out)
+        let sub = self.sub;
+        Self::judge(sub, self.output(cancel, on_stderr)?)
     }
 
     /// Runs to the end; any exit code is an answer.
     ///
     /// # Errors
-    /// Why the child did not run or end.
+    /// Why the child did not run or end, or that it came to its bounds or met a redirect.
     pub(super) fn run_any(self, cancel: &Cancel) -> Result<Output, GitError> {
-        let (sub, network) = (self.sub, self.network);
-        child::run(self.build(), cancel).map_err(|e| GitError::child(sub, network, e))
+        self.output(cancel, &mut |_| ())
+    }
+
+    fn output(self, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, GitError> {
+        let (sub, git, host, memory) = (self.sub, self.git, self.host.clone(), self.memory);
+        let now = || git.now().mono;
+        let mut payload = self.stall.then(|| Payload::new(git.bounds.server_work, now()));
+        let mut is_alive = |bytes: &[u8]| {
+            on_stderr(bytes);
+            payload.as_mut().is_none_or(|p| p.feed(bytes, now()))
+        };
+        let out = child::run_with(self.build(), cancel, &mut is_alive)
+            .map_err(|e| GitError::child(sub, host.as_deref(), e))?;
+        match host.filter(|_| !out.status.success()) {
+            Some(host) => match git.refusal(sub, host, memory, &out) {
+                Some(e) => Err(e),
+                None => Ok(out),
+            },
+            None => Ok(out),
+        }
     }
 
     fn build(self) -> Cmd {
         let mut cmd = self.cmd.deadline(self.deadline);
-        if let Some(quiet) = self.stall {
-            cmd = cmd.stall(quiet);
+        if let Some(memory) = self.memory {
+            cmd = self.git.bounds.of(cmd, memory);
+        }
+        if self.stall {
+            cmd = cmd.stall(self.git.bounds.stall);
         }
         if let Some(dir) = &self.dir {
             cmd = cmd.arg("-C").arg(dir);
@@ -517,6 +594,16 @@ fn is_ssh(url: &str) -> bool {
         Some((scheme, _)) => scheme.ends_with("ssh") || scheme.starts_with("ssh"),
         None => url.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/')),
     }
+}
+
+/// Host and port in a URL or `[user@]host:path`; for a path the path.
+pub(super) fn host_of(url: &str) -> String {
+    let authority = match url.split_once("://") {
+        Some((_, rest)) => rest.split(['/', '?', '#']).next().unwrap_or_default(),
+        None if is_ssh(url) => url.split(':').next().unwrap_or_default(),
+        None => url,
+    };
+    sanitise(authority.rsplit('@').next().unwrap_or_default())
 }
 
 fn quote_for_shell(word: &OsStr) -> OsString {

@@ -35,6 +35,36 @@ pub enum GitError {
         /// Whether it was talking to a remote.
         network: bool,
     },
+    /// A git child talked to a remote that sent nothing which brings the work forward, and was stopped.
+    #[error("git {sub} was stopped: {host} sent nothing of use for {} s", after.as_secs())]
+    Stalled {
+        /// The sub-command.
+        sub: &'static str,
+        /// Host and port.
+        host: String,
+        /// For how long.
+        after: Duration,
+    },
+    /// What a remote sends takes more than a git child may have.
+    #[error("git {sub} was stopped: what {host} sends takes more than {} MiB of {what}", most >> 20)]
+    TooLarge {
+        /// The sub-command.
+        sub: &'static str,
+        /// Host and port.
+        host: String,
+        /// What it takes too much of.
+        what: &'static str,
+        /// The bound, in bytes.
+        most: u64,
+    },
+    /// A remote sends whoever asks to another host, which nobody has agreed to.
+    #[error("{from} redirects to {to}, which is not trusted; nothing was sent there")]
+    Redirected {
+        /// Host and port of the remote.
+        from: String,
+        /// Host and port it names.
+        to: String,
+    },
     /// The caller's cancel flag ended the operation.
     #[error("git {sub} was cancelled")]
     Cancelled {
@@ -193,7 +223,9 @@ impl GitError {
             GitError::Failed { class, .. } | GitError::Library { class, .. } => *class,
             GitError::Http(e) => e.class(),
             GitError::Refused { status, .. } => class_of_status(*status),
-            GitError::Timeout { network: true, .. } | GitError::CutOff { .. } => Class::Network,
+            GitError::Timeout { network: true, .. } | GitError::Stalled { .. } | GitError::CutOff { .. } => {
+                Class::Network
+            }
             GitError::Timeout { .. }
             | GitError::Cancelled { .. }
             | GitError::LockFiles { .. }
@@ -207,6 +239,8 @@ impl GitError {
             GitError::Conflict { .. } | GitError::Unrelated { .. } => Class::Conflict,
             GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
             GitError::NotSmart { .. }
+            | GitError::TooLarge { .. }
+            | GitError::Redirected { .. }
             | GitError::NotInstalled
             | GitError::TooOld { .. }
             | GitError::WrongBranch { .. }
@@ -229,7 +263,11 @@ impl GitError {
     pub(super) fn cut_short(&self) -> bool {
         matches!(
             self,
-            GitError::Timeout { .. } | GitError::Cancelled { .. } | GitError::Failed { code: None, .. }
+            GitError::Timeout { .. }
+                | GitError::Stalled { .. }
+                | GitError::TooLarge { .. }
+                | GitError::Cancelled { .. }
+                | GitError::Failed { code: None, .. }
         )
     }
 
@@ -263,11 +301,15 @@ impl GitError {
         move |e| GitError::Library { what, class: class_of_git2(&e), message: sanitise(e.message()) }
     }
 
-    pub(super) fn child(sub: &'static str, network: bool, error: ChildError) -> GitError {
+    /// Why a git child did not end by itself; `host` is the remote's, if it talks to one.
+    pub(super) fn child(sub: &'static str, host: Option<&str>, error: ChildError) -> GitError {
+        let name = || host.unwrap_or("this machine").to_owned();
         match error {
             ChildError::NotFound { .. } => GitError::NotInstalled,
-            ChildError::Timeout { after, .. } | ChildError::Stalled { after, .. } => {
-                GitError::Timeout { sub, after, network }
+            ChildError::Timeout { after, .. } => GitError::Timeout { sub, after, network: host.is_some() },
+            ChildError::Stalled { after, .. } => GitError::Stalled { sub, host: name(), after },
+            ChildError::TooMuch { most, .. } => {
+                GitError::TooLarge { sub, host: name(), what: "output", most }
             }
             ChildError::Cancelled { .. } => GitError::Cancelled { sub },
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => {
@@ -407,6 +449,7 @@ const MARKERS: &[(Class, &[&str])] = &[
             "from promisor remote",
             "transfer closed with",
             "expected flush after",
+            "too large response headers",
             "bad gateway",
             "service unavailable",
             "gateway timeout",

@@ -18,8 +18,21 @@ pub const LOCAL_DEADLINE: Duration = Duration::from_secs(30);
 pub const CHILD_MAX: Duration = Duration::from_secs(600);
 /// A whole clone, while bytes keep coming.
 pub const CLONE_MAX: Duration = Duration::from_secs(1800);
-/// A clone that prints nothing for so long is stuck.
+/// A clone, fetch or push without a byte of payload for so long is stuck.
 pub const CLONE_STALL: Duration = Duration::from_secs(60);
+/// A server that has work of its own before or behind the payload may show progress with it for so long.
+pub const SERVER_WORK: Duration = Duration::from_secs(300);
+/// Memory of one git child that talks to a network (`RLIMIT_DATA`), and of each child of it. Of those that run beside each other two may hold
+/// all refs of a remote and one an object, so that they stay within 256 MiB together. A file that is sent whole needs none of it, one sent
+/// as a difference twice its size.
+pub const NETWORK_MEMORY: u64 = 96 << 20;
+/// The same of a git child that works in a clone's files and only may have to fetch a content meanwhile: it holds the index, a few times, and
+/// what it merges (see [`MERGE_CAP`]). Enough for half a million files.
+pub const TREE_MEMORY: u64 = 192 << 20;
+/// Bytes that a git child which talks to a network may print, what is not kept included.
+pub const NETWORK_OUTPUT: u64 = 64 << 20;
+/// Bytes of one file that a git child which talks to a network may write: of one pack.
+pub const NETWORK_FILE: u64 = 8 << 30;
 /// A rebase: this long in all, and [`REBASE_PER_COMMIT`] for each local commit.
 pub const REBASE_BASE: Duration = Duration::from_secs(60);
 /// Additional time for each commit to replay.

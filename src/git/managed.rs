@@ -11,7 +11,7 @@ use git2::Oid;
 use super::command::{Git, Invocation, Profile, failure};
 use super::discover::tracking;
 use super::error::GitError;
-use super::limits::{CLONE_STALL, STALE_DEAD_OWNER, STALE_OWNERLESS};
+use super::limits::{STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
 use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
 use super::rescue::{Captured, Rescue};
@@ -240,7 +240,7 @@ impl<'l> ManagedClone<'l> {
                 "--no-recurse-submodules",
                 "--progress",
             ])
-            .stall(CLONE_STALL)
+            .while_payload_flows()
             .args(["origin", &format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")]);
         let out = fetch.run_any(&self.cancel)?;
         if out.status.success() {

@@ -9,6 +9,7 @@
 //! a partial clone lacks is fetched when it is needed, and a failure to do so changes nothing.
 
 mod blobs;
+mod bounds;
 mod carry;
 mod clone;
 mod command;
@@ -46,6 +47,7 @@ mod staging;
 mod work_tree;
 
 pub use blobs::{BlobContent, BlobEntry};
+pub use bounds::Bounds;
 pub use clone::{CloneStage, Progress, clone_plain, create_bare};
 pub use command::{Env, Git, Profile, Version};
 pub use commit::link_leaves;

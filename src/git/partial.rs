@@ -9,7 +9,7 @@ use git2::{OdbLookupFlags, Oid};
 use super::command::{Invocation, failure};
 use super::discover::tracking;
 use super::error::GitError;
-use super::limits::{CHILD_MAX, CLONE_STALL, OBJECTS_BATCH};
+use super::limits::{CHILD_MAX, OBJECTS_BATCH};
 use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::read::Reader;
@@ -46,7 +46,7 @@ impl<'l> ManagedClone<'l> {
         let url = reader.is_partial().then(|| reader.origin_url().unwrap_or_default());
         let (git, path) = (self.git, self.path.clone());
         Ok(move |sub| match &url {
-            Some(url) => git.network(sub, &path, url).deadline(CHILD_MAX),
+            Some(url) => git.network(sub, &path, url).in_tree().deadline(CHILD_MAX),
             None => git.local(sub, &path),
         })
     }
@@ -78,7 +78,7 @@ impl<'l> ManagedClone<'l> {
                 .args(["origin", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no"])
                 .args(["--no-auto-maintenance", "--filter=blob:none", "--progress", "--stdin"])
                 .stdin(list.into_bytes())
-                .stall(CLONE_STALL)
+                .while_payload_flows()
                 .run(&self.cancel)?;
         }
         Ok(missing.len())
@@ -126,7 +126,7 @@ impl<'l> ManagedClone<'l> {
                 // No ref moves: what is new is a matter of the next fetch.
                 .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
                 .arg(format!("refs/heads/{branch}"))
-                .stall(CLONE_STALL)
+                .while_payload_flows()
                 .run_any(&c.cancel)?;
             if out.status.success() { Ok(()) } else { Err(failure("fetch", &out)) }
         })?;

@@ -6,7 +6,7 @@ use git2::Oid;
 
 use super::discover::tracking;
 use super::error::GitError;
-use super::limits::{CLONE_STALL, PUSH_ATTEMPTS};
+use super::limits::PUSH_ATTEMPTS;
 use super::lock::OpKind;
 use super::managed::{Integrated, ManagedClone, Relation, Standing};
 use super::resolve::ResolveRules;
@@ -70,7 +70,7 @@ impl ManagedClone<'_> {
                 "--progress",
             ]);
             push.args(["origin", &format!("refs/heads/{branch}:refs/heads/{branch}")])
-                .stall(CLONE_STALL)
+                .while_payload_flows()
                 .run(&c.cancel)
                 .map(drop)
         })

@@ -57,6 +57,7 @@ impl ManagedClone<'_> {
         if let Some(op) = self.lock.op().cloned() {
             if cut_short && git_processes_in(&self.path).is_empty() {
                 self.remove_own_locks(&op)?;
+                self.remove_own_packs(&op)?;
                 if op.kind == OpKind::Maintain {
                     self.remove_own_gc_mark()?;
                 }
@@ -87,6 +88,19 @@ impl ManagedClone<'_> {
             if !owner_lives && lock.age <= running + FILE_TIME_SLACK {
                 fs::remove_file(&lock.path).map_err(GitError::io("removing", &lock.path))?;
                 log::info!("removed our own {}", lock.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of a pack before a fetch was cut short. Git leaves it lying for two weeks, and a remote that fails each time would fill
+    /// the disk with them.
+    fn remove_own_packs(&self, op: &Op) -> Result<(), GitError> {
+        let dir = self.git_dir().join("objects/pack");
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") && younger(&path, op.started) {
+                fs::remove_file(&path).map_err(GitError::io("removing", &path))?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use super::command::{Git, Invocation};
 use super::discover::discover;
 use super::error::GitError;
 use super::exclude::ensure_attributes;
-use super::limits::{CHILD_MAX, CLONE_STALL};
+use super::limits::CHILD_MAX;
 use super::read::Reader;
 use super::sparse::{self, Sparse};
 use super::staging::Staging;
@@ -94,7 +94,8 @@ impl<'r> Run<'r> {
                 self.forget_filter()?;
                 Ok(Made { filtered: false, refused: true })
             }
-            Err(e) if matches!(e.class(), Class::Usage | Class::Bug) => {
+            // A remote that sends too much, or elsewhere, does so again.
+            Err(e @ GitError::Failed { .. }) if matches!(e.class(), Class::Usage | Class::Bug) => {
                 log::info!("{}: no slim clone, so a whole one: {e}", self.dir.display());
                 self.clear()?;
                 self.clone(&["--sparse", "--no-checkout"])?;
@@ -166,7 +167,7 @@ impl<'r> Run<'r> {
     fn set(&mut self, set: &Sparse) -> Result<(), GitError> {
         let (git, url, dir) = (self.git, self.url, self.dir);
         let (parser, progress) = (&mut self.parser, &mut *self.progress);
-        let start = |sub| git.network(sub, dir, url);
+        let start = |sub| git.network(sub, dir, url).in_tree();
         sparse::apply(git, &start, set, self.cancel, &mut |bytes| parser.feed(bytes, progress))
     }
 }
@@ -180,7 +181,7 @@ pub(super) fn check_out_head(
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<(), GitError> {
-    let checkout = git.network("checkout", dir, url).args(["-q", "--progress", "HEAD", "--"]);
+    let checkout = git.network("checkout", dir, url).in_tree().args(["-q", "--progress", "HEAD", "--"]);
     checkout.deadline(CHILD_MAX).run_with(cancel, &mut |bytes| parser.feed(bytes, progress)).map(drop)
 }
 
@@ -191,7 +192,7 @@ pub(super) fn clone_command<'g>(git: &'g Git, parent: &Path, url: &str) -> Invoc
         .args(["--origin", "origin"])
         // The Go program sets this too; it keeps a `git pull` by hand from making merge commits.
         .args(["--config", "pull.rebase=true"])
-        .stall(CLONE_STALL)
+        .while_payload_flows()
 }
 
 fn ignored_filter(stderr: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::command::{Git, Profile};
+use super::command::{Git, Profile, host_of};
 use super::discover::Remote;
 use super::error::GitError;
 use super::limits::{LOOK_CAP, LOOK_DEADLINE, REMOTES_CAP};
@@ -33,18 +33,19 @@ struct Inner {
     answers: Answers,
 }
 
-/// A server that takes commands. One that shows all refs has nothing to be remembered: each look asks it the same.
+/// What is worth remembering of a server.
 #[derive(Clone, Debug)]
 struct Server {
-    /// The repository's URL, after redirects.
+    /// The repository's URL, after redirects on that server.
     base: String,
-    can: Capabilities,
+    /// Of one that takes commands; one that shows all refs is asked the same by each look.
+    can: Option<Capabilities>,
 }
 
 /// What came of a look.
 enum Seen {
     Remote(Remote),
-    /// Another place or another way to log in, which the git program may follow.
+    /// Another way to log in, which the git program may know.
     Elsewhere(GitError),
 }
 
@@ -57,6 +58,15 @@ impl Smart {
     pub(super) fn accepts(&self, url: &str) -> bool {
         // A query would end up in the middle of the URLs made of it.
         !url.contains(['?', '#']) && self.0.client.accepts(url)
+    }
+
+    /// The setting by which git reaches a remote whose server has moved it, as the last look found: git itself follows no redirect, for it
+    /// would follow one to any host.
+    pub(super) fn moved(&self, url: &str) -> Option<String> {
+        let url = url.trim_end_matches('/');
+        let base = self.0.servers.lock().get(url).map(|s| s.base.clone()).filter(|base| base != url)?;
+        // Git ends the name of a setting at the first `=`.
+        (!base.contains('=')).then(|| format!("url.{base}.insteadOf={url}"))
     }
 
     /// Where `branch` of `url` is (HEAD if `None`); `Ok(None)` if only the git program can tell.
@@ -96,8 +106,8 @@ struct Look<'a> {
 impl Look<'_> {
     fn run(&self) -> Result<Seen, GitError> {
         let known = self.smart.servers.lock().get(self.url).cloned();
-        if let Some(server) = known {
-            let seen = self.list(&server);
+        if let Some(Server { base, can: Some(can) }) = known {
+            let seen = self.list(&base, &can);
             if !has_changed(&seen) {
                 return seen;
             }
@@ -111,18 +121,15 @@ impl Look<'_> {
             return self.elsewhere_or(reply, e);
         }
         self.check_type(&reply, "advertisement")?;
-        match read_advertisement(&reply.body, self.branch).map_err(|e| self.broken(e))? {
-            Advertised::Refs(remote) => Ok(Seen::Remote(remote)),
-            Advertised::V2(can) => {
-                let base = reply.url.split("/info/refs?").next().unwrap_or(self.url).to_owned();
-                let server = Server { base, can };
-                let seen = self.list(&server)?;
-                if matches!(seen, Seen::Remote(_)) {
-                    self.remember(server);
-                }
-                Ok(seen)
-            }
+        let base = reply.url.split("/info/refs?").next().unwrap_or(self.url).to_owned();
+        let (seen, can) = match read_advertisement(&reply.body, self.branch).map_err(|e| self.broken(e))? {
+            Advertised::Refs(remote) => (Seen::Remote(remote), None),
+            Advertised::V2(can) => (self.list(&base, &can)?, Some(can)),
+        };
+        if matches!(seen, Seen::Remote(_)) && (can.is_some() || base != self.url) {
+            self.remember(Server { base, can });
         }
+        Ok(seen)
     }
 
     fn remember(&self, server: Server) {
@@ -134,15 +141,15 @@ impl Look<'_> {
     }
 
     /// The command `ls-refs` for nothing but HEAD and the branch.
-    fn list(&self, server: &Server) -> Result<Seen, GitError> {
+    fn list(&self, base: &str, can: &Capabilities) -> Result<Seen, GitError> {
         let mut body = Vec::new();
         write_line(&mut body, "command=ls-refs");
-        if server.can.object_format {
+        if can.object_format {
             write_line(&mut body, "object-format=sha1");
         }
         body.extend(b"0001");
         write_line(&mut body, "symrefs");
-        if server.can.unborn {
+        if can.unborn {
             write_line(&mut body, "unborn");
         }
         write_line(&mut body, "ref-prefix HEAD");
@@ -151,7 +158,7 @@ impl Look<'_> {
         }
         body.extend(b"0000");
         let reply = self.send(&|| {
-            let url = format!("{}/{SERVICE}", server.base);
+            let url = format!("{base}/{SERVICE}");
             let post = self.smart.client.post(&url, "application/x-git-upload-pack-request", body.clone());
             post.header("Accept", "application/x-git-upload-pack-result").repeatable()
         })?;
@@ -200,17 +207,20 @@ impl Look<'_> {
 
     /// The error that a status other than success means.
     fn refusal(&self, reply: &Reply) -> Option<GitError> {
-        (reply.status != 200).then(|| GitError::Refused {
-            host: self.host(),
-            status: reply.status,
-            retry_after: reply.retry_after(self.git.now().wall),
-        })
+        let (host, status) = (self.host(), reply.status);
+        let to = reply.header("Location").filter(|to| matches!(status, 300..=399) && to.contains("://"));
+        match (status, to.map(host_of).filter(|to| !to.eq_ignore_ascii_case(&host))) {
+            (200, _) => None,
+            (_, Some(to)) => Some(GitError::Redirected { from: host, to }),
+            (status, None) => {
+                Some(GitError::Refused { host, status, retry_after: reply.retry_after(self.git.now().wall) })
+            }
+        }
     }
 
-    /// A redirect to another server, and a login that is no password, may still work with the git program.
+    /// A login that is no password may still work with the git program. A redirect that was not followed is followed by nobody.
     fn elsewhere_or(&self, reply: Reply, error: GitError) -> Result<Seen, GitError> {
         match reply.status {
-            300..=399 => Ok(Seen::Elsewhere(error)),
             401 if !asks_for_password(&reply) => Ok(Seen::Elsewhere(error)),
             _ => Err(error),
         }
@@ -234,8 +244,7 @@ impl Look<'_> {
     }
 
     fn host(&self) -> String {
-        let rest = self.url.split_once("://").map_or(self.url, |(_, rest)| rest);
-        rest.split('/').next().unwrap_or_default().to_owned()
+        host_of(self.url)
     }
 }
 
@@ -244,6 +253,7 @@ fn has_changed(seen: &Result<Seen, GitError>) -> bool {
     match seen {
         // A server that knows no commands answers one with nothing at all.
         Ok(Seen::Elsewhere(_)) | Err(GitError::NotSmart { .. } | GitError::CutOff { .. }) => true,
+        Err(GitError::Redirected { .. }) => true,
         Err(e @ GitError::Refused { .. }) => e.class() == Class::Usage,
         _ => false,
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 
 use super::Class;
 use super::cancel::Cancel;
@@ -25,6 +25,8 @@ use super::clock::{Clock, Mono, SystemClock};
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
 /// After the child's end, how long its pipes may still be open in other hands.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
+/// Pieces of output taken before deadline and cancellation are looked at again: a child that never stops talking is ended all the same.
+const PIECES: usize = 64;
 /// Where the end of a child cannot be polled, it is asked this often.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -41,6 +43,10 @@ pub struct Cmd {
     stall: Option<Duration>,
     stdout_cap: usize,
     stderr_cap: usize,
+    /// More bytes of output than this end the child.
+    output_max: Option<u64>,
+    memory_max: Option<u64>,
+    file_max: Option<u64>,
 }
 
 /// What a child that ran to its end left.
@@ -72,6 +78,9 @@ pub enum ChildError {
     /// It wrote nothing for too long and was ended.
     #[error("{program}: no progress for {} s, killed", after.as_secs())]
     Stalled { program: String, after: Duration },
+    /// It wrote more than it may and was ended.
+    #[error("{program}: more than {most} bytes of output, killed")]
+    TooMuch { program: String, most: u64 },
     /// It was ended because its work was cancelled.
     #[error("{program}: cancelled")]
     Cancelled { program: String },
@@ -84,7 +93,7 @@ impl ChildError {
     /// The class of the failure.
     pub fn class(&self) -> Class {
         match self {
-            ChildError::NotFound { .. } => Class::Usage,
+            ChildError::NotFound { .. } | ChildError::TooMuch { .. } => Class::Usage,
             ChildError::Timeout { .. } | ChildError::Stalled { .. } => Class::Network,
             ChildError::Cancelled { .. } => Class::Busy,
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => Class::of_io(source),
@@ -106,6 +115,9 @@ impl Cmd {
             stall: None,
             stdout_cap: 4 << 20,
             stderr_cap: 64 << 10,
+            output_max: None,
+            memory_max: None,
+            file_max: None,
         }
     }
 
@@ -179,6 +191,35 @@ impl Cmd {
         self
     }
 
+    /// It is ended when it has written more than `bytes` to standard output and error together.
+    pub fn output_max(mut self, bytes: u64) -> Cmd {
+        self.output_max = Some(bytes);
+        self
+    }
+
+    /// The child, and each of its children, gets no more than `bytes` of memory of its own (`RLIMIT_DATA`: on Linux heap and every private
+    /// writable mapping, thread stacks included; elsewhere the heap at best, and on macOS hardly that). What asks for more is refused.
+    pub fn memory_max(mut self, bytes: u64) -> Cmd {
+        self.memory_max = Some(bytes);
+        self
+    }
+
+    /// No file that the child or one of its children writes grows beyond `bytes` (`RLIMIT_FSIZE`): who tries is ended by `SIGXFSZ`.
+    pub fn file_max(mut self, bytes: u64) -> Cmd {
+        self.file_max = Some(bytes);
+        self
+    }
+
+    fn limits(&self) -> [Option<(Resource, Rlimit)>; 2] {
+        let of = |resource, most: Option<u64>| {
+            let (most, now) = (most?, getrlimit(resource));
+            // A lower limit of whoever started us stays. Only a program of the user's own could raise it again, which is theirs to do.
+            let current = now.current.map_or(most, |old| old.min(most));
+            Some((resource, Rlimit { current: Some(current), maximum: now.maximum }))
+        };
+        [of(Resource::Data, self.memory_max), of(Resource::Fsize, self.file_max)]
+    }
+
     fn name(&self) -> String {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
@@ -216,14 +257,19 @@ pub fn replace(program: &Path, vars: &[(&str, &str)]) -> io::Error {
 /// # Errors
 /// [`ChildError`]; a program that ran and failed is an [`Output`], not an error.
 pub fn run(cmd: Cmd, cancel: &Cancel) -> Result<Output, ChildError> {
-    run_with(cmd, cancel, &mut |_| ())
+    run_with(cmd, cancel, &mut |_| true)
 }
 
-/// As [`run`], handing over pieces of standard error as they come.
+/// As [`run`], handing over pieces of standard error as they come. `on_stderr` answers whether a piece is a sign of life, which is what
+/// [`Cmd::stall`] waits for; standard output always is one.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(cmd: Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, ChildError> {
+pub fn run_with(
+    cmd: Cmd,
+    cancel: &Cancel,
+    on_stderr: &mut dyn FnMut(&[u8]) -> bool,
+) -> Result<Output, ChildError> {
     if cancel.is_cancelled() {
         return Err(ChildError::Cancelled { program: cmd.name() });
     }
@@ -231,6 +277,7 @@ pub fn run_with(cmd: Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> 
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
     die_with_us(&mut command);
+    keep_within(&mut command, cmd.limits());
     let child = command.spawn().map_err(|e| cmd.failed(e))?;
     let mut running = Running::new(child, &cmd);
     let ended = running.watch(&cmd, cancel, on_stderr);
@@ -266,11 +313,31 @@ fn die_with_us(command: &mut Command) {
     let _ = command;
 }
 
+/// Has the kernel hold the child to its limits.
+fn keep_within(command: &mut Command, limits: [Option<(Resource, Rlimit)>; 2]) {
+    if limits.iter().all(Option::is_none) {
+        return;
+    }
+    let set = move || {
+        for (resource, limit) in limits.iter().flatten() {
+            setrlimit(*resource, *limit)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes a setrlimit call for each limit, of numbers that were copied before; it allocates
+    // nothing and touches no lock and no memory shared with other threads.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(set);
+    }
+}
+
 /// How the waiting ended.
 enum Ended {
     Exited,
     Timeout,
     Stalled,
+    TooMuch(u64),
     Cancelled,
     Io(io::Error),
 }
@@ -287,7 +354,9 @@ struct Running {
     out: Vec<u8>,
     err: Vec<u8>,
     truncated: bool,
-    /// When it last wrote something.
+    /// Bytes it has written so far.
+    said: u64,
+    /// When it last gave a sign of life.
     heard: Mono,
     /// It has ended and is not reaped yet; its descriptor is readable from now on and would end every wait at once.
     exited: bool,
@@ -324,12 +393,13 @@ impl Running {
             out: Vec::new(),
             err: Vec::new(),
             truncated: false,
+            said: 0,
             heard,
             exited: false,
         }
     }
 
-    fn watch(&mut self, cmd: &Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Ended {
+    fn watch(&mut self, cmd: &Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8]) -> bool) -> Ended {
         let end = SystemClock.now().mono + cmd.deadline;
         loop {
             let now = SystemClock.now().mono;
@@ -338,6 +408,9 @@ impl Running {
             }
             if now >= end {
                 return Ended::Timeout;
+            }
+            if let Some(most) = cmd.output_max.filter(|most| self.said > *most) {
+                return Ended::TooMuch(most);
             }
             let mut wait = end - now;
             if let Some(stall) = cmd.stall {
@@ -379,7 +452,7 @@ impl Running {
         cmd: &Cmd,
         cancel: Option<&Cancel>,
         wait: Duration,
-        on_stderr: &mut dyn FnMut(&[u8]),
+        on_stderr: &mut dyn FnMut(&[u8]) -> bool,
     ) -> io::Result<bool> {
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
         if let Some(out) = &self.stdout {
@@ -425,17 +498,22 @@ impl Running {
         Ok(())
     }
 
-    fn read(&mut self, cmd: &Cmd, on_stderr: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn read(&mut self, cmd: &Cmd, on_stderr: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
-        while let Some(n) = read_some(&mut self.stdout, &mut piece)? {
+        for _ in 0..PIECES {
+            let Some(n) = read_some(&mut self.stdout, &mut piece)? else { break };
             self.heard = SystemClock.now().mono;
+            self.said += n as u64;
             let room = cmd.stdout_cap.saturating_sub(self.out.len());
             self.truncated |= n > room;
             self.out.extend_from_slice(&piece[..n.min(room)]);
         }
-        while let Some(n) = read_some(&mut self.stderr, &mut piece)? {
-            self.heard = SystemClock.now().mono;
-            on_stderr(&piece[..n]);
+        for _ in 0..PIECES {
+            let Some(n) = read_some(&mut self.stderr, &mut piece)? else { break };
+            self.said += n as u64;
+            if on_stderr(&piece[..n]) {
+                self.heard = SystemClock.now().mono;
+            }
             self.err.extend_from_slice(&piece[..n]);
             if self.err.len() > cmd.stderr_cap * 2 {
                 self.err.drain(..self.err.len() - cmd.stderr_cap);
@@ -461,7 +539,7 @@ impl Running {
             let mut gone = false;
             let end = SystemClock.now().mono + TERM_GRACE;
             while !gone && SystemClock.now().mono < end {
-                gone = self.turn(cmd, None, SLICE, &mut |_| ()).unwrap_or(true);
+                gone = self.turn(cmd, None, SLICE, &mut |_| true).unwrap_or(true);
             }
             self.signal(Signal::KILL);
         }
@@ -479,6 +557,7 @@ impl Running {
             }
             Ended::Timeout => Err(ChildError::Timeout { program, after: cmd.deadline }),
             Ended::Stalled => Err(ChildError::Stalled { program, after: cmd.stall.unwrap_or_default() }),
+            Ended::TooMuch(most) => Err(ChildError::TooMuch { program, most }),
             Ended::Cancelled => Err(ChildError::Cancelled { program }),
             Ended::Io(source) => Err(ChildError::Io { program, source }),
         }

@@ -648,7 +648,12 @@ pub(super) fn failure(e: GitError) -> Failure {
         GitError::WrongBranch { .. } | GitError::Unrelated { .. } | GitError::NoRemoteBranch { .. } => {
             Some(Blocked::Diverged)
         }
+        GitError::Redirected { .. } => Some(Blocked::Untrusted),
         _ => None,
     };
-    Failure { class: e.class(), text: e.to_string(), blocked, retry_after: e.retry_after() }
+    let mut text = e.to_string();
+    if matches!(e, GitError::Redirected { .. } | GitError::Refused { status: 300..=399, .. }) {
+        text += "; if the repository has moved, set its new address: ox ledger set-remote, ox team add";
+    }
+    Failure { class: e.class(), text, blocked, retry_after: e.retry_after() }
 }
