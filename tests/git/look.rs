@@ -425,22 +425,6 @@ fn an_included_file_and_another_global_one_count() {
 }
 
 #[test]
-fn a_redirect_to_another_server_is_left_to_git_where_the_user_chose_the_remote() {
-    let w = World::new();
-    let target = w.url();
-    let moved = Server::start(move |_, request| {
-        let tail = request.split(' ').nth(1).unwrap().strip_prefix("/old").unwrap();
-        vec![answer(301, &format!("Location: {target}{tail}\r\n"), b"")]
-    });
-    let seen = look(&w.git(Profile::SelfHosted), &moved.url("/old")).unwrap();
-    assert_eq!(seen.tip.unwrap().to_string(), w.tip());
-    assert_eq!(w.processes(), ["ls-remote"]);
-    let e = look(&w.git(Profile::Vendor), &moved.url("/old")).unwrap_err();
-    assert_eq!(e.class(), Class::Usage, "{e}");
-    assert_eq!(w.processes(), Vec::<String>::new());
-}
-
-#[test]
 fn a_redirect_on_the_same_server_is_followed() {
     let w = World::new();
     let (git, body) = (w.git(Profile::Vendor), "0000");

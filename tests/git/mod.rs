@@ -3,6 +3,7 @@
 mod merges;
 mod partial;
 
+mod endless;
 mod halted;
 mod look;
 

@@ -97,6 +97,7 @@ struct State {
     good: usize,
     login: Option<String>,
     old: bool,
+    moved: Option<(String, String)>,
     log: VecDeque<Request>,
     total: usize,
     open: Vec<Weak<TcpStream>>,
@@ -174,6 +175,11 @@ impl GitServer {
     /// From now on it knows only protocol 0, as old servers do.
     pub fn speak_only_v0(&self) {
         self.shared.state().old = true;
+    }
+
+    /// From now on whoever asks for the repository `old` is sent to `new`.
+    pub fn moved(&self, old: &str, new: &str) {
+        self.shared.state().moved = Some((format!("/{old}/"), format!("/{new}/")));
     }
 
     /// How many requests came so far, sabotaged ones too.
@@ -335,7 +341,9 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) -> io::Result<(
     let mut reader = BufReader::new(stream);
     while let Some(mut wire) = read_request(&mut reader, stream, connection)? {
         let fault = shared.take_fault();
+        let to = new_address(shared, &wire).filter(|_| fault.is_none());
         let answer = match fault {
+            None if to.is_some() => to.map(|to| Answer::text(301).with("Location", to)),
             Some(Fault::Drop | Fault::Reset | Fault::Stall) => None,
             Some(Fault::Status(401)) => Some(ask_for_login()),
             Some(Fault::Status(status)) => Some(Answer::text(status)),
@@ -370,6 +378,15 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) -> io::Result<(
     stream.set_read_timeout(Some(LINGER))?;
     io::copy(&mut reader, &mut io::sink())?;
     Ok(())
+}
+
+/// Where a repository that has moved is now.
+fn new_address(shared: &Shared, wire: &Wire) -> Option<String> {
+    let state = shared.state();
+    let (old, new) = state.moved.as_ref()?;
+    let rest = wire.head.path.strip_prefix(old.as_str())?;
+    let mark = if wire.head.query.is_empty() { "" } else { "?" };
+    Some(format!("{new}{rest}{mark}{}", wire.head.query))
 }
 
 fn ask_for_login() -> Answer {

@@ -13,6 +13,8 @@ pub enum Act {
     Say(Vec<u8>),
     /// Says it again and again until the client hangs up.
     Repeat(Vec<u8>),
+    /// The same with a pause before each time, which hardly anybody notices who waits for bytes.
+    Every(Duration, Vec<u8>),
     /// Ends the connection in order.
     Close,
     /// Ends it with a reset.
@@ -98,6 +100,11 @@ fn serve(shared: &Shared, stream: &TcpStream) {
             match act {
                 Act::Say(bytes) => out.write_all(&bytes).unwrap_or_default(),
                 Act::Repeat(bytes) => while out.write_all(&bytes).is_ok() {},
+                Act::Every(pause, bytes) => {
+                    while !*shared.ended.lock().unwrap() && out.write_all(&bytes).is_ok() {
+                        ox::kit::clock::pause(pause);
+                    }
+                }
                 Act::Close => return stream.shutdown(Shutdown::Both).unwrap_or_default(),
                 Act::Reset => {
                     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
@@ -130,7 +137,7 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(text + &String::from_utf8(body).unwrap())
+    Some(text + &String::from_utf8_lossy(&body))
 }
 
 /// A whole answer.
