@@ -215,11 +215,7 @@ mod tests {
     #[test]
     fn an_honest_server_has_five_minutes_for_its_work_and_a_lying_one_no_more() {
         let counting = |n: u64| format!("remote: Counting objects: {:3}% ({n}/360)\r", n * 100 / 360);
-        assert_eq!(
-            left_after(|n| counting(n.min(40))),
-            Some(205 + 60),
-            "it stands still at 11 %"
-        );
+        assert_eq!(left_after(|n| counting(n.min(40))), Some(205 + 60), "it stands still at 11 %");
         assert_eq!(left_after(counting), Some(300 - 5 + 60));
         assert_eq!(left_after(|n| format!("remote: Enumerating objects: {n}\r")), Some(300 - 5 + 60));
         // Fifteen minutes of work, and payload between.

@@ -713,6 +713,33 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_never_stops_talking_is_ended_all_the_same() {
+        let talk = "while :; do echo words; echo words >&2; done";
+        let most = 1 << 20;
+        let much = run(sh(talk).output_max(most), &Cancel::new());
+        assert!(matches!(much, Err(ChildError::TooMuch { most: m, .. }) if m == most), "{much:?}");
+        let late = run(Cmd::new("/usr/bin/yes").deadline(Duration::from_millis(200)), &Cancel::new());
+        assert!(matches!(late, Err(ChildError::Timeout { .. })), "{late:?}");
+        // Whether words are a sign of life is for the caller to say.
+        let quiet = sh("while :; do echo words >&2; done").stall(Duration::from_millis(200));
+        let empty = run_with(quiet, &Cancel::new(), &mut |_| false);
+        assert!(matches!(empty, Err(ChildError::Stalled { .. })), "{empty:?}");
+    }
+
+    #[test]
+    fn limits_reach_the_child_and_its_children() {
+        let limits = |cmd: Cmd| {
+            let out = run(cmd, &Cancel::new()).unwrap();
+            String::from_utf8(out.stdout).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let own = limits(sh("ulimit -d; ulimit -f"));
+        let cmd = sh("sh -c 'ulimit -d; ulimit -f'").memory_max(96 << 20).file_max(1 << 30);
+        // Kilobytes, and blocks of 512 bytes.
+        assert_eq!(limits(cmd), [(96 << 10).to_string(), (1 << 21).to_string()]);
+        assert_eq!(limits(sh("ulimit -d; ulimit -f")), own, "ours stay as they were");
+    }
+
+    #[test]
     fn a_missing_program_and_a_missing_directory_are_told_apart() {
         let none = Cancel::new();
         assert!(matches!(run(Cmd::new("/no/such/program"), &none), Err(ChildError::NotFound { .. })));
