@@ -64,7 +64,11 @@ fn edit_info(clone: &Path, name: &str, edit: impl FnOnce(&str) -> String) -> Res
     if new == old {
         return Ok(());
     }
-    fs::create_dir_all(&dir).map_err(GitError::io("making", &dir))?;
+    // Only that one: a clone that was taken away meanwhile does not come back by it.
+    match fs::create_dir(&dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(GitError::io("making", &dir)(e)),
+        _ => {}
+    }
     write_atomic(&path, new.as_bytes(), 0o644).map_err(GitError::io("writing", &path))
 }
 
@@ -93,6 +97,16 @@ fn with_block(text: &str, lines: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clone_that_is_gone_does_not_come_back() {
+        let place = tempfile::tempdir().unwrap();
+        let clone = place.path().join("clone");
+        assert!(ensure_attributes(&clone).is_err() && !clone.exists());
+        fs::create_dir_all(clone.join(".git")).unwrap();
+        ensure_attributes(&clone).unwrap();
+        assert!(fs::read_to_string(clone.join(".git/info/attributes")).unwrap().contains(ATTRIBUTES));
+    }
 
     #[test]
     fn the_block_is_replaced_and_foreign_lines_stay() {

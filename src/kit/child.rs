@@ -718,7 +718,7 @@ mod tests {
         let most = 1 << 20;
         let much = run(sh(talk).output_max(most), &Cancel::new());
         assert!(matches!(much, Err(ChildError::TooMuch { most: m, .. }) if m == most), "{much:?}");
-        let late = run(Cmd::new("/usr/bin/yes").deadline(Duration::from_millis(200)), &Cancel::new());
+        let late = run(Cmd::new("yes").deadline(Duration::from_millis(200)), &Cancel::new());
         assert!(matches!(late, Err(ChildError::Timeout { .. })), "{late:?}");
         // Whether words are a sign of life is for the caller to say.
         let quiet = sh("while :; do echo words >&2; done").stall(Duration::from_millis(200));
