@@ -3,7 +3,8 @@
 //! Threads: none; a [`Redactor`] may be shared by all.
 //! Files: none; this room does not know where text comes from.
 //! Locks: none but the one-time compiling of each rule.
-//! Promises: the same bytes give the same result however they are cut into pieces; redacting twice changes nothing more;
+//! Promises: the same bytes give the same result however they are cut into pieces; redacting twice changes nothing more; what a reader
+//! gets to see is looked at as well as the bytes (hidden characters, colours, URL and JSON encoding);
 //! memory of a stream is bounded by [`limits::LINE_MAX`]; [`Redacted`] is made only here.
 
 mod anchors;

@@ -414,7 +414,7 @@ fn apply_to_view(redactor: &Redactor, view: &View, joined: bool, taken: &mut Vec
         apply(redactor, rule, &view.text, from, joined, &mut seen);
     }
     let found = seen.iter().filter(|s| s.put != Put::Same && s.start < s.end).map(|s| {
-        let place = view.back(s.start..s.end);
+        let place = view.back_whole(s.start..s.end);
         Span { head: view.back(s.head..s.end).start, start: place.start, end: place.end, put: s.put }
     });
     taken.extend(found);

@@ -103,7 +103,20 @@ impl View {
         self.from.extend_from_slice(&of.from[range]);
     }
 
-    /// The bytes of the line that `range` of the view stands for.
+    /// The bytes of the line that `range` of the view stands for. A quote at its end that belongs to none in it stays: that of a line of
+    /// JSON ends a string whose own quotes are encoded.
+    pub(super) fn back_whole(&self, range: Range<usize>) -> Range<usize> {
+        let quotes =
+            |quote: u8| range.clone().filter(|n| self.text[*n] == quote && self.from[*n].len() == 1).count();
+        match self.text.get(range.end.wrapping_sub(1)) {
+            Some(quote @ (b'"' | b'\'' | b'`')) if quotes(*quote) == 1 => {
+                self.back(range.start..range.end - 1)
+            }
+            _ => self.back(range),
+        }
+    }
+
+    /// The same, as it is.
     pub(super) fn back(&self, range: Range<usize>) -> Range<usize> {
         let end = self.from.get(range.end.wrapping_sub(1)).map_or(0, |unit| unit.end);
         let start = self.from.get(range.start).map_or(end, |unit| unit.start);

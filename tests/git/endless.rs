@@ -119,7 +119,10 @@ fn pack_of(kind: u8, size: u64) -> Vec<u8> {
 
 /// A block of a zlib stream that is not the last one, in a packet.
 fn stored_block() -> Vec<u8> {
-    band(1, &[&[0, 0, 0x80, 0xff, 0x7f], &[b'x'; 0x8000][..]].concat())
+    // Of what does not get smaller: git packs again what it writes down.
+    let mut rng = ox::kit::rng::Rng::new(9);
+    let noise: Vec<u8> = (0..0x8000 / 8).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+    band(1, &[&[0, 0, 0x80, 0xff, 0x7f], &noise[..]].concat())
 }
 
 fn no_bound() -> Bounds {
@@ -482,8 +485,8 @@ fn a_large_repository_comes_and_goes_within_the_bounds() {
     let mut rng = ox::kit::rng::Rng::new(7);
     let mut noise =
         |bytes: usize| (0..bytes / 8).flat_map(|_| rng.next_u64().to_le_bytes()).collect::<Vec<u8>>();
-    std::fs::write(work.join("big"), noise(60 << 20)).unwrap();
-    for n in 0..rounds(2_000, 100_000) {
+    std::fs::write(work.join("big"), noise(rounds(20, 60) << 20)).unwrap();
+    for n in 0..rounds(500, 100_000) {
         write(&work.join(format!("d{}/{n}", n % 100)), &format!("{n}\n").repeat(20));
     }
     s.commit(&work, &[], "large");
@@ -491,7 +494,7 @@ fn a_large_repository_comes_and_goes_within_the_bounds() {
     s.sh(&work, &["push", "-q", "origin", "HEAD:main"]);
     let c = Cloned { sandbox: &s, path: path.clone(), lock: s.at("locks/c.lock") };
     within_memory(&s, "large clone", || clone(&git, &url, &path).unwrap());
-    std::fs::write(path.join("big2"), noise(60 << 20)).unwrap();
+    std::fs::write(path.join("big2"), noise(rounds(20, 60) << 20)).unwrap();
     let head = s.commit(&path, &[], "larger");
     within_memory(&s, "large push", || {
         c.with(|m| m.push_retry("main", &crate::support::git::rules()).map(drop).unwrap())

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use ox::whispers::Murmur;
 
-use crate::support::until_or;
+use crate::support::{seed, until_or};
 use crate::whispers::machine::Machine;
 
 /// Secrets in the forms in which they may be written: as they are, and hidden from who looks for bytes.
 fn secrets() -> Vec<(String, String)> {
-    let body = |n: usize| -> String { "aB3dE5gH7jK9mN1p".chars().cycle().skip(n % 16).take(40).collect() };
+    let body =
+        |n: usize| -> String { "aB3dE5gH7jK9mN1p".chars().cycle().skip(n % 16).take(40 + n / 16).collect() };
     let forms: [fn(&str) -> String; 6] = [
         str::to_owned,
         |s| format!("{}\u{ad}{}\u{200b}{}", &s[..3], &s[3..20], &s[20..]),
@@ -21,6 +22,8 @@ fn secrets() -> Vec<(String, String)> {
     ];
     let heads = [["gh", "p_"], ["gl", "pat-"], ["np", "m_"], ["xo", "xb-"], ["sk", "-ant-"], ["hv", "s."]];
     let all = heads.iter().flat_map(|head| forms.iter().map(move |form| (head, form)));
+    // In the long form more than 400.
+    let all = std::iter::repeat_n(all, seed::rounds(1, 12)).flatten();
     all.enumerate()
         .map(|(n, (head, form))| {
             let secret = [head[0], head[1], &body(n)].concat();
@@ -35,7 +38,9 @@ fn holders(machine: &Machine, dir: &Path, secrets: &[(String, String)]) -> Vec<S
     let mut found = Vec::new();
     let mut look = |name: String, bytes: &[u8]| {
         let holds = |text: &String| memchr::memmem::find(bytes, text.as_bytes()).is_some();
-        if secrets.iter().any(|(bare, written)| holds(bare) || holds(written)) || name.contains("aB3dE5gH") {
+        if secrets.iter().any(|(bare, written)| holds(bare) || holds(written))
+            || name.contains("aB3dE5gH7jK9")
+        {
             found.push(name);
         }
     };
@@ -63,7 +68,7 @@ fn sec_04_no_secret_of_a_murmur_lies_anywhere() {
     let a = Machine::first();
     let secrets = secrets();
     // By command, in all that it takes.
-    for (n, (_, written)) in secrets.iter().take(12).enumerate() {
+    for (n, (_, written)) in secrets.iter().take(seed::rounds(12, usize::MAX)).enumerate() {
         let agent = format!("Ox{n:04}");
         let text = format!("number {n} {written} of it");
         let topic = format!("t/{written}");
@@ -81,7 +86,8 @@ fn sec_04_no_secret_of_a_murmur_lies_anywhere() {
             a.tells(&murmur);
         };
         let s = || written.clone();
-        match n % 6 {
+        // Each form in each field.
+        match (n + n / 6) % 6 {
             0 => said(&|m| m.content = format!("it is {written}, keep it")),
             1 => said(&|m| m.topic = s()),
             2 => said(&|m| m.tags = vec!["fine".into(), s()]),

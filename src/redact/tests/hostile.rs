@@ -8,7 +8,7 @@ use super::*;
 
 /// The longer of the two texts.
 fn long() -> usize {
-    if std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1") { 1 << 20 } else { 1 << 18 }
+    if std::env::var_os("OX_TEST_LONG").is_some_and(|v| v == "1") { 1 << 20 } else { 1 << 17 }
 }
 
 /// What this thread has had of a processor: what others do meanwhile does not count.

@@ -81,3 +81,19 @@ fn sealed_text_has_been_redacted() {
     let line = REDACTOR.seal_json(json!({"content": key(), "n": 1}));
     assert_eq!(line.into_string(), "{\"content\":\"[REDACTED_AWS_KEY]\",\"n\":1}");
 }
+
+#[test]
+fn a_line_of_json_stays_one_also_where_its_quotes_are_encoded() {
+    for inner in [
+        r"password%3D%22correct horse",
+        r"password=\u0022correct horse",
+        r"password%3D'correct horse%27",
+        r"password=\u0022hunter22\u0022",
+    ] {
+        let line = format!("{{\"k\":\"{inner}\",\"x\":1}}");
+        let out = redact(&line);
+        let read: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{line} -> {out}: {e}"));
+        assert_eq!(read["x"], 1, "{out}");
+        assert!(!out.contains("horse") && !out.contains("hunter22"), "{out}");
+    }
+}
