@@ -50,7 +50,7 @@ fn line(rng: &mut Seeded) -> String {
         17 => format!("2026-01-02 03:04:05 INFO [{}] done in {} ms", word(rng), rng.below(999)),
         18 => format!("fn {}_token(secret: &Secret, api_key: Option<&str>) -> Result<()> {{", hex(rng, 4)),
         19 => format!("- [ ] {} the {} (see #{})", word(rng), word(rng), rng.below(900)),
-        20 => format!("  \"resolved\": \"https://registry.npmjs.org/a/-/a-1.2.{}.tgz\",", rng.below(9)),
+        20 => format!("  \"resolved\": \"https://packages.example/a/-/a-1.2.{}.tgz\",", rng.below(9)),
         21 => format!("npm_config_cache=/home/anna/.npm npm_lifecycle_event={}", word(rng)),
         22 => format!("postgres://localhost:5432/{} is up; redis://cache:6379/0 too", word(rng)),
         23 => format!("\x1b[32m   Compiling\x1b[0m {} v0.{}.0", word(rng), rng.below(30)),
