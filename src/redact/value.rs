@@ -72,7 +72,6 @@ fn is_expression(value: &str) -> bool {
     let words = parts.iter().all(|part| {
         part.is_empty() || (is_name(part) && !is_mixed(part)) || part.bytes().all(|b| b.is_ascii_digit())
     });
-    let tail = value.trim_start_matches(|c: char| c.is_ascii_alphabetic());
     is_ordinary(bytes)
         || bytes.iter().all(number)
         || value.strip_prefix("0x").is_some_and(|hex| hex.len() <= 16)
@@ -85,7 +84,7 @@ fn is_expression(value: &str) -> bool {
         || value.contains("://")
         // `config.token2`, `user-id`, but not `hunter2` and `p@ssw0rd`.
         || words && value.contains(['.', '/', ':']) && !value.contains(['!', '#', '^', '~'])
-        || words && value.contains(['-', '_']) && tail.len() < value.len() && !has_digit_inside(value)
+        || words && value.contains(['-', '_']) && value.starts_with(|c: char| c.is_ascii_alphabetic()) && !has_digit_inside(value)
         || value.len() < 16 && bytes.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
             && value.contains('_')
 }
