@@ -1,59 +1,65 @@
 //! The process: one daemon a user, serving all attached projects.
 //!
-//! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, and on demand up to 4 `git`,
-//! 3 `clone` and 2 `job` threads.
+//! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, and on demand up to 4
+//! `git`, 3 `clone`, 2 `net`, 2 `disk` and 1 `scan` threads.
 //! Files: instance lock, `attached.json`, restart history, log; per project a socket, a pid file and a registry entry.
 //! Locks: the instance lock, taken first and held for life; the registry's for one rewrite.
-//! Promises: at most one daemon a user; the core never does I/O; an answer to `stop` is written before anything stops; what an
-//! unclean end leaves is picked up by the next start.
+//! Promises: at most one daemon a user; the core never does I/O nor waits for a lock that is held over I/O; an answer to `stop` is written
+//! before anything stops; what waits to be written then is written; what an unclean end leaves is picked up by the next start.
+//!
+//! A part is a folder: its state in `mod.rs`, what it hears, wants done and waits for in `event.rs`, how a worker does that in `work.rs`.
+//! No part calls another: they tell each other facts, and `wiring.rs` says who hears which.
 
 mod accounts;
-mod attach;
-mod beats;
-mod bind;
-mod checkout;
+mod client;
+mod clones;
 mod core;
+mod cx;
 pub mod doctor;
-mod end;
-mod errors;
 mod event;
-mod gc;
+mod fact;
 mod host;
-mod instance;
-#[cfg(test)]
-mod issue_tests;
-mod ledgers;
 mod log_file;
+mod names;
 mod presence;
-pub mod reach;
-mod registry;
-mod repo;
+mod projects;
+mod records;
 mod requests;
-mod restart;
 pub mod run;
-mod schedule;
+mod shared;
 mod status;
-mod takeover;
-mod teams;
 mod throttle;
 mod trees;
-mod whisper_work;
+mod upkeep;
 mod whispers;
 mod wiring;
 
-pub use beats::BeatFile;
-pub use core::{Core, Identity};
-pub use end::kill;
-pub use event::{AttachEnd, Door, Effect, Event, Findable, Finding, Found, Id, Key, Said, SyncedAt};
+pub use client::{kill, reach};
+pub use clones::{FLUSH_EVERY, GC_EVERY, LINE_EVERY};
+pub use core::Core;
+pub use cx::Identity;
+pub use event::{Effect, Event};
 pub use log_file::parse_line as parse_log_line;
-pub use registry::{Entry, Registry};
-pub use restart::{GRACE, Passed, SPACING};
-pub use schedule::{BEATS_EVERY, Beats, CHECK_EVERY, EMPTY_MAX, FLUSH_EVERY, GC_EVERY, LINE_EVERY};
+pub use names::{Id, JobId, Key, RunId, VERSION, Via};
+pub use projects::{CHECK_EVERY, EMPTY_MAX, Entry, Registry};
+pub use records::HEARTBEATS_EVERY;
+pub use upkeep::event::{Handover, Periods};
+use upkeep::is_newer;
+pub use upkeep::{GRACE, SPACING};
+
+/// What each part hears and wants done: the variants of [`Event`] and [`Effect`].
+pub mod parts {
+    pub use super::accounts::event as accounts;
+    pub use super::clones::event as clones;
+    pub use super::presence::event as presence;
+    pub use super::projects::event as projects;
+    pub use super::records::event as records;
+    pub use super::trees::event as trees;
+    pub use super::upkeep::event as upkeep;
+    pub use super::whispers::event as whispers;
+}
 
 /// The directories of the projects that are served, or were when the last process ended without order.
 pub fn attached_roots(dirs: &crate::project::Dirs) -> Vec<std::path::PathBuf> {
-    host::Attached::load(&dirs.attached()).projects
+    projects::AttachedFile::load(&dirs.attached()).projects
 }
-
-/// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
-pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));

@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::core::{Core, Identity};
+use super::core::Core;
+use super::cx::Identity;
 use super::event::Event;
-use super::host::{Attached, HOST_SERVES, Host, INBOX, Wake};
-use super::instance::Instance;
-use super::restart::Passed;
-use super::schedule::Beats;
-use super::{VERSION, log_file, throttle, whisper_work};
+use super::host::lanes::{Lanes, Wake};
+use super::host::{Host, INBOX};
+use super::names::VERSION;
+use super::projects::work::HOST_SERVES;
+use super::projects::{self, AttachedFile, Instance};
+use super::upkeep::event::{Handover, Periods};
+use super::{log_file, throttle, whispers};
 use crate::ipc::{Config, ListenerSpec, Published, Server, ServerHandle, listen};
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 use crate::kit::lock::FileLock;
@@ -30,7 +33,7 @@ use crate::sync::{Site, Waiting};
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
 pub const STARTED_BY: &str = "OX_DAEMON_STARTER";
 /// In this variable a process that makes way for a newer program leaves it what that must know.
-const PASSED: &str = "OX_DAEMON_PASSED";
+const HANDOVER: &str = "OX_DAEMON_PASSED";
 /// Format of the log: `json`, or anything else for text.
 pub const LOG_FORMAT: &str = "OX_LOG_FORMAT";
 /// How much is logged: `error`, `warn`, `info` (default), `debug`.
@@ -137,18 +140,15 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let instance =
         Instance::of(lock, lock_path.clone(), text).map_err(|e| home("instance lock", &lock_path, e))?;
 
-    let waiting = Waiting {
-        is_any: whisper_work::is_waiting,
-        commit: whisper_work::commit_waiting,
-        stuck: whisper_work::stuck,
-    };
+    let waiting =
+        Waiting { is_any: whispers::is_waiting, commit: whispers::commit_waiting, stuck: whispers::stuck };
     let site = Site::new(dirs.clone(), env.clone()).for_daemon().committing(waiting);
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("signals: {e}"))?;
     let (to_core, inbox) = bounded(INBOX);
     let server = Server::start(Config { clock: Arc::clone(&site.clock) }, to_core.clone())
         .map_err(|e| format!("socket loop: {e}"))?;
     let listener = serve_host(dirs, &site, &server)?;
-    let before = Attached::load(&dirs.attached());
+    let before = AttachedFile::load(&dirs.attached());
     let throttle = throttle::note_start(&dirs.restarts(), site.clock.now().wall, !before.clean);
     let startup = site.clock.now().mono - start;
     let identity = Identity {
@@ -158,13 +158,13 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         startup,
         throttle,
         service: false,
-        beats: Beats::default(),
-        passed: env.get(PASSED).map(Passed::read).unwrap_or_default(),
+        periods: Periods::default(),
+        handover: env.get(HANDOVER).map(Handover::read).unwrap_or_default(),
     };
     let seed = u64::from(holder.pid) ^ start.as_nanos();
     let core = Core::new(identity, site.clock.now(), seed);
-    let host = Host::new(core, site, server, (listener, instance), (to_core.clone(), inbox))
-        .map_err(|e| format!("workers: {e}"))?;
+    let lanes = Lanes::new(site, server, to_core.clone()).map_err(|e| format!("workers: {e}"))?;
+    let host = Host::new(core, lanes, inbox, (listener, instance));
     log::info!("started: ox {VERSION}, {} ms", startup.as_millis());
     if !throttle.is_zero() {
         log::warn!("several starts failed; background work waits {} s", throttle.as_secs());
@@ -175,15 +175,19 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         && let Some(root) = find_root(env)
     {
         // A starter attaches what it wants; a person in a project's directory means that project.
-        drop(to_core.try_send(Wake::Event(Box::new(Event::Reattach(root)))));
+        drop(to_core.try_send(reattach(root)));
     }
     if !before.clean {
         for root in before.projects {
-            drop(to_core.try_send(Wake::Event(Box::new(Event::Reattach(root)))));
+            drop(to_core.try_send(reattach(root)));
         }
     }
     let program = std::env::current_exe().ok();
     Ok(Some(Running { host, to_core, signals, program }))
+}
+
+fn reattach(root: PathBuf) -> Wake {
+    Wake::Event(Box::new(projects::event::Event::Reattach(root).into()))
 }
 
 fn serve_host(dirs: &Dirs, site: &Site, server: &ServerHandle) -> Result<crate::ipc::ListenerId, String> {
@@ -246,8 +250,8 @@ impl Running {
         let in_order = host.end(again.is_some());
         log::info!("ended{}", if in_order { "" } else { "; some work did not end in time" });
         log::logger().flush();
-        if let (Some(passed), Some(program)) = (again, &self.program) {
-            let e = child::replace(program, &[(PASSED, &passed.text())]);
+        if let (Some(handover), Some(program)) = (again, &self.program) {
+            let e = child::replace(program, &[(HANDOVER, &handover.text())]);
             log::error!("{} cannot be run anew: {e}; the next command starts it", program.display());
             log::logger().flush();
         }

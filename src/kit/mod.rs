@@ -18,7 +18,6 @@ pub mod inside;
 pub mod jsonl;
 pub mod line;
 pub mod lock;
-pub mod memory;
 pub mod pool;
 pub mod process;
 pub mod ring;

@@ -121,14 +121,21 @@ impl Pool {
         started.map(|_| ())
     }
 
-    /// Takes no more tasks, throws away those that wait, and gives running ones until `limit` to end. True if all did.
-    pub fn close(&self, limit: Duration) -> bool {
+    /// Takes no more tasks, and throws away those that wait unless they are to be `finished`.
+    pub fn shut(&self, finished: bool) {
         let mut state = self.shared.state.lock();
-        if let Some((_, receiver)) = state.tasks.take() {
+        if let Some((_, receiver)) = state.tasks.take()
+            && !finished
+        {
             while receiver.try_recv().is_ok() {
                 state.busy -= 1;
             }
         }
+    }
+
+    /// Waits until all threads of a pool that was [`shut`](Pool::shut) have ended, until `limit` at most. True if all have.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let mut state = self.shared.state.lock();
         let late = self.shared.ended.wait_while_for(&mut state, |s| s.threads > 0, limit).timed_out();
         !late || state.threads == 0
     }
@@ -186,32 +193,37 @@ mod tests {
         let mut got = [rx.recv_timeout(WAIT).unwrap(), rx.recv_timeout(WAIT).unwrap()];
         got.sort();
         assert_eq!(got, [Ok(7), Err("broken 1".to_string())]);
-        assert!(p.close(WAIT));
+        p.shut(false);
+        assert!(p.wait(WAIT));
         assert!(p.submit(|| 1, |_| ()).is_err());
     }
 
     #[test]
-    fn a_full_queue_refuses_and_threads_never_exceed_their_number() {
-        let p = pool(1, 1, true);
-        let (go, wait) = unbounded::<()>();
-        let (started, has_started) = unbounded();
-        let (tx, rx) = unbounded();
-        let done = tx.clone();
-        p.submit(
-            move || {
-                started.send(()).unwrap();
-                wait.recv()
-            },
-            move |_| done.send(1).unwrap(),
-        )
-        .unwrap();
-        has_started.recv_timeout(WAIT).unwrap();
-        p.submit(|| (), move |_| tx.send(2).unwrap()).unwrap();
-        assert_eq!(p.submit(|| (), |_| ()).unwrap_err().to_string(), "busy: test workers");
-        assert_eq!(p.threads(), 1);
-        assert!(!p.close(Duration::ZERO));
-        go.send(()).unwrap();
-        assert!(p.close(WAIT));
-        assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1]);
+    fn a_full_queue_refuses_and_what_waits_is_thrown_away_or_finished() {
+        for finished in [false, true] {
+            let p = pool(1, 1, true);
+            let (go, wait) = unbounded::<()>();
+            let (started, has_started) = unbounded();
+            let (tx, rx) = unbounded();
+            let done = tx.clone();
+            p.submit(
+                move || {
+                    started.send(()).unwrap();
+                    wait.recv()
+                },
+                move |_| done.send(1).unwrap(),
+            )
+            .unwrap();
+            has_started.recv_timeout(WAIT).unwrap();
+            p.submit(|| (), move |_| tx.send(2).unwrap()).unwrap();
+            assert_eq!(p.submit(|| (), |_| ()).unwrap_err().to_string(), "busy: test workers");
+            assert_eq!(p.threads(), 1);
+            p.shut(finished);
+            assert!(!p.wait(Duration::ZERO));
+            go.send(()).unwrap();
+            assert!(p.wait(WAIT));
+            let ran = if finished { vec![1, 2] } else { vec![1] };
+            assert_eq!(rx.try_iter().collect::<Vec<_>>(), ran);
+        }
     }
 }

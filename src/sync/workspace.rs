@@ -108,6 +108,27 @@ impl Target {
             Target::Team { team, .. } => team.label().to_string(),
         }
     }
+
+    /// What a message calls it in the middle of a sentence.
+    pub fn noun(&self) -> String {
+        match self {
+            Target::Ledger { .. } => "the ledger".to_string(),
+            Target::Team { team, .. } => format!("team {}", team.label()),
+        }
+    }
+
+    /// What the status and issues call it: `ledger`, or the team's id.
+    pub fn workspace_id(&self) -> &str {
+        self.team_id().unwrap_or(super::LEDGER)
+    }
+
+    /// The team's id; `None` for a ledger.
+    pub fn team_id(&self) -> Option<&str> {
+        match self {
+            Target::Ledger { .. } => None,
+            Target::Team { team, .. } => Some(&team.id),
+        }
+    }
 }
 
 /// Where a managed clone is and where it comes from.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ox::daemon::{Door, Effect, GRACE, Id, Passed};
+use ox::daemon::{Effect, GRACE, Handover, Id, Via};
 use ox::ipc::Request;
 use ox::ipc::wire::{Heartbeat, InstanceInfo, Instances, InstancesAsk, Sessions};
 use ox::kit::rng::Rng;
@@ -119,8 +119,7 @@ fn a_process_named_by_a_heartbeat_is_looked_at_at_once() {
 fn without_agents_nothing_is_looked_at() {
     let mut bench = with_project();
     bench.pass(10 * MINUTE);
-    let looks =
-        |b: &Bench| b.wanted.iter().filter(|(_, e)| matches!(e, ox::daemon::Effect::Look { .. })).count();
+    let looks = |b: &Bench| b.wanted.iter().filter(|(_, e)| matches!(e, Effect::Presence(_))).count();
     assert_eq!(looks(&bench), 0);
     beat(&mut bench, "OxAAAA", 0);
     bench.pass(60 * MINUTE);
@@ -134,7 +133,7 @@ fn called(bench: &mut Bench, version: &str) {
     bench.beat(PROJECT, Heartbeat { cli_version: version.into(), ..Heartbeat::default() });
 }
 
-fn made_way(bench: &Bench) -> Option<(Duration, Passed)> {
+fn made_way(bench: &Bench) -> Option<(Duration, Handover)> {
     bench.wanted.iter().find_map(|(at, e)| match e {
         Effect::Exit { again } => Some((*at, again.clone().expect("it runs anew"))),
         _ => None,
@@ -179,7 +178,7 @@ fn work_in_progress_is_waited_for_but_not_for_ever() {
     for (takes, within) in [(40 * SECOND, MINUTE + 10 * SECOND), (60 * MINUTE, GRACE + 30 * SECOND)] {
         let mut bench = with_project();
         bench.sync_takes = takes;
-        bench.ask(Door::Project(Id::from(PROJECT)), Request::Sync);
+        bench.ask(Via::Project(Id::from(PROJECT)), Request::Sync);
         let asked = bench.now();
         called(&mut bench, NEWER);
         bench.pass(takes.min(GRACE) - SECOND);
@@ -199,7 +198,7 @@ fn two_thousand_agents_with_long_paths_fit_into_one_answer_and_the_oldest_give_w
         bench.beat(PROJECT, Heartbeat { agent_id, caller_path: path.clone(), ..Heartbeat::default() });
         bench.pass(QUICK);
     }
-    let conn = bench.ask(Door::Project(Id::from(PROJECT)), Request::Instances(InstancesAsk::default()));
+    let conn = bench.ask(Via::Project(Id::from(PROJECT)), Request::Instances(InstancesAsk::default()));
     let (_, response) = bench.answers(conn)[0];
     let mut line = Vec::new();
     response.write_line(&mut line);

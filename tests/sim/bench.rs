@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ox::daemon::{AttachEnd, Beats, Core, Door, Effect, Event, Found, Id, Identity, Key, Passed};
+use ox::daemon::parts::projects::{AttachEnd, Attachable};
+use ox::daemon::parts::{clones, presence, projects};
+use ox::daemon::{Core, Effect, Event, Handover, Id, Identity, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
@@ -71,15 +73,15 @@ impl Bench {
 
     /// Another process begins; what the last one left on disk is there.
     pub fn restart(&mut self) {
-        self.restart_with(Passed::default());
+        self.restart_with(Handover::default());
     }
 
     /// As [`Bench::restart`], after a process that made way.
-    pub fn restart_with(&mut self, passed: Passed) {
+    pub fn restart_with(&mut self, handover: Handover) {
         self.coming.clear();
-        self.core = Core::new(Identity { passed, ..identity() }, self.clock.now(), 2);
+        self.core = Core::new(Identity { handover, ..identity() }, self.clock.now(), 2);
         for root in self.projects.keys().map(root_of).collect::<Vec<_>>() {
-            self.event(Event::Reattach(root));
+            self.event(Event::Projects(projects::Event::Reattach(root)));
         }
     }
 
@@ -91,22 +93,22 @@ impl Bench {
     /// Attaches a project that names these teams.
     pub fn attach(&mut self, project: &str, teams: &[&str]) {
         self.says(project, teams);
-        self.event(Event::Reattach(root_of(&Id::from(project))));
+        self.event(Event::Projects(projects::Event::Reattach(root_of(&Id::from(project)))));
     }
 
     pub fn now(&self) -> Duration {
         self.clock.now().mono.since(Mono::ZERO)
     }
 
-    pub fn ask(&mut self, door: Door, request: Request) -> ConnId {
+    pub fn ask(&mut self, via: Via, request: Request) -> ConnId {
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
-        self.event(Event::Request { conn, door, caller: String::new(), request });
+        self.event(Event::Request { conn, via, caller: String::new(), request });
         conn
     }
 
     pub fn team_sync(&mut self, project: &str, team: &str) -> ConnId {
-        self.ask(Door::Project(Id::from(project)), Request::TeamSync(TeamSyncAsk { team: team.into() }))
+        self.ask(Via::Project(Id::from(project)), Request::TeamSync(TeamSyncAsk { team: team.into() }))
     }
 
     pub fn heartbeat(&mut self, project: &str, teams: &[&str]) {
@@ -115,12 +117,12 @@ impl Bench {
     }
 
     pub fn beat(&mut self, project: &str, beat: Heartbeat) {
-        self.ask(Door::Project(Id::from(project)), Request::Heartbeat(Box::new(beat)));
+        self.ask(Via::Project(Id::from(project)), Request::Heartbeat(Box::new(beat)));
     }
 
     /// What is answered at once.
     pub fn answer<T: serde::de::DeserializeOwned + Default>(&mut self, project: &str, request: Request) -> T {
-        let conn = self.ask(Door::Project(Id::from(project)), request);
+        let conn = self.ask(Via::Project(Id::from(project)), request);
         let Some((_, Effect::Reply(to, response))) = self.wanted.pop() else { panic!("an answer") };
         assert_eq!(to, conn);
         decode(response.data.as_ref().map(|d| d.get().as_bytes())).unwrap()
@@ -129,7 +131,7 @@ impl Bench {
     pub fn checkout(&mut self, project: &str, path: &str) -> ConnId {
         let repo_path = format!("/home/a/{path}");
         let checkout = Checkout { repo_path, clone_url: "https://x/y".into(), repo_type: "ledger".into() };
-        self.ask(Door::Project(Id::from(project)), Request::Checkout(checkout))
+        self.ask(Via::Project(Id::from(project)), Request::Checkout(checkout))
     }
 
     /// The core hears of it now.
@@ -161,7 +163,7 @@ impl Bench {
     /// When syncs of a clone began.
     pub fn syncs(&self, wanted: &Key) -> Vec<Duration> {
         let of = |(at, e): &(Duration, Effect)| {
-            matches!(e, Effect::Sync { key, .. } if key == wanted).then_some(*at)
+            matches!(e, Effect::Clones(clones::Effect::Sync { job, .. }) if job.key == *wanted).then_some(*at)
         };
         self.wanted.iter().filter_map(of).collect()
     }
@@ -169,7 +171,9 @@ impl Bench {
     /// Which clones began to be made, in order.
     pub fn clones(&self) -> Vec<(Duration, Key)> {
         let of = |(at, e): &(Duration, Effect)| match e {
-            Effect::Clone { key, .. } | Effect::Checkout { key, .. } => Some((*at, key.clone())),
+            Effect::Clones(clones::Effect::Clone { job, .. } | clones::Effect::Checkout { job, .. }) => {
+                Some((*at, job.key.clone()))
+            }
             _ => None,
         };
         self.wanted.iter().filter_map(of).collect()
@@ -208,15 +212,25 @@ impl Bench {
 
     fn perform(&mut self, effect: &Effect) {
         match effect {
-            Effect::Attach { root, .. } => {
+            Effect::Projects(projects::Effect::Attach { root, .. }) => {
                 let found = Box::new(self.found(root));
-                self.after(QUICK, Event::AttachEnded { root: root.clone(), end: AttachEnd::Ready(found) });
+                self.after(
+                    QUICK,
+                    Event::Projects(projects::Event::AttachEnded {
+                        root: root.clone(),
+                        end: AttachEnd::Ready(found),
+                    }),
+                );
             }
-            Effect::Load { id, .. } => {
+            Effect::Projects(projects::Effect::Load { id, .. }) => {
                 let loaded = Some(Box::new(self.loaded(id)));
-                self.after(self.load_takes, Event::Loaded { id: id.clone(), loaded });
+                self.after(
+                    self.load_takes,
+                    Event::Projects(projects::Event::Loaded { id: id.clone(), loaded }),
+                );
             }
-            Effect::Sync { key, run, .. } => {
+            Effect::Clones(clones::Effect::Sync { job, .. }) => {
+                let key = &job.key;
                 let end = match self.sync_fails {
                     _ if self.missing.contains(key) => End::NoClone,
                     Some(class) => failed(class),
@@ -224,51 +238,66 @@ impl Bench {
                 };
                 let outcome = self.outcome(key, end);
                 let wait = if self.missing.contains(key) { QUICK } else { self.sync_takes };
-                self.after(wait, Event::Synced { key: key.clone(), run: *run, outcome });
+                self.after(wait, Event::Clones(clones::Event::Synced { job: job.clone(), outcome }));
             }
-            Effect::Clone { key, run, .. } => {
+            Effect::Clones(clones::Effect::Clone { job, .. }) => {
+                let key = &job.key;
                 let end = self.clone_fails.map_or(End::Level(Change::default()), failed);
                 if self.clone_fails.is_none() {
                     self.missing.remove(key);
                 }
                 let outcome = self.outcome(key, end);
-                self.after(self.clone_takes, Event::Cloned { key: key.clone(), run: *run, outcome });
+                self.after(
+                    self.clone_takes,
+                    Event::Clones(clones::Event::Cloned { job: job.clone(), outcome }),
+                );
             }
-            Effect::Slim { key, run, .. } => {
-                self.after(QUICK, Event::Slimmed { key: key.clone(), run: *run, result: Ok(None) });
+            Effect::Clones(clones::Effect::Gc { job, .. }) => {
+                self.after(
+                    QUICK,
+                    Event::Clones(clones::Event::GcEnded { job: job.clone(), result: Ok(None) }),
+                );
             }
-            Effect::CheckPath { key, checkout } => {
+            Effect::Clones(clones::Effect::CheckPath { key, checkout }) => {
                 let path = checkout.repo_path.clone();
                 let result = Ok(CheckoutResult { path, already_exists: false, cloned: false });
-                self.after(QUICK, Event::PathChecked { key: key.clone(), result });
+                self.after(QUICK, Event::Clones(clones::Event::PathChecked { key: key.clone(), result }));
             }
-            Effect::Checkout { key, checkout, .. } => {
+            Effect::Clones(clones::Effect::Checkout { job, checkout, .. }) => {
+                let key = &job.key;
                 let path = checkout.repo_path.clone();
                 let result = Ok(CheckoutResult { path, already_exists: false, cloned: true });
-                self.after(self.clone_takes, Event::CheckedOut { key: key.clone(), result });
+                self.after(
+                    self.clone_takes,
+                    Event::Clones(clones::Event::CheckedOut { key: key.clone(), result }),
+                );
             }
-            Effect::SaveBackoff { state, saved } => {
+            Effect::Clones(clones::Effect::SaveBackoff { state, saved }) => {
                 match saved {
                     Some(saved) => self.saved.insert(state.clone(), saved.clone()),
                     None => self.saved.remove(state),
                 };
             }
-            Effect::Look { id, pids } => {
+            Effect::Presence(presence::Effect { id, pids }) => {
                 let look = |pid: &u32| {
                     self.processes.get(pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
                 };
                 let seen = pids.iter().map(|pid| (*pid, look(pid))).collect();
-                self.after(QUICK, Event::Looked { id: id.clone(), seen });
+                self.after(QUICK, Event::Presence(presence::Event { id: id.clone(), seen }));
             }
-            Effect::Check(_) => self.after(QUICK, Event::Checked(Vec::new())),
-            Effect::ReplyStop(_, door) => self.after(QUICK, Event::StopAnswered(door.clone())),
+            Effect::Projects(projects::Effect::Check(_)) => {
+                self.after(QUICK, Event::Projects(projects::Event::Checked(Vec::new())))
+            }
+            Effect::Projects(projects::Effect::ReplyStop(_, via)) => {
+                self.after(QUICK, Event::Projects(projects::Event::StopAnswered(via.clone())))
+            }
             _ => {}
         }
     }
 
-    fn found(&self, root: &std::path::Path) -> Found {
+    fn found(&self, root: &std::path::Path) -> Attachable {
         let id = self.projects.keys().find(|id| root_of(id) == root).unwrap().clone();
-        Found {
+        Attachable {
             repo_id: format!("repo_{id}"),
             socket: PathBuf::from(format!("/run/{id}.sock")),
             timing: Timing { interval: self.interval, debounce: Duration::from_millis(500) },
@@ -341,7 +370,7 @@ fn identity() -> Identity {
         startup: Duration::ZERO,
         throttle: Duration::ZERO,
         service: true,
-        beats: Beats::default(),
-        passed: Default::default(),
+        periods: Periods::default(),
+        handover: Default::default(),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ox::daemon::{BEATS_EVERY, BeatFile, Door, Effect, Event, Id, Key};
+use ox::daemon::parts::records::HeartbeatFile;
+use ox::daemon::parts::{clones, records};
+use ox::daemon::{Effect, Event, HEARTBEATS_EVERY, Id, JobId, Key, Via};
 use ox::health::IssueKind;
 use ox::health::beats::Health;
 use ox::ipc::Request;
@@ -49,7 +51,7 @@ fn what_becomes_due_at_one_instant_begins_in_order_of_its_urgency() {
     let before = bench.wanted.len();
     bench.pass(secs(56));
     let begun = bench.wanted[before..].iter().filter_map(|(at, e)| match e {
-        Effect::Sync { key, .. } => Some((*at, key.clone())),
+        Effect::Clones(clones::Effect::Sync { job, .. }) => Some((*at, job.key.clone())),
         _ => None,
     });
     let begun: Vec<_> = begun.collect();
@@ -61,31 +63,6 @@ fn what_becomes_due_at_one_instant_begins_in_order_of_its_urgency() {
     let together: Vec<Key> =
         begun[1..].iter().filter(|(t, _)| *t == at).map(|(_, key)| key.clone()).collect();
     assert_eq!(together, rest, "after {probe}");
-}
-
-#[test]
-fn memory_is_given_back_soon_after_work_and_then_no_more() {
-    let mut bench = Bench::new();
-    bench.interval = HOUR;
-    bench.pass(secs(40));
-    bench.attach("p", &[]);
-    bench.pass(secs(1500));
-    bench.heartbeat("p", &[]);
-    bench.pass(secs(600));
-    let rests = bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::Rest)).map(|(at, _)| at.as_secs());
-    // After the start, after attaching, after a heartbeat, and after each look after itself.
-    let rests: Vec<u64> = rests.collect();
-    assert_eq!(rests[..4], [3, 30, 43, 48]);
-    assert!(rests.contains(&1543) && rests[4..].iter().all(|at| at % 30 == 0 || *at == 1543), "{rests:?}");
-    // While there is always something to do, now and then.
-    let begin = bench.now().as_secs();
-    for _ in 0..60 {
-        bench.heartbeat("p", &[]);
-        bench.pass(secs(1));
-    }
-    let late = |(at, e): &(Duration, Effect)| matches!(e, Effect::Rest) && at.as_secs() > begin;
-    let rests = bench.wanted.iter().filter(|w| late(w)).map(|(at, _)| at.as_secs() - begin);
-    assert_eq!(rests.collect::<Vec<_>>(), [15, 20, 30, 45, 50, 60]);
 }
 
 /// Three checkouts that hold all slots for so long.
@@ -132,7 +109,9 @@ fn waiting_in_vain_for_a_slot_is_answered_after_two_minutes_and_counts_no_attemp
     assert_eq!(answers.len(), 1);
     assert_eq!(answers[0].0 - asked, secs(120) + QUICK * 2);
     assert!(answers[0].1.data.as_ref().unwrap().get().contains("clone semaphore timeout"));
-    assert!(!bench.wanted.iter().any(|(_, e)| matches!(e, Effect::SaveBackoff { .. })));
+    assert!(
+        !bench.wanted.iter().any(|(_, e)| matches!(e, Effect::Clones(clones::Effect::SaveBackoff { .. })))
+    );
     assert_eq!(bench.core.issues("p"), []);
     // It tries again at its own beat, and waits two minutes each time.
     let gaps: Vec<Duration> = bench.syncs(&team_key("t")).windows(2).map(|w| w[1] - w[0]).collect();
@@ -188,7 +167,7 @@ fn a_team_that_its_project_names_no_longer_keeps_no_request_waiting() {
     let conn = bench.team_sync("p", "");
     bench.pass(secs(5));
     bench.says("p", &["a"]);
-    bench.ask(Door::Project(Id::from("p")), Request::Doctor);
+    bench.ask(Via::Project(Id::from("p")), Request::Doctor);
     bench.pass(secs(60));
     let answers = bench.answers(conn);
     assert_eq!(answers.len(), 1);
@@ -218,15 +197,15 @@ fn late_words_of_a_clone_that_was_let_go_of_free_no_slot() {
     bench.missing = teams.iter().map(|t| team_key(t)).collect();
     bench.attach("p", &["a", "b", "c"]);
     bench.pass(secs(10));
-    let run = bench.wanted.iter().find_map(|(_, e)| match e {
-        Effect::Clone { key, run, .. } if *key == team_key("a") => Some(*run),
+    let job = bench.wanted.iter().find_map(|(_, e)| match e {
+        Effect::Clones(clones::Effect::Clone { job, .. }) if job.key == team_key("a") => Some(job.clone()),
         _ => None,
     });
     // The project drops one whose clone goes on for a while, and names another.
     bench.says("p", &["b", "c", "d"]);
     bench.pass(secs(60));
     let progress = ox::ipc::wire::Progress::new("cloning", "half");
-    bench.event(Event::Progress { key: team_key("a"), run: run.unwrap(), progress });
+    bench.event(Event::Clones(clones::Event::Progress { job: job.unwrap(), line: progress }));
     bench.pass(secs(10));
     assert_eq!(bench.clones().len(), 3, "a fourth clone beside three");
     bench.pass(secs(300));
@@ -239,16 +218,16 @@ fn the_late_end_of_an_earlier_sync_does_not_take_a_clone_out_of_the_queue() {
     bench.sync_takes = secs(30);
     bench.says("p", &["t"]);
     bench.pass(secs(35));
-    let at = |e: &(Duration, Effect)| matches!(&e.1, Effect::Sync { key, .. } if *key == team_key("t"));
+    let at = |e: &(Duration, Effect)| matches!(&e.1, Effect::Clones(clones::Effect::Sync { job, .. }) if job.key == team_key("t"));
     let started = bench.wanted.iter().position(at);
     assert!(started.is_some(), "its first sync is in progress");
     // It is dropped and named again; its clone is gone meanwhile.
     bench.says("p", &[]);
-    bench.ask(Door::Project(Id::from("p")), Request::Doctor);
+    bench.ask(Via::Project(Id::from("p")), Request::Doctor);
     bench.pass(QUICK * 3);
     bench.missing.insert(team_key("t"));
     bench.says("p", &["t"]);
-    bench.ask(Door::Project(Id::from("p")), Request::Doctor);
+    bench.ask(Via::Project(Id::from("p")), Request::Doctor);
     bench.pass(secs(300));
     assert!(bench.clones().iter().any(|(_, key)| *key == team_key("t")), "it was forgotten in the queue");
 }
@@ -277,10 +256,10 @@ fn whoever_waits_hears_something_every_ten_seconds_although_others_join() {
     bench.attach("p", &[]);
     bench.pass(secs(1));
     bench.sync_takes = secs(60);
-    let first = bench.ask(Door::Project(Id::from("p")), Request::Sync);
+    let first = bench.ask(Via::Project(Id::from("p")), Request::Sync);
     for _ in 0..6 {
         bench.pass(secs(9));
-        bench.ask(Door::Project(Id::from("p")), Request::Sync);
+        bench.ask(Via::Project(Id::from("p")), Request::Sync);
     }
     bench.pass(secs(20));
     let mut last = secs(1);
@@ -300,7 +279,9 @@ fn a_network_failure_raises_no_issue_and_counts_no_attempt() {
     bench.sync_fails = Some(Class::Network);
     bench.pass(HOUR * 24);
     assert_eq!(bench.core.issues("p"), []);
-    assert!(!bench.wanted.iter().any(|(_, e)| matches!(e, Effect::SaveBackoff { .. })));
+    assert!(
+        !bench.wanted.iter().any(|(_, e)| matches!(e, Effect::Clones(clones::Effect::SaveBackoff { .. })))
+    );
     bench.sync_fails = Some(Class::Disk);
     bench.pass(secs(120));
     assert_eq!(bench.core.issues("p"), [IssueKind::SyncBackoff, IssueKind::SyncBackoff]);
@@ -318,28 +299,30 @@ fn a_clone_that_comes_after_its_team_was_let_go_of_is_no_longer_its_business() {
     bench.pass(secs(10));
     bench.says("p", &[]);
     bench.pass(secs(40));
-    assert_eq!(bench.core.repos().collect::<Vec<_>>(), [&ledger_key("p")]);
+    assert_eq!(bench.core.clones().collect::<Vec<_>>(), [&ledger_key("p")]);
     // An end that nobody asked for changes nothing either.
     let end = End::Level(Change::default());
     let outcome = Outcome { place: None, facts: None, end, took: QUICK };
-    bench.event(Event::Cloned { key: team_key("t"), run: 77, outcome });
-    assert_eq!(bench.core.repos().count(), 1);
+    bench.event(Event::Clones(clones::Event::Cloned { job: JobId { key: team_key("t"), run: 77 }, outcome }));
+    assert_eq!(bench.core.clones().count(), 1);
 }
 
 #[test]
 fn a_slimming_that_is_asked_for_while_a_clone_waits_for_its_slot_does_not_take_that_slot() {
     let mut bench = full(secs(100));
     bench.missing.insert(ledger_key("p"));
-    let sync = bench.ask(Door::Project(Id::from("p")), Request::Sync);
+    let sync = bench.ask(Via::Project(Id::from("p")), Request::Sync);
     bench.pass(secs(10));
     let ask = Request::TriggerGc(TriggerGcAsk { progress: true });
-    let slim = bench.ask(Door::Project(Id::from("p")), ask);
+    let slim = bench.ask(Via::Project(Id::from("p")), ask);
     bench.pass(HOUR);
     let at = |wanted: fn(&Effect) -> Option<&Key>| {
         bench.wanted.iter().position(|(_, e)| wanted(e).is_some_and(|key| *key == ledger_key("p")))
     };
-    let cloned = at(|e| if let Effect::Clone { key, .. } = e { Some(key) } else { None });
-    let slimmed = at(|e| if let Effect::Slim { key, .. } = e { Some(key) } else { None });
+    let cloned =
+        at(|e| if let Effect::Clones(clones::Effect::Clone { job, .. }) = e { Some(&job.key) } else { None });
+    let slimmed =
+        at(|e| if let Effect::Clones(clones::Effect::Gc { job, .. }) = e { Some(&job.key) } else { None });
     assert!(cloned.is_some() && slimmed > cloned, "cloned {cloned:?}, slimmed {slimmed:?}");
     assert!(bench.answers(sync)[0].1.success);
     assert_eq!(bench.answers(slim).len(), 1);
@@ -354,7 +337,7 @@ fn heartbeat_files_are_written_at_the_start_when_the_first_sync_has_ended_and_ev
     bench.attach("p", &["t"]);
     bench.pass(Duration::from_secs(601));
     let written = bench.wanted.iter().filter_map(|(at, e)| match e {
-        Effect::WriteBeats { repo_id, slug, lines, .. } => {
+        Effect::Records(records::Effect::WriteHeartbeats { repo_id, slug, lines, .. }) => {
             assert_eq!((repo_id.as_str(), slug.as_str()), ("repo_p", "local"));
             let (files, lines): (Vec<_>, Vec<_>) = lines.iter().cloned().unzip();
             Some((*at, files, lines))
@@ -362,7 +345,7 @@ fn heartbeat_files_are_written_at_the_start_when_the_first_sync_has_ended_and_ev
         _ => None,
     });
     let written: Vec<_> = written.collect();
-    let all = vec![BeatFile::Project, BeatFile::Ledger, BeatFile::Team("t".into())];
+    let all = vec![HeartbeatFile::Project, HeartbeatFile::Ledger, HeartbeatFile::Team("t".into())];
     assert_eq!(written.len(), 4, "{written:?}");
     let (at, first) = (written[0].0, &written[0].2[0]);
     assert_eq!(
@@ -375,7 +358,7 @@ fn heartbeat_files_are_written_at_the_start_when_the_first_sync_has_ended_and_ev
     assert_eq!(ended, bench.syncs(&Key::Ledger(Id::from("p")))[0] + bench.sync_takes);
     assert_eq!((second.status, second.last_sync), (Health::Healthy, second.ts));
     for (n, (at, files, lines)) in written[2..].iter().enumerate() {
-        assert_eq!((*at, files), (BEATS_EVERY * (u32::try_from(n).unwrap() + 1), &all));
+        assert_eq!((*at, files), (HEARTBEATS_EVERY * (u32::try_from(n).unwrap() + 1), &all));
         assert!(lines.iter().all(|l| l.status == Health::Healthy && l.error_count == 0));
     }
 }

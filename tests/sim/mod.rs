@@ -7,6 +7,7 @@ mod agents;
 mod bench;
 mod cloud;
 mod exact;
+mod issues;
 mod site;
 mod trees;
 mod whispers;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ox::daemon::parts::{trees, whispers};
 use ox::daemon::{Effect, Event};
 use ox::ipc::wire::Heartbeat;
 use ox::kit::clock::Mono;
@@ -41,21 +42,30 @@ fn watched() -> (Bench, RootId) {
     bench.interval = secs(36_000);
     bench.attach(PROJECT, &[]);
     bench.pass(secs(10));
-    assert!(!bench.wanted.iter().any(|(_, e)| matches!(e, Effect::WatchTree { .. })), "nobody is at work");
+    assert!(
+        !bench.wanted.iter().any(|(_, e)| matches!(e, Effect::Trees(trees::Effect::Watch { .. }))),
+        "nobody is at work"
+    );
     beat(&mut bench, "OxAAAA");
     bench.pass(secs(1));
     let root = bench.wanted.iter().find_map(|(_, e)| match e {
-        Effect::WatchTree { root, .. } => Some(*root),
+        Effect::Trees(trees::Effect::Watch { root, .. }) => Some(*root),
         _ => None,
     });
     let root = root.expect("a tree is watched");
-    let scan =
-        |(_, e): &(Duration, Effect)| matches!(e, Effect::LookAtTree { task: Task::Scan { add: true }, .. });
+    let scan = |(_, e): &(Duration, Effect)| {
+        matches!(e, Effect::Trees(trees::Effect::Scan { task: Task::Scan { add: true }, .. }))
+    };
     assert!(bench.wanted.iter().any(scan));
-    bench.event(Event::TreeLooked(root, Some(Box::new(Report { baseline: true, ..report(&[]) }))));
-    let save = |(_, e): &(Duration, Effect)| matches!(e, Effect::LookAtTree { task: Task::Save, .. });
+    bench.event(Event::Trees(trees::Event::Scanned(
+        root,
+        Some(Box::new(Report { baseline: true, ..report(&[]) })),
+    )));
+    let save = |(_, e): &(Duration, Effect)| {
+        matches!(e, Effect::Trees(trees::Effect::Scan { task: Task::Save, .. }))
+    };
     assert!(bench.wanted.iter().any(save), "what is known is kept");
-    bench.event(Event::TreeLooked(root, Some(Box::new(report(&[])))));
+    bench.event(Event::Trees(trees::Event::Scanned(root, Some(Box::new(report(&[]))))));
     bench.pass(secs(1));
     (bench, root)
 }
@@ -63,17 +73,19 @@ fn watched() -> (Bench, RootId) {
 /// Files change, and the look at them finds that.
 fn change(bench: &mut Bench, root: RootId, changes: &[(&str, Kind)]) {
     let now = Mono::ZERO + bench.now();
-    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.event(Event::Trees(trees::Event::Pulse(root, Pulse { span: (now, now), lost: None })));
     bench.pass(secs(1));
-    bench
-        .event(Event::TreeLooked(root, Some(Box::new(Report { span: Some((now, now)), ..report(changes) }))));
+    bench.event(Event::Trees(trees::Event::Scanned(
+        root,
+        Some(Box::new(Report { span: Some((now, now)), ..report(changes) })),
+    )));
     bench.pass(secs(1));
 }
 
 /// When changes were told, by whom and what.
 fn told(bench: &Bench) -> Vec<(u64, String, String)> {
     let told = bench.wanted.iter().filter_map(|(at, e)| match e {
-        Effect::TellChanges { agents, changes, .. } => {
+        Effect::Whispers(whispers::Effect::TellChanges { agents, changes, .. }) => {
             Some((at.as_secs(), agents.join(","), changes.text(None)))
         }
         _ => None,
@@ -96,16 +108,17 @@ fn what_changed_is_told_every_ten_minutes_while_somebody_is_at_work() {
     let let_go: Vec<u64> = bench
         .wanted
         .iter()
-        .filter(|(_, e)| matches!(e, Effect::ForgetTree { root: r, .. } if *r == root))
+        .filter(|(_, e)| matches!(e, Effect::Trees(trees::Effect::Forget { root: r, .. }) if *r == root))
         .map(|(at, _)| at.as_secs())
         .collect();
     assert_eq!(let_go, [1210]);
     // The next heartbeat takes it up again, under another name.
     beat(&mut bench, "OxAAAA");
     bench.pass(secs(1));
-    let roots = bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::WatchTree { .. })).count();
+    let roots =
+        bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::Trees(trees::Effect::Watch { .. }))).count();
     assert_eq!(roots, 2);
-    bench.event(Event::TreeLooked(root, None));
+    bench.event(Event::Trees(trees::Event::Scanned(root, None)));
     bench.pass(secs(1));
 }
 
@@ -113,12 +126,13 @@ fn what_changed_is_told_every_ten_minutes_while_somebody_is_at_work() {
 fn a_look_that_found_no_worker_is_tried_again() {
     let (mut bench, root) = watched();
     let now = Mono::ZERO + bench.now();
-    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.event(Event::Trees(trees::Event::Pulse(root, Pulse { span: (now, now), lost: None })));
     bench.pass(secs(1));
-    let looks =
-        |bench: &Bench| bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::LookAtTree { .. })).count();
+    let looks = |bench: &Bench| {
+        bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::Trees(trees::Effect::Scan { .. }))).count()
+    };
     let before = looks(&bench);
-    bench.event(Event::TreeLooked(root, None));
+    bench.event(Event::Trees(trees::Event::Scanned(root, None)));
     bench.pass(secs(10));
     assert!(looks(&bench) > before);
 }
@@ -128,17 +142,17 @@ fn wat_02_a_limit_is_one_issue_with_its_remedy_and_goes_with_it() {
     let (mut bench, root) = watched();
     let short = Report { short: Some(Reason::WatchLimit { limit: Some(16) }), ..report(&[]) };
     let now = Mono::ZERO + bench.now();
-    bench.event(Event::Pulse(root, Pulse { span: (now, now), lost: None }));
+    bench.event(Event::Trees(trees::Event::Pulse(root, Pulse { span: (now, now), lost: None })));
     bench.pass(secs(1));
     for _ in 0..3 {
-        bench.event(Event::TreeLooked(root, Some(Box::new(short.clone()))));
+        bench.event(Event::Trees(trees::Event::Scanned(root, Some(Box::new(short.clone())))));
         bench.pass(secs(20));
     }
     let issues = bench.core.issues(PROJECT);
     assert_eq!(issues, [ox::health::IssueKind::WatchLimit]);
     assert!(Reason::WatchLimit { limit: Some(16) }.advice().contains("fs.inotify.max_user_watches"));
     for _ in 0..40 {
-        bench.event(Event::TreeLooked(root, Some(Box::new(report(&[])))));
+        bench.event(Event::Trees(trees::Event::Scanned(root, Some(Box::new(report(&[]))))));
         bench.pass(secs(20));
         beat(&mut bench, "OxAAAA");
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ox::daemon::{Door, Effect, Event, Id};
+use ox::daemon::parts::{clones, whispers};
+use ox::daemon::{Effect, Event, Id, Via};
 use ox::ipc::Request;
 use ox::ipc::wire::{AgentRef, Heartbeat, Murmur, WhispersAsk};
 use ox::sync::Change;
@@ -20,8 +21,8 @@ fn beat(bench: &mut Bench, agent: &str) {
     bench.beat(PROJECT, Heartbeat { agent_id: agent.into(), ..Heartbeat::default() });
 }
 
-fn door() -> Door {
-    Door::Project(Id::from(PROJECT))
+fn via() -> Via {
+    Via::Project(Id::from(PROJECT))
 }
 
 /// When effects of one kind were wanted, in seconds.
@@ -35,7 +36,8 @@ fn agents_at_work_are_looked_at_every_minute_and_reminded_no_more_when_they_are_
     bench.interval = secs(3600);
     bench.attach(PROJECT, &[]);
     bench.pass(secs(10));
-    let nudges = |bench: &Bench| when(bench, |e| matches!(e, Effect::Nudge { .. }));
+    let nudges =
+        |bench: &Bench| when(bench, |e| matches!(e, Effect::Whispers(whispers::Effect::Nudge { .. })));
     bench.pass(secs(590));
     assert_eq!(nudges(&bench), Vec::<u64>::new(), "nobody is at work");
     for _ in 0..3 {
@@ -49,7 +51,7 @@ fn agents_at_work_are_looked_at_every_minute_and_reminded_no_more_when_they_are_
     bench.pass(secs(61));
     assert_eq!(nudges(&bench).last(), Some(&3840));
     let named = bench.wanted.iter().rev().find_map(|(_, e)| match e {
-        Effect::Nudge { agents, .. } => Some(agents.clone()),
+        Effect::Whispers(whispers::Effect::Nudge { agents, .. }) => Some(agents.clone()),
         _ => None,
     });
     let named = named.unwrap();
@@ -74,7 +76,9 @@ fn who_is_at_work_is_said_every_half_hour_while_anybody_is() {
         .wanted
         .iter()
         .filter_map(|(at, e)| match e {
-            Effect::SayActivity { text, .. } => Some((at.as_secs(), text.clone())),
+            Effect::Whispers(whispers::Effect::TellActivity { text, .. }) => {
+                Some((at.as_secs(), text.clone()))
+            }
             _ => None,
         })
         .collect();
@@ -88,8 +92,10 @@ fn murmurs_are_taken_in_at_the_first_sync_and_whenever_commits_moved() {
     let mut bench = Bench::new();
     bench.attach(PROJECT, &["own"]);
     bench.pass(secs(600));
-    let relays =
-        |bench: &Bench, key| when(bench, |e| matches!(e, Effect::Relay { key: k, .. } if *k == key)).len();
+    let relays = |bench: &Bench, key| {
+        when(bench, |e| matches!(e, Effect::Whispers(whispers::Effect::Relay { key: k, .. }) if *k == key))
+            .len()
+    };
     assert_eq!((relays(&bench, ledger_key(PROJECT)), relays(&bench, team_key("own"))), (1, 1));
     bench.change = Change { pulled: true, ..Change::default() };
     bench.pass(secs(60));
@@ -99,7 +105,7 @@ fn murmurs_are_taken_in_at_the_first_sync_and_whenever_commits_moved() {
     bench.pass(secs(600));
     assert_eq!(relays(&bench, ledger_key(PROJECT)), after);
     // One that did not get all is done again after the next sync.
-    bench.event(Event::Relayed { key: ledger_key(PROJECT), done: false });
+    bench.event(Event::Whispers(whispers::Event::Relayed { key: ledger_key(PROJECT), done: false }));
     bench.pass(secs(70));
     assert_eq!(relays(&bench, ledger_key(PROJECT)), after + 1);
 }
@@ -111,27 +117,27 @@ fn a_murmur_goes_only_into_the_projects_own_clones_and_a_sync_follows_at_once() 
     bench.attach(PROJECT, &["own"]);
     bench.pass(secs(60));
     for target in ["/", "/clones", "/clones/team local/own/..", "/clones/ledger of q", ""] {
-        bench.ask(
-            door(),
-            Request::Murmur(Box::new(Murmur { target_dir: target.into(), ..Murmur::default() })),
-        );
+        bench
+            .ask(via(), Request::Murmur(Box::new(Murmur { target_dir: target.into(), ..Murmur::default() })));
     }
     bench.pass(secs(1));
-    assert!(when(&bench, |e| matches!(e, Effect::Murmur { .. })).is_empty());
+    assert!(when(&bench, |e| matches!(e, Effect::Whispers(whispers::Effect::Murmur { .. }))).is_empty());
     let target_dir = format!("/clones/./{}", ledger_key(PROJECT));
-    bench.ask(door(), Request::Murmur(Box::new(Murmur { target_dir, ..Murmur::default() })));
+    bench.ask(via(), Request::Murmur(Box::new(Murmur { target_dir, ..Murmur::default() })));
     bench.pass(secs(1));
     let state = bench.wanted.iter().find_map(|(_, e)| match e {
-        Effect::Murmur { key, state, .. } => Some((key.clone(), state.clone())),
+        Effect::Whispers(whispers::Effect::Murmur { key, state, .. }) => Some((key.clone(), state.clone())),
         _ => None,
     });
     let key = ledger_key(PROJECT);
     assert_eq!(state, Some((key.clone(), PathBuf::from(format!("/state/{key}")))));
     let begun = bench.now();
-    bench.event(Event::Murmured(key.clone()));
+    bench.event(Event::Whispers(whispers::Event::Murmured(key.clone())));
     bench.pass(secs(10));
     let synced = bench.wanted.iter().filter_map(|(at, e)| match e {
-        Effect::Sync { key: k, .. } if *k == key && *at > begun => Some(*at - begun),
+        Effect::Clones(clones::Effect::Sync { job, .. }) if job.key == key && *at > begun => {
+            Some(*at - begun)
+        }
         _ => None,
     });
     assert_eq!(synced.collect::<Vec<_>>(), [Duration::from_millis(500)]);
@@ -144,12 +150,14 @@ fn an_agent_is_asked_for_by_its_repository_and_places_are_written_down_soon_and_
     bench.attach(PROJECT, &["own"]);
     bench.pass(secs(60));
     let ask = WhispersAsk { agent_id: "OxAAAA".into(), ..WhispersAsk::default() };
-    bench.ask(door(), Request::Whispers(ask));
-    bench.ask(door(), Request::MurmurPause { agent: AgentRef { agent_id: "OxAAAA".into() }, paused: true });
-    bench.ask(door(), Request::MurmurPause { agent: AgentRef::default(), paused: true });
+    bench.ask(via(), Request::Whispers(ask));
+    bench.ask(via(), Request::MurmurPause { agent: AgentRef { agent_id: "OxAAAA".into() }, paused: true });
+    bench.ask(via(), Request::MurmurPause { agent: AgentRef::default(), paused: true });
     bench.pass(secs(1));
     let asked = bench.wanted.iter().find_map(|(_, e)| match e {
-        Effect::Whispers { states, ask, .. } => Some((states.clone(), ask.key.clone())),
+        Effect::Whispers(whispers::Effect::Pending { states, ask, .. }) => {
+            Some((states.clone(), ask.key.clone()))
+        }
         _ => None,
     });
     let state = |key| PathBuf::from(format!("/state/{key}"));
@@ -157,13 +165,23 @@ fn an_agent_is_asked_for_by_its_repository_and_places_are_written_down_soon_and_
         asked,
         Some((vec![state(ledger_key(PROJECT)), state(team_key("own"))], "repo_p:OxAAAA".into()))
     );
-    assert_eq!(when(&bench, |e| matches!(e, Effect::PauseNudges { .. })).len(), 1);
+    assert_eq!(
+        when(&bench, |e| matches!(e, Effect::Whispers(whispers::Effect::PauseNudges { .. }))).len(),
+        1
+    );
     let begun = bench.now();
     for _ in 0..3 {
-        bench.event(Event::Whispered { id: Id::from(PROJECT), agent: "OxAAAA".into(), any: true });
+        bench.event(Event::Whispers(whispers::Event::Delivered {
+            id: Id::from(PROJECT),
+            agent: "OxAAAA".into(),
+            any: true,
+        }));
     }
     bench.pass(secs(5));
-    let written =
-        bench.wanted.iter().filter(|(_, e)| matches!(e, Effect::WriteMarks)).map(|(at, _)| *at - begun);
+    let written = bench
+        .wanted
+        .iter()
+        .filter(|(_, e)| matches!(e, Effect::Whispers(whispers::Effect::WritePlaces)))
+        .map(|(at, _)| *at - begun);
     assert_eq!(written.collect::<Vec<_>>(), [Duration::from_millis(200)]);
 }

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ox::daemon::parts::accounts::ServerAnswer;
+use ox::daemon::parts::projects::{AttachEnd, Attachable, Findable, Finding};
+use ox::daemon::parts::{accounts, clones, presence, projects, records, trees, upkeep, whispers};
 use ox::daemon::{
-    AttachEnd, Beats, CHECK_EVERY, Core, Door, Effect, Event, FLUSH_EVERY, Findable, Finding, Found,
-    GC_EVERY, Id, Identity, Key, Said,
+    CHECK_EVERY, Core, Effect, Event, FLUSH_EVERY, GC_EVERY, Id, Identity, JobId, Key, Periods, Via,
 };
 use ox::health::IssueKind;
 use ox::ipc::wire::{Attach, Checkout, CheckoutResult, Heartbeat, TeamSyncAsk, TriggerGcAsk};
@@ -188,7 +190,7 @@ impl World {
             let told = BTreeSet::new();
             let project = Project { root: root.clone(), attached: false, names, told, readable: true };
             self.projects.insert(id, project);
-            self.ask(Door::Host, attach(&root));
+            self.ask(Via::Host, attach(&root));
         }
         if let Some(offline) = self.plan.offline_once {
             self.after(Duration::from_secs(3600), Coming::NetworkDown(offline));
@@ -241,7 +243,10 @@ impl World {
         match coming {
             Coming::Event(event) => {
                 self.ended(&event);
-                let level = matches!(&*event, Event::Synced { .. } | Event::Cloned { .. });
+                let level = matches!(
+                    &*event,
+                    Event::Clones(clones::Event::Synced { .. }) | Event::Clones(clones::Event::Cloned { .. })
+                );
                 self.turn(Some(*event));
                 if level {
                     self.look_at_issues();
@@ -253,27 +258,36 @@ impl World {
                 if let Some(names) = names.filter(|_| project.attached) {
                     project.told = names;
                 }
-                self.turn(Some(Event::Loaded { id, loaded }));
+                self.turn(Some(Event::Projects(projects::Event::Loaded { id, loaded })));
             }
             Coming::ReposAsked => {
                 let called = self.cloud.answer(self.clock.now(), &mut self.rng);
                 self.totals.renewed += u64::from(called == Called::Fine);
                 self.totals.logged_out += u64::from(called == Called::Unauthorized);
                 let changed = called == Called::Fine;
-                self.turn(Some(Event::ReposAsked { endpoint: ENDPOINT.into(), called, changed }));
+                self.turn(Some(Event::Accounts(accounts::Event::ReposAsked {
+                    endpoint: ENDPOINT.into(),
+                    called,
+                    changed,
+                })));
                 self.look_at_login(called);
             }
             Coming::LedgerAsked(repo_id) => {
                 let (called, said) = match self.rng.below(4) {
-                    0 => (Called::Pending, Some(Said::default())),
+                    0 => (Called::Pending, Some(ServerAnswer::default())),
                     1 => (Called::Network, None),
                     n => {
                         let ledger = Some("https://git0.example/x.git".to_string());
-                        (Called::Fine, Some(Said { ledger, read_only: n == 3, teams: None }))
+                        (Called::Fine, Some(ServerAnswer { ledger, read_only: n == 3, teams: None }))
                     }
                 };
                 let endpoint = ENDPOINT.into();
-                self.turn(Some(Event::LedgerAsked { endpoint, repo_id, called, said }));
+                self.turn(Some(Event::Accounts(accounts::Event::LedgerAsked {
+                    endpoint,
+                    repo_id,
+                    called,
+                    answer: said,
+                })));
             }
             Coming::Life => self.live(),
             Coming::NetworkDown(length) => {
@@ -309,29 +323,29 @@ impl World {
     fn live(&mut self) {
         let n = self.rng.below(self.plan.projects as u64);
         let id = Id::from(format!("{n:08x}"));
-        let door = Door::Project(id.clone());
+        let via = Via::Project(id.clone());
         match self.rng.below(100) {
-            0..20 => self.ask(door, Request::Sync),
+            0..20 => self.ask(via, Request::Sync),
             20..35 => {
                 const WORDS: [&str; 6] = ["", "", "team_0", "Same", "nobody", "team_3"];
                 let team = WORDS[self.rng.below(6) as usize].to_string();
-                self.ask(door, Request::TeamSync(TeamSyncAsk { team }));
+                self.ask(via, Request::TeamSync(TeamSyncAsk { team }));
             }
             35..45 => {
                 let team_ids = (0..3).map(|_| format!("team_{}", self.rng.below(7))).collect();
-                self.ask(door, Request::Heartbeat(Box::new(Heartbeat { team_ids, ..Heartbeat::default() })));
+                self.ask(via, Request::Heartbeat(Box::new(Heartbeat { team_ids, ..Heartbeat::default() })));
             }
-            45..47 => self.ask(door, Request::Doctor),
+            45..47 => self.ask(via, Request::Doctor),
             47..49 => {
                 let progress = self.rng.chance(50);
-                self.ask(door, Request::TriggerGc(TriggerGcAsk { progress }));
+                self.ask(via, Request::TriggerGc(TriggerGcAsk { progress }));
             }
             49..50 => self.cloud.live(&mut self.rng),
-            50..58 => self.checkouts_asked(&door),
-            58..63 => self.ask(door, Request::Stop),
+            50..58 => self.checkouts_asked(&via),
+            58..63 => self.ask(via, Request::Stop),
             63..75 => {
                 let root = self.projects[&id].root.clone();
-                self.ask(Door::Host, attach(&root));
+                self.ask(Via::Host, attach(&root));
             }
             75..85 => {
                 let team = self.rng.below(self.plan.teams as u64) as usize;
@@ -370,11 +384,11 @@ impl World {
     }
 
     /// Several at once, so that slots fill; some for the same path.
-    fn checkouts_asked(&mut self, door: &Door) {
+    fn checkouts_asked(&mut self, via: &Via) {
         for _ in 0..=self.rng.below(5) {
             let repo_path = format!("/home/a/checkout-{}", self.rng.below(6));
             let checkout = Checkout { repo_path, clone_url: "u".into(), repo_type: "ledger".into() };
-            self.ask(door.clone(), Request::Checkout(checkout));
+            self.ask(via.clone(), Request::Checkout(checkout));
         }
     }
 
@@ -415,15 +429,15 @@ impl World {
             }
         }
         for root in again {
-            self.turn(Some(Event::Reattach(root)));
+            self.turn(Some(Event::Projects(projects::Event::Reattach(root))));
         }
     }
 
-    fn ask(&mut self, door: Door, request: Request) {
-        let project = match &door {
-            Door::Host => None,
-            Door::Project(id) if self.projects[id].attached => Some(id.clone()),
-            Door::Project(_) => return, // nothing listens there
+    fn ask(&mut self, via: Via, request: Request) {
+        let project = match &via {
+            Via::Host => None,
+            Via::Project(id) if self.projects[id].attached => Some(id.clone()),
+            Via::Project(_) => return, // nothing listens there
         };
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
@@ -431,7 +445,7 @@ impl World {
             let long = matches!(request, Request::TriggerGc(_));
             self.open.insert(conn, Open { since: self.now(), long, project });
         }
-        self.turn(Some(Event::Request { conn, door, caller: String::new(), request }));
+        self.turn(Some(Event::Request { conn, via, caller: String::new(), request }));
     }
 
     fn turn(&mut self, event: Option<Event>) {
@@ -458,20 +472,20 @@ impl World {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Reply(conn, _) => self.answered(conn),
-            Effect::ReplyStop(conn, door) => {
+            Effect::Projects(projects::Effect::ReplyStop(conn, via)) => {
                 self.answered(conn);
-                self.event(Duration::from_millis(1), Event::StopAnswered(door));
+                self.event(Duration::from_millis(1), Event::Projects(projects::Event::StopAnswered(via)));
             }
             Effect::Progress(conn, _) => {
                 assert!(self.open.contains_key(&conn), "progress after the answer");
             }
-            Effect::Attach { root, served } => self.attach(root, &served),
-            Effect::Serve { id, .. } => {
+            Effect::Projects(projects::Effect::Attach { root, served }) => self.attach(root, &served),
+            Effect::Projects(projects::Effect::Serve { id, .. }) => {
                 let project = self.projects.get_mut(&id).unwrap();
                 assert!(!project.attached, "{id} is served twice");
                 project.attached = true;
             }
-            Effect::Detach { id, .. } => {
+            Effect::Projects(projects::Effect::Detach { id, .. }) => {
                 self.totals.detached += 1;
                 let project = self.projects.get_mut(&id).unwrap();
                 assert!(project.attached, "{id} is not served");
@@ -479,16 +493,16 @@ impl World {
                 let waits = self.open.values().any(|o| o.project.as_ref() == Some(&id));
                 assert!(!waits, "{id} is detached and a request to it not answered");
             }
-            Effect::Load { id, .. } => {
+            Effect::Projects(projects::Effect::Load { id, .. }) => {
                 let project = &self.projects[&id];
                 let names = project.readable.then(|| project.names.clone());
                 let wait = if self.rng.chance(10) { LOAD_MAX } else { Duration::from_millis(50) };
                 let wait = self.rng.up_to(wait);
                 self.after(wait, Coming::Loaded { id, names });
             }
-            Effect::Sync { key, run, ask, .. } => self.sync(&key, run, ask.forced),
-            Effect::Clone { key, run, .. } => self.clone(&key, run),
-            Effect::Drop(key) => {
+            Effect::Clones(clones::Effect::Sync { job, ask, .. }) => self.sync(&job.key, job.run, ask.forced),
+            Effect::Clones(clones::Effect::Clone { job, .. }) => self.clone(&job.key, job.run),
+            Effect::Clones(clones::Effect::Drop(key)) => {
                 let site = self.sites.get_mut(&key).unwrap();
                 let host = site.host.filter(|_| !site.work.is_empty());
                 site.forget();
@@ -496,55 +510,57 @@ impl World {
                 self.slimming = self.slimming.take().filter(|(slimmed, _)| *slimmed != key);
                 self.tells_nothing(host);
             }
-            Effect::Slim { key, run, asked, .. } => self.slim(&key, run, asked),
-            Effect::AskRepos { endpoint } => {
+            Effect::Clones(clones::Effect::Gc { job, asked, .. }) => self.slim(&job.key, job.run, asked),
+            Effect::Accounts(accounts::Effect::AskRepos { endpoint }) => {
                 assert_eq!(endpoint, ENDPOINT);
                 self.cloud.ask(self.clock.now().wall);
                 let wait = self.rng.up_to(RUN_MAX);
                 self.after(wait, Coming::ReposAsked);
             }
-            Effect::AskLedger { repo_id, .. } => {
+            Effect::Accounts(accounts::Effect::AskLedger { repo_id, .. }) => {
                 let wait = self.rng.up_to(RUN_MAX);
                 self.after(wait, Coming::LedgerAsked(repo_id));
             }
-            Effect::SaveAccount { account, .. } => self.cloud.save(&account),
-            Effect::Revoke { key, .. } => panic!("{key}: no server names teams here"),
-            Effect::CheckPath { key, checkout } => self.check_path(key, checkout),
-            Effect::Checkout { key, checkout, .. } => self.checkout(key, checkout),
-            Effect::SaveBackoff { state, saved } => {
+            Effect::Accounts(accounts::Effect::Save { account, .. }) => self.cloud.save(&account),
+            Effect::Clones(clones::Effect::Revoke { key, .. }) => panic!("{key}: no server names teams here"),
+            Effect::Clones(clones::Effect::CheckPath { key, checkout }) => self.check_path(key, checkout),
+            Effect::Clones(clones::Effect::Checkout { job, checkout, .. }) => {
+                self.checkout(job.key, checkout)
+            }
+            Effect::Clones(clones::Effect::SaveBackoff { state, saved }) => {
                 let site = self.sites.values_mut().find(|s| state_of(&s.key) == state).unwrap();
                 let failures = saved.as_ref().map_or(0, |s| s.failures);
                 assert_eq!(failures, site.failures, "{}: failures in a row", site.key);
                 site.saved = saved;
             }
-            Effect::Check(all) => {
+            Effect::Projects(projects::Effect::Check(all)) => {
                 let findings = self.findings(&all);
-                self.event(Duration::from_millis(2), Event::Checked(findings));
+                self.event(Duration::from_millis(2), Event::Projects(projects::Event::Checked(findings)));
             }
-            Effect::Relay { key, .. } => {
-                self.event(Duration::from_millis(2), Event::Relayed { key, done: true })
-            }
-            Effect::Murmur { .. }
-            | Effect::Whispers { .. }
-            | Effect::WhisperHistory { .. }
-            | Effect::PauseNudges { .. } => panic!("nobody murmurs here"),
-            Effect::Remember(_)
-            | Effect::CheckSocket(_)
-            | Effect::Flush { .. }
-            | Effect::Watch(..)
-            | Effect::Look { .. }
-            | Effect::SaveErrors { .. }
-            | Effect::WriteBeats { .. }
-            | Effect::WriteMarks
-            | Effect::WatchTree { .. }
-            | Effect::ForgetTree { .. }
-            | Effect::LookAtTree { .. }
-            | Effect::TellChanges { .. }
-            | Effect::MaintainStores { .. }
-            | Effect::Nudge { .. }
-            | Effect::SayActivity { .. }
-            | Effect::Rest
-            | Effect::TidyUp => {}
+            Effect::Whispers(whispers::Effect::Relay { key, .. }) => self.event(
+                Duration::from_millis(2),
+                Event::Whispers(whispers::Event::Relayed { key, done: true }),
+            ),
+            Effect::Whispers(whispers::Effect::Murmur { .. })
+            | Effect::Whispers(whispers::Effect::Pending { .. })
+            | Effect::Whispers(whispers::Effect::History { .. })
+            | Effect::Whispers(whispers::Effect::PauseNudges { .. }) => panic!("nobody murmurs here"),
+            Effect::Projects(projects::Effect::Remember(_))
+            | Effect::Projects(projects::Effect::CheckSocket(_))
+            | Effect::Clones(clones::Effect::Flush { .. })
+            | Effect::Clones(clones::Effect::Watch(..))
+            | Effect::Presence(presence::Effect { .. })
+            | Effect::Records(records::Effect::SaveErrors { .. })
+            | Effect::Records(records::Effect::WriteHeartbeats { .. })
+            | Effect::Whispers(whispers::Effect::WritePlaces)
+            | Effect::Trees(trees::Effect::Watch { .. })
+            | Effect::Trees(trees::Effect::Forget { .. })
+            | Effect::Trees(trees::Effect::Scan { .. })
+            | Effect::Whispers(whispers::Effect::TellChanges { .. })
+            | Effect::Whispers(whispers::Effect::Maintain { .. })
+            | Effect::Whispers(whispers::Effect::Nudge { .. })
+            | Effect::Whispers(whispers::Effect::TellActivity { .. })
+            | Effect::Upkeep(upkeep::Effect::TidyUp) => {}
             Effect::Exit { .. } => self.exited = true,
         }
     }
@@ -557,7 +573,7 @@ impl World {
         } else if self.plan.life && self.rng.chance(5) {
             AttachEnd::Failed("could not".into())
         } else {
-            let found = Found {
+            let found = Attachable {
                 repo_id: format!("repo_{id}"),
                 socket: PathBuf::from(format!("/run/{id}.sock")),
                 timing: Timing { interval: INTERVAL * self.plan.slow, debounce: Duration::from_millis(500) },
@@ -572,7 +588,7 @@ impl World {
             AttachEnd::Ready(Box::new(found))
         };
         let wait = self.rng.up_to(Duration::from_millis(50));
-        self.event(wait, Event::AttachEnded { root, end });
+        self.event(wait, Event::Projects(projects::Event::AttachEnded { root, end }));
     }
 
     fn loaded(&self, id: &Id, names: &BTreeSet<usize>) -> Loaded {
@@ -616,7 +632,10 @@ impl World {
             _ => Ok(Some(Reclone::Maintained { before: 2, after: 1 })),
         };
         let wait = self.rng.up_to(if self.plan.life { SLIM_MAX } else { Duration::from_secs(1) });
-        self.event(wait, Event::Slimmed { key: key.clone(), run, result });
+        self.event(
+            wait,
+            Event::Clones(clones::Event::GcEnded { job: JobId { key: key.clone(), run }, result }),
+        );
     }
 
     /// The issue about the login is there exactly while the server has not taken the one that is stored.
@@ -651,7 +670,10 @@ impl World {
         if (self.plan.few_workers && self.rng.chance(20)) || (self.plan.life && self.rng.below(500) == 0) {
             self.totals.unstarted += 1;
             self.tells_nothing(self.sites[key].host);
-            return self.event(Duration::ZERO, Event::NoWorker { key: key.clone(), run });
+            return self.event(
+                Duration::ZERO,
+                Event::Clones(clones::Event::NoWorker(JobId { key: key.clone(), run })),
+            );
         }
         self.totals.syncs += 1;
         let reachable = self.reaches(key);
@@ -676,7 +698,10 @@ impl World {
             self.try_remote(reachable, RUN_MAX, Duration::from_millis(900))
         };
         let outcome = self.outcome(key, end, wait);
-        self.event(wait, Event::Synced { key: key.clone(), run, outcome });
+        self.event(
+            wait,
+            Event::Clones(clones::Event::Synced { job: JobId { key: key.clone(), run }, outcome }),
+        );
     }
 
     fn clone(&mut self, key: &Key, run: u64) {
@@ -697,7 +722,10 @@ impl World {
         // There is nothing yet that could be damaged.
         let end = if matches!(end, End::PutAside(_)) { failed(Class::Disk, None) } else { end };
         let outcome = self.outcome(key, end, wait);
-        self.event(wait, Event::Cloned { key: key.clone(), run, outcome });
+        self.event(
+            wait,
+            Event::Clones(clones::Event::Cloned { job: JobId { key: key.clone(), run }, outcome }),
+        );
     }
 
     fn check_path(&mut self, key: Key, checkout: Checkout) {
@@ -715,7 +743,7 @@ impl World {
             self.checkouts.remove(&key);
         }
         let wait = self.rng.up_to(Duration::from_millis(50));
-        self.event(wait, Event::PathChecked { key, result });
+        self.event(wait, Event::Clones(clones::Event::PathChecked { key, result }));
     }
 
     fn checkout(&mut self, key: Key, checkout: Checkout) {
@@ -727,7 +755,7 @@ impl World {
             _ => Ok(CheckoutResult { path, already_exists: false, cloned: true }),
         };
         let wait = self.rng.up_to(CLONE_MAX);
-        self.event(wait, Event::CheckedOut { key, result });
+        self.event(wait, Event::Clones(clones::Event::CheckedOut { key, result }));
     }
 
     fn reaches(&self, key: &Key) -> bool {
@@ -771,19 +799,21 @@ impl World {
     /// Notes what the end of a piece of work means, before the core hears of it.
     fn ended(&mut self, event: &Event) {
         let (key, run, end, of_clone) = match event {
-            Event::Synced { key, run, outcome } => (key, run, &outcome.end, false),
-            Event::Cloned { key, run, outcome } => (key, run, &outcome.end, true),
-            Event::CheckedOut { key, .. } => {
+            Event::Clones(clones::Event::Synced { job, outcome }) => {
+                (&job.key, &job.run, &outcome.end, false)
+            }
+            Event::Clones(clones::Event::Cloned { job, outcome }) => (&job.key, &job.run, &outcome.end, true),
+            Event::Clones(clones::Event::CheckedOut { key, .. }) => {
                 self.checkouts.remove(key);
                 return;
             }
-            Event::Slimmed { key, run, result } => {
+            Event::Clones(clones::Event::GcEnded { job: JobId { key, run }, result }) => {
                 self.slimming = self.slimming.take().filter(|s| *s != (key.clone(), *run));
                 self.totals.slimmed += u64::from(matches!(result, Ok(Some(Reclone::Maintained { .. }))));
                 self.sites.get_mut(key).unwrap().work.remove(run);
                 return;
             }
-            Event::PathChecked { .. } => return,
+            Event::Clones(clones::Event::PathChecked { .. }) => return,
             _ => return,
         };
         let now = self.now();
@@ -884,7 +914,7 @@ impl World {
         self.look_at_keys();
         let size = self.core.size();
         let most =
-            4 * self.core.repos().count() + 4 * attached + 2 * self.open.len() + 4 * self.hosts.len() + 20;
+            4 * self.core.clones().count() + 4 * attached + 2 * self.open.len() + 4 * self.hosts.len() + 20;
         assert!(size <= most, "the core has grown to {size} entries");
     }
 
@@ -897,9 +927,9 @@ impl World {
             named.extend(project.told.iter().map(|n| team_key(*n)));
         }
         assert!(
-            self.core.repos().eq(named.iter()),
+            self.core.clones().eq(named.iter()),
             "kept level: {:?}",
-            self.core.repos().collect::<Vec<_>>()
+            self.core.clones().collect::<Vec<_>>()
         );
     }
 
@@ -954,8 +984,8 @@ fn identity(plan: &Plan) -> Identity {
         startup: Duration::from_millis(10),
         throttle: Duration::ZERO,
         service: true,
-        beats: Beats { check: CHECK_EVERY * slow.min(10), flush: FLUSH_EVERY * slow, gc: GC_EVERY },
-        passed: Default::default(),
+        periods: Periods { check: CHECK_EVERY * slow.min(10), flush: FLUSH_EVERY * slow, gc: GC_EVERY },
+        handover: Default::default(),
     }
 }
 

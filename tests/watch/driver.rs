@@ -190,7 +190,8 @@ impl Owner {
             event = self.next(receive, &machine);
         }
         self.runner.remove_root(ROOT);
-        assert!(self.pool.close(HANG));
+        self.pool.shut(false);
+        assert!(self.pool.wait(HANG));
     }
 
     /// The next event; `None` at the end.

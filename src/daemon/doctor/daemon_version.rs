@@ -1,7 +1,7 @@
 //! Is the daemon the program that its commands are of?
 
 use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
-use crate::daemon::{VERSION, restart};
+use crate::daemon::{VERSION, is_newer};
 
 /// A newer command makes the daemon restart by itself when it calls, so nothing is left to be done here without a word.
 pub(super) const CHECK: Check = Check {
@@ -16,7 +16,7 @@ fn run(cx: &Context) -> Outcome {
     let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody serves this project now") };
     let bare = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
     let theirs = &status.version;
-    if bare(theirs) != bare(VERSION) || restart::is_newer(VERSION, theirs) {
+    if bare(theirs) != bare(VERSION) || is_newer(VERSION, theirs) {
         Outcome::warning(format!("the daemon is {theirs}, this command {VERSION}"))
             .remedy(Remedy::Ox(Command::DaemonRestart))
     } else {

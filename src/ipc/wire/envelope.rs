@@ -191,6 +191,19 @@ impl Response {
     }
 }
 
+/// The first of a list, as JSON, as many as an answer may hold.
+pub fn fitting<T: Serialize>(all: impl Iterator<Item = T>) -> Vec<Box<RawValue>> {
+    let mut room = super::super::limits::LIST_MAX;
+    let encoded = all.filter_map(|item| serde_json::value::to_raw_value(&item).ok());
+    let mut fits = |size: usize| {
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    };
+    // A comma each.
+    encoded.take_while(|item| fits(item.get().len() + 1)).collect()
+}
+
 /// A line from the server.
 #[derive(Clone, Debug)]
 pub enum Line {

@@ -8,7 +8,9 @@ mod envelope;
 mod messages;
 mod status;
 
-pub use envelope::{BadLine, Envelope, Line, Progress, RequestLine, Response, parse_line, parse_request};
+pub use envelope::{
+    BadLine, Envelope, Line, Progress, RequestLine, Response, fitting, parse_line, parse_request,
+};
 pub use messages::*;
 pub use status::*;
 

@@ -1,0 +1,114 @@
+//! What workers do for accounts: they ask servers, and write down what a restart must not forget.
+
+use super::event::{Effect, Event, ServerAnswer};
+use crate::daemon::host::lanes::{Lane, Lanes};
+use crate::daemon::host::latest::Latest;
+use crate::project::Endpoint;
+use crate::sync::TeamRef;
+use crate::sync::account::{Account, Called};
+use crate::sync::api::{Access, Notes, RepoTeam};
+use crate::sync::cloud::{self, Cloud, Looked};
+
+/// What the work for accounts needs.
+pub(in crate::daemon) struct Work {
+    accounts: Latest<String, Box<Account>>,
+}
+
+impl Work {
+    pub(in crate::daemon) fn new(lanes: &Lanes) -> Work {
+        let dirs = lanes.site.dirs.clone();
+        let save = move |endpoint: &String, account: Box<Account>| {
+            let Some(endpoint) = Endpoint::parse(endpoint) else { return };
+            if let Err(e) = account.save(&dirs, &endpoint) {
+                log::warn!("{endpoint}: {e}");
+            }
+        };
+        Work { accounts: Latest::new(save) }
+    }
+
+    pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
+        match effect {
+            Effect::AskRepos { endpoint } => ask_repos(lanes, endpoint),
+            Effect::AskLedger { endpoint, repo_id } => ask_ledger(lanes, endpoint, repo_id),
+            Effect::Save { endpoint, account } => self.accounts.put(lanes, endpoint, account),
+        }
+    }
+
+    /// Writes what no worker had room for.
+    pub(in crate::daemon) fn end(&self) {
+        self.accounts.finish();
+    }
+}
+
+/// Has a worker ask a server.
+fn ask<T: Send + 'static>(
+    lanes: &Lanes,
+    endpoint: &str,
+    call: impl FnOnce(&Cloud<'_>) -> T + Send + 'static,
+    event: impl FnOnce(Option<T>) -> Event + Send + 'static,
+) {
+    let (site, cancel) = (lanes.site.clone(), lanes.stop.clone());
+    let endpoint = Endpoint::parse(endpoint).unwrap_or_else(Endpoint::local);
+    let work = move || {
+        let (http, dirs, now) = (&site.http, &site.dirs, site.clock.now().wall);
+        call(&Cloud { http, dirs, endpoint: &endpoint, cancel: &cancel, now })
+    };
+    lanes.start(Lane::Net, work, |ended| event(ended.ok()).into());
+}
+
+fn ask_repos(lanes: &Lanes, endpoint: String) {
+    let call = |cloud: &Cloud<'_>| match cloud::refresh_credentials(cloud) {
+        Ok(refreshed) => {
+            note(&refreshed.notes);
+            (Called::Fine, refreshed.changed)
+        }
+        Err(e) => {
+            log::warn!("{}: {e}", cloud.endpoint);
+            (e.called(), false)
+        }
+    };
+    ask(lanes, &endpoint.clone(), call, |ended| {
+        let (called, changed) = ended.unwrap_or((Called::Network, false));
+        Event::ReposAsked { endpoint, called, changed }
+    });
+}
+
+fn ask_ledger(lanes: &Lanes, endpoint: String, repo_id: String) {
+    let wanted = repo_id.clone();
+    let call = move |cloud: &Cloud<'_>| match cloud::lookup_ledger(cloud, &wanted) {
+        Ok(looked) => {
+            note(&looked.notes);
+            (looked.called(), Some(answer(&looked)))
+        }
+        Err(e) => {
+            log::warn!("{}: where the ledger is: {e}", cloud.endpoint);
+            (e.called(), None)
+        }
+    };
+    ask(lanes, &endpoint.clone(), call, |ended| {
+        let (called, answer) = ended.unwrap_or((Called::Network, None));
+        Event::LedgerAsked { endpoint, repo_id, called, answer }
+    });
+}
+
+fn answer(looked: &Looked) -> ServerAnswer {
+    let team = |t: &RepoTeam| TeamRef {
+        id: t.team_id.clone(),
+        name: t.name.clone(),
+        slug: t.slug.clone(),
+        url: t.repo_url.clone(),
+        read_only: t.access_level == Access::Viewer,
+    };
+    ServerAnswer {
+        ledger: looked.ledger.as_ref().map(|url| url.as_str().to_string()),
+        read_only: looked.access == Access::Viewer,
+        teams: looked.teams.as_ref().map(|teams| teams.iter().map(team).collect()),
+    }
+}
+
+/// What a server says besides its answer is for people.
+fn note(notes: &Notes) {
+    if let Some(text) = &notes.deprecated {
+        log::warn!("the server says that this version will not be served for ever: {text}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The other side: finding the daemon, starting it, ending it.
+
+mod end;
+pub mod reach;
+
+pub use end::kill;

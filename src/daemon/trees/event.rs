@@ -1,0 +1,52 @@
+//! What work trees hear, want done and wait for.
+
+use std::path::PathBuf;
+
+use crate::daemon::names::Id;
+use crate::watch::{Pulse, Report, RootId, Task};
+
+/// What work trees hear.
+#[derive(Debug)]
+pub enum Event {
+    /// Something may have happened in a watched work tree: the pulses tell.
+    Hinted,
+    /// Something happened in a watched work tree.
+    Pulse(RootId, Pulse),
+    /// An [`Effect::Scan`] has ended; without a report if it did not run.
+    Scanned(RootId, Option<Box<Report>>),
+}
+
+/// What work trees want done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Watch a work tree.
+    Watch {
+        /// What it is called from now on.
+        root: RootId,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// Watch it no longer.
+    Forget {
+        /// Which.
+        root: RootId,
+        /// All that was seen there was told: what is known is kept for the next time.
+        told: bool,
+    },
+    /// Scan a work tree; ends in [`Event::Scanned`].
+    Scan {
+        /// Which.
+        root: RootId,
+        /// How.
+        task: Task,
+    },
+}
+
+/// Deadlines of work trees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A project's work tree is to be scanned.
+    Scan(Id),
+    /// [`super::TELL_CHANGES_EVERY`], while a project's work tree is watched.
+    Changes(Id),
+}

@@ -1,0 +1,482 @@
+//! What workers do with murmurs and whispers. Every function here touches a disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use jiff::Timestamp;
+
+use super::event::Relay;
+use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
+use crate::ipc::wire::{
+    Murmur as Message, Response, WhisperEntry, WhisperHistory, WhisperHistoryAsk, Whispers,
+};
+use crate::kit::cancel::Cancel;
+use crate::kit::clock::Now;
+use crate::kit::gotime::GoTime;
+use crate::kit::id::new_id;
+use crate::kit::text::plain;
+use crate::project::settings::Settings;
+use crate::project::{Project, RedactRules};
+use crate::redact::Redactor;
+use crate::sync::{self, Site};
+use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
+use crate::whispers::nudge::{self, Facts};
+use crate::whispers::{
+    self, Ask, Error, FileChanges, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Store, Stores,
+    Whisper, relay,
+};
+
+/// So long a look waits for somebody at work on the clone before it does without contents that were left at the remote.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Agents of this machine that a note about changed files names to itself as its authors.
+const AUTHORS_MAX: usize = 20;
+/// Topic of words about a team's context.
+const TEAM_TOPIC: &str = "team-context";
+/// What a nudge says (whispers and watching, 7.3).
+const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) what you are working on and which files: \
+                     ox murmur --topic=wip \"…\". The command writes no file of the project.";
+
+/// The databases, and what else workers need for murmurs and whispers. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct WhisperWorker {
+    site: Site,
+    pub(super) stores: Arc<Stores>,
+    /// The built-in rules, made for the first murmur: a daemon without any keeps its memory.
+    redactor: Arc<OnceLock<Arc<Redactor>>>,
+}
+
+impl WhisperWorker {
+    pub(super) fn new(site: Site) -> WhisperWorker {
+        WhisperWorker { site, stores: Arc::default(), redactor: Arc::default() }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.site.clock.now()
+    }
+
+    /// Has a murmur wait to be committed, and tells it to the agents of this machine. False if it is none.
+    pub(super) fn murmur(
+        &self,
+        root: &Path,
+        state: &Path,
+        scope: &Scope,
+        message: &Message,
+    ) -> Result<bool, Error> {
+        let now = self.now();
+        // Without it nobody knows what counts as a secret there.
+        let project = match Project::load(root, &self.site.env) {
+            Ok(project) => project,
+            Err(e) => {
+                log::warn!("a murmur is not taken: {e}");
+                return Ok(false);
+            }
+        };
+        let redactor = self.redactor(&project);
+        let mut murmur = match decode(message, &redactor, now.wall) {
+            Ok(murmur) => murmur,
+            Err(why) => {
+                log::warn!("a murmur is not taken: {why}");
+                return Ok(false);
+            }
+        };
+        murmur.redact(&redactor, &self.home());
+        Outbox::of(state).put(&murmur)?;
+        if let Err(e) = self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[]) {
+            log::warn!("the agents of this machine hear of a murmur only after the next sync: {e}");
+        }
+        Ok(true)
+    }
+
+    /// The rules for secrets that hold in a project.
+    fn redactor(&self, project: &Project) -> Arc<Redactor> {
+        let found = RedactRules::read(&self.site.dirs, Some(project));
+        found.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
+        match found.rules.is_empty() {
+            true => Arc::clone(self.redactor.get_or_init(Arc::default)),
+            false => Arc::new(Redactor::with_rules(found.rules)),
+        }
+    }
+
+    fn home(&self) -> String {
+        self.site.env.home().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Takes in the murmurs of a clone, takes back those that are gone, and tells the projects of a team what changed in it. True if nothing
+    /// is left to be done.
+    pub(super) fn relay(&self, asked: &Relay, cancel: &Cancel) -> bool {
+        let Relay { target, scope, since, .. } = asked;
+        let (_, at) = match sync::locate(&self.site, target) {
+            Ok(found) => found,
+            Err(e) => {
+                log::warn!("murmurs of {}: {e}", target.label());
+                return false;
+            }
+        };
+        let (store, outbox) = (self.stores.of(&at.state), Outbox::of(&at.state));
+        let look = || relay(&store, &Clone::open(&at.path)?, &outbox, scope, self.now());
+        let taken = look().and_then(|relayed| {
+            if relayed.missing.is_empty() {
+                return Ok((relayed.new, true));
+            }
+            let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else {
+                return Ok((relayed.new, false));
+            };
+            let clone = lock.open(self.site.git(at.self_hosted), &at.path, cancel)?;
+            clone.ensure_objects(&relayed.missing)?;
+            drop(clone);
+            drop(lock);
+            look().map(|again| (relayed.new + again.new, again.missing.is_empty()))
+        });
+        let done = match taken {
+            Ok((new, done)) => {
+                if new > 0 {
+                    log::info!("[{}] {new} new murmurs", target.label());
+                }
+                done
+            }
+            Err(e) => {
+                log::warn!("[{}] murmurs: {e}", target.label());
+                false
+            }
+        };
+        if let Some(head) = asked.head.as_ref().filter(|_| !since.is_empty())
+            && let Err(e) = self.take_back(&store, &at.path, since, head)
+        {
+            log::warn!("[{}] murmurs that were taken out are still told: {e}", target.label());
+        }
+        if let Err(e) = self.tell_of_changes(&at.path, scope.team(), since, &asked.tell) {
+            log::warn!("[{}] what changed in the team's context is not told: {e}", target.label());
+        }
+        done
+    }
+
+    /// Murmurs that somebody has taken out of a clone are told to nobody from now on.
+    fn take_back(&self, store: &Store, clone: &Path, since: &str, head: &str) -> Result<(), Error> {
+        let Ok(head) = git2::Oid::from_str(head) else { return Ok(()) };
+        let gone = whispers::window::removed(&Clone::open(clone)?, since, head)?;
+        store.forget(self.now(), &gone)
+    }
+
+    /// One word to the agents of each project about what changed in their team's context (7.4); too soon after the last one it waits for the
+    /// next change.
+    fn tell_of_changes(
+        &self,
+        clone: &Path,
+        team: &str,
+        since: &str,
+        ledgers: &[PathBuf],
+    ) -> Result<(), Error> {
+        if ledgers.is_empty() {
+            return Ok(());
+        }
+        let reader = Clone::open(clone)?;
+        let Some(head) = reader.head()?.commit else { return Ok(()) };
+        let now = self.now();
+        for ledger in ledgers {
+            let store = self.stores.of(ledger);
+            let last = store.last_of(now, Source::TeamContext, TEAM_TOPIC)?;
+            let last = last.filter(|w| w.metadata.get("team").is_some_and(|t| t == team));
+            let recent =
+                |w: &Whisper| w.created_at.0.is_some_and(|at| now.wall.duration_since(at) < TEAM_WORD_EVERY);
+            if last.as_ref().is_some_and(recent) {
+                continue;
+            }
+            // What came since the last word, also what was too soon after it then.
+            let told = last.as_ref().and_then(|w| w.metadata.get("commit")).map_or(since, String::as_str);
+            let mut paths = reader.changed_paths(told, head)?;
+            paths.retain(|path| !path.starts_with("data/murmurs/") && !path.starts_with(".sageox/"));
+            if !paths.is_empty() {
+                store.take_in(now, &[team_word(team, &paths, &head.to_string(), now.wall)], &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits for an agent, and what to say when it has got it.
+    pub(super) fn pending(&self, states: &[PathBuf], ask: &Ask) -> (Response, bool, Receipt) {
+        let given = self.stores.pending(states, ask, self.now());
+        let any = !given.whispers.is_empty();
+        let entries = given.whispers.into_iter().map(|w| entry(w, None)).collect();
+        (Response::data(&Whispers { entries }), any, given.receipt)
+    }
+
+    /// Whispers of the past.
+    pub(super) fn history(&self, states: &[PathBuf], reader: &str, ask: &WhisperHistoryAsk) -> Response {
+        let who = (!ask.agent_id.is_empty()).then_some(Reader { key: reader, agent: &ask.agent_id });
+        match self.stores.past(states, who, ask.before.0, ask.limit, self.now()) {
+            Err(e) => Response::error(format!("whisper history: {e}")),
+            Ok(past) => {
+                let next =
+                    if past.more { past.whispers.last().and_then(|(w, _)| w.created_at.0) } else { None };
+                Response::data(&WhisperHistory {
+                    entries: past
+                        .whispers
+                        .into_iter()
+                        .map(|(w, read)| entry(w, who.is_some().then_some(read)))
+                        .collect(),
+                    cursor: GoTime(past.read_up_to),
+                    has_cursor: past.has_place,
+                    has_more: past.more,
+                    next_cursor: GoTime(next),
+                })
+            }
+        }
+    }
+
+    pub(super) fn pause(&self, state: &Path, agent: &str, paused: bool) {
+        if let Err(e) = self.stores.of(state).pause(self.now(), agent, paused) {
+            log::warn!("a pause of {agent:?} is not remembered: {e}");
+        }
+    }
+
+    /// Reminds those agents that are due to be.
+    pub(super) fn nudge(&self, root: &Path, state: &Path, prefix: &str, agents: &[Facts]) {
+        let project = Project::load(root, &self.site.env).ok();
+        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, project.as_ref());
+        if !settings.murmurs_by_itself() {
+            return;
+        }
+        let (store, now, every) = (self.stores.of(state), self.now(), settings.nudge_interval());
+        for facts in agents {
+            let done = store.nudged(now, &facts.agent).and_then(|record| {
+                let Some(unanswered) = nudge::due(now.wall, facts, &record, every) else { return Ok(()) };
+                let reader = Reader { key: &format!("{prefix}{}", facts.agent), agent: &facts.agent };
+                store.nudge(now, reader, &nudge_for(&facts.agent, now.wall), unanswered)
+            });
+            if let Err(e) = done {
+                log::warn!("{} is not reminded: {e}", facts.agent);
+            }
+        }
+    }
+
+    /// Says who is at work, unless that was said last.
+    pub(super) fn tell_activity(&self, state: &Path, text: String) {
+        let (store, now) = (self.stores.of(state), self.now());
+        let word = Whisper {
+            source: Source::Activity.name().into(),
+            topic: "activity".into(),
+            content: text,
+            importance: Importance::Ambient.name().into(),
+            ..timed(now.wall)
+        };
+        let said = store.last_of(now, Source::Activity, &word.topic).and_then(|last| {
+            match last.is_some_and(|last| last.content == word.content) {
+                true => Ok(0),
+                false => store.take_in(now, std::slice::from_ref(&word), &[]),
+            }
+        });
+        if let Err(e) = said {
+            log::warn!("who is at work is not said: {e}");
+        }
+    }
+
+    /// Has a note about changed files wait to be committed, and tells it to the agents of this machine. False if the configuration wants
+    /// none, or it could not be kept.
+    pub(super) fn tell_changes(
+        &self,
+        state: &Path,
+        root: &Path,
+        agents: &[String],
+        changes: &FileChanges,
+    ) -> bool {
+        let project = match Project::load(root, &self.site.env) {
+            Ok(project) => project,
+            Err(e) => {
+                log::warn!("changed files are not told: {e}");
+                return false;
+            }
+        };
+        let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, Some(&project));
+        if !settings.murmurs_by_itself() {
+            return false;
+        }
+        let now = self.now();
+        let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
+        let branch = head.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
+        let mut murmur = changes_murmur(changes, branch, &named(agents), now.wall);
+        murmur.redact(&self.redactor(&project), &self.home());
+        // Here it is known who they all were: none of them hears of what it did itself.
+        let mut whisper = Whisper::of(&murmur, &Scope::Ledger);
+        if agents.len() > 2 {
+            whisper.agent_id =
+                agents.iter().take(AUTHORS_MAX).map(String::as_str).collect::<Vec<_>>().join(",");
+        }
+        let kept =
+            Outbox::of(state).put(&murmur).and_then(|()| self.stores.of(state).take_in(now, &[whisper], &[]));
+        if let Err(e) = &kept {
+            log::warn!("changed files are not told: {e}");
+        }
+        kept.is_ok()
+    }
+
+    /// Looks after databases, and closes those that nobody asks for.
+    pub(super) fn maintain(&self, states: &[PathBuf]) {
+        self.stores.close_idle(self.now());
+        for state in states {
+            let store = self.stores.of(state);
+            match store.maintain(self.now()) {
+                Ok(done) if done.healed => log::warn!("{}: damaged, made anew", store.path().display()),
+                Ok(done) if done.pruned > 0 || done.vacuumed => {
+                    let (before, after) = (done.size_before, done.size_after);
+                    log::info!(
+                        "{}: {} rows went, {before} to {after} bytes",
+                        store.path().display(),
+                        done.pruned
+                    );
+                }
+                Ok(_) => {}
+                Err(e) => log::warn!("{e}"),
+            }
+        }
+    }
+}
+
+/// The author of a note about changed files: those at work, the newest first (whispers and watching, 11.4).
+fn named(agents: &[String]) -> String {
+    match agents {
+        [] => "daemon".into(),
+        [one] => one.clone(),
+        [one, two] => format!("{one},{two}"),
+        [one, two, ..] => format!("{one},{two},..."),
+    }
+}
+
+/// The note about changed files (whispers and watching, 11.4).
+fn changes_murmur(changes: &FileChanges, branch: Option<&str>, agents: &str, now: Timestamp) -> Murmur {
+    const BACKGROUND_MAX: u64 = 10;
+    let importance = if changes.count() <= BACKGROUND_MAX { Importance::Ambient } else { Importance::Normal };
+    let mut metadata = BTreeMap::from([("file_count".to_string(), changes.count().to_string())]);
+    metadata.extend(branch.map(|name| ("branch".to_string(), name.to_string())));
+    let files = changes.listed();
+    if !files.is_empty() {
+        metadata.insert("files".into(), files);
+    }
+    Murmur {
+        schema_version: "1".into(),
+        id: new_id().to_string(),
+        timestamp: GoTime(Some(now)),
+        agent_id: agents.to_string(),
+        principal_type: "human".into(),
+        topic: whispers::FILE_CHANGES.into(),
+        importance: importance.name().into(),
+        content: changes.text(branch),
+        metadata,
+        scope: Scope::Ledger.name().into(),
+        ..Murmur::default()
+    }
+}
+
+/// Commits in a clone what waits for that; for [`sync::Waiting`].
+pub(in crate::daemon) fn commit_waiting(
+    clone: &mut ManagedClone<'_>,
+    state: &Path,
+    now: Timestamp,
+) -> Result<usize, GitError> {
+    match Outbox::of(state).commit(clone, now) {
+        Ok(committed) => Ok(committed),
+        Err(Error::Git(e)) => Err(e),
+        Err(Error::Io { path, source }) => Err(GitError::Io { what: "writing a murmur", path, source }),
+        Err(e) => {
+            log::warn!("murmurs wait on: {e}");
+            Ok(0)
+        }
+    }
+}
+
+/// What waits and cannot be committed; for [`sync::Waiting`].
+pub(in crate::daemon) fn stuck(state: &Path, clone: &Path, now: Timestamp) -> Option<String> {
+    Outbox::of(state).stuck(clone, now)
+}
+
+/// Whether anything waits to be committed; for [`sync::Waiting`].
+pub(in crate::daemon) fn is_waiting(state: &Path) -> bool {
+    !Outbox::of(state).is_empty()
+}
+
+/// The murmur in a message, if it is one and says where it belongs (3.2).
+fn decode(message: &Message, redactor: &Redactor, now: Timestamp) -> Result<Murmur, String> {
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(&message.murmur_json)
+        .map_err(|e| format!("not base64: {e}"))?;
+    if bytes.len() > MESSAGE_MAX {
+        return Err(format!("{} bytes are too many", bytes.len()));
+    }
+    let name = message.rel_path.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".json").unwrap_or_default();
+    // Secrets go before anything is cut: half of one has no shape any more.
+    let mut value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| format!("not JSON: {e}"))?;
+    redactor.redact_json(&mut value);
+    let bytes = serde_json::to_vec(&value).unwrap_or(bytes);
+    let murmur = Murmur::read(stem, &bytes, now).map_err(|why| why.to_string())?;
+    if murmur.path() == message.rel_path { Ok(murmur) } else { Err(whispers::Refused::Path.to_string()) }
+}
+
+fn entry(w: Whisper, delivered: Option<bool>) -> WhisperEntry {
+    WhisperEntry {
+        id: w.id,
+        scope: w.scope,
+        kind: w.kind,
+        source: w.source,
+        topic: w.topic,
+        content: w.content,
+        importance: w.importance,
+        created_at: w.created_at,
+        agent_id: w.agent_id,
+        principal_id: w.principal_id,
+        principal_type: w.principal_type,
+        team_id: w.team_id,
+        metadata: w.metadata,
+        delivered,
+    }
+}
+
+/// A whisper of the daemon's own, made now.
+fn timed(now: Timestamp) -> Whisper {
+    Whisper {
+        id: new_id().to_string(),
+        scope: Scope::Ledger.name().into(),
+        kind: "time-based".into(),
+        created_at: GoTime(Some(now)),
+        ..Whisper::default()
+    }
+}
+
+fn nudge_for(agent: &str, now: Timestamp) -> Whisper {
+    Whisper {
+        source: Source::Nudge.name().into(),
+        topic: "murmur-nudge".into(),
+        content: NUDGE.into(),
+        importance: Importance::Normal.name().into(),
+        agent_id: agent.into(),
+        ..timed(now)
+    }
+}
+
+fn team_word(team: &str, paths: &[String], head: &str, now: Timestamp) -> Whisper {
+    let (named, listed) = TEAM_PATHS;
+    let plain = |path: &String| plain(path, false).into_owned();
+    let mut text = paths.iter().take(named).map(plain).collect::<Vec<_>>().join(", ");
+    if paths.len() > named {
+        text += &format!(" and {} more", paths.len() - named);
+    }
+    let files = paths.iter().take(listed).map(plain).collect::<Vec<_>>().join(",");
+    Whisper {
+        kind: "trigger".into(),
+        source: Source::TeamContext.name().into(),
+        topic: TEAM_TOPIC.into(),
+        content: format!("Team context updated: {text}"),
+        importance: Importance::Normal.name().into(),
+        metadata: [
+            ("files".to_string(), files),
+            ("file_count".to_string(), paths.len().to_string()),
+            ("commit".to_string(), head.to_string()),
+            ("team".to_string(), team.to_string()),
+        ]
+        .into(),
+        ..timed(now)
+    }
+}
