@@ -5,6 +5,7 @@
 //! | room | what it is |
 //! | --- | --- |
 //! | [`cli`] | one file a command; the only place that prints |
+//! | [`doctor`] | checks of what can be wrong, each with its remedy |
 //! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod daemon;
+pub mod doctor;
 pub mod git;
 pub mod health;
 pub mod http;

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn cli_05_every_command_that_doctor_advises_exists() {
-        for command in crate::daemon::doctor::Command::ALL {
+        for command in crate::doctor::Command::ALL {
             let argv = ["ox"].iter().chain(command.words());
             assert!(Args::try_parse_from(argv).is_ok(), "{command:?}");
         }

@@ -74,7 +74,7 @@ fn collect(cx: &Cx, project: Option<&Project>) -> Value {
     all.insert("made".into(), json!(cx.now()));
     all.insert("version".into(), json!({ "ox": OURS, "wire": WIRE }));
     all.insert("system".into(), json!({ "os": std::env::consts::OS, "machine": std::env::consts::ARCH }));
-    all.insert("doctor".into(), crate::daemon::doctor::run(&doctor::gather(cx)).to_json());
+    all.insert("doctor".into(), crate::doctor::run(&doctor::gather(cx)).to_json());
     all.insert("settings".into(), settings(cx, project));
     if let Some(project) = project {
         let client = Client::new(cx.dirs.project_socket(&project.workspace_id));

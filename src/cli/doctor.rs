@@ -7,9 +7,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::{clean, count};
 use super::ui::{Mean, Paint};
-use crate::daemon::doctor::{
-    self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status,
-};
+use crate::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
 use crate::ipc::client::NO_PAYLOAD;
 use crate::ipc::limits::client::STATUS;
 use crate::ipc::wire::{Instances, Message};
@@ -100,6 +98,8 @@ pub fn gather(cx: &Cx) -> Context {
         agents,
         registry: Context::registry(&cx.dirs),
         now: cx.now(),
+        site: crate::sync::Site::new(cx.dirs.clone(), cx.env.clone()),
+        gathered: crate::doctor::Gathered::default(),
     }
 }
 

@@ -15,10 +15,11 @@ mod client;
 mod clones;
 mod core;
 mod cx;
-pub mod doctor;
 mod event;
 mod fact;
 mod host;
+#[cfg(test)]
+mod host_tests;
 mod log_file;
 mod names;
 mod presence;
@@ -35,16 +36,16 @@ mod whispers;
 mod wiring;
 
 pub use client::{kill, reach};
-pub use clones::{FLUSH_EVERY, GC_EVERY, LINE_EVERY};
+pub use clones::LINE_EVERY;
 pub use core::Core;
 pub use cx::Identity;
 pub use event::{Effect, Event};
 pub use log_file::parse_line as parse_log_line;
 pub use names::{Id, JobId, Key, RunId, VERSION, Via};
-pub use projects::{CHECK_EVERY, EMPTY_MAX, Entry, Registry};
+pub use projects::{EMPTY_MAX, Entry, Registry};
 pub use records::HEARTBEATS_EVERY;
-pub use upkeep::event::{Handover, Periods};
-use upkeep::is_newer;
+pub use upkeep::event::{CHECK_EVERY, FLUSH_EVERY, GC_EVERY, Handover, Periods};
+pub use upkeep::is_newer;
 pub use upkeep::{GRACE, SPACING};
 
 /// What each part hears and wants done: the variants of [`Event`] and [`Effect`].

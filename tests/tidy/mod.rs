@@ -1,11 +1,13 @@
 //! The building's rules, as far as a program can read them off the source.
 
+mod daemon;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which rooms a room may import. `daemon` and `cli` stand above all others; nothing below knows of them.
+/// Which rooms a room may import. `daemon`, `doctor` and `cli` stand above all others; nothing below knows of them.
 const ARROWS: &[(&str, &[&str])] = &[
     ("kit", &[]),
     ("redact", &["kit"]),
@@ -18,7 +20,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sync", &["kit", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
     ("daemon", &["kit", "redact", "project", "http", "git", "watch", "health", "ipc", "sync", "whispers"]),
-    ("cli", &["kit", "redact", "project", "http", "git", "health", "ipc", "sync", "whispers", "daemon"]),
+    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "daemon"]),
+    (
+        "cli",
+        &["kit", "redact", "project", "http", "git", "health", "ipc", "sync", "whispers", "daemon", "doctor"],
+    ),
 ];
 
 /// Longer files are two files.

@@ -8,8 +8,7 @@ use self::restart::Restart;
 use super::cx::Cx;
 use super::fact::Fact;
 use event::{Effect, Timer};
-pub(super) use restart::is_newer;
-pub use restart::{GRACE, SPACING};
+pub use restart::{GRACE, SPACING, is_newer};
 
 /// The state of that.
 #[derive(Debug, Default)]

@@ -56,7 +56,7 @@ impl Restart {
 }
 
 /// Whether our part of the version `a` is newer than that of `b`.
-pub(in crate::daemon) fn is_newer(a: &str, b: &str) -> bool {
+pub fn is_newer(a: &str, b: &str) -> bool {
     matches!((ours(a), ours(b)), (Some(a), Some(b)) if a > b)
 }
 

@@ -13,9 +13,9 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let site = cx.site();
+    let site = &cx.site;
     let mut lines = Vec::new();
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         let head = Reader::open(&clone.at.path).and_then(|r| r.head()).ok().and_then(|h| h.branch);
         let branch = head.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main");
         match unmovable(site.git(clone.at.self_hosted), &clone.at.path, branch, &Cancel::new()) {

@@ -24,11 +24,11 @@ pub(super) fn is_leftover(file: &LockFile) -> bool {
 }
 
 fn run(cx: &Context) -> Outcome {
-    if cx.ledger().is_none() {
+    if cx.clones().ledger.is_none() {
         return Outcome::skipped("no ledger is known here");
     }
     let (mut left, mut lines, mut at_work, mut for_good) = (Vec::new(), Vec::new(), false, false);
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         let files = match lock_files(&clone.at.path, cx.now) {
             Ok(files) => files,
             Err(e) => {
@@ -41,7 +41,7 @@ fn run(cx: &Context) -> Outcome {
         lines.extend(old.iter().map(|f| format!("{}, {} min old", f.path.display(), f.age.as_secs() / 60)));
         if !old.is_empty() {
             let files = old.into_iter().map(|f| f.path).collect();
-            left.push(Leftovers { clone: clone.at.path, guard: clone.at.lock, files });
+            left.push(Leftovers { clone: clone.at.path.clone(), guard: clone.at.lock.clone(), files });
         }
     }
     if left.is_empty() {

@@ -13,12 +13,12 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let (mut lines, mut targets) = (Vec::new(), Vec::new());
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         match upkeep::missing_excludes(&clone.at) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
                 lines.push(format!("{}: {}", clone.label(), missing.join(" ")));
-                targets.push(clone.target);
+                targets.push(clone.target.clone());
             }
             Err(e) => return Outcome::skipped(format!("{} cannot be looked at: {e}", clone.label())),
         }

@@ -12,7 +12,8 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let (Some(project), Some(ledger)) = (cx.project.found(), cx.ledger()) else {
+    let clones = cx.clones();
+    let (Some(project), Some(ledger)) = (cx.project.found(), &clones.ledger) else {
         return Outcome::skipped("no project here");
     };
     match LocalConfig::load(&project.root).map(|local| local.ledger()) {
@@ -21,7 +22,7 @@ fn run(cx: &Context) -> Outcome {
                 format!("named: {}", named.path.display()),
                 format!("used: {}", ledger.at.path.display()),
             ])
-            .remedy(Remedy::Fix(Fix::NameLedger(project.root.clone(), ledger.at.path))),
+            .remedy(Remedy::Fix(Fix::NameLedger(project.root.clone(), ledger.at.path.clone()))),
         Ok(_) => Outcome::passed("as it is used"),
         Err(e) => Outcome::skipped(e.to_string()),
     }

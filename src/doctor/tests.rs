@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-#[path = "../../../tests/support/temp.rs"]
+#[path = "../../tests/support/temp.rs"]
 mod temp;
 
 use super::context::Clone;
@@ -68,6 +68,8 @@ impl Machine {
                 registry: Vec::new(),
                 agents: Some(Vec::new()),
                 now: SystemClock.now().wall,
+                site: Site::new(dirs.clone(), env.clone()),
+                gathered: super::Gathered::default(),
                 env,
                 dirs,
             },
@@ -102,11 +104,15 @@ impl Machine {
     }
 
     fn ledger(&self) -> PathBuf {
-        self.cx.ledger().unwrap().at.path
+        self.ledger_clone().at.path
+    }
+
+    fn ledger_clone(&self) -> Clone {
+        self.cx.clones().ledger.clone().unwrap()
     }
 
     fn team(&self) -> Clone {
-        self.cx.teams().remove(0)
+        self.cx.clones().teams[0].clone()
     }
 
     fn root(&self) -> PathBuf {
@@ -134,10 +140,12 @@ impl Machine {
         let root = self.cx.env.cwd().unwrap().to_owned();
         fs::write(root.join(".sageox/config.json"), text).unwrap();
         self.cx.project = ProjectView::discover(&self.cx.env);
+        self.cx.forget();
     }
 
     fn look(&self, slug: &str) -> Outcome {
         let check = CHECKS.iter().find(|c| c.slug == slug).unwrap();
+        self.cx.forget();
         (check.run)(&self.cx)
     }
 }
@@ -207,7 +215,7 @@ const SICK: &[Sick] = &[
     ("ledger-remote", Status::Failed, |m| fs::remove_dir_all(m.remote()).unwrap()),
     ("ledger-path", Status::Failed, |m| fs::remove_file(m.ledger().join(".git/HEAD")).unwrap()),
     ("ledger-path", Status::Failed, |m| fs::remove_dir_all(m.ledger()).unwrap()),
-    ("ledger-path", Status::Skipped, |m| never_cloned(&m.cx.ledger().unwrap())),
+    ("ledger-path", Status::Skipped, |m| never_cloned(&m.ledger_clone())),
     ("ledger-path-mismatch", Status::Warning, |m| {
         let elsewhere = LocalLedger { path: m.root().join("elsewhere"), ..LocalLedger::default() };
         LocalConfig::update(&m.root(), &m.cx.dirs, |local| local.set_ledger(&elsewhere)).unwrap();
@@ -239,7 +247,7 @@ const SICK: &[Sick] = &[
         let at = m.team().at;
         let few = Sparse::Patterns(vec!["/.sageox/".into(), "/AGENTS.md".into()]);
         let mut lock = CloneLock::acquire(&at.lock, std::time::Duration::from_secs(2)).unwrap().unwrap();
-        let site = m.cx.site();
+        let site = &m.cx.site;
         lock.open(site.git(true), &at.path, &Cancel::new()).unwrap().set_sparse(&few).unwrap();
     }),
     ("project-symlinks", Status::Warning, |m| fs::remove_file(m.root().join(".sageox/teams/t")).unwrap()),
@@ -253,21 +261,21 @@ const SICK: &[Sick] = &[
         repo.reference("refs/stash", head, true, "a stash").unwrap();
     }),
     ("whisper-db", Status::Warning, |m| {
-        let state = m.cx.ledger().unwrap().at.state;
+        let state = m.ledger_clone().at.state;
         fs::create_dir_all(&state).unwrap();
         fs::write(state.join("whisper.db"), "no database").unwrap();
     }),
     ("whisper-db", Status::Skipped, |m| {
-        let state = m.cx.ledger().unwrap().at.state;
+        let state = m.ledger_clone().at.state;
         fs::create_dir_all(state.join("whisper.db")).unwrap();
     }),
     ("murmurs", Status::Warning, |m| {
-        let bad = m.cx.ledger().unwrap().at.state.join("outbox/bad");
+        let bad = m.ledger_clone().at.state.join("outbox/bad");
         fs::create_dir_all(&bad).unwrap();
         fs::write(bad.join("a.json"), "{").unwrap();
     }),
     ("murmurs", Status::Warning, |m| {
-        let (at, now) = (m.cx.ledger().unwrap().at, m.cx.now);
+        let (at, now) = (m.ledger_clone().at, m.cx.now);
         let murmur = crate::whispers::Murmur {
             id: "a".into(),
             timestamp: GoTime(Some(now)),
@@ -411,6 +419,19 @@ fn look_and_mend((slug, expected, harm): &Sick) {
 }
 
 #[test]
+fn what_the_checks_look_at_is_gathered_once_and_anew_after_a_remedy() {
+    let machine = Machine::healthy();
+    let clones = machine.cx.clones();
+    assert!(clones.ledger.is_some() && clones.teams.len() == 1);
+    run(&machine.cx);
+    assert!(std::rc::Rc::ptr_eq(&clones, &machine.cx.clones()), "read again by a check");
+    old_lock(&machine);
+    let mut report = run(&machine.cx);
+    report.fix(&machine.cx, |row| row.check.slug == "git-lock");
+    assert!(!std::rc::Rc::ptr_eq(&clones, &machine.cx.clones()), "a remedy may have changed it");
+}
+
+#[test]
 fn cli_05_fixing_reports_what_was_done_and_looks_again() {
     let machine = Machine::healthy();
     old_lock(&machine);
@@ -428,7 +449,7 @@ fn a_lock_file_of_a_clone_in_use_stays() {
     let machine = Machine::healthy();
     old_lock(&machine);
     let Some(Remedy::Fix(fix)) = machine.look("git-lock").remedy else { panic!("no fix") };
-    let guard = machine.cx.ledger().unwrap().at.lock;
+    let guard = machine.ledger_clone().at.lock;
     fs::create_dir_all(guard.parent().unwrap()).unwrap();
     let held = crate::kit::lock::FileLock::try_acquire(&guard).unwrap().unwrap();
     assert!(fix.apply(&machine.cx).is_err());

@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let (mut lines, mut dirs) = (Vec::new(), Vec::new());
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         let outbox = Outbox::of(&clone.at.state);
         let bad = outbox.bad(cx.now);
         dirs.extend(bad.first().and_then(|(path, _)| path.parent()).map(|dir| dir.display().to_string()));

@@ -13,13 +13,13 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let (mut lines, mut damaged) = (Vec::new(), Vec::new());
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         let store = Store::of(&clone.at.state);
         match store.is_damaged() {
             Ok(false) => {}
             Ok(true) => {
                 lines.push(format!("{}: {}", clone.label(), store.path().display()));
-                damaged.push(clone.at.state);
+                damaged.push(clone.at.state.clone());
             }
             // Busy, or no permission: that says nothing about it.
             Err(e) => {

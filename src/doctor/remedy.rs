@@ -190,7 +190,7 @@ fn remove_locks(left: &Leftovers) -> io::Result<String> {
 
 /// Makes the clones here and now: that needs no daemon. One that runs finds them when it looks next.
 fn clone_all(cx: &Context, missing: &[(PathBuf, Target)]) -> io::Result<String> {
-    let site = cx.site();
+    let site = &cx.site;
     let mut made = Vec::new();
     for (path, target) in missing {
         // Only an empty directory can be removed this way.
@@ -198,7 +198,7 @@ fn clone_all(cx: &Context, missing: &[(PathBuf, Target)]) -> io::Result<String> 
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        match sync::clone(&site, target, &mut |_, _, _| (), &Cancel::new()).end {
+        match sync::clone(site, target, &mut |_, _, _| (), &Cancel::new()).end {
             End::Level(_) => made.push(path.display().to_string()),
             End::Failed(failure) => return Err(io::Error::other(failure.text)),
             _ => return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the clone is in use")),
@@ -213,10 +213,10 @@ fn each(
     mend: fn(&Site, &Workspace) -> Result<(), SetupError>,
     what: &str,
 ) -> io::Result<String> {
-    let site = cx.site();
+    let site = &cx.site;
     for target in targets {
-        let (_, at) = sync::locate(&site, target).map_err(io::Error::other)?;
-        mend(&site, &at).map_err(io::Error::other)?;
+        let (_, at) = sync::locate(site, target).map_err(io::Error::other)?;
+        mend(site, &at).map_err(io::Error::other)?;
     }
     let names: Vec<String> = targets.iter().map(Target::label).collect();
     Ok(format!("{what} {}", names.join(", ")))
@@ -233,21 +233,21 @@ fn name_ledger(cx: &Context, root: &Path, ledger: &Path) -> io::Result<String> {
 
 fn make_links(cx: &Context, root: &Path) -> io::Result<String> {
     let project = Project::load(root, &cx.env).map_err(io::Error::other)?;
-    let site = cx.site();
-    sync::load(&site, &project, None);
-    match sync::wrong_links(&site, &project).first() {
+    let site = &cx.site;
+    sync::load(site, &project, None);
+    match sync::wrong_links(site, &project).first() {
         Some(still) => Err(io::Error::other(still.text.clone())),
         None => Ok("made the links lead to the clones".to_owned()),
     }
 }
 
 fn remove_teams(cx: &Context, ids: &[String]) -> io::Result<String> {
-    let site = cx.site();
+    let site = &cx.site;
     let slug = Endpoint::local().slug();
     for id in ids {
         let team = TeamRef { id: id.clone(), ..TeamRef::default() };
         let at = sync::team_of(&cx.dirs, &slug, None, &team).map_err(io::Error::other)?;
-        sync::remove_clone(&site, &at, false, &Cancel::new()).map_err(io::Error::other)?;
+        sync::remove_clone(site, &at, false, &Cancel::new()).map_err(io::Error::other)?;
     }
     Ok(format!("removed the clones of {}", ids.join(", ")))
 }

@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(project) = cx.project.found() else { return Outcome::skipped("no project here") };
-    let wrong = sync::wrong_links(&cx.site(), project);
+    let wrong = sync::wrong_links(&cx.site, project);
     if wrong.is_empty() {
         return Outcome::passed("all lead to their clones");
     }

@@ -54,6 +54,7 @@ impl Report {
                 continue;
             }
             row.fixed = Some(fix.apply(cx).map_err(|e| e.to_string()));
+            cx.forget();
             if matches!(row.fixed, Some(Ok(_))) {
                 row.outcome = (row.check.run)(cx);
             }

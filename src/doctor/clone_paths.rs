@@ -95,7 +95,7 @@ pub(super) fn outcome(found: Vec<(Clone, Found)>) -> Outcome {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let teams = cx.teams();
+    let teams = cx.clones().teams.clone();
     let all = teams.len();
     let found: Vec<(Clone, Found)> =
         teams.into_iter().map(|t| (look(&t.at), t)).map(|(f, t)| (t, f)).collect();

@@ -59,7 +59,7 @@ fn files(cx: &Context, project: &Project) -> Vec<(String, Vec<PathBuf>)> {
         with_repo.chain(without).map(|name| cx.dirs.heartbeat(&project.slug, &name)).collect::<Vec<PathBuf>>()
     };
     let mut all = vec![("the project".to_owned(), named(""))];
-    for clone in cx.clones() {
+    for clone in cx.clones().existing() {
         let mut files = match &clone.target {
             Target::Ledger { .. } => named("_ledger"),
             Target::Team { slug, team, .. } => vec![cx.dirs.heartbeat(slug, &team.id)],

@@ -12,14 +12,14 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let site = cx.site();
+    let site = &cx.site;
     let (mut lines, mut targets) = (Vec::new(), Vec::new());
-    for team in cx.teams().into_iter().filter(|t| t.at.exists()) {
-        match upkeep::missing_patterns(&site, &team.at) {
+    for team in cx.clones().teams.iter().filter(|t| t.at.exists()) {
+        match upkeep::missing_patterns(site, &team.at) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
                 lines.push(format!("{}: {}", team.label(), missing.join(" ")));
-                targets.push(team.target);
+                targets.push(team.target.clone());
             }
             Err(e) => return Outcome::skipped(format!("{} cannot be looked at: {e}", team.label())),
         }

@@ -45,7 +45,7 @@ mod tests;
 mod user_config;
 mod whisper_db;
 
-pub use context::{Context, DaemonView, ProjectView, RegistryEntry};
+pub use context::{Clones, Context, DaemonView, Gathered, ProjectView, RegistryEntry};
 pub use remedy::{Command, Fix, Leftovers, Remedy};
 pub use report::{Report, Row};
 

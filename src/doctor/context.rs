@@ -1,6 +1,8 @@
 //! What the checks look at, gathered once.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +14,6 @@ use crate::project::{Dirs, Env, Project};
 use crate::sync::{self, Site, Target, TeamRef, Workspace};
 
 /// Everything the checks look at besides the disk.
-#[derive(Debug)]
 pub struct Context {
     /// Environment and current directory.
     pub env: Env,
@@ -30,6 +31,30 @@ pub struct Context {
     pub registry: Vec<RegistryEntry>,
     /// The time.
     pub now: Timestamp,
+    /// This machine, as syncs see it.
+    pub site: Site,
+    /// The project's clones; read when they are first asked for.
+    pub gathered: Gathered,
+}
+
+/// The clones of a project, once they have been read.
+#[derive(Default)]
+pub struct Gathered(RefCell<Option<Rc<Clones>>>);
+
+/// The clones of a project, as far as their remotes are known.
+#[derive(Debug, Default)]
+pub struct Clones {
+    /// Its ledger.
+    pub ledger: Option<Clone>,
+    /// Its teams, by id.
+    pub teams: Vec<Clone>,
+}
+
+impl Clones {
+    /// All of them that are there.
+    pub fn existing(&self) -> impl Iterator<Item = &Clone> {
+        self.ledger.iter().chain(&self.teams).filter(|clone| clone.at.exists())
+    }
 }
 
 /// The project around the current directory.
@@ -55,10 +80,7 @@ pub struct Clone {
 impl Clone {
     /// What a sentence calls it.
     pub fn label(&self) -> String {
-        match &self.target {
-            Target::Ledger { .. } => "the ledger".to_owned(),
-            Target::Team { team, .. } => format!("team {}", team.label()),
-        }
+        self.target.noun()
     }
 }
 
@@ -77,34 +99,32 @@ impl Context {
         entries.into_values().map(entry).collect()
     }
 
-    /// This machine, as syncs see it.
-    pub fn site(&self) -> Site {
-        Site::new(self.dirs.clone(), self.env.clone())
+    /// The clones of the project.
+    pub fn clones(&self) -> Rc<Clones> {
+        let mut gathered = self.gathered.0.borrow_mut();
+        Rc::clone(gathered.get_or_insert_with(|| {
+            let project = self.project.found();
+            Rc::new(project.map(|project| self.gather(project)).unwrap_or_default())
+        }))
     }
 
-    /// The ledger of the project, if there is a project and its ledger is known.
-    pub fn ledger(&self) -> Option<Clone> {
-        let project = self.project.found()?;
-        let at = sync::ledger_of(&self.env, &self.dirs, project, None).ok()?;
-        let target = Target::Ledger { root: project.root.clone(), url: None, read_only: at.read_only };
-        Some(Clone { at, target })
+    /// Something was mended: the clones are read anew.
+    pub fn forget(&self) {
+        *self.gathered.0.borrow_mut() = None;
     }
 
-    /// The teams of the project whose remotes are known, by id.
-    pub fn teams(&self) -> Vec<Clone> {
-        let Some(project) = self.project.found() else { return Vec::new() };
-        let loaded = sync::look(&self.site(), project);
+    fn gather(&self, project: &Project) -> Clones {
+        let ledger = sync::ledger_of(&self.env, &self.dirs, project, None).ok().map(|at| {
+            let target = Target::Ledger { root: project.root.clone(), url: None, read_only: at.read_only };
+            Clone { at, target }
+        });
+        let loaded = sync::look(&self.site, project);
         let one = |team: TeamRef| {
             let at = sync::team_of(&self.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team).ok()?;
             let (slug, endpoint) = (loaded.slug.clone(), loaded.endpoint.clone());
             Some(Clone { at, target: Target::Team { slug, endpoint, team } })
         };
-        loaded.registry().teams().into_iter().filter_map(one).collect()
-    }
-
-    /// The ledger and the teams of the project, as far as they are there.
-    pub fn clones(&self) -> Vec<Clone> {
-        self.ledger().into_iter().chain(self.teams()).filter(|c| c.at.exists()).collect()
+        Clones { ledger, teams: loaded.registry().teams().into_iter().filter_map(one).collect() }
     }
 }
 

@@ -7,9 +7,10 @@ pub(super) const CHECK: Check =
     Check { slug: "ledger-path", name: "ledger", category: Category::Project, fix_level: MAY_BE_CLONED, run };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(ledger) = cx.ledger() else { return Outcome::skipped("no ledger is known here") };
+    let clones = cx.clones();
+    let Some(ledger) = &clones.ledger else { return Outcome::skipped("no ledger is known here") };
     match look(&ledger.at) {
         Found::Sound => Outcome::passed(ledger.at.path.display().to_string()),
-        found => outcome(vec![(ledger, found)]),
+        found => outcome(vec![(ledger.clone(), found)]),
     }
 }
