@@ -57,6 +57,22 @@ impl Outbox {
         write().map_err(|source| Error::Io { path: path.clone(), source })
     }
 
+    /// The one with this id, if it waits here and can be read.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn get(&self, id: &str, now: Timestamp) -> Result<Option<Murmur>, Error> {
+        // Who is asked for by a path waits nowhere.
+        if id.is_empty() || id.starts_with('.') || id.contains('/') {
+            return Ok(None);
+        }
+        match read_one(&self.dir, &format!("{id}.json"), now) {
+            Entry::Murmur(murmur) => Ok(Some(*murmur)),
+            Entry::Unclear(source) => Err(Error::Io { path: self.dir.clone(), source }),
+            Entry::Bad(_) | Entry::Gone | Entry::Later => Ok(None),
+        }
+    }
+
     /// Whether anything waits.
     pub fn is_empty(&self) -> bool {
         self.names().is_ok_and(|names| names.is_empty())

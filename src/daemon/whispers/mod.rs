@@ -1,6 +1,7 @@
 //! Murmurs and whispers as far as the core decides about them: which clones, which agents, and when.
 
 pub mod event;
+mod notes;
 pub(super) mod work;
 mod worker;
 

@@ -1,6 +1,5 @@
 //! What workers do with murmurs and whispers. Every function here touches a disk.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,20 +8,17 @@ use base64::Engine as _;
 use jiff::Timestamp;
 
 use super::event::Relay;
+use super::notes::{TEAM_TOPIC, changes_murmur, entry, named, nudge_for, team_note, timed};
 use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
-use crate::ipc::wire::{
-    Murmur as Message, Response, WhisperEntry, WhisperHistory, WhisperHistoryAsk, Whispers,
-};
+use crate::ipc::wire::{Murmur as Message, Response, WhisperHistory, WhisperHistoryAsk, Whispers};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
-use crate::kit::id::new_id;
-use crate::kit::text::plain;
 use crate::project::settings::Settings;
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
 use crate::sync::{self, Site};
-use crate::whispers::limits::{MESSAGE_MAX, TEAM_PATHS, TEAM_WORD_EVERY};
+use crate::whispers::limits::{MESSAGE_MAX, TEAM_WORD_EVERY};
 use crate::whispers::nudge::{self, Facts};
 use crate::whispers::{
     self, Ask, Error, FileChanges, Importance, Murmur, Outbox, Reader, Receipt, Scope, Source, Store, Stores,
@@ -33,11 +29,6 @@ use crate::whispers::{
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Agents of this machine that a note about changed files names to itself as its authors.
 const AUTHORS_MAX: usize = 20;
-/// Topic of words about a team's context.
-const TEAM_TOPIC: &str = "team-context";
-/// What a nudge says (whispers and watching, 7.3).
-const NUDGE: &str = "Tell your team in one or two sentences (at most 500 bytes) what you are working on and which files: \
-                     ox murmur --topic=wip \"…\". The command writes no file of the project.";
 
 /// The databases, and what else workers need for murmurs and whispers. Cheap to clone.
 #[derive(Clone)]
@@ -66,28 +57,38 @@ impl WhisperWorker {
         message: &Message,
     ) -> Result<bool, Error> {
         let now = self.now();
-        // Without it nobody knows what counts as a secret there.
-        let project = match Project::load(root, &self.site.env) {
-            Ok(project) => project,
-            Err(e) => {
-                log::warn!("a murmur is not taken: {e}");
-                return Ok(false);
+        let outbox = Outbox::of(state);
+        // Our own command has decoded, redacted and kept it before it sent this.
+        let murmur = match outbox.get(message.murmur_id(), now.wall)? {
+            Some(murmur) => murmur,
+            None => {
+                let taken = Project::load(root, &self.site.env)
+                    .map_err(|e| e.to_string())
+                    .and_then(|project| self.take_in(&project, message, now.wall));
+                match taken {
+                    Ok(murmur) => {
+                        outbox.put(&murmur)?;
+                        murmur
+                    }
+                    Err(why) => {
+                        log::warn!("a murmur is not taken: {why}");
+                        return Ok(false);
+                    }
+                }
             }
         };
-        let redactor = self.redactor(&project);
-        let mut murmur = match decode(message, &redactor, now.wall) {
-            Ok(murmur) => murmur,
-            Err(why) => {
-                log::warn!("a murmur is not taken: {why}");
-                return Ok(false);
-            }
-        };
-        murmur.redact(&redactor, &self.home());
-        Outbox::of(state).put(&murmur)?;
         if let Err(e) = self.stores.of(state).take_in(now, &[Whisper::of(&murmur, scope)], &[]) {
             log::warn!("the agents of this machine hear of a murmur only after the next sync: {e}");
         }
         Ok(true)
+    }
+
+    /// The murmur in a message, without what counts as a secret in its project.
+    fn take_in(&self, project: &Project, message: &Message, now: Timestamp) -> Result<Murmur, String> {
+        let redactor = self.redactor(project);
+        let mut murmur = decode(message, &redactor, now)?;
+        murmur.redact(&redactor, &self.home());
+        Ok(murmur)
     }
 
     /// The rules for secrets that hold in a project.
@@ -189,7 +190,7 @@ impl WhisperWorker {
             let mut paths = reader.changed_paths(told, head)?;
             paths.retain(|path| !path.starts_with("data/murmurs/") && !path.starts_with(".sageox/"));
             if !paths.is_empty() {
-                store.take_in(now, &[team_word(team, &paths, &head.to_string(), now.wall)], &[])?;
+                store.take_in(now, &[team_note(team, &paths, &head.to_string(), now.wall)], &[])?;
             }
         }
         Ok(())
@@ -334,41 +335,6 @@ impl WhisperWorker {
     }
 }
 
-/// The author of a note about changed files: those at work, the newest first (whispers and watching, 11.4).
-fn named(agents: &[String]) -> String {
-    match agents {
-        [] => "daemon".into(),
-        [one] => one.clone(),
-        [one, two] => format!("{one},{two}"),
-        [one, two, ..] => format!("{one},{two},..."),
-    }
-}
-
-/// The note about changed files (whispers and watching, 11.4).
-fn changes_murmur(changes: &FileChanges, branch: Option<&str>, agents: &str, now: Timestamp) -> Murmur {
-    const BACKGROUND_MAX: u64 = 10;
-    let importance = if changes.count() <= BACKGROUND_MAX { Importance::Ambient } else { Importance::Normal };
-    let mut metadata = BTreeMap::from([("file_count".to_string(), changes.count().to_string())]);
-    metadata.extend(branch.map(|name| ("branch".to_string(), name.to_string())));
-    let files = changes.listed();
-    if !files.is_empty() {
-        metadata.insert("files".into(), files);
-    }
-    Murmur {
-        schema_version: "1".into(),
-        id: new_id().to_string(),
-        timestamp: GoTime(Some(now)),
-        agent_id: agents.to_string(),
-        principal_type: "human".into(),
-        topic: whispers::FILE_CHANGES.into(),
-        importance: importance.name().into(),
-        content: changes.text(branch),
-        metadata,
-        scope: Scope::Ledger.name().into(),
-        ..Murmur::default()
-    }
-}
-
 /// Commits in a clone what waits for that; for [`sync::Waiting`].
 pub(in crate::daemon) fn commit_waiting(
     clone: &mut ManagedClone<'_>,
@@ -404,79 +370,44 @@ fn decode(message: &Message, redactor: &Redactor, now: Timestamp) -> Result<Murm
     if bytes.len() > MESSAGE_MAX {
         return Err(format!("{} bytes are too many", bytes.len()));
     }
-    let name = message.rel_path.rsplit('/').next().unwrap_or_default();
-    let stem = name.strip_suffix(".json").unwrap_or_default();
     // Secrets go before anything is cut: half of one has no shape any more.
     let mut value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| format!("not JSON: {e}"))?;
     redactor.redact_json(&mut value);
     let bytes = serde_json::to_vec(&value).unwrap_or(bytes);
-    let murmur = Murmur::read(stem, &bytes, now).map_err(|why| why.to_string())?;
+    let murmur = Murmur::read(message.murmur_id(), &bytes, now).map_err(|why| why.to_string())?;
     if murmur.path() == message.rel_path { Ok(murmur) } else { Err(whispers::Refused::Path.to_string()) }
 }
 
-fn entry(w: Whisper, delivered: Option<bool>) -> WhisperEntry {
-    WhisperEntry {
-        id: w.id,
-        scope: w.scope,
-        kind: w.kind,
-        source: w.source,
-        topic: w.topic,
-        content: w.content,
-        importance: w.importance,
-        created_at: w.created_at,
-        agent_id: w.agent_id,
-        principal_id: w.principal_id,
-        principal_type: w.principal_type,
-        team_id: w.team_id,
-        metadata: w.metadata,
-        delivered,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::{Dirs, Env};
 
-/// A whisper of the daemon's own, made now.
-fn timed(now: Timestamp) -> Whisper {
-    Whisper {
-        id: new_id().to_string(),
-        scope: Scope::Ledger.name().into(),
-        kind: "time-based".into(),
-        created_at: GoTime(Some(now)),
-        ..Whisper::default()
-    }
-}
-
-fn nudge_for(agent: &str, now: Timestamp) -> Whisper {
-    Whisper {
-        source: Source::Nudge.name().into(),
-        topic: "murmur-nudge".into(),
-        content: NUDGE.into(),
-        importance: Importance::Normal.name().into(),
-        agent_id: agent.into(),
-        ..timed(now)
-    }
-}
-
-fn team_word(team: &str, paths: &[String], head: &str, now: Timestamp) -> Whisper {
-    let (named, listed) = TEAM_PATHS;
-    let plain = |path: &String| plain(path, false).into_owned();
-    let mut text = paths.iter().take(named).map(plain).collect::<Vec<_>>().join(", ");
-    if paths.len() > named {
-        text += &format!(" and {} more", paths.len() - named);
-    }
-    let files = paths.iter().take(listed).map(plain).collect::<Vec<_>>().join(",");
-    Whisper {
-        kind: "trigger".into(),
-        source: Source::TeamContext.name().into(),
-        topic: TEAM_TOPIC.into(),
-        content: format!("Team context updated: {text}"),
-        importance: Importance::Normal.name().into(),
-        metadata: [
-            ("files".to_string(), files),
-            ("file_count".to_string(), paths.len().to_string()),
-            ("commit".to_string(), head.to_string()),
-            ("team".to_string(), team.to_string()),
-        ]
-        .into(),
-        ..timed(now)
+    #[test]
+    fn what_our_own_command_keeps_already_is_neither_read_nor_kept_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = temp.path().join("home");
+        let env = Env::of([("HOME", home.as_os_str())], temp.path());
+        let worker = WhisperWorker::new(Site::new(Dirs::from_env(&env).unwrap(), env));
+        let (state, now) = (temp.path().join("state"), worker.now());
+        let kept = Murmur {
+            id: "a".into(),
+            timestamp: GoTime(Some(now.wall)),
+            content: "kept".into(),
+            ..Murmur::default()
+        };
+        Outbox::of(&state).put(&kept).unwrap();
+        let said = |name: &str| {
+            let rel_path = format!("data/murmurs/{name}.json");
+            let message = Message { rel_path, murmur_json: "not base64".into(), ..Message::default() };
+            worker.murmur(temp.path(), &state, &Scope::Ledger, &message).unwrap()
+        };
+        assert!(said("a"), "a sync is to follow");
+        assert!(!said("b"), "what nobody keeps has to be in the message");
+        let store = worker.stores.of(&state);
+        let (all, _) = store.past(now, None, None, 10).unwrap();
+        assert_eq!(all.iter().map(|(_, w)| w.content.as_str()).collect::<Vec<_>>(), ["kept"]);
+        assert_eq!(Outbox::of(&state).waiting(now.wall).unwrap().len(), 1);
     }
 }

@@ -512,6 +512,13 @@ pub struct Murmur {
     pub murmur_json: String,
 }
 
+impl Murmur {
+    /// The murmur's id: the name of its file.
+    pub fn murmur_id(&self) -> &str {
+        self.rel_path.rsplit('/').next().unwrap_or_default().strip_suffix(".json").unwrap_or_default()
+    }
+}
+
 /// Names an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
