@@ -1,8 +1,14 @@
 //! What can wake the core, what it wants done, and its deadlines: one variant a part, each listed in that part's own `event.rs`.
 
+use super::accounts::event as accounts;
+use super::clones::event as clones;
 use super::names::{Id, Via};
-use super::upkeep::event::Handover;
-use super::{accounts, clones, presence, projects, records, trees, upkeep, whispers};
+use super::presence::event as presence;
+use super::projects::event as projects;
+use super::records::event as records;
+use super::trees::event as trees;
+use super::upkeep::event as upkeep;
+use super::whispers::event as whispers;
 use crate::ipc::wire::{Progress, Response};
 use crate::ipc::{ConnId, Request};
 
@@ -24,12 +30,12 @@ pub enum Event {
     },
     /// The process is asked to end, with the name of the reason.
     Quit(&'static str),
-    Projects(projects::event::Event),
-    Clones(clones::event::Event),
-    Accounts(accounts::event::Event),
-    Presence(presence::event::Event),
-    Whispers(whispers::event::Event),
-    Trees(trees::event::Event),
+    Projects(projects::Event),
+    Clones(clones::Event),
+    Accounts(accounts::Event),
+    Presence(presence::Event),
+    Whispers(whispers::Event),
+    Trees(trees::Event),
 }
 
 /// What the core wants done.
@@ -43,16 +49,16 @@ pub enum Effect {
     /// End the process in order.
     Exit {
         /// Run the program anew, and leave this to it.
-        again: Option<Handover>,
+        again: Option<upkeep::Handover>,
     },
-    Projects(projects::event::Effect),
-    Clones(clones::event::Effect),
-    Accounts(accounts::event::Effect),
-    Presence(presence::event::Effect),
-    Records(records::event::Effect),
-    Whispers(whispers::event::Effect),
-    Trees(trees::event::Effect),
-    Upkeep(upkeep::event::Effect),
+    Projects(projects::Effect),
+    Clones(clones::Effect),
+    Accounts(accounts::Effect),
+    Presence(presence::Effect),
+    Records(records::Effect),
+    Whispers(whispers::Effect),
+    Trees(trees::Effect),
+    Upkeep(upkeep::Effect),
 }
 
 /// The names of deadlines in the core's one heap.
@@ -60,12 +66,12 @@ pub enum Effect {
 pub(super) enum Timer {
     /// What heartbeats have told of a project is to be shown.
     Show(Id),
-    Projects(projects::event::Timer),
-    Clones(clones::event::Timer),
-    Accounts(accounts::event::Timer),
-    Presence(presence::event::Timer),
-    Records(records::event::Timer),
-    Whispers(whispers::event::Timer),
-    Trees(trees::event::Timer),
-    Upkeep(upkeep::event::Timer),
+    Projects(projects::Timer),
+    Clones(clones::Timer),
+    Accounts(accounts::Timer),
+    Presence(presence::Timer),
+    Records(records::Timer),
+    Whispers(whispers::Timer),
+    Trees(trees::Timer),
+    Upkeep(upkeep::Timer),
 }

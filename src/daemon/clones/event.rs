@@ -161,8 +161,8 @@ pub enum Timer {
     Line(Key),
     /// Somebody has waited for a clone slot for long enough.
     Slots,
-    /// [`super::GC_EVERY`].
+    /// It may be time to make a clone smaller: [`crate::daemon::GC_EVERY`].
     Gc,
-    /// [`super::FLUSH_EVERY`].
+    /// [`crate::daemon::FLUSH_EVERY`].
     Flush,
 }

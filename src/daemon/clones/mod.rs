@@ -2,6 +2,7 @@
 
 mod checkout;
 pub mod event;
+mod flush;
 mod gc;
 mod hosts;
 mod ledgers;
@@ -27,13 +28,9 @@ use crate::health::Issue;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Doctor, Response};
 use crate::kit::clock::Mono;
-use crate::sync::{Ask, Pass, Schedule, Slots, Source, Target, Urgency};
-use event::{Effect, Event, SyncedAt, Timer};
+use crate::sync::{Ask, Pass, Schedule, Slots, Target, Urgency};
+use event::{Effect, Event, Timer};
 
-/// The time of the last sync is written down this often, if it has changed.
-pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
-/// Clones are looked at this often for whether it is time to make one smaller.
-pub const GC_EVERY: Duration = Duration::from_secs(3600);
 /// Whoever waits for a sync hears something at least this often.
 pub const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Ledgers of projects that are served again after a start have their first sync within this time.
@@ -423,36 +420,5 @@ impl Clones {
             self.watched.insert(id.clone(), path.clone());
             cx.push(Effect::Watch(id.clone(), Some(path)));
         }
-    }
-
-    fn flush(&mut self, cx: &mut Cx) {
-        cx.set_in(Timer::Flush, cx.identity.periods.flush);
-        let roots: Vec<(Id, PathBuf)> =
-            cx.shared.projects().iter().map(|(id, p)| (id.clone(), p.root.clone())).collect();
-        for (id, root) in roots {
-            let synced = self.unflushed(cx, &id);
-            if !synced.is_empty() {
-                cx.push(Effect::Flush { root, synced });
-            }
-        }
-        self.states.values_mut().for_each(|state| state.unflushed = None);
-    }
-
-    /// When the project's clones were last up to date, as far as that is not written down in it yet.
-    fn unflushed(&self, cx: &Cx, id: &Id) -> SyncedAt {
-        let mut synced = SyncedAt::default();
-        let Some(project) = cx.shared.project(id) else { return synced };
-        for state in self.states.values().filter(|s| s.users.contains(id)) {
-            let (Some(at), Some(place)) = (state.unflushed, &state.place) else { continue };
-            match &state.target {
-                Target::Ledger { .. } => synced.ledger = Some(at),
-                // What others name has no place in the project's own file.
-                Target::Team { team, .. } if project.teams.sources(&team.id).contains(&Source::Config) => {
-                    synced.teams.push((team.clone(), place.path.clone(), at));
-                }
-                Target::Team { .. } => {}
-            }
-        }
-        synced
     }
 }

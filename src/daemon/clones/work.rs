@@ -71,6 +71,12 @@ impl Work {
         self.cancels.entry(key.clone()).or_default().clone()
     }
 
+    /// How many clones have something that ends their jobs.
+    #[cfg(test)]
+    pub(in crate::daemon) fn len(&self) -> usize {
+        self.cancels.len()
+    }
+
     /// Ends all jobs.
     pub(in crate::daemon) fn cancel_all(&self) {
         self.cancels.values().for_each(Cancel::cancel);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::lanes::{Lane, Lanes};
+use crate::kit::thread;
 
 /// Values that wait to be written. Cheap to clone.
 pub(in crate::daemon) struct Latest<K, V> {
@@ -72,7 +73,10 @@ impl<K: Clone + Ord + Send + 'static, V: Send + 'static> Latest<K, V> {
                 };
                 value
             };
-            (self.inner.write)(key, value);
+            // A writer that panics has lost this value, not those to come.
+            if let Err(panic) = thread::contain(|| (self.inner.write)(key, value)) {
+                log::error!("a writer panicked: {panic}");
+            }
         }
     }
 

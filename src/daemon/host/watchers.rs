@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::lanes::{Wake, hint};
-use crate::daemon::trees;
+use crate::daemon::trees::event::Event;
 use crate::sync::Site;
 use crate::watch::{Hints, Runner, Watches};
 
@@ -22,7 +22,7 @@ pub(in crate::daemon) struct Watchers {
 impl Watchers {
     pub(super) fn new(site: &Site, inbox: Sender<Wake>) -> Watchers {
         // A full inbox wakes the core anyway, and it looks for pulses at every turn.
-        let wake = move || hint(&inbox, trees::event::Event::Hinted);
+        let wake = move || hint(&inbox, Event::Hinted);
         let hints = Arc::new(Hints::new(Arc::clone(&site.clock), wake));
         let watches = match Watches::new(Arc::clone(&hints), None) {
             Ok(watches) => Some(Arc::new(watches)),

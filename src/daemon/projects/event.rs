@@ -140,7 +140,7 @@ pub enum Effect {
 pub enum Timer {
     /// A project may have been idle for long enough.
     Idle(Id),
-    /// [`super::CHECK_EVERY`].
+    /// [`crate::daemon::CHECK_EVERY`].
     Check,
     /// [`super::EMPTY_MAX`].
     Empty,

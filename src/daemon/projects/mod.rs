@@ -31,8 +31,6 @@ pub(super) use instance::Instance;
 pub use registry::{Entry, Registry};
 pub(super) use takeover::end as end_process;
 
-/// Sockets, registry and project directories are checked this often.
-pub const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// Without any project the process ends after this long.
 pub const EMPTY_MAX: Duration = Duration::from_secs(60);
 /// At most this many different projects wait to be attached at once.

@@ -4,20 +4,26 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// Sockets, registry and project directories are checked this often.
+pub const CHECK_EVERY: Duration = Duration::from_secs(30);
+/// The time of the last sync is written down this often, if it has changed.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Databases are maintained this often, leftovers removed, and clones looked at for whether it is time to make one smaller.
+pub const GC_EVERY: Duration = Duration::from_secs(3600);
+
 /// How often the daemon looks after itself; a simulation may take longer periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Periods {
-    /// [`crate::daemon::CHECK_EVERY`].
+    /// [`CHECK_EVERY`].
     pub check: Duration,
-    /// [`crate::daemon::FLUSH_EVERY`].
+    /// [`FLUSH_EVERY`].
     pub flush: Duration,
-    /// [`crate::daemon::GC_EVERY`].
+    /// [`GC_EVERY`].
     pub gc: Duration,
 }
 
 impl Default for Periods {
     fn default() -> Periods {
-        use crate::daemon::{CHECK_EVERY, FLUSH_EVERY, GC_EVERY};
         Periods { check: CHECK_EVERY, flush: FLUSH_EVERY, gc: GC_EVERY }
     }
 }
