@@ -63,6 +63,7 @@ pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use push::Pushed;
 pub use read::{
     Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, verify,
+    work_tree_around,
 };
 pub use rescue::{Rescue, rescue_refs};
 pub use rescued::{Content, LineDiff, Rescued, line_diff, rescued, rescued_paths};

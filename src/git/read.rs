@@ -55,6 +55,24 @@ impl Reader {
         Ok(Head { branch, commit })
     }
 
+    /// The first commit that HEAD leads back to, the oldest of several; `None` before any commit.
+    ///
+    /// # Errors
+    /// A history that cannot be read.
+    pub fn first_commit(&self) -> Result<Option<Oid>, GitError> {
+        let failed = || GitError::git2("reading the history");
+        let mut walk = self.repo.revwalk().map_err(failed())?;
+        match walk.push_head() {
+            Err(e) if matches!(e.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => return Ok(None),
+            pushed => pushed.map_err(failed())?,
+        }
+        let mut last = None;
+        for commit in walk {
+            last = Some(commit.map_err(failed())?);
+        }
+        Ok(last)
+    }
+
     /// The commit a ref points to, `None` if there is no such ref.
     ///
     /// # Errors
@@ -217,6 +235,12 @@ impl fmt::Debug for Reader {
 pub(super) fn open(path: &Path) -> Result<Repository, git2::Error> {
     prepare_library();
     Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>())
+}
+
+/// The top of the work tree that `start` lies in; `None` if it lies in none.
+pub fn work_tree_around(start: &Path) -> Option<PathBuf> {
+    prepare_library();
+    Repository::discover(start).ok()?.workdir().map(Path::to_path_buf)
 }
 
 /// Tells the library that partial clones may be opened; git before 2.43 marks them with an extension that it refuses otherwise.

@@ -8,7 +8,7 @@ use super::former::Former;
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
-use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover, prepare_library};
+use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover, work_tree_around};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
@@ -204,9 +204,8 @@ fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
 }
 
 fn work_tree(start: &Path) -> Result<PathBuf, SetupError> {
-    prepare_library();
-    let found = git2::Repository::discover(start).ok().and_then(|r| r.workdir().map(Path::to_path_buf));
-    let dir = found.ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
+    let dir =
+        work_tree_around(start).ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
     dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
 }
 
@@ -221,11 +220,12 @@ fn write_marker(
     if Marker::all(root)?.iter().any(|m| m.repo_id == config.repo_id()) {
         return Ok(());
     }
+    let first = Reader::open(root).and_then(|reader| reader.first_commit()).unwrap_or_default();
     let marker = Marker {
         repo_id: config.repo_id(),
         r#type: "git".to_string(),
         init_at: site.clock.now().wall.into(),
-        repo_salt: first_commit(root).unwrap_or_default(),
+        repo_salt: first.map(|c| c.to_string()).unwrap_or_default(),
         endpoint: endpoint.as_str().to_string(),
         ..Marker::default()
     };
@@ -233,15 +233,6 @@ fn write_marker(
     let path = marker.path(root)?;
     written.push(path.strip_prefix(root).unwrap_or(&path).to_path_buf());
     Ok(())
-}
-
-fn first_commit(root: &Path) -> Option<String> {
-    prepare_library();
-    let repo = git2::Repository::open(root).ok()?;
-    let mut walk = repo.revwalk().ok()?;
-    walk.push_head().ok()?;
-    let roots: Vec<git2::Oid> = walk.flatten().collect();
-    roots.last().map(ToString::to_string)
 }
 
 fn make_project_dir(dir: &Path) -> Result<(), SetupError> {

@@ -232,6 +232,19 @@ fn imports_are_found_in_every_form() {
     assert_eq!((depth("src/git/mod.rs"), depth("src/git/a.rs"), depth("src/git/a/b.rs")), (1, 2, 3));
 }
 
+/// Where repositories are opened; tests may make their own.
+#[test]
+fn repositories_are_opened_in_the_git_room_alone() {
+    let mut found = Vec::new();
+    for file in files("src").into_iter().filter(|f| !f.starts_with("src/git/") && !f.ends_with("tests.rs")) {
+        let source = text(&file);
+        let product = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = product.lines().enumerate().filter(|(_, l)| l.contains("git2::Repository"));
+        found.extend(lines.map(|(n, _)| format!("{file}:{}", n + 1)));
+    }
+    none("repositories opened past the git room", &found);
+}
+
 #[test]
 fn no_test_sleeps() {
     let sleep = ["thread", "::", "sleep"].concat();
