@@ -139,16 +139,6 @@ impl Cmd {
         self
     }
 
-    /// Hands on the named variables of our own environment, where set.
-    pub fn keep_env(mut self, names: &[&str]) -> Cmd {
-        for name in names {
-            if let Some(value) = std::env::var_os(name) {
-                self.env.push((name.into(), value));
-            }
-        }
-        self
-    }
-
     /// Hands on all of our own environment: for ourselves as a child, and for tests.
     pub fn keep_all_env(mut self) -> Cmd {
         self.env.extend(std::env::vars_os());
@@ -650,7 +640,7 @@ mod tests {
     use super::*;
 
     fn sh(script: &str) -> Cmd {
-        Cmd::new("/bin/sh").arg("-c").arg(script).keep_env(&["PATH"])
+        Cmd::new("/bin/sh").arg("-c").arg(script).env("PATH", std::env::var_os("PATH").unwrap())
     }
 
     #[test]

@@ -33,12 +33,6 @@ impl Env {
         Env { vars, cwd: Some(cwd.into()), home }
     }
 
-    /// The same environment, standing in `cwd`.
-    pub fn with_cwd(mut self, cwd: impl Into<PathBuf>) -> Env {
-        self.cwd = Some(cwd.into());
-        self
-    }
-
     /// The value of a variable. `None` if it is unset, empty or not UTF-8: no variable of ours means anything when empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_os(name)?.to_str()

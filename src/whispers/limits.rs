@@ -73,8 +73,6 @@ pub const LEASE: Duration = Duration::from_secs(15);
 
 /// Between two nudges at an agent that murmurs, unless configured (7.3).
 pub const NUDGE_EVERY: Duration = Duration::from_secs(15 * 60);
-/// The least of that (7.3).
-pub const NUDGE_MIN: Duration = Duration::from_secs(10 * 60);
 /// So many nudges without a murmur, then none for [`NUDGE_REST`] (7.3).
 pub const NUDGES_MAX: u32 = 6;
 /// How long an agent that does not answer is left alone (7.3).

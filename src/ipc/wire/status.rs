@@ -432,11 +432,6 @@ impl StatusData {
         const GRACE: Duration = Duration::from_secs(180);
         self.running && self.total_syncs == 0 && self.uptime < GRACE && self.has_configured_repos()
     }
-
-    /// Last sync of the clone at `path`, if there was one.
-    pub fn last_sync_of(&self, path: &str) -> Option<jiff::Timestamp> {
-        self.workspaces.values().flatten().filter(|w| w.path == path).find_map(|w| w.last_sync.0)
-    }
 }
 
 /// An encoded status with two gaps, for `uptime` and `time_since_activity`.
