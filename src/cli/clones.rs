@@ -12,7 +12,7 @@ use super::ui::text::age;
 use crate::git::{CloneLock, Reader, Verdict, sanitise, verify};
 use crate::ipc::wire::{StatusData, WorkspaceSyncStatus};
 use crate::project::{Dirs, Project, SyncState};
-use crate::sync::{self, Kind, Known, Loaded, Site, Stored, TeamRef, Workspace};
+use crate::sync::{self, Kind, Known, Loaded, SetupError, Site, Stored, TeamRef, Workspace};
 
 /// A clone that was level with its remote longer ago than this is stale.
 const STALE: Duration = Duration::from_secs(24 * 3600);
@@ -114,15 +114,19 @@ pub struct Found {
 
 /// The ledger and teams of `project`, with what the daemon says of them.
 pub fn of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
-    let loaded = sync::look(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
-    let at = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok();
+    let (at, loaded) = sync::look_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
     let facts = |at| facts(&at, loaded.ledger.as_ref(), live_of(live, Kind::Ledger, ""), cx.now());
-    Found { ledger: at.map(facts), ..teams(cx, loaded, live) }
+    Found { ledger: at.ok().map(facts), ..teams(cx, loaded, live) }
 }
 
-/// [`of_project`] without a look at the ledger.
-pub fn teams_of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
-    teams(cx, sync::look(&Site::new(cx.dirs.clone(), cx.env.clone()), project), live)
+/// The teams as [`of_project`] has them, and where the ledger is, which is not opened.
+pub fn teams_of_project(
+    cx: &Cx,
+    project: &Project,
+    live: Option<&StatusData>,
+) -> (Result<Workspace, SetupError>, Found) {
+    let (at, loaded) = sync::look_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
+    (at, teams(cx, loaded, live))
 }
 
 fn teams(cx: &Cx, loaded: Loaded, live: Option<&StatusData>) -> Found {

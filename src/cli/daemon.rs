@@ -18,7 +18,7 @@ use crate::daemon::VERSION as WIRE;
 use crate::daemon::kill;
 use crate::daemon::reach::{self, HostState, ReachError};
 use crate::ipc::client::{Client, ClientError};
-use crate::ipc::wire::{ProjectInfo, StatusData};
+use crate::ipc::wire::{InstanceInfo, ProjectInfo, StatusData};
 use crate::kit::Class;
 use crate::kit::clock::pause;
 use crate::project::Project;
@@ -196,8 +196,15 @@ fn restart(cx: &Cx) -> Outcome {
 pub enum Seen {
     /// It does not answer, or not for this project.
     Absent(Absent),
-    /// What it says of this project.
-    Running(Box<StatusData>, Client),
+    /// It serves this project.
+    Running {
+        /// What it says of it.
+        data: Box<StatusData>,
+        /// The agents that it hears of there, if it tells.
+        agents: Option<Vec<InstanceInfo>>,
+        /// Whom to ask for more.
+        client: Client,
+    },
 }
 
 /// Looks at the daemon.
@@ -205,30 +212,34 @@ pub enum Seen {
 /// # Errors
 /// It could not be looked at, or what answers is no daemon.
 pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
-    let (pid, stuck) = match reach::host_state(&cx.dirs) {
-        HostState::Stopped => return Ok(Seen::Absent(Absent::NotRunning { in_project: project.is_some() })),
-        HostState::Starting { pid } => return Ok(Seen::Absent(Absent::Starting { pid })),
-        HostState::Running { pid } => (pid, false),
-        HostState::Unresponsive { pid } => return Ok(Seen::Absent(Absent::Unresponsive { pid })),
-        HostState::Stuck { pid } => (pid, true),
+    // Where all is well this is the one question.
+    if let Some(project) = project {
+        let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+        match client.status_and_agents() {
+            Ok((data, agents)) => {
+                let (data, agents) = (Box::new(data), agents.map(|all| all.instances));
+                return Ok(Seen::Running { data, agents, client });
+            }
+            Err(ClientError::NotRunning { .. } | ClientError::Closed { .. }) => {}
+            Err(ClientError::Timeout { .. } | ClientError::Busy { .. }) => {
+                let pid = reach::pid(&cx.dirs);
+                return Ok(Seen::Absent(Absent::Unresponsive { pid }));
+            }
+            Err(e) => return Err(of_client("the daemon's answer makes no sense", &e)),
+        }
+    }
+    Ok(Seen::Absent(match reach::host_state(&cx.dirs) {
+        HostState::Stopped => Absent::NotRunning { in_project: project.is_some() },
+        HostState::Starting { pid } => Absent::Starting { pid },
+        HostState::Running { pid } if project.is_some() => Absent::NotServed { pid },
+        HostState::Running { pid } => Absent::NoProject { pid },
+        HostState::Unresponsive { pid } => Absent::Unresponsive { pid },
+        HostState::Stuck { pid } => Absent::Stuck { pid },
         HostState::Unknown(why) => {
             let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot look for the daemon");
             return Err(failure.because_of(why).hint("ox doctor"));
         }
-    };
-    if stuck {
-        return Ok(Seen::Absent(Absent::Stuck { pid }));
-    }
-    let Some(project) = project else { return Ok(Seen::Absent(Absent::NoProject { pid })) };
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
-    match client.status_patiently() {
-        Ok(data) => Ok(Seen::Running(Box::new(data), client)),
-        Err(ClientError::NotRunning { .. }) => Ok(Seen::Absent(Absent::NotServed { pid })),
-        Err(ClientError::Timeout { .. } | ClientError::Closed { .. } | ClientError::Busy { .. }) => {
-            Ok(Seen::Absent(Absent::Unresponsive { pid }))
-        }
-        Err(e) => Err(of_client("the daemon's answer makes no sense", &e)),
-    }
+    }))
 }
 
 /// Shows the page anew whenever it says something else: in the same place on a terminal, below each other elsewhere.
@@ -238,7 +249,7 @@ fn watch(cx: &Cx) -> Outcome {
     let mut shown = None;
     loop {
         let (page, said) = match look(cx, project.as_ref())? {
-            Seen::Running(data, client) => {
+            Seen::Running { data, client, .. } => {
                 let page = page(cx, &data, &client, &Report::new(&data, cx.now()));
                 (page, without_clocks(&data, cx.now()))
             }
@@ -269,7 +280,7 @@ fn without_clocks(data: &StatusData, now: Timestamp) -> String {
 fn status(cx: &Cx) -> Outcome<Exit> {
     let project = cx.project_if_any()?;
     let (data, client) = match look(cx, project.as_ref())? {
-        Seen::Running(data, client) => (data, client),
+        Seen::Running { data, client, .. } => (data, client),
         Seen::Absent(absent) => {
             if cx.ui.json() {
                 cx.ui.document(&absent.to_json())?;

@@ -8,9 +8,6 @@ use super::failure::{Failure, Outcome};
 use super::ui::text::{clean, count};
 use super::ui::{Mean, Paint};
 use crate::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
-use crate::ipc::client::NO_PAYLOAD;
-use crate::ipc::limits::client::STATUS;
-use crate::ipc::wire::{Instances, Message};
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
@@ -75,9 +72,8 @@ pub fn gather(cx: &Cx) -> Context {
     let project = ProjectView::discover(&cx.env);
     let mut agents = None;
     let daemon = match look(cx, project.found()) {
-        Ok(Seen::Running(data, client)) => {
-            let heard = client.call_as::<_, Instances>(Message::Instances, NO_PAYLOAD, STATUS);
-            agents = heard.ok().map(|answer| answer.instances);
+        Ok(Seen::Running { data, agents: heard, .. }) => {
+            agents = heard;
             DaemonView::Running(u32::try_from(data.pid).unwrap_or_default(), Some(data))
         }
         Ok(Seen::Absent(absent)) => match absent {

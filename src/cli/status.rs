@@ -16,13 +16,11 @@ use super::ui::text::{clean, compact, count, relative, tilde};
 use super::ui::{Mean, Paint};
 use super::version::OURS;
 use crate::git::{CloneLock, Verdict, verify};
-use crate::ipc::client::{Client, NO_PAYLOAD};
-use crate::ipc::limits::client::STATUS;
-use crate::ipc::wire::{DaemonIssue, InstanceInfo, Instances, Message, StatusData};
+use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
     Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles,
 };
-use crate::sync;
+use crate::sync::{self, SetupError, Workspace};
 
 /// A daemon that has served a project with nothing synced for longer than this deserves a look.
 const SHOULD_HAVE_SYNCED: Duration = Duration::from_secs(60);
@@ -210,14 +208,15 @@ pub fn run(cx: &Cx, _: &Args) -> Outcome {
 fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
     let seen = project.map(|p| look(cx, Some(p))).transpose()?;
-    let (live, client) = match &seen {
-        Some(Seen::Running(data, client)) => (Some(&**data), Some(client)),
-        _ => (None, None),
+    let (live, agents) = match &seen {
+        Some(Seen::Running { data, agents, .. }) => (Some(&**data), agents.as_deref().unwrap_or_default()),
+        _ => (None, &[][..]),
     };
-    let ai_coworkers = client.map(|client| coworkers(client, cx.now())).unwrap_or_default();
-    let teams = project.map(|p| clones::teams_of_project(cx, p, live).teams).unwrap_or_default();
+    let ai_coworkers = agents.iter().map(|agent| coworker(agent, cx.now())).collect();
+    let found = project.map(|p| clones::teams_of_project(cx, p, live));
+    let (ledger, teams) = found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at)), found.teams));
     let daemon = seen.as_ref().map(|seen| match seen {
-        Seen::Running(data, _) => running(data, cx.now()),
+        Seen::Running { data, .. } => running(data, cx.now()),
         Seen::Absent(absent) => absent_daemon(*absent),
     });
     let auth_file = cx.dirs.auth_file();
@@ -233,7 +232,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
             config_path: project.map(|p| ProjectConfig::path(&p.root)),
             directory,
         },
-        ledger: project.map(|p| ledger(cx, p)),
+        ledger,
         team_contexts: teams.into_iter().map(Team::from).collect(),
         ai_coworkers,
         daemon,
@@ -269,21 +268,18 @@ fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
     Auth { git_pat_valid: Some(valid), git_pat_reason: (!valid).then(|| password.to_string()), ..auth }
 }
 
-/// The agents of this project; none if the daemon does not say.
-fn coworkers(client: &Client, now: Timestamp) -> Vec<Coworker> {
-    let heard: Instances = client.call_as(Message::Instances, NO_PAYLOAD, STATUS).unwrap_or_default();
-    let coworker = |a: InstanceInfo| Coworker {
-        agent_id: a.agent_id,
-        context_tokens: a.cumulative_context_tokens,
-        command_count: a.command_count,
-        status: a.status,
-        age: a.last_heartbeat.0.map(|t| relative(t, now)).unwrap_or_default(),
-    };
-    heard.instances.into_iter().map(coworker).collect()
+fn coworker(agent: &InstanceInfo, now: Timestamp) -> Coworker {
+    Coworker {
+        agent_id: agent.agent_id.clone(),
+        context_tokens: agent.cumulative_context_tokens,
+        command_count: agent.command_count,
+        status: agent.status.clone(),
+        age: agent.last_heartbeat.0.map(|t| relative(t, now)).unwrap_or_default(),
+    }
 }
 
-fn ledger(cx: &Cx, project: &ProjectFiles) -> Ledger {
-    let place = match sync::ledger_of(&cx.env, &cx.dirs, project, None) {
+fn ledger(at: Result<Workspace, SetupError>) -> Ledger {
+    let place = match at {
         Ok(place) => place,
         Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
     };

@@ -166,7 +166,7 @@ pub fn add_to(cx: &Cx, project: &Project, named: &Named, name: Option<&str>, yes
 /// The daemon, if it serves the project now.
 pub fn running(cx: &Cx, project: &Project) -> Option<Client> {
     match look(cx, Some(project)) {
-        Ok(Seen::Running(_, client)) => Some(client),
+        Ok(Seen::Running { client, .. }) => Some(client),
         Ok(Seen::Absent(_)) | Err(_) => None,
     }
 }
@@ -259,10 +259,10 @@ pub fn drop_from(cx: &Cx, site: &Site, project: &Project, id: &str) -> Outcome<b
 fn list(cx: &Cx) -> Outcome {
     let project = cx.project()?;
     let live = match look(cx, Some(&project)) {
-        Ok(Seen::Running(data, _)) => Some(data),
+        Ok(Seen::Running { data, .. }) => Some(data),
         Ok(Seen::Absent(_)) | Err(_) => None,
     };
-    let found = clones::teams_of_project(cx, &project, live.as_deref());
+    let (_, found) = clones::teams_of_project(cx, &project, live.as_deref());
     if cx.ui.json() {
         return cx.ui.document(&json!({
             "teams": found.teams, "daemon": { "running": live.is_some() }, "problems": found.problems,

@@ -64,7 +64,7 @@ type Looked = (Vec<CloneFacts>, bool, Vec<String>);
 fn of_project(cx: &Cx) -> Outcome<Looked> {
     let project = cx.project()?;
     let live = match look(cx, Some(&project)) {
-        Ok(Seen::Running(data, _)) => Some(data),
+        Ok(Seen::Running { data, .. }) => Some(data),
         Ok(Seen::Absent(_)) | Err(_) => None,
     };
     let Found { ledger, teams, problems } = clones::of_project(cx, &project, live.as_deref());

@@ -114,11 +114,11 @@ impl Context {
     }
 
     fn gather(&self, project: &Project) -> Clones {
-        let ledger = sync::ledger_of(&self.env, &self.dirs, project, None).ok().map(|at| {
+        let (at, loaded) = sync::look_with_ledger(&self.site, project);
+        let ledger = at.ok().map(|at| {
             let target = Target::Ledger { root: project.root.clone(), url: None, read_only: at.read_only };
             Clone { at, target }
         });
-        let loaded = sync::look(&self.site, project);
         let one = |team: TeamRef| {
             let at = sync::team_of(&self.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team).ok()?;
             let (slug, endpoint) = (loaded.slug.clone(), loaded.endpoint.clone());

@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::{peer_pid, socket};
 use super::wire::{
-    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Line, Message, Progress, ProjectInfo,
-    Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
+    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Instances, Line, Message, Progress,
+    ProjectInfo, Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc,
+    TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -183,17 +184,29 @@ impl Client {
         message: Message,
         payload: Option<&P>,
         patience: Patience,
+        on_progress: impl FnMut(Progress),
+    ) -> Result<Response, ClientError> {
+        let (Patience::Idle(timeout) | Patience::Whole(timeout)) = patience;
+        let socket = connect(&self.path, now() + limits::client::CONNECT.min(timeout))?;
+        self.exchange_on(&socket, message, payload, patience, on_progress)
+    }
+
+    /// As [`Client::exchange`], on a connection that is there.
+    fn exchange_on<P: Serialize + ?Sized>(
+        &self,
+        socket: &OwnedFd,
+        message: Message,
+        payload: Option<&P>,
+        patience: Patience,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Response, ClientError> {
         let (Patience::Idle(timeout) | Patience::Whole(timeout)) = patience;
         let line = self.request_line(message, payload)?;
-        let start = now();
-        let mut wire =
-            Wire { message: message.name(), timeout, deadline: start + timeout, received: Vec::new() };
-        let socket = connect(&self.path, (start + limits::client::CONNECT).min(wire.deadline))?;
-        wire.send(&socket, &line, (now() + limits::client::WRITE).min(wire.deadline))?;
+        let deadline = now() + timeout;
+        let mut wire = Wire { message: message.name(), timeout, deadline, received: Vec::new() };
+        wire.send(socket, &line, (now() + limits::client::WRITE).min(wire.deadline))?;
         loop {
-            match wire.next_line(&socket)? {
+            match wire.next_line(socket)? {
                 Line::Progress(progress) => {
                     on_progress(progress);
                     if let Patience::Idle(idle) = patience {
@@ -303,6 +316,31 @@ impl Client {
             Err(e) if e.class() == Class::Busy => {
                 self.call_as(Message::Status, NO_PAYLOAD, limits::client::STATUS_AGAIN)
             }
+            other => other,
+        }
+    }
+
+    /// The daemon's status and, on the same connection, the agents that it hears of, if it tells; once more with 2 s if the status did not
+    /// come in time.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn status_and_agents(&self) -> Result<(StatusData, Option<Instances>), ClientError> {
+        let ask = |timeout: Duration| -> Result<_, ClientError> {
+            let socket = connect(&self.path, now() + limits::client::CONNECT.min(timeout))?;
+            let get = |message| {
+                let whole = Patience::Whole(timeout);
+                match self.exchange_on(&socket, message, NO_PAYLOAD, whole, |_| {})? {
+                    Response { success: true, data, .. } => Ok(data),
+                    Response { error, .. } => Err(refusal(error)),
+                }
+            };
+            let status = read_data(get(Message::Status)?.as_deref())?;
+            let agents = get(Message::Instances).and_then(|data| read_data(data.as_deref()));
+            Ok((status, agents.ok()))
+        };
+        match ask(limits::client::STATUS) {
+            Err(e) if e.class() == Class::Busy => ask(limits::client::STATUS_AGAIN),
             other => other,
         }
     }

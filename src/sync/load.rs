@@ -105,7 +105,7 @@ impl Saved {
 /// As [`look`], and makes the project's links lead to its clones. No clone is touched.
 /// `told` is what the server has said about its teams; `None` while it has said nothing.
 pub fn load(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
-    let mut loaded = look_with(site, project, told);
+    let (_, mut loaded) = look_with(site, project, told);
     let all_known = told.is_some() || loaded.endpoint.is_none();
     let problems = links::ensure(&project.root, &Links { all_known, ..links_of(&loaded) });
     loaded.problems.extend(problems);
@@ -119,10 +119,19 @@ pub fn wrong_links(site: &Site, project: &Project) -> Vec<WrongLink> {
 
 /// Reads what there is to know about the ledger and teams of `project`. Changes nothing.
 pub fn look(site: &Site, project: &Project) -> Loaded {
+    look_with_ledger(site, project).1
+}
+
+/// As [`look`], and where the ledger is, or why that is not known.
+pub fn look_with_ledger(site: &Site, project: &Project) -> (Result<Workspace, SetupError>, Loaded) {
     look_with(site, project, None)
 }
 
-fn look_with(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
+fn look_with(
+    site: &Site,
+    project: &Project,
+    told: Option<&[TeamRef]>,
+) -> (Result<Workspace, SetupError>, Loaded) {
     let mut loaded = Loaded {
         slug: project.slug.clone(),
         endpoint: (!project.endpoint.is_local()).then(|| project.endpoint.as_str().to_string()),
@@ -133,9 +142,10 @@ fn look_with(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded
         loaded.problems.push(e.to_string());
         LocalConfig::default()
     });
-    match ledger_of(&site.env, &site.dirs, project, None) {
+    let ledger = ledger_of(&site.env, &site.dirs, project, None);
+    match &ledger {
         Ok(at) => {
-            let last_sync = last_level(&at, local.ledger().and_then(|l| l.last_sync.0));
+            let last_sync = last_level(at, local.ledger().and_then(|l| l.last_sync.0));
             loaded.ledger = Some(Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync });
         }
         // Its server has yet to be asked.
@@ -145,7 +155,7 @@ fn look_with(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded
     name_teams(site, project, &local, &mut loaded);
     look_at_cloud(site, project, &mut loaded);
     look_at_clones(site, &local, told, &mut loaded);
-    loaded
+    (ledger, loaded)
 }
 
 fn name_teams(site: &Site, project: &Project, local: &LocalConfig, loaded: &mut Loaded) {

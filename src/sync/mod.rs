@@ -40,7 +40,7 @@ pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
 pub use gc::{Stores, slim};
 pub use inventory::{STORED_MAX, Stored, stored};
 pub use links::WrongLink;
-pub use load::{CloudView, Known, Loaded, Saved, load, look, wrong_links};
+pub use load::{CloudView, Known, Loaded, Saved, load, look, look_with_ledger, wrong_links};
 pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
 pub use registry::{Registry, Source, TEAMS_MAX};
 pub use revoke::revoke;

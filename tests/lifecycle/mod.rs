@@ -2,6 +2,7 @@
 //!
 //! Everything here goes through the real program. `OX_TEST_LONG=1` makes the loops as long as they should be.
 
+mod asks;
 mod beat;
 mod damage;
 mod disk;

@@ -129,6 +129,11 @@ fn host(dirs: &Dirs) -> (Client, u32) {
     (client, pid)
 }
 
+/// The process of the user's daemon, as its lock or its socket tells; 0 if neither does.
+pub fn pid(dirs: &Dirs) -> u32 {
+    host(dirs).1
+}
+
 fn project_client(dirs: &Dirs, project: &Project) -> Client {
     named(Client::new(dirs.project_socket(&project.workspace_id)), project)
 }
