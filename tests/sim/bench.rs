@@ -1,29 +1,38 @@
 //! A core on a bench: everything it wants is answered at once and in full, unless a test says otherwise; what it wanted stands in a list.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{clones, presence, projects};
-use ox::daemon::{Core, Effect, Event, Handover, Id, Identity, Key, Periods, Via};
+use ox::daemon::parts::{clones, projects};
+use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
-use ox::kit::clock::{Clock, Mono, SimClock};
+use ox::kit::clock::Now;
 use ox::kit::process::{Seen, StartedAt};
 use ox::sync::{Change, End, Facts, Failure, Known, Loaded, Outcome, Place, Saved, Source, TeamRef, Timing};
 
-/// What any quick piece of work takes.
-pub const QUICK: Duration = Duration::from_millis(1);
-const WALL: i64 = 1_780_000_000;
+pub use super::host::QUICK;
+use super::host::{FakeHost, Script, state_of};
 
-pub struct Bench {
-    pub core: Core,
-    clock: SimClock,
-    coming: BTreeMap<(Mono, u64), Event>,
-    serial: u64,
+/// A core on a bench.
+pub type Bench = FakeHost<Steady>;
+
+/// How the next run of a clone ends, once.
+#[derive(Clone)]
+pub enum Run {
+    /// Like this.
+    Ends(End),
+    /// It is up to date, and this is known of it.
+    Knows(Facts),
+    /// There is no clone, and making one comes to this.
+    Clones(End),
+}
+
+/// All is well, but for what a test says.
+pub struct Steady {
     /// Projects and the teams they name.
     projects: BTreeMap<Id, Vec<String>>,
     /// Clones that are not there.
@@ -36,39 +45,95 @@ pub struct Bench {
     pub clone_fails: Option<Class>,
     /// What every sync that succeeds has changed.
     pub change: Change,
+    /// How the next run of a clone ends.
+    pub next_run: BTreeMap<Key, Run>,
     pub sync_takes: Duration,
     pub clone_takes: Duration,
     pub load_takes: Duration,
     pub interval: Duration,
+    pub team_interval: Option<Duration>,
+    /// What all projects' files say, if they do not say what [`Bench::says`] was told.
+    pub loaded: Option<Loaded>,
     saved: BTreeMap<PathBuf, Saved>,
     /// Processes that live, and when they started.
     pub processes: BTreeMap<u32, u64>,
-    /// All that the core wanted, and when.
-    pub wanted: Vec<(Duration, Effect)>,
+}
+
+impl Script for Steady {
+    fn attach(&mut self, root: &Path, _: &[Id]) -> (Duration, AttachEnd) {
+        (QUICK, AttachEnd::Ready(Box::new(self.found(root))))
+    }
+
+    fn load(&mut self, id: &Id) -> (Duration, Option<Loaded>) {
+        (self.load_takes, Some(self.loaded(id)))
+    }
+
+    fn sync(&mut self, _: Now, job: &JobId, _: bool) -> (Duration, Outcome) {
+        let key = &job.key;
+        let up_to_date = End::Level(self.change.clone());
+        let (wait, end, facts) = match self.next_run.get(key).cloned() {
+            Some(Run::Ends(end)) => (self.sync_takes, end, Facts::default()),
+            Some(Run::Knows(facts)) => (self.sync_takes, up_to_date, facts),
+            Some(Run::Clones(_)) => return (QUICK, self.outcome(key, End::NoClone)),
+            None if self.missing.contains(key) => (QUICK, End::NoClone, Facts::default()),
+            None => (self.sync_takes, self.sync_fails.map_or(up_to_date, failed), Facts::default()),
+        };
+        self.next_run.remove(key);
+        let facts = (!matches!(end, End::NoClone)).then_some(facts);
+        (wait, Outcome { facts, ..self.outcome(key, end) })
+    }
+
+    fn clone(&mut self, _: Now, job: &JobId) -> (Duration, Outcome) {
+        let key = &job.key;
+        let end = match self.next_run.remove(key) {
+            Some(Run::Clones(end)) => end,
+            _ => self.clone_fails.map_or(End::Level(Change::default()), failed),
+        };
+        if matches!(end, End::Level(_)) {
+            self.missing.remove(key);
+        }
+        (self.clone_takes, self.outcome(key, end))
+    }
+
+    fn checkout(&mut self, _: &Key, checkout: &Checkout) -> (Duration, Result<CheckoutResult, String>) {
+        let path = checkout.repo_path.clone();
+        (self.clone_takes, Ok(CheckoutResult { path, already_exists: false, cloned: true }))
+    }
+
+    fn save_backoff(&mut self, state: &Path, saved: Option<&Saved>) {
+        match saved {
+            Some(saved) => self.saved.insert(state.to_path_buf(), saved.clone()),
+            None => self.saved.remove(state),
+        };
+    }
+
+    fn probe(&mut self, pid: u32) -> Seen {
+        self.processes.get(&pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
+    }
 }
 
 impl Bench {
     pub fn new() -> Bench {
-        let clock = SimClock::new(Timestamp::from_second(WALL).unwrap());
-        Bench {
-            core: Core::new(identity(), clock.now(), 1),
-            clock,
-            coming: BTreeMap::new(),
-            serial: 0,
+        let steady = Steady {
             projects: BTreeMap::new(),
             missing: BTreeSet::new(),
             host: None,
             sync_fails: None,
             clone_fails: None,
             change: Change::default(),
+            next_run: BTreeMap::new(),
             sync_takes: QUICK,
             clone_takes: QUICK,
             load_takes: QUICK,
             interval: Duration::from_secs(60),
+            team_interval: None,
+            loaded: None,
             saved: BTreeMap::new(),
             processes: BTreeMap::new(),
-            wanted: Vec::new(),
-        }
+        };
+        let mut bench = FakeHost::with(steady, identity(), 1);
+        bench.keeps_wanted = true;
+        bench
     }
 
     /// Another process begins; what the last one left on disk is there.
@@ -78,10 +143,9 @@ impl Bench {
 
     /// As [`Bench::restart`], after a process that made way.
     pub fn restart_with(&mut self, handover: Handover) {
-        self.coming.clear();
-        self.core = Core::new(Identity { handover, ..identity() }, self.clock.now(), 2);
+        self.restart_as(Identity { handover, ..identity() }, 2);
         for root in self.projects.keys().map(root_of).collect::<Vec<_>>() {
-            self.event(Event::Projects(projects::Event::Reattach(root)));
+            self.event(projects::Event::Reattach(root));
         }
     }
 
@@ -93,18 +157,7 @@ impl Bench {
     /// Attaches a project that names these teams.
     pub fn attach(&mut self, project: &str, teams: &[&str]) {
         self.says(project, teams);
-        self.event(Event::Projects(projects::Event::Reattach(root_of(&Id::from(project)))));
-    }
-
-    pub fn now(&self) -> Duration {
-        self.clock.now().mono.since(Mono::ZERO)
-    }
-
-    pub fn ask(&mut self, via: Via, request: Request) -> ConnId {
-        self.serial += 1;
-        let conn = ConnId::simulated(self.serial);
-        self.event(Event::Request { conn, via, caller: String::new(), request });
-        conn
+        self.event(projects::Event::Reattach(root_of(&Id::from(project))));
     }
 
     pub fn team_sync(&mut self, project: &str, team: &str) -> ConnId {
@@ -132,32 +185,6 @@ impl Bench {
         let repo_path = format!("/home/a/{path}");
         let checkout = Checkout { repo_path, clone_url: "https://x/y".into(), repo_type: "ledger".into() };
         self.ask(Via::Project(Id::from(project)), Request::Checkout(checkout))
-    }
-
-    /// The core hears of it now.
-    pub fn event(&mut self, event: Event) {
-        self.turn(Some(event));
-    }
-
-    /// Lets `length` pass.
-    pub fn pass(&mut self, length: Duration) {
-        let end = self.clock.now().mono + length;
-        loop {
-            let coming = self.coming.keys().next().map(|(at, _)| *at);
-            let next = self.core.next_deadline().into_iter().chain(coming).min();
-            let now = self.clock.now().mono;
-            let Some(next) = next.filter(|at| *at <= end) else {
-                return self.clock.advance(end.since(now));
-            };
-            self.clock.advance(next.since(now));
-            match coming.filter(|at| *at <= next) {
-                Some(_) => {
-                    let (_, event) = self.coming.pop_first().unwrap();
-                    self.turn(Some(event));
-                }
-                None => self.turn(None),
-            }
-        }
     }
 
     /// When syncs of a clone began.
@@ -196,112 +223,16 @@ impl Bench {
         };
         self.wanted.iter().filter_map(of).collect()
     }
+}
 
-    fn turn(&mut self, event: Option<Event>) {
-        let now = self.clock.now();
-        for effect in self.core.turn(now, event) {
-            self.perform(&effect);
-            self.wanted.push((now.mono.since(Mono::ZERO), effect));
-        }
-    }
-
-    fn after(&mut self, wait: Duration, event: Event) {
-        self.serial += 1;
-        self.coming.insert((self.clock.now().mono + wait, self.serial), event);
-    }
-
-    fn perform(&mut self, effect: &Effect) {
-        match effect {
-            Effect::Projects(projects::Effect::Attach { root, .. }) => {
-                let found = Box::new(self.found(root));
-                self.after(
-                    QUICK,
-                    Event::Projects(projects::Event::AttachEnded {
-                        root: root.clone(),
-                        end: AttachEnd::Ready(found),
-                    }),
-                );
-            }
-            Effect::Projects(projects::Effect::Load { id, .. }) => {
-                let loaded = Some(Box::new(self.loaded(id)));
-                self.after(
-                    self.load_takes,
-                    Event::Projects(projects::Event::Loaded { id: id.clone(), loaded }),
-                );
-            }
-            Effect::Clones(clones::Effect::Sync { job, .. }) => {
-                let key = &job.key;
-                let end = match self.sync_fails {
-                    _ if self.missing.contains(key) => End::NoClone,
-                    Some(class) => failed(class),
-                    None => End::Level(self.change.clone()),
-                };
-                let outcome = self.outcome(key, end);
-                let wait = if self.missing.contains(key) { QUICK } else { self.sync_takes };
-                self.after(wait, Event::Clones(clones::Event::Synced { job: job.clone(), outcome }));
-            }
-            Effect::Clones(clones::Effect::Clone { job, .. }) => {
-                let key = &job.key;
-                let end = self.clone_fails.map_or(End::Level(Change::default()), failed);
-                if self.clone_fails.is_none() {
-                    self.missing.remove(key);
-                }
-                let outcome = self.outcome(key, end);
-                self.after(
-                    self.clone_takes,
-                    Event::Clones(clones::Event::Cloned { job: job.clone(), outcome }),
-                );
-            }
-            Effect::Clones(clones::Effect::Gc { job, .. }) => {
-                self.after(
-                    QUICK,
-                    Event::Clones(clones::Event::GcEnded { job: job.clone(), result: Ok(None) }),
-                );
-            }
-            Effect::Clones(clones::Effect::CheckPath { key, checkout }) => {
-                let path = checkout.repo_path.clone();
-                let result = Ok(CheckoutResult { path, already_exists: false, cloned: false });
-                self.after(QUICK, Event::Clones(clones::Event::PathChecked { key: key.clone(), result }));
-            }
-            Effect::Clones(clones::Effect::Checkout { job, checkout, .. }) => {
-                let key = &job.key;
-                let path = checkout.repo_path.clone();
-                let result = Ok(CheckoutResult { path, already_exists: false, cloned: true });
-                self.after(
-                    self.clone_takes,
-                    Event::Clones(clones::Event::CheckedOut { key: key.clone(), result }),
-                );
-            }
-            Effect::Clones(clones::Effect::SaveBackoff { state, saved }) => {
-                match saved {
-                    Some(saved) => self.saved.insert(state.clone(), saved.clone()),
-                    None => self.saved.remove(state),
-                };
-            }
-            Effect::Presence(presence::Effect { id, pids }) => {
-                let look = |pid: &u32| {
-                    self.processes.get(pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
-                };
-                let seen = pids.iter().map(|pid| (*pid, look(pid))).collect();
-                self.after(QUICK, Event::Presence(presence::Event { id: id.clone(), seen }));
-            }
-            Effect::Projects(projects::Effect::Check(_)) => {
-                self.after(QUICK, Event::Projects(projects::Event::Checked(Vec::new())))
-            }
-            Effect::Projects(projects::Effect::ReplyStop(_, via)) => {
-                self.after(QUICK, Event::Projects(projects::Event::StopAnswered(via.clone())))
-            }
-            _ => {}
-        }
-    }
-
-    fn found(&self, root: &std::path::Path) -> Attachable {
+impl Steady {
+    fn found(&self, root: &Path) -> Attachable {
         let id = self.projects.keys().find(|id| root_of(id) == root).unwrap().clone();
         Attachable {
             repo_id: format!("repo_{id}"),
             socket: PathBuf::from(format!("/run/{id}.sock")),
             timing: Timing { interval: self.interval, debounce: Duration::from_millis(500) },
-            team_interval: self.interval,
+            team_interval: self.team_interval.unwrap_or(self.interval),
             idle_timeout: Duration::ZERO,
             loaded: self.loaded(&id),
             errors: Default::default(),
@@ -311,6 +242,9 @@ impl Bench {
     }
 
     fn loaded(&self, id: &Id) -> Loaded {
+        if let Some(loaded) = &self.loaded {
+            return loaded.clone();
+        }
         let named = &self.projects[id];
         let team = |id: &String| TeamRef { id: id.clone(), name: format!("Team {id}"), ..TeamRef::default() };
         let clones = named.iter().map(|id| (id.clone(), self.known(&team_key(id)))).collect();
@@ -336,7 +270,7 @@ impl Bench {
             host: self.host.clone(),
             exists: !self.missing.contains(key),
             read_only: false,
-            state: PathBuf::from(format!("/state/{key}")),
+            state: state_of(key),
         }
     }
 

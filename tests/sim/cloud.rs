@@ -99,6 +99,11 @@ impl Cloud {
         }
     }
 
+    /// Whether it has been asked and has not answered.
+    pub fn is_asked(&self) -> bool {
+        self.asking
+    }
+
     /// It answers.
     pub fn answer(&mut self, now: Now, rng: &mut Rng) -> Called {
         self.asking = false;

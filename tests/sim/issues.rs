@@ -4,179 +4,69 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use ox::daemon::parts::projects::{AttachEnd, Attachable};
 use ox::daemon::parts::{accounts, clones, projects};
-use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Periods, RunId, Via};
+use ox::daemon::{Effect, Id, Key, Via};
 use ox::health::IssueKind;
-use ox::ipc::wire::Attach;
-use ox::ipc::{ConnId, Request};
+use ox::ipc::Request;
 use ox::kit::Class;
-use ox::kit::clock::{Clock as _, SimClock};
 use ox::sync::account::Called;
 use ox::sync::{
-    Blocked, Change, CloudView, End, Facts, Failure, Kept, Known, LEDGER, Loaded, Outcome, Place, Skip,
-    Source, TeamRef, Timing,
+    Blocked, Change, CloudView, End, Facts, Failure, Kept, Known, LEDGER, Loaded, Place, Skip, Source,
+    TeamRef,
 };
+
+use super::bench::{Bench, Run, ledger_key};
 
 const ID: &str = "00000001";
 const TEAM: &str = "team_a";
 const ENDPOINT: &str = "https://ox.example";
 
-/// A core with one project that has a ledger and a team from a server, all of it fine.
-struct Rig {
-    core: Core,
-    clock: SimClock,
-    /// The work that was last begun on each clone.
-    runs: BTreeMap<Key, RunId>,
-    /// The host that the clones come from; none for a directory of this machine.
-    host: Option<String>,
+/// One project that has a ledger and a team from a server, all of it fine.
+fn fine() -> Bench {
+    let mut bench = Bench::new();
+    bench.interval = Duration::from_secs(60);
+    bench.team_interval = Some(Duration::from_secs(15));
+    bench.loaded = Some(loaded());
+    bench.attach(ID, &[]);
+    for key in [ledger(), team()] {
+        run(&mut bench, &key, Run::Ends(up_to_date()));
+    }
+    assert!(bench.core.issues(ID).is_empty());
+    bench
 }
 
-/// What a run comes to.
-enum Run {
-    /// This.
-    Ends(End),
-    /// It is level, and this is missing in it.
-    Lacks(&'static str),
-    /// What waits cannot be committed.
-    Sticks(&'static str),
-    /// There is no clone, and making one comes to this.
-    Clones(End),
+/// Lets time pass until the clone's next run has ended like this. The other clone is fine all the time.
+fn run(bench: &mut Bench, key: &Key, how: Run) {
+    bench.next_run.insert(key.clone(), how);
+    let mut left = 100_000;
+    while bench.next_run.contains_key(key) {
+        bench.pass(Duration::from_millis(250));
+        left -= 1;
+        assert!(left > 0, "{key} is never synced");
+    }
+    // It has begun; now it ends.
+    bench.pass(Duration::from_millis(5));
 }
 
-impl Rig {
-    fn new() -> Rig {
-        let clock = SimClock::new(Timestamp::from_second(1_780_000_000).unwrap());
-        let identity = Identity {
-            pid: 1,
-            data: "/data".into(),
-            version: "0.6.1+rs.0".into(),
-            startup: Duration::ZERO,
-            throttle: Duration::ZERO,
-            service: true,
-            periods: Periods::default(),
-            handover: Default::default(),
-        };
-        let core = Core::new(identity, clock.now(), 1);
-        let mut rig = Rig { core, clock, runs: BTreeMap::new(), host: None };
-        let attach = Request::Attach(Attach { project_root: "/p".into(), ..Attach::default() });
-        rig.turn(Event::Request {
-            conn: ConnId::simulated(1),
-            via: Via::Host,
-            caller: String::new(),
-            request: attach,
-        });
-        let end = AttachEnd::Ready(Box::new(found()));
-        rig.turn(Event::Projects(projects::Event::AttachEnded { root: "/p".into(), end }));
-        for key in [ledger(), team()] {
-            rig.run(&key, Run::Ends(level()));
-        }
-        assert!(rig.core.issues(ID).is_empty());
-        rig
-    }
+fn login(bench: &mut Bench, called: Called) {
+    bench.event(accounts::Event::ReposAsked { endpoint: ENDPOINT.into(), called, changed: false });
+}
 
-    fn turn(&mut self, event: impl Into<Option<Event>>) {
-        for effect in self.core.turn(self.clock.now(), event.into()) {
-            match effect {
-                Effect::Clones(clones::Effect::Sync { job, .. }) => drop(self.runs.insert(job.key, job.run)),
-                Effect::Projects(projects::Effect::Load { id, .. }) => self
-                    .turn(Event::Projects(projects::Event::Loaded { id, loaded: Some(Box::new(loaded())) })),
-                _ => {}
-            }
-        }
-    }
-
-    /// Lets time pass until the clone's next run, and has it end like this.
-    fn run(&mut self, key: &Key, how: Run) {
-        self.runs.remove(key);
-        while !self.runs.contains_key(key) {
-            let next = self.core.next_deadline().expect("something is always due");
-            let now = self.clock.now().mono;
-            self.clock.advance(next.since(now));
-            self.turn(None);
-            // The other clone is fine all the time.
-            for (other, run) in std::mem::take(&mut self.runs) {
-                match other == *key {
-                    true => drop(self.runs.insert(other, run)),
-                    false => self.turn(Event::Clones(clones::Event::Synced {
-                        outcome: outcome(&other, level(), None),
-                        job: JobId { key: other, run },
-                    })),
-                }
-            }
-        }
-        let run = self.runs[key];
-        let (end, lacks) = match how {
-            Run::Ends(end) => (end, None),
-            Run::Lacks(what) => (level(), Some(what)),
-            Run::Sticks(what) => {
-                let mut outcome = outcome(key, level(), None);
-                outcome.facts = Some(Facts { stuck: Some(what.into()), ..Facts::default() });
-                return self.turn(Event::Clones(clones::Event::Synced {
-                    job: JobId { key: key.clone(), run },
-                    outcome,
-                }));
-            }
-            Run::Clones(end) => {
-                self.turn(Event::Clones(clones::Event::Synced {
-                    job: JobId { key: key.clone(), run },
-                    outcome: outcome(key, End::NoClone, None),
-                }));
-                return self.turn(Event::Clones(clones::Event::Cloned {
-                    job: JobId { key: key.clone(), run },
-                    outcome: outcome(key, end, None),
-                }));
-            }
-        };
-        self.turn(Event::Clones(clones::Event::Synced {
-            job: JobId { key: key.clone(), run },
-            outcome: Outcome {
-                place: Some(Place { host: self.host.clone(), ..place(key) }),
-                ..outcome(key, end, lacks)
-            },
-        }));
-    }
-
-    fn login(&mut self, called: Called) {
-        self.turn(Event::Accounts(accounts::Event::ReposAsked {
-            endpoint: ENDPOINT.into(),
-            called,
-            changed: false,
-        }));
-    }
-
-    /// Whether whoever asks for the status is shown an issue of this kind for this repository.
-    fn shows(&self, kind: IssueKind, repo: &str) -> bool {
-        let snapshot = self.core.published(ID).unwrap().snapshot();
-        let status = snapshot.status.as_ref().unwrap();
-        let shown = status.issues.iter().any(|i| i.kind == kind.name() && i.repo == repo);
-        assert!(!shown || status.needs_help);
-        shown
-    }
+/// Whether whoever asks for the status is shown an issue of this kind for this repository.
+fn shows(bench: &Bench, kind: IssueKind, repo: &str) -> bool {
+    let snapshot = bench.core.published(ID).unwrap().snapshot();
+    let status = snapshot.status.as_ref().unwrap();
+    let shown = status.issues.iter().any(|i| i.kind == kind.name() && i.repo == repo);
+    assert!(!shown || status.needs_help);
+    shown
 }
 
 fn ledger() -> Key {
-    Key::Ledger(Id::from(ID))
+    ledger_key(ID)
 }
 
 fn team() -> Key {
     Key::Team(Id::from(format!("ox.example/{TEAM}")))
-}
-
-fn found() -> Attachable {
-    Attachable {
-        id: Id::from(ID),
-        repo_id: "repo_1".into(),
-        root: "/p".into(),
-        socket: "/run/p.sock".into(),
-        timing: Timing { interval: Duration::from_secs(60), debounce: Duration::from_millis(500) },
-        team_interval: Duration::from_secs(15),
-        idle_timeout: Duration::ZERO,
-        loaded: loaded(),
-        errors: Default::default(),
-    }
 }
 
 fn loaded() -> Loaded {
@@ -198,14 +88,12 @@ fn place(key: &Key) -> Place {
     Place { state: path.join("state"), path, host: None, exists: true, ..Place::default() }
 }
 
-fn outcome(key: &Key, end: End, missing: Option<&str>) -> Outcome {
-    let facts = Facts { missing: missing.map(str::to_string), ..Facts::default() };
-    let facts = matches!(end, End::Level(_)).then_some(facts);
-    Outcome { place: Some(place(key)), facts, end, took: Duration::from_millis(5) }
+fn up_to_date() -> End {
+    End::Level(Change::default())
 }
 
-fn level() -> End {
-    End::Level(Change::default())
+fn lacks() -> Facts {
+    Facts { missing: Some("there is no .sageox/".into()), ..Facts::default() }
 }
 
 fn failed(class: Class, blocked: Option<Blocked>) -> End {
@@ -228,8 +116,10 @@ fn cause(kind: IssueKind) -> Option<Run> {
             let age = Duration::from_secs(3600);
             Run::Ends(End::Skipped(Skip::Foreign { what: "rebase".into(), age }))
         }
-        IssueKind::MissingScaffolding => Run::Lacks("there is no .sageox/"),
-        IssueKind::MurmurStuck => Run::Sticks("1 that cannot be read"),
+        IssueKind::MissingScaffolding => Run::Knows(lacks()),
+        IssueKind::MurmurStuck => {
+            Run::Knows(Facts { stuck: Some("1 that cannot be read".into()), ..Facts::default() })
+        }
         IssueKind::AuthExpiring | IssueKind::WatchLimit => return None,
     })
 }
@@ -239,47 +129,46 @@ fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
     // What a work tree lacks is told by looks at it, not by runs: `--test all sim::trees`.
     for kind in IssueKind::ALL.into_iter().filter(|kind| *kind != IssueKind::WatchLimit) {
         for (key, repo) in [(ledger(), LEDGER), (team(), TEAM)] {
-            let mut rig = Rig::new();
+            let mut bench = fine();
             match cause(kind) {
-                Some(run) => {
-                    rig.run(&key, run);
-                    assert!(rig.shows(kind, repo), "{kind:?} of {key} is not shown");
+                Some(how) => {
+                    run(&mut bench, &key, how);
+                    assert!(shows(&bench, kind, repo), "{kind:?} of {key} is not shown");
                     let other = if repo == LEDGER { TEAM } else { LEDGER };
-                    assert!(!rig.shows(kind, other), "{kind:?} is shown for the wrong clone");
-                    rig.run(&key, Run::Ends(level()));
+                    assert!(!shows(&bench, kind, other), "{kind:?} is shown for the wrong clone");
+                    run(&mut bench, &key, Run::Ends(up_to_date()));
                 }
                 None => {
-                    rig.login(Called::Unauthorized);
-                    assert!(rig.shows(kind, ""), "{kind:?} is not shown");
-                    rig.login(Called::Fine);
+                    login(&mut bench, Called::Unauthorized);
+                    assert!(shows(&bench, kind, ""), "{kind:?} is not shown");
+                    login(&mut bench, Called::Fine);
                 }
             }
-            assert!(rig.core.issues(ID).is_empty(), "{kind:?} of {key} stays: {:?}", rig.core.issues(ID));
-            assert!(!rig.shows(kind, repo), "{kind:?} of {key} is shown for ever");
+            assert!(bench.core.issues(ID).is_empty(), "{kind:?} of {key} stays: {:?}", bench.core.issues(ID));
+            assert!(!shows(&bench, kind, repo), "{kind:?} of {key} is shown for ever");
         }
     }
 }
 
 #[test]
 fn what_a_team_needs_is_shown_in_every_project_that_uses_it_and_goes_with_it() {
-    let mut rig = Rig::new();
-    rig.run(&team(), Run::Lacks("there is no .sageox/"));
-    assert!(rig.shows(IssueKind::MissingScaffolding, TEAM));
+    let mut bench = fine();
+    run(&mut bench, &team(), Run::Knows(lacks()));
+    assert!(shows(&bench, IssueKind::MissingScaffolding, TEAM));
     let none = Loaded { teams: BTreeMap::from([(Source::Credentials, Vec::new())]), ..loaded() };
-    rig.turn(Event::Projects(projects::Event::Loaded { id: Id::from(ID), loaded: Some(Box::new(none)) }));
-    assert!(!rig.shows(IssueKind::MissingScaffolding, TEAM));
-    assert!(rig.core.issues(ID).is_empty());
+    bench.event(projects::Event::Loaded { id: Id::from(ID), loaded: Some(Box::new(none)) });
+    assert!(!shows(&bench, IssueKind::MissingScaffolding, TEAM));
+    assert!(bench.core.issues(ID).is_empty());
 }
 
-fn stored(rig: &Rig) -> Vec<(String, bool)> {
-    let errors = rig.core.stored_errors(ID).unwrap();
+fn stored(bench: &Bench) -> Vec<(String, bool)> {
+    let errors = bench.core.stored_errors(ID).unwrap();
     errors.newest_first().map(|e| (e.code.clone(), e.viewed)).collect()
 }
 
-fn mark_all(rig: &mut Rig) {
+fn mark_all(bench: &mut Bench) {
     let request = Request::MarkErrors(Default::default());
-    let via = Via::Project(Id::from(ID));
-    rig.turn(Event::Request { conn: ConnId::simulated(2), via, caller: String::new(), request });
+    bench.ask(Via::Project(Id::from(ID)), request);
 }
 
 #[test]
@@ -295,73 +184,65 @@ fn a_failure_that_lasts_is_stored_once_until_its_clone_was_level_or_it_is_anothe
     ];
     for (class, text, code, times) in cases {
         for key in [ledger(), team()] {
-            let mut rig = Rig::new();
-            let fail = |rig: &mut Rig| rig.run(&key, Run::Ends(End::Failed(Failure::new(class, text))));
+            let mut bench = fine();
+            let fail =
+                |bench: &mut Bench| run(bench, &key, Run::Ends(End::Failed(Failure::new(class, text))));
             for n in 1..times {
-                fail(&mut rig);
-                assert!(stored(&rig).is_empty(), "{text} after {n}");
+                fail(&mut bench);
+                assert!(stored(&bench).is_empty(), "{text} after {n}");
             }
             let one = |viewed| vec![(code.to_string(), viewed)];
-            fail(&mut rig);
-            assert_eq!(stored(&rig), one(false), "{text} of {key}");
-            mark_all(&mut rig);
-            fail(&mut rig);
-            assert_eq!(stored(&rig), one(true), "{text} of {key} is told of again");
-            rig.run(&key, Run::Ends(level()));
-            (0..times).for_each(|_| fail(&mut rig));
-            assert_eq!(stored(&rig), one(false), "{text} of {key} is new");
+            fail(&mut bench);
+            assert_eq!(stored(&bench), one(false), "{text} of {key}");
+            mark_all(&mut bench);
+            fail(&mut bench);
+            assert_eq!(stored(&bench), one(true), "{text} of {key} is told of again");
+            run(&mut bench, &key, Run::Ends(up_to_date()));
+            (0..times).for_each(|_| fail(&mut bench));
+            assert_eq!(stored(&bench), one(false), "{text} of {key} is new");
         }
     }
 }
 
 #[test]
 fn a_login_that_is_not_taken_is_stored_and_a_lost_network_is_not() {
-    let mut rig = Rig::new();
-    rig.login(Called::Unauthorized);
-    assert_eq!(stored(&rig), [("auth_expired".to_string(), false)]);
-    let mut rig = Rig::new();
-    rig.host = Some("git.example".into());
+    let mut bench = fine();
+    login(&mut bench, Called::Unauthorized);
+    assert_eq!(stored(&bench), [("auth_expired".to_string(), false)]);
+    let mut bench = fine();
+    bench.host = Some("git.example".into());
     for _ in 0..3 {
-        rig.run(&ledger(), Run::Ends(failed(Class::Network, None)));
+        run(&mut bench, &ledger(), Run::Ends(failed(Class::Network, None)));
     }
-    assert!(stored(&rig).is_empty());
+    assert!(stored(&bench).is_empty());
 }
 
 #[test]
 fn a_run_that_nobody_asked_for_answers_no_request() {
-    let ends = [End::Skipped(Skip::Fresh), End::Skipped(Skip::Busy), level(), failed(Class::Network, None)];
+    let ends =
+        [End::Skipped(Skip::Fresh), End::Skipped(Skip::Busy), up_to_date(), failed(Class::Network, None)];
+    const TAKES: Duration = Duration::from_secs(1);
     for end in ends {
-        let mut rig = Rig::new();
+        let mut bench = fine();
         let key = ledger();
-        while !rig.runs.contains_key(&key) {
-            let next = rig.core.next_deadline().expect("something is always due");
-            rig.clock.advance(next.since(rig.clock.now().mono));
-            rig.turn(None);
+        bench.sync_takes = TAKES;
+        bench.next_run.insert(key.clone(), Run::Ends(end.clone()));
+        while bench.next_run.contains_key(&key) {
+            bench.pass(Duration::from_millis(100));
         }
-        let own = rig.runs.remove(&key).unwrap();
-        let (conn, via) = (ConnId::simulated(7), Via::Project(Id::from(ID)));
-        rig.turn(Event::Request { conn, via, caller: String::new(), request: Request::Sync });
-        assert!(!rig.runs.contains_key(&key), "not two at once");
-        let ended = |rig: &mut Rig, run, end: &End| {
-            let event = Event::Clones(clones::Event::Synced {
-                job: JobId { key: key.clone(), run },
-                outcome: outcome(&key, end.clone(), None),
-            });
-            let effects = rig.core.turn(rig.clock.now(), Some(event));
-            let replied = effects.iter().any(|e| matches!(e, Effect::Reply(to, _) if *to == conn));
-            let next = effects.iter().find_map(|e| match e {
-                Effect::Clones(clones::Effect::Sync { job, ask, .. }) if job.key == key => {
-                    Some((job.run, ask.forced))
-                }
-                _ => None,
-            });
-            (replied, next)
+        // Theirs follows, and is an answer, whatever it comes to.
+        bench.next_run.insert(key.clone(), Run::Ends(End::Skipped(Skip::Busy)));
+        let begun = bench.wanted.len();
+        let conn = bench.ask(Via::Project(Id::from(ID)), Request::Sync);
+        let forced = |bench: &Bench| {
+            let of = |e: &Effect| matches!(e, Effect::Clones(clones::Effect::Sync { job, ask, .. }) if job.key == key && ask.forced);
+            bench.wanted[begun..].iter().filter(|(_, e)| of(e)).count()
         };
-        let (replied, next) = ended(&mut rig, own, &end);
-        assert!(!replied, "{end:?} is no answer");
-        let (run, forced) = next.expect("a run of their own");
-        assert!(forced);
-        // That one is an answer, whatever it comes to.
-        assert_eq!(ended(&mut rig, run, &End::Skipped(Skip::Busy)), (true, None));
+        assert_eq!(forced(&bench), 0, "not two at once");
+        bench.pass(TAKES);
+        assert!(bench.answers(conn).is_empty(), "{end:?} is no answer");
+        assert_eq!(forced(&bench), 1, "a run of their own");
+        bench.pass(TAKES);
+        assert_eq!((bench.answers(conn).len(), forced(&bench)), (1, 1));
     }
 }

@@ -7,6 +7,7 @@ mod agents;
 mod bench;
 mod cloud;
 mod exact;
+mod host;
 mod issues;
 mod site;
 mod trees;
@@ -64,6 +65,11 @@ fn time_full_of_faults_breaks_no_promise() {
             && total.queued > 0
             && total.restarted > 0
             && total.slimmed > 0
+            && total.probed > 0
+            && total.scanned > 0
+            && total.relayed > 0
+            && total.murmured > 0
+            && total.unstarted > 0
             && total.renewed > 0
             && total.logged_out > 0
             // Rare.

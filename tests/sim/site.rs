@@ -8,6 +8,8 @@ use ox::daemon::Key;
 use ox::kit::clock::Mono;
 use ox::sync::{Known, Place, Saved};
 
+use super::host::state_of;
+
 /// A host that remotes are on.
 #[derive(Debug, Default)]
 pub struct Host {
@@ -46,6 +48,8 @@ pub struct Site {
     pub waits_since: Option<Mono>,
     /// Since when its run has waited for a slot.
     pub queued_since: Option<Mono>,
+    /// Its murmurs have been taken in since the process began, or are being.
+    pub relayed: bool,
     /// The last sign of the core's that it cares: a run begun, or the project attached.
     pub last_sign: Option<Mono>,
 }
@@ -64,8 +68,16 @@ impl Site {
             skipped: 0,
             waits_since: None,
             queued_since: None,
+            relayed: false,
             last_sign: None,
         }
+    }
+
+    /// A job begins: one at a time.
+    pub fn begins(&mut self, now: Mono, run: u64, cloning: bool) {
+        assert!(self.work.values().all(|w| w.dropped), "{}: two pieces of work at once", self.key);
+        self.work.insert(run, Work { cloning, dropped: false });
+        self.last_sign = Some(now);
     }
 
     /// The core knows nothing of it any more. What runs for it goes on for a while.
@@ -74,6 +86,7 @@ impl Site {
         self.failures = self.saved.as_ref().map_or(0, |s| s.failures);
         (self.healthy_since, self.last_good, self.skipped) = (None, None, 0);
         (self.waits_since, self.queued_since, self.last_sign) = (None, None, None);
+        self.relayed = false;
     }
 
     pub fn place(&self) -> Place {
@@ -90,10 +103,6 @@ impl Site {
     pub fn known(&self) -> Known {
         Known { place: self.place(), last_sync: None, saved: self.saved.clone() }
     }
-}
-
-pub fn state_of(key: &Key) -> PathBuf {
-    PathBuf::from(format!("/state/{key}"))
 }
 
 /// What happened.
@@ -113,6 +122,14 @@ pub struct Totals {
     pub detached: u64,
     pub restarted: u64,
     pub slimmed: u64,
+    /// Processes of agents that were probed.
+    pub probed: u64,
+    /// Scans of work trees.
+    pub scanned: u64,
+    /// Times that the murmurs of a clone were taken in.
+    pub relayed: u64,
+    /// Murmurs and notes about changed files.
+    pub murmured: u64,
     /// Credentials that a server gave.
     pub renewed: u64,
     /// Times that a server did not take the login.
@@ -140,6 +157,10 @@ impl std::ops::Add for Totals {
             detached: self.detached + o.detached,
             restarted: self.restarted + o.restarted,
             slimmed: self.slimmed + o.slimmed,
+            probed: self.probed + o.probed,
+            scanned: self.scanned + o.scanned,
+            relayed: self.relayed + o.relayed,
+            murmured: self.murmured + o.murmured,
             renewed: self.renewed + o.renewed,
             logged_out: self.logged_out + o.logged_out,
             answered: self.answered + o.answered,

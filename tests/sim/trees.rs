@@ -20,7 +20,7 @@ fn beat(bench: &mut Bench, agent: &str) {
     bench.beat(PROJECT, Heartbeat { agent_id: agent.into(), ..Heartbeat::default() });
 }
 
-fn report(changes: &[(&str, Kind)]) -> Report {
+pub fn report(changes: &[(&str, Kind)]) -> Report {
     Report {
         found: ox::watch::Found::Looked,
         changes: changes.iter().map(|(path, kind)| Change::new(path.as_bytes(), *kind)).collect(),

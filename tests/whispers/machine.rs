@@ -79,6 +79,11 @@ impl Machine {
         &self.remote
     }
 
+    /// The file of the project's stored errors.
+    pub fn errors(&self) -> PathBuf {
+        self.dirs.project_errors(&self.project.workspace_id)
+    }
+
     /// Subjects of the remote's commits.
     pub fn remote_log(&self) -> String {
         self.env.git(&self.remote, ["log", "--format=%s", "main"])
@@ -153,7 +158,8 @@ impl Machine {
         self.starts();
     }
 
-    fn starts(&self) {
+    /// Starts a daemon that serves the project.
+    pub fn starts(&self) {
         until_or(|| self.ox(["daemon", "start"]).code == Some(0), || self.log());
         until_or(|| self.client().is_reachable(), || self.log());
     }

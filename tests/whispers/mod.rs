@@ -1,5 +1,6 @@
 //! Agents that hear of each other: murmurs out, whispers in, between real machines over real git remotes.
 
+mod ends;
 mod hostile;
 mod machine;
 mod secrets;

@@ -1,0 +1,519 @@
+//! A host that performs nothing: it answers every effect of the core as a script says, on a simulated clock. Simulation, exact tests and
+//! issue tests all run on it, so that a new part takes part in all of them by being listed here.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ox::daemon::parts::accounts::ServerAnswer;
+use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
+use ox::daemon::parts::{accounts, clones, presence, projects, records, trees, upkeep, whispers};
+use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
+use ox::ipc::wire::{Checkout, CheckoutResult};
+use ox::ipc::{ConnId, Request};
+use ox::kit::Class;
+use ox::kit::clock::{Clock, Mono, Now, SimClock};
+use ox::kit::process::Seen;
+use ox::kit::rng::Rng;
+use ox::sync::account::{Account, Called};
+use ox::sync::reclone::Reclone;
+use ox::sync::{End, Failure, Loaded, Outcome, Saved};
+use ox::watch::{Report, RootId, Task};
+
+/// What any quick piece of work takes.
+pub const QUICK: Duration = Duration::from_millis(1);
+const WALL: i64 = 1_780_000_000;
+
+/// What comes of work, and when. Where a script says nothing all is well at once.
+pub trait Script {
+    fn attach(&mut self, root: &Path, served: &[Id]) -> (Duration, AttachEnd);
+    fn load(&mut self, id: &Id) -> (Duration, Option<Loaded>);
+    fn sync(&mut self, now: Now, job: &JobId, forced: bool) -> (Duration, Outcome);
+    fn clone(&mut self, now: Now, job: &JobId) -> (Duration, Outcome);
+
+    fn gc(&mut self, _job: &JobId, _asked: bool) -> (Duration, Result<Option<Reclone>, Failure>) {
+        (QUICK, Ok(None))
+    }
+
+    fn check_path(&mut self, _key: &Key, checkout: &Checkout) -> (Duration, Result<CheckoutResult, String>) {
+        let path = checkout.repo_path.clone();
+        (QUICK, Ok(CheckoutResult { path, already_exists: false, cloned: false }))
+    }
+
+    fn checkout(&mut self, _key: &Key, checkout: &Checkout) -> (Duration, Result<CheckoutResult, String>) {
+        let path = checkout.repo_path.clone();
+        (QUICK, Ok(CheckoutResult { path, already_exists: false, cloned: true }))
+    }
+
+    fn revoke(&mut self, _key: &Key) -> (Duration, Option<String>) {
+        (QUICK, None)
+    }
+
+    fn save_backoff(&mut self, _state: &Path, _saved: Option<&Saved>) {}
+
+    /// A server is asked; what it says is known when [`Script::arrives`] is asked.
+    fn ask(&mut self, _now: Now, _effect: &accounts::Effect) -> Duration {
+        QUICK
+    }
+
+    fn save_account(&mut self, _account: &Account) {}
+
+    fn check(&mut self, _all: &[Findable]) -> Vec<(Id, Finding)> {
+        Vec::new()
+    }
+
+    fn probe(&mut self, _pid: u32) -> Seen {
+        Seen::Gone
+    }
+
+    /// `None` if the test says itself what a scan finds.
+    fn scan(&mut self, _root: RootId, _task: &Task) -> Option<(Duration, Option<Report>)> {
+        None
+    }
+
+    fn relay(&mut self, _key: &Key) -> (Duration, bool) {
+        (QUICK, true)
+    }
+
+    /// Whether a murmur is one, and is kept. `None` if the test says itself when.
+    fn murmur(&mut self, _key: &Key) -> Option<(Duration, bool)> {
+        None
+    }
+
+    /// An effect that no event follows, or one that changes what else is true.
+    fn done(&mut self, _now: Now, _effect: &Effect) {}
+
+    /// A job was not begun for want of a worker, or its worker dies, which the core hears as this.
+    fn not_begun(&mut self, _now: Now, _effect: &Effect, _event: &Event) {}
+
+    /// A request was answered after so long.
+    fn answered(&mut self, _waited: Duration) {}
+
+    /// An event is about to be heard; what depends on the moment is filled in.
+    fn arrives(&mut self, _now: Now, _event: &mut Event) {}
+}
+
+/// What goes wrong with workers and disks, whatever the work is: in a thousand jobs so many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Find their lane full.
+    pub full: u64,
+    /// Die with their worker.
+    pub dead: u64,
+    /// Work for the disk takes up to this long more.
+    pub slow_disk: Duration,
+    /// Events that the core may miss do not come.
+    pub lost: u64,
+}
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+pub struct Open {
+    pub since: Mono,
+    /// Several clones, one after the other.
+    pub long: bool,
+    pub project: Option<Id>,
+}
+
+pub struct FakeHost<S> {
+    pub core: Core,
+    pub clock: SimClock,
+    pub script: S,
+    pub faults: Faults,
+    pub rng: Rng,
+    /// All that the core wanted, and when, if that is kept.
+    pub wanted: Vec<(Duration, Effect)>,
+    pub keeps_wanted: bool,
+    /// Requests not answered yet.
+    pub open: BTreeMap<ConnId, Open>,
+    pub exited: bool,
+    pub turns: u64,
+    coming: BTreeMap<(Mono, u64), Event>,
+    serial: u64,
+    /// Print every event and effect: for one seed.
+    trace: bool,
+}
+
+impl<S> Deref for FakeHost<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.script
+    }
+}
+
+impl<S> DerefMut for FakeHost<S> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.script
+    }
+}
+
+impl<S: Script> FakeHost<S> {
+    pub fn with(script: S, identity: Identity, seed: u64) -> FakeHost<S> {
+        let clock = SimClock::new(Timestamp::from_second(WALL).unwrap());
+        let mut host = FakeHost {
+            core: Core::new(identity, clock.now(), seed),
+            clock,
+            script,
+            faults: Faults::default(),
+            rng: Rng::new(seed ^ 0x5EED),
+            wanted: Vec::new(),
+            keeps_wanted: false,
+            open: BTreeMap::new(),
+            exited: false,
+            turns: 0,
+            coming: BTreeMap::new(),
+            serial: 0,
+            trace: std::env::var_os("OX_SIM_TRACE").is_some(),
+        };
+        // What a new core wants before anything has happened.
+        host.turn(None);
+        host
+    }
+
+    /// Another process begins; nobody waits for what the last one did.
+    pub fn restart_as(&mut self, identity: Identity, seed: u64) {
+        self.coming.clear();
+        self.open.clear();
+        self.core = Core::new(identity, self.clock.now(), seed);
+        self.turn(None);
+    }
+
+    pub fn mono(&self) -> Mono {
+        self.clock.now().mono
+    }
+
+    pub fn now(&self) -> Duration {
+        self.mono().since(Mono::ZERO)
+    }
+
+    /// When something happens next by itself.
+    pub fn next(&self) -> Option<Mono> {
+        let coming = self.coming.keys().next().map(|(at, _)| *at);
+        self.core.next_deadline().into_iter().chain(coming).min()
+    }
+
+    /// Has happen what is next at this moment.
+    pub fn step(&mut self) {
+        let due = self.coming.first_entry().filter(|e| e.key().0 <= self.clock.now().mono);
+        match due.map(|entry| entry.remove()) {
+            Some(event) => self.event(event),
+            None => self.turn(None),
+        }
+    }
+
+    /// Lets `length` pass.
+    pub fn pass(&mut self, length: Duration) {
+        let end = self.mono() + length;
+        while let Some(next) = self.next().filter(|at| *at <= end) {
+            self.clock.advance(next.since(self.mono()));
+            self.step();
+        }
+        self.clock.advance(end.since(self.mono()));
+    }
+
+    /// The core hears of it now.
+    pub fn event(&mut self, event: impl Into<Event>) {
+        let mut event = event.into();
+        self.script.arrives(self.clock.now(), &mut event);
+        self.turn(Some(event));
+    }
+
+    pub fn after(&mut self, wait: Duration, event: impl Into<Event>) {
+        self.serial += 1;
+        self.coming.insert((self.mono() + wait, self.serial), event.into());
+    }
+
+    /// Somebody asks; answered exactly once, unless it is of those that have no answer.
+    pub fn ask(&mut self, via: Via, request: Request) -> ConnId {
+        self.serial += 1;
+        let conn = ConnId::simulated(self.serial);
+        let one_way =
+            matches!(request, Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause { .. });
+        if !one_way {
+            let long = matches!(request, Request::TriggerGc(_));
+            let project = if let Via::Project(id) = &via { Some(id.clone()) } else { None };
+            self.open.insert(conn, Open { since: self.mono(), long, project });
+        }
+        self.event(Event::Request { conn, via, caller: String::new(), request });
+        conn
+    }
+
+    pub fn turn(&mut self, event: Option<Event>) {
+        self.turns += 1;
+        let now = self.clock.now();
+        if self.trace && event.is_some() {
+            eprintln!("{:>12.3} {event:?}", now.mono.as_nanos() as f64 / 1e9);
+        }
+        for effect in self.core.turn(now, event) {
+            if self.trace {
+                eprintln!("{:>12.3}   -> {effect:?}", now.mono.as_nanos() as f64 / 1e9);
+            }
+            self.perform(&effect);
+            if self.keeps_wanted {
+                self.wanted.push((now.mono.since(Mono::ZERO), effect));
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: &Effect) {
+        let now = self.clock.now();
+        if let Some(event) = self.fault(effect) {
+            self.script.not_begun(now, effect, &event);
+            return self.after(Duration::ZERO, event);
+        }
+        match effect {
+            Effect::Reply(conn, _) => self.answered(*conn),
+            Effect::Progress(conn, _) => {
+                assert!(self.open.contains_key(conn), "progress after the answer");
+            }
+            Effect::Exit { .. } => self.exited = true,
+            Effect::Projects(effect) => self.of_projects(effect),
+            Effect::Clones(effect) => self.of_clones(effect),
+            Effect::Accounts(effect) => self.of_accounts(effect),
+            Effect::Presence(presence::Effect { id, pids }) => {
+                let seen = pids.iter().map(|pid| (*pid, self.script.probe(*pid))).collect();
+                let wait = QUICK + self.disk();
+                self.after(wait, presence::Event { id: id.clone(), seen });
+            }
+            Effect::Records(records::Effect::SaveErrors { .. } | records::Effect::WriteHeartbeats { .. })
+            | Effect::Upkeep(upkeep::Effect::TidyUp) => {}
+            Effect::Whispers(effect) => self.of_whispers(effect),
+            Effect::Trees(effect) => match effect {
+                trees::Effect::Watch { .. } | trees::Effect::Forget { .. } => {}
+                trees::Effect::Scan { root, task } => {
+                    if let Some((wait, report)) = self.script.scan(*root, task) {
+                        let wait = wait + self.disk();
+                        self.after(wait, trees::Event::Scanned(*root, report.map(Box::new)));
+                    }
+                }
+            },
+        }
+        self.script.done(now, effect);
+    }
+
+    fn of_projects(&mut self, effect: &projects::Effect) {
+        match effect {
+            projects::Effect::ReplyStop(conn, via) => {
+                self.answered(*conn);
+                self.after(QUICK, projects::Event::StopAnswered(via.clone()));
+            }
+            projects::Effect::Attach { root, served } => {
+                let (wait, end) = self.script.attach(root, served);
+                let wait = wait + self.disk();
+                self.after(wait, projects::Event::AttachEnded { root: root.clone(), end });
+            }
+            projects::Effect::Detach { id, .. } => {
+                let waits = self.open.values().any(|o| o.project.as_ref() == Some(id));
+                assert!(!waits, "{id} is detached and a request to it not answered");
+            }
+            projects::Effect::Load { id, .. } => {
+                let (wait, loaded) = self.script.load(id);
+                let wait = wait + self.disk();
+                self.after(wait, projects::Event::Loaded { id: id.clone(), loaded: loaded.map(Box::new) });
+            }
+            projects::Effect::Check(all) => {
+                let findings = self.script.check(all);
+                let wait = QUICK + self.disk();
+                self.after(wait, projects::Event::Checked(findings));
+            }
+            projects::Effect::Serve { .. }
+            | projects::Effect::Remember(_)
+            | projects::Effect::CheckSocket(_) => {}
+        }
+    }
+
+    fn of_clones(&mut self, effect: &clones::Effect) {
+        let now = self.clock.now();
+        match effect {
+            clones::Effect::Sync { job, ask, .. } => {
+                let (wait, outcome) = self.script.sync(now, job, ask.forced);
+                self.after(wait, clones::Event::Synced { job: job.clone(), outcome });
+            }
+            clones::Effect::Clone { job, .. } => {
+                let (wait, outcome) = self.script.clone(now, job);
+                self.after(wait, clones::Event::Cloned { job: job.clone(), outcome });
+            }
+            clones::Effect::Gc { job, asked, .. } => {
+                let (wait, result) = self.script.gc(job, *asked);
+                self.after(wait, clones::Event::GcEnded { job: job.clone(), result });
+            }
+            clones::Effect::CheckPath { key, checkout } => {
+                let (wait, result) = self.script.check_path(key, checkout);
+                let wait = wait + self.disk();
+                self.after(wait, clones::Event::PathChecked { key: key.clone(), result });
+            }
+            clones::Effect::Checkout { job, checkout, .. } => {
+                let (wait, result) = self.script.checkout(&job.key, checkout);
+                self.after(wait, clones::Event::CheckedOut { key: job.key.clone(), result });
+            }
+            clones::Effect::Revoke { key, .. } => {
+                let (wait, kept) = self.script.revoke(key);
+                self.after(wait, clones::Event::Revoked { key: key.clone(), kept });
+            }
+            clones::Effect::SaveBackoff { state, saved } => self.script.save_backoff(state, saved.as_ref()),
+            clones::Effect::Drop(_) | clones::Effect::Watch(..) | clones::Effect::Flush { .. } => {}
+        }
+    }
+
+    fn of_accounts(&mut self, effect: &accounts::Effect) {
+        let now = self.clock.now();
+        match effect {
+            accounts::Effect::AskRepos { endpoint } => {
+                let (wait, endpoint) = (self.script.ask(now, effect), endpoint.clone());
+                self.after(
+                    wait,
+                    accounts::Event::ReposAsked { endpoint, called: Called::Fine, changed: false },
+                );
+            }
+            accounts::Effect::AskLedger { endpoint, repo_id } => {
+                let (endpoint, repo_id) = (endpoint.clone(), repo_id.clone());
+                let answer = Some(ServerAnswer::default());
+                let event =
+                    accounts::Event::LedgerAsked { endpoint, repo_id, called: Called::Pending, answer };
+                let wait = self.script.ask(now, effect);
+                self.after(wait, event);
+            }
+            accounts::Effect::Save { account, .. } => self.script.save_account(account),
+        }
+    }
+
+    fn of_whispers(&mut self, effect: &whispers::Effect) {
+        match effect {
+            whispers::Effect::Murmur { key, .. } | whispers::Effect::TellChanges { key, .. } => {
+                if let Some((wait, true)) = self.script.murmur(key)
+                    && !self.is_lost()
+                {
+                    let wait = wait + self.disk();
+                    self.after(wait, whispers::Event::Murmured(key.clone()));
+                }
+            }
+            whispers::Effect::Relay { key, .. } => {
+                let (wait, done) = self.script.relay(key);
+                self.after(wait, whispers::Event::Relayed { key: key.clone(), done });
+            }
+            whispers::Effect::Pending { conn, id, ask, .. } => {
+                self.answered(*conn);
+                if !self.is_lost() {
+                    let event =
+                        whispers::Event::Delivered { id: id.clone(), agent: ask.agent.clone(), any: true };
+                    self.after(QUICK, event);
+                }
+            }
+            whispers::Effect::History { conn, .. } => self.answered(*conn),
+            whispers::Effect::PauseNudges { .. }
+            | whispers::Effect::Nudge { .. }
+            | whispers::Effect::TellActivity { .. }
+            | whispers::Effect::WritePlaces
+            | whispers::Effect::Maintain { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, conn: ConnId) {
+        let open = self.open.remove(&conn).expect("a request was answered twice, or one that has no answer");
+        let waited = self.mono().since(open.since);
+        self.script.answered(waited);
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.faults.lost > 0 && self.rng.below(1000) < self.faults.lost
+    }
+
+    /// What a disk takes more than it should.
+    fn disk(&mut self) -> Duration {
+        match self.faults.slow_disk {
+            Duration::ZERO => Duration::ZERO,
+            // Most of the time it is quick.
+            slow => {
+                if self.rng.below(20) == 0 {
+                    self.rng.up_to(slow)
+                } else {
+                    Duration::ZERO
+                }
+            }
+        }
+    }
+
+    /// What the core hears of a job whose lane is full, or whose worker dies: what the real host tells then.
+    fn fault(&mut self, effect: &Effect) -> Option<Event> {
+        let Faults { full, dead, .. } = self.faults;
+        if full + dead == 0 {
+            return None;
+        }
+        let chance = self.rng.below(1000);
+        let is_full = chance < full;
+        if !is_full && chance >= full + dead {
+            return None;
+        }
+        let text = || if is_full { "busy: workers".to_string() } else { "internal error".to_string() };
+        let bug = || Failure::new(Class::Bug, "internal error");
+        let outcome = || Outcome { place: None, facts: None, end: End::Failed(bug()), took: Duration::ZERO };
+        Some(match effect {
+            Effect::Clones(
+                clones::Effect::Sync { job, .. }
+                | clones::Effect::Clone { job, .. }
+                | clones::Effect::Gc { job, .. }
+                | clones::Effect::Checkout { job, .. },
+            ) if is_full => clones::Event::NoWorker(job.clone()).into(),
+            Effect::Clones(clones::Effect::Sync { job, .. }) => {
+                clones::Event::Synced { job: job.clone(), outcome: outcome() }.into()
+            }
+            Effect::Clones(clones::Effect::Clone { job, .. }) => {
+                clones::Event::Cloned { job: job.clone(), outcome: outcome() }.into()
+            }
+            Effect::Clones(clones::Effect::Gc { job, .. }) => {
+                clones::Event::GcEnded { job: job.clone(), result: Err(bug()) }.into()
+            }
+            Effect::Clones(clones::Effect::Checkout { job, .. }) => {
+                clones::Event::CheckedOut { key: job.key.clone(), result: Err(text()) }.into()
+            }
+            Effect::Clones(clones::Effect::CheckPath { key, .. }) => {
+                clones::Event::PathChecked { key: key.clone(), result: Err(text()) }.into()
+            }
+            Effect::Clones(clones::Effect::Revoke { key, .. }) => {
+                clones::Event::Revoked { key: key.clone(), kept: Some(text()) }.into()
+            }
+            Effect::Projects(projects::Effect::Attach { root, .. }) => {
+                projects::Event::AttachEnded { root: root.clone(), end: AttachEnd::Failed(text()) }.into()
+            }
+            Effect::Projects(projects::Effect::Load { id, .. }) => {
+                projects::Event::Loaded { id: id.clone(), loaded: None }.into()
+            }
+            Effect::Projects(projects::Effect::Check(_)) => projects::Event::Checked(Vec::new()).into(),
+            Effect::Accounts(accounts::Effect::AskRepos { endpoint }) => {
+                let endpoint = endpoint.clone();
+                accounts::Event::ReposAsked { endpoint, called: Called::Network, changed: false }.into()
+            }
+            Effect::Accounts(accounts::Effect::AskLedger { endpoint, repo_id }) => {
+                let (endpoint, repo_id) = (endpoint.clone(), repo_id.clone());
+                accounts::Event::LedgerAsked { endpoint, repo_id, called: Called::Network, answer: None }
+                    .into()
+            }
+            Effect::Presence(presence::Effect { id, .. }) => {
+                presence::Event { id: id.clone(), seen: Vec::new() }.into()
+            }
+            Effect::Whispers(whispers::Effect::Relay { key, .. }) => {
+                whispers::Event::Relayed { key: key.clone(), done: false }.into()
+            }
+            Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
+            // Nobody hears of these either way, or they are no work.
+            Effect::Reply(..)
+            | Effect::Progress(..)
+            | Effect::Exit { .. }
+            | Effect::Projects(_)
+            | Effect::Clones(_)
+            | Effect::Accounts(_)
+            | Effect::Records(_)
+            | Effect::Whispers(_)
+            | Effect::Trees(_)
+            | Effect::Upkeep(_) => return None,
+        })
+    }
+}
+
+/// Where a clone's state lies.
+pub fn state_of(key: &Key) -> PathBuf {
+    PathBuf::from(format!("/state/{key}"))
+}
