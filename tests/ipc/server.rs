@@ -462,6 +462,9 @@ fn ipc_server_a_client_that_is_gone_cancels_nothing_and_hurts_nobody() {
     let mut peer = server.peer();
     peer.write_all(b"{\"type\":\"sync\"}\n").unwrap();
     let inbound = server.asked();
+    // A test beside this one may just be making a child, which has a copy of every descriptor until it runs its program: a closed one
+    // would not be the end yet.
+    peer.shutdown(Shutdown::Both).unwrap();
     drop(peer);
     server.handle.progress(inbound.conn, Progress::new("pull", "x"));
     let (told, written) = crossbeam_channel::bounded(1);
