@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::os::{WatchError, Watches};
+use super::os::{ListenerId, WatchError, Watches};
 use crate::kit::clock::{Clock, Mono};
 
 /// However much happens in a directory, hints about it are at least this far apart.
@@ -22,6 +22,7 @@ type Hinted = Mutex<BTreeMap<String, Option<Mono>>>;
 /// Watches directories, not what is below them.
 pub struct DirWatcher {
     watches: Arc<Watches>,
+    listener: ListenerId,
     hinted: Arc<Hinted>,
 }
 
@@ -35,12 +36,12 @@ impl DirWatcher {
     ) -> DirWatcher {
         let hinted: Arc<Hinted> = Arc::default();
         let table = Arc::clone(&hinted);
-        watches.listen(Some(Box::new(move |name, entry| {
+        let listener = watches.listen(Box::new(move |name, entry| {
             if entry.is_none_or(is_seen) && is_due(&mut table.lock(), name, clock.now().mono) {
                 hint(name);
             }
-        })));
-        DirWatcher { watches: Arc::clone(watches), hinted }
+        }));
+        DirWatcher { watches: Arc::clone(watches), listener, hinted }
     }
 
     /// Watches `dir` under `name`, also if it was watched before: a directory may have been replaced by another at its path.
@@ -49,7 +50,7 @@ impl DirWatcher {
     /// It is gone, or the system has no room for a further watch.
     pub fn watch(&mut self, name: &str, dir: &Path) -> Result<(), WatchError> {
         self.hinted.lock().insert(name.to_string(), None);
-        let watched = self.watches.watch_plain(name, dir);
+        let watched = self.watches.watch_plain(self.listener, name, dir);
         if watched.is_err() {
             self.unwatch(name);
         }
@@ -59,7 +60,7 @@ impl DirWatcher {
     /// Watches the directory of that name no longer.
     pub fn unwatch(&mut self, name: &str) {
         self.hinted.lock().remove(name);
-        self.watches.forget_plain(name);
+        self.watches.forget_plain(self.listener, name);
     }
 }
 
@@ -67,9 +68,9 @@ impl Drop for DirWatcher {
     fn drop(&mut self) {
         let names = std::mem::take(&mut *self.hinted.lock());
         for name in names.keys() {
-            self.watches.forget_plain(name);
+            self.watches.forget_plain(self.listener, name);
         }
-        self.watches.listen(None);
+        self.watches.unlisten(self.listener);
     }
 }
 
@@ -133,6 +134,31 @@ mod tests {
         fs::write(b.path().join("y"), "1").unwrap();
         fs::write(a.path().join("z"), "1").unwrap();
         assert_eq!(next(&told).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn two_watchers_on_the_same_watches_hear_each_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let hints = Arc::new(Hints::new(Arc::clone(&clock), || ()));
+        let watches = Arc::new(Watches::new(hints, None).unwrap());
+        let made = || {
+            let (tell, told) = unbounded();
+            let hint = move |name: &str| drop(tell.send(name.to_string()));
+            (DirWatcher::on(&watches, Arc::clone(&clock), hint), told)
+        };
+        let ((mut one, hears), (mut other, hears_too)) = (made(), made());
+        // The same name and the same directory, each for itself.
+        for watcher in [&mut one, &mut other] {
+            watcher.watch("l", dir.path()).unwrap();
+        }
+        fs::write(dir.path().join("a"), "1").unwrap();
+        assert_eq!((next(&hears).as_deref(), next(&hears_too).as_deref()), (Some("l"), Some("l")));
+        drop(other);
+        crate::kit::clock::pause(HINT_EVERY);
+        while hears.try_recv().is_ok() {}
+        fs::write(dir.path().join("b"), "1").unwrap();
+        assert_eq!(next(&hears).as_deref(), Some("l"), "the end of one is not the end of the other");
     }
 
     #[test]

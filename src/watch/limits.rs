@@ -31,8 +31,6 @@ pub const DIRS_MAX: usize = 50_000;
 pub const DEPTH_MAX: usize = 64;
 /// Files that git neither tracks nor ignores and that are remembered; those beyond are counted, not told.
 pub const UNTRACKED_MAX: usize = 50_000;
-/// Bytes read from the kernel's queue at once.
-pub const READ_BUFFER: usize = 256 * 1024;
 
 /// Time between looks at the whole tree while not all of it is watched, and something changes.
 pub const POLL_ACTIVE: Duration = Duration::from_secs(5);

@@ -32,6 +32,6 @@ pub use dirs::{DirWatcher, HINT_EVERY};
 pub use files::Stat;
 pub use hints::{Hints, Loss, Pulse, Taken, Touch};
 pub use history::{History, Since};
-pub use os::{NoCookie, WatchError, Watches};
+pub use os::{Listener, ListenerId, NoCookie, WatchError, Watches};
 pub use policy::{Counters, Effect, Event, Found, Machine, Report, Task};
 pub use runner::{Root, Runner};

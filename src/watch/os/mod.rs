@@ -1,20 +1,13 @@
-//! The system's file watches: one queue and one thread for everything that is watched, whatever the number of directories.
-//!
-//! On Linux the kernel's interface itself: the library that we use elsewhere asks for events of every kind, opens and reads
-//! included, so each of our own listings would fill the queue that it is to mend.
+//! The system's file watches: one watcher and one thread for everything that is watched, whatever the number of directories.
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(any(test, not(target_os = "linux")))]
-mod portable;
 mod table;
+#[cfg(test)]
+mod tests;
+mod watches;
 
 use std::path::PathBuf;
 
-#[cfg(target_os = "linux")]
-pub use linux::Watches;
-#[cfg(not(target_os = "linux"))]
-pub use portable::Watches;
+pub use watches::{Listener, ListenerId, Watches};
 
 use super::change::Reason;
 
