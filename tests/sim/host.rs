@@ -309,10 +309,15 @@ impl<S: Script> FakeHost<S> {
                 let waits = self.open.values().any(|o| o.project.as_ref() == Some(id));
                 assert!(!waits, "{id} is detached and a request to it not answered");
             }
-            projects::Effect::Load { id, .. } => {
-                let (wait, loaded) = self.script.load(id);
-                let wait = wait + self.disk();
-                self.after(wait, projects::Event::Loaded { id: id.clone(), loaded: loaded.map(Box::new) });
+            projects::Effect::Load(all) => {
+                let mut wait = self.disk();
+                let mut loaded = Vec::new();
+                for one in all {
+                    let (takes, says) = self.script.load(&one.id);
+                    wait += takes;
+                    loaded.push((one.id.clone(), says.map(Box::new)));
+                }
+                self.after(wait, projects::Event::Loaded(loaded));
             }
             projects::Effect::Check(all) => {
                 let findings = self.script.check(all);
@@ -478,8 +483,8 @@ impl<S: Script> FakeHost<S> {
             Effect::Projects(projects::Effect::Attach { root, .. }) => {
                 projects::Event::AttachEnded { root: root.clone(), end: AttachEnd::Failed(text()) }.into()
             }
-            Effect::Projects(projects::Effect::Load { id, .. }) => {
-                projects::Event::Loaded { id: id.clone(), loaded: None }.into()
+            Effect::Projects(projects::Effect::Load(all)) => {
+                projects::Event::Loaded(all.iter().map(|one| (one.id.clone(), None)).collect()).into()
             }
             Effect::Projects(projects::Effect::Check(_)) => projects::Event::Checked(Vec::new()).into(),
             Effect::Accounts(accounts::Effect::AskRepos { endpoint }) => {

@@ -156,7 +156,7 @@ fn what_a_team_needs_is_shown_in_every_project_that_uses_it_and_goes_with_it() {
     run(&mut bench, &team(), Run::Knows(lacks()));
     assert!(shows(&bench, IssueKind::MissingScaffolding, TEAM));
     let none = Loaded { teams: BTreeMap::from([(Source::Credentials, Vec::new())]), ..loaded() };
-    bench.event(projects::Event::Loaded { id: Id::from(ID), loaded: Some(Box::new(none)) });
+    bench.event(projects::Event::Loaded(vec![(Id::from(ID), Some(Box::new(none)))]));
     assert!(!shows(&bench, IssueKind::MissingScaffolding, TEAM));
     assert!(bench.core.issues(ID).is_empty());
 }

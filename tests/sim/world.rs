@@ -776,14 +776,16 @@ impl Script for Life {
     fn arrives(&mut self, now: Now, event: &mut Event) {
         self.ended(now.mono, event);
         match event {
-            Event::Projects(projects::Event::Loaded { id, loaded: Some(loaded) }) => {
-                let named = loaded.teams[&Source::Config].iter();
-                let names = named.map(|t| t.id.trim_start_matches("team_").parse().unwrap()).collect();
-                // What is stored for the server is what it is now.
-                **loaded = self.loaded(id, &names);
-                let project = self.projects.get_mut(id).unwrap();
-                if project.attached {
-                    project.told = names;
+            Event::Projects(projects::Event::Loaded(all)) => {
+                for (id, loaded) in all.iter_mut().filter_map(|(id, loaded)| Some((id, loaded.as_mut()?))) {
+                    let named = loaded.teams[&Source::Config].iter();
+                    let names = named.map(|t| t.id.trim_start_matches("team_").parse().unwrap()).collect();
+                    // What is stored for the server is what it is now.
+                    **loaded = self.loaded(id, &names);
+                    let project = self.projects.get_mut(id).unwrap();
+                    if project.attached {
+                        project.told = names;
+                    }
                 }
             }
             Event::Projects(projects::Event::AttachEnded { end: AttachEnd::Ready(found), .. }) => {

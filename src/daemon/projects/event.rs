@@ -67,6 +67,17 @@ pub struct Findable {
     pub caller: String,
 }
 
+/// A project whose files are to be read.
+#[derive(Clone, Debug)]
+pub struct ToLoad {
+    /// Which.
+    pub id: Id,
+    /// Its directory.
+    pub root: PathBuf,
+    /// The teams that its server has told of; `None` while it has told nothing.
+    pub told: Option<Vec<TeamRef>>,
+}
+
 /// What projects hear.
 #[derive(Debug)]
 pub enum Event {
@@ -79,13 +90,9 @@ pub enum Event {
         /// How.
         end: AttachEnd,
     },
-    /// An [`Effect::Load`] has ended.
-    Loaded {
-        /// Whose.
-        id: Id,
-        /// What the project's files say now; `None` if they could not be read: then what they said before counts.
-        loaded: Option<Box<Loaded>>,
-    },
+    /// An [`Effect::Load`] has ended: what the files of each project say now; `None` if they could not be read: then what they said before
+    /// counts.
+    Loaded(Vec<(Id, Option<Box<Loaded>>)>),
     /// An [`Effect::Check`] has ended.
     Checked(Vec<(Id, Finding)>),
     /// The answer to a `stop` has been written, or its connection is gone.
@@ -120,15 +127,8 @@ pub enum Effect {
     },
     /// Remember which projects are served, for the next start after an unclean end.
     Remember(Vec<PathBuf>),
-    /// Read which ledger and teams a project has; ends in [`Event::Loaded`].
-    Load {
-        /// Whose.
-        id: Id,
-        /// The project's directory.
-        root: PathBuf,
-        /// The teams that its server has told of; `None` while it has told nothing.
-        told: Option<Vec<TeamRef>>,
-    },
+    /// Read which ledger and teams projects have; ends in [`Event::Loaded`] for all of them.
+    Load(Vec<ToLoad>),
     /// Check whether sockets, registry entries and projects are still what they were; ends in [`Event::Checked`].
     Check(Vec<Findable>),
     /// Check at once whether a project's socket is still at its path; what is said after it is heard after it.

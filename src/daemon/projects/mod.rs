@@ -26,7 +26,7 @@ use crate::kit::gotime::GoTime;
 use crate::project::check_named_path;
 use crate::sync::{Loaded, Registry as Teams, Source};
 pub(super) use attached::AttachedFile;
-use event::{AttachEnd, Attachable, Effect, Event, Findable, Finding, Timer};
+use event::{AttachEnd, Attachable, Effect, Event, Findable, Finding, Timer, ToLoad};
 pub(super) use instance::Instance;
 pub use registry::{Entry, Registry};
 pub(super) use takeover::end as end_process;
@@ -83,7 +83,11 @@ impl Projects {
         match event {
             Event::Reattach(root) => self.attach(cx, root, None),
             Event::AttachEnded { root, end } => self.attach_ended(cx, root, end),
-            Event::Loaded { id, loaded } => self.loaded(cx, &id, loaded.map(|loaded| *loaded)),
+            Event::Loaded(all) => {
+                for (id, loaded) in all {
+                    self.loaded(cx, &id, loaded.map(|loaded| *loaded));
+                }
+            }
             Event::Checked(findings) => self.checked(cx, findings),
             Event::StopAnswered(Via::Host) => cx.stop("asked to", None),
             Event::StopAnswered(Via::Project(id)) => detach(cx, &id, false, "asked to"),
@@ -92,7 +96,7 @@ impl Projects {
 
     pub(super) fn hear(&mut self, cx: &mut Cx, fact: &Fact) {
         match fact {
-            Fact::FilesChanged(id) => self.load(cx, id),
+            Fact::FilesChanged(id) => self.load(cx, std::slice::from_ref(id)),
             Fact::TeamsNamed { id, teams } => teams::named(cx, id, teams),
             Fact::TeamGone { id, team } => teams::gone(cx, id, team),
             Fact::Detached { id, superseded, why } => self.detached(cx, id, *superseded, why),
@@ -223,15 +227,21 @@ impl Projects {
         response
     }
 
-    /// Has the project's files read again.
-    fn load(&mut self, cx: &mut Cx, id: &Id) {
-        let Some(project) = cx.shared.projects_mut().get_mut(id) else { return };
-        if std::mem::replace(&mut project.loading, true) {
-            self.load_again.insert(id.clone());
-            return;
+    /// Has the files of projects read again, of all of them by one worker: each wake-up of a thread costs as much as the reading.
+    fn load(&mut self, cx: &mut Cx, ids: &[Id]) {
+        let mut all = Vec::new();
+        for id in ids {
+            let Some(project) = cx.shared.projects_mut().get_mut(id) else { continue };
+            if std::mem::replace(&mut project.loading, true) {
+                self.load_again.insert(id.clone());
+                continue;
+            }
+            let (root, told) = (project.root.clone(), project.teams.said_by(Source::Api));
+            all.push(ToLoad { id: id.clone(), root, told });
         }
-        let (root, told) = (project.root.clone(), project.teams.said_by(Source::Api));
-        cx.push(Effect::Load { id: id.clone(), root, told });
+        if !all.is_empty() {
+            cx.push(Effect::Load(all));
+        }
     }
 
     fn loaded(&mut self, cx: &mut Cx, id: &Id, loaded: Option<Loaded>) {
@@ -242,7 +252,7 @@ impl Projects {
         }
         cx.tell(Fact::Loaded { id: id.clone(), loaded: loaded.map(Arc::new) });
         if self.load_again.remove(id) {
-            self.load(cx, id);
+            self.load(cx, std::slice::from_ref(id));
         }
     }
 
@@ -279,9 +289,7 @@ impl Projects {
         }
         let ids: Vec<Id> = all.iter().map(|p| p.id.clone()).collect();
         cx.push(Effect::Check(all));
-        for id in ids {
-            self.load(cx, &id);
-        }
+        self.load(cx, &ids);
     }
 
     fn checked(&mut self, cx: &mut Cx, findings: Vec<(Id, Finding)>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::bind::{self, Socket};
-use super::event::{AttachEnd, Effect, Event, Findable, Finding};
+use super::event::{AttachEnd, Effect, Event, Findable, Finding, ToLoad};
 use super::instance::{Held, Instance};
 use super::{AttachedFile, Entry, Registry};
 use crate::daemon::host::lanes::{Lane, Lanes, Wake, hint};
@@ -18,7 +18,7 @@ use crate::ipc::wire::{Message, Response, Served};
 use crate::ipc::{ConnId, ListenerId, ListenerSpec, Published};
 use crate::kit::cancel::Cancel;
 use crate::project::{Dirs, Project};
-use crate::sync::{self, TeamRef};
+use crate::sync;
 
 /// Types that a project's socket serves.
 const PROJECT_SERVES: Served = Served::of(&[
@@ -105,7 +105,7 @@ impl Work {
                 self.served.clone_from(&roots);
                 self.remembered.put(lanes, (), roots);
             }
-            Effect::Load { id, root, told } => load(lanes, id, root, told),
+            Effect::Load(all) => load(lanes, all),
             Effect::Check(all) => self.check(lanes, all),
             Effect::CheckSocket(id) => {
                 if let Some(listening) = self.listening.get(&id) {
@@ -188,17 +188,19 @@ fn reply_stop(lanes: &Lanes, conn: ConnId, via: Via) {
     });
 }
 
-fn load(lanes: &Lanes, id: Id, root: PathBuf, told: Option<Vec<TeamRef>>) {
+fn load(lanes: &Lanes, all: Vec<ToLoad>) {
     let site = lanes.site.clone();
-    let work = move || match Project::load(&root, &site.env) {
-        Ok(project) => Some(sync::load(&site, &project, told.as_deref())),
+    let ids: Vec<Id> = all.iter().map(|one| one.id.clone()).collect();
+    let one = move |ToLoad { id, root, told }: ToLoad| match Project::load(&root, &site.env) {
+        Ok(project) => (id, Some(Box::new(sync::load(&site, &project, told.as_deref())))),
         Err(e) => {
             log::warn!("{}: {e}; what was read before counts", root.display());
-            None
+            (id, None)
         }
     };
+    let work = move || all.into_iter().map(one).collect();
     lanes.start(Lane::Disk, work, |loaded| {
-        Event::Loaded { id, loaded: loaded.ok().flatten().map(Box::new) }.into()
+        Event::Loaded(loaded.unwrap_or_else(|_| ids.into_iter().map(|id| (id, None)).collect())).into()
     });
 }
 
