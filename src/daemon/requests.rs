@@ -9,9 +9,7 @@ use crate::ipc::{ConnId, Request};
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
     let Parts { projects, clones, presence, records, whispers, .. } = parts;
     if cx.closing {
-        let one_way =
-            matches!(request, Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause { .. });
-        if !one_way {
+        if !is_one_way(&request) {
             cx.reply(conn, Response::busy(STOPPING));
         }
         return;
@@ -28,9 +26,8 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::GetErrors, Via::Project(id)) => records.unviewed(cx, conn, &id),
         (Request::MarkErrors(ask), Via::Project(id)) => records.mark(cx, conn, &id, &ask),
         (Request::Murmur(murmur), Via::Project(id)) => whispers.murmur(cx, &id, murmur),
-        (Request::MurmurPause { agent, paused }, Via::Project(id)) => {
-            whispers.pause(cx, &id, agent.agent_id, paused);
-        }
+        (Request::MurmurPause(who), Via::Project(id)) => whispers.pause(cx, &id, who.agent_id, true),
+        (Request::MurmurResume(who), Via::Project(id)) => whispers.pause(cx, &id, who.agent_id, false),
         (Request::Whispers(ask), Via::Project(id)) => whispers.pending(cx, conn, &id, &ask),
         (Request::WhisperHistory(ask), Via::Project(id)) => whispers.history(cx, conn, &id, ask),
         (Request::Stop, via) => projects.stop_asked(cx, conn, via),
@@ -41,4 +38,10 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
             cx.reply(conn, Response::error(crate::ipc::wire::text::UNKNOWN_TYPE));
         }
     }
+}
+
+/// Whether nobody waits for an answer.
+fn is_one_way(request: &Request) -> bool {
+    use Request::{Heartbeat, Murmur, MurmurPause, MurmurResume};
+    matches!(request, Heartbeat(_) | Murmur(_) | MurmurPause(_) | MurmurResume(_))
 }

@@ -18,10 +18,10 @@ use super::event::Event;
 use super::host::lanes::{Lanes, Wake};
 use super::host::{Host, INBOX};
 use super::names::VERSION;
-use super::projects::work::HOST_SERVES;
 use super::projects::{self, AttachedFile, Instance};
 use super::upkeep::event::{Handover, Periods};
 use super::{log_file, throttle, whispers};
+use crate::ipc::wire::{On, Served};
 use crate::ipc::{Config, ListenerSpec, Published, Server, ServerHandle, listen};
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 use crate::kit::lock::FileLock;
@@ -193,7 +193,7 @@ fn reattach(root: PathBuf) -> Wake {
 fn serve_host(dirs: &Dirs, site: &Site, server: &ServerHandle) -> Result<crate::ipc::ListenerId, String> {
     let socket = listen::bind(&dirs.host_socket(), true).map_err(|e| e.to_string())?;
     let published = Arc::new(Published::new(site.clock.now().mono));
-    let spec = ListenerSpec { socket, workspace_id: String::new(), served: HOST_SERVES, published };
+    let spec = ListenerSpec { socket, workspace_id: String::new(), served: Served::on(On::Host), published };
     Ok(server.add_listener(spec))
 }
 

@@ -73,64 +73,63 @@ impl Parts {
 
     /// Who hears what, in this order.
     pub(super) fn tell(&mut self, cx: &mut Cx, fact: &Fact) {
-        let Parts { projects, clones, accounts, presence, records, whispers, trees, upkeep } = self;
         match fact {
             Fact::Attached { .. } => {
-                clones.hear(cx, fact);
-                presence.hear(cx, fact);
-                records.hear(cx, fact);
+                self.clones.hear(cx, fact);
+                self.presence.hear(cx, fact);
+                self.records.hear(cx, fact);
             }
             Fact::Loaded { .. } => {
-                clones.hear(cx, fact);
-                accounts.hear(cx, fact);
-                records.hear(cx, fact);
+                self.clones.hear(cx, fact);
+                self.accounts.hear(cx, fact);
+                self.records.hear(cx, fact);
             }
             Fact::Detached { .. } => {
                 // What changed there is told while it is known who is at work and where the ledger is; the project's row goes last.
-                trees.hear(cx, fact);
-                whispers.hear(cx, fact);
-                clones.hear(cx, fact);
-                accounts.hear(cx, fact);
-                presence.hear(cx, fact);
-                records.hear(cx, fact);
-                projects.hear(cx, fact);
+                self.trees.hear(cx, fact);
+                self.whispers.hear(cx, fact);
+                self.clones.hear(cx, fact);
+                self.accounts.hear(cx, fact);
+                self.presence.hear(cx, fact);
+                self.records.hear(cx, fact);
+                self.projects.hear(cx, fact);
             }
             Fact::Jumped => {
-                clones.hear(cx, fact);
-                trees.hear(cx, fact);
+                self.clones.hear(cx, fact);
+                self.trees.hear(cx, fact);
             }
             Fact::Heard { .. } => {
-                clones.hear(cx, fact);
-                whispers.hear(cx, fact);
-                trees.hear(cx, fact);
-                upkeep.hear(cx, fact);
+                self.clones.hear(cx, fact);
+                self.whispers.hear(cx, fact);
+                self.trees.hear(cx, fact);
+                self.upkeep.hear(cx, fact);
             }
             Fact::UpToDate { .. } => {
-                records.hear(cx, fact);
-                whispers.hear(cx, fact);
+                self.records.hear(cx, fact);
+                self.whispers.hear(cx, fact);
             }
             Fact::Failed { .. } => {
-                records.hear(cx, fact);
-                accounts.hear(cx, fact);
-                whispers.hear(cx, fact);
+                self.records.hear(cx, fact);
+                self.accounts.hear(cx, fact);
+                self.whispers.hear(cx, fact);
             }
             Fact::Dropped(_) => {
-                records.hear(cx, fact);
-                whispers.hear(cx, fact);
+                self.records.hear(cx, fact);
+                self.whispers.hear(cx, fact);
             }
             Fact::TeamsNamed { .. } => {
-                projects.hear(cx, fact);
-                clones.hear(cx, fact);
+                self.projects.hear(cx, fact);
+                self.clones.hear(cx, fact);
             }
-            Fact::FilesChanged(_) | Fact::TeamGone { .. } => projects.hear(cx, fact),
+            Fact::FilesChanged(_) | Fact::TeamGone { .. } => self.projects.hear(cx, fact),
             Fact::Waiting(_)
             | Fact::CredentialsChanged(_)
             | Fact::LedgerNamed { .. }
             | Fact::TeamsChanged(_)
-            | Fact::TeamsLost { .. } => clones.hear(cx, fact),
-            Fact::RunEnded(_) | Fact::LoginRefused { .. } => records.hear(cx, fact),
-            Fact::Delivered { .. } => presence.hear(cx, fact),
-            Fact::TreeChanged { .. } => whispers.hear(cx, fact),
+            | Fact::TeamsLost { .. } => self.clones.hear(cx, fact),
+            Fact::RunEnded(_) | Fact::LoginRefused { .. } => self.records.hear(cx, fact),
+            Fact::Delivered { .. } => self.presence.hear(cx, fact),
+            Fact::TreeChanged { .. } => self.whispers.hear(cx, fact),
         }
     }
 

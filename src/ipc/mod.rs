@@ -16,6 +16,5 @@ pub mod wire;
 mod workers;
 
 pub use published::{Published, Snapshot};
-pub use server::{
-    Config, ConnId, Counters, Inbound, ListenerId, ListenerSpec, Request, Server, ServerHandle,
-};
+pub use server::{Config, ConnId, Counters, Inbound, ListenerId, ListenerSpec, Server, ServerHandle};
+pub use wire::Request;

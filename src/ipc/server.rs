@@ -12,10 +12,7 @@ use super::limits::{CLOSE_WAIT, OUTBOX, OUTBOX_PROGRESS, STACK};
 use super::listen::{Bound, PathState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
-use super::wire::{
-    AgentRef, Attach, Checkout, Heartbeat, InstancesAsk, MarkErrors, Message, Murmur, Progress, Response,
-    Served, TeamSyncAsk, TriggerGcAsk, WhisperHistoryAsk, WhispersAsk,
-};
+use super::wire::{Message, Progress, Request, Response, Served};
 use super::workers::{self, Job};
 use crate::kit::clock::Clock;
 use crate::kit::thread::spawn;
@@ -56,91 +53,6 @@ pub struct Inbound {
     pub caller_id: String,
     /// What is asked.
     pub request: Request,
-}
-
-/// What the core is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// Sync the ledger, with progress lines.
-    Sync,
-    /// Sync the team contexts, with progress lines; answer a list of [`super::wire::TeamSyncResult`].
-    TeamSync(TeamSyncAsk),
-    /// Make a clone, with progress lines; answer [`super::wire::CheckoutResult`].
-    Checkout(Checkout),
-    /// Look for missing clones; answer [`super::wire::Doctor`].
-    Doctor,
-    /// Slim the clones; answer [`super::wire::TriggerGc`].
-    TriggerGc(TriggerGcAsk),
-    /// Somebody is at work; no answer.
-    Heartbeat(Box<Heartbeat>),
-    /// Answer [`super::wire::Instances`].
-    Instances(InstancesAsk),
-    /// Answer [`super::wire::Sessions`].
-    Sessions,
-    /// Answer the list of stored errors that nobody has seen.
-    GetErrors,
-    /// Some of them have been seen.
-    MarkErrors(MarkErrors),
-    /// Publish a murmur; no answer.
-    Murmur(Box<Murmur>),
-    /// An agent wants no nudges, or wants them again; no answer.
-    MurmurPause {
-        /// Which.
-        agent: AgentRef,
-        /// No more, or again.
-        paused: bool,
-    },
-    /// Answer [`super::wire::Whispers`].
-    Whispers(WhispersAsk),
-    /// Answer [`super::wire::WhisperHistory`].
-    WhisperHistory(WhisperHistoryAsk),
-    /// Stop serving the project; at the host: end the process.
-    Stop,
-    /// Serve a project: answer [`super::wire::Attached`] once its socket answers.
-    Attach(Attach),
-    /// Answer [`super::wire::Projects`].
-    Projects,
-}
-
-impl Request {
-    /// The request behind a message, `None` if no part of the program handles it.
-    ///
-    /// # Errors
-    /// The final line for a payload that cannot be read.
-    pub(super) fn from_wire(message: Message, payload: Option<&[u8]>) -> Result<Option<Request>, Response> {
-        Ok(Some(match message {
-            Message::Sync => Request::Sync,
-            Message::TeamSync => Request::TeamSync(payload_of(payload, "")?),
-            Message::Checkout => Request::Checkout(payload_of(payload, "checkout ")?),
-            Message::Doctor => Request::Doctor,
-            Message::TriggerGc => Request::TriggerGc(payload_of(payload, "")?),
-            Message::Heartbeat => Request::Heartbeat(Box::new(payload_of(payload, "")?)),
-            Message::Instances => Request::Instances(payload_of(payload, "")?),
-            Message::Sessions => Request::Sessions,
-            Message::GetErrors => Request::GetErrors,
-            Message::MarkErrors if payload.is_none() => {
-                return Err(Response::error("invalid payload: payload is missing"));
-            }
-            Message::MarkErrors => Request::MarkErrors(payload_of(payload, "")?),
-            Message::Murmur => Request::Murmur(Box::new(payload_of(payload, "")?)),
-            Message::MurmurPause => Request::MurmurPause { agent: payload_of(payload, "")?, paused: true },
-            Message::MurmurResume => Request::MurmurPause { agent: payload_of(payload, "")?, paused: false },
-            Message::Whispers => Request::Whispers(payload_of(payload, "")?),
-            Message::WhisperHistory => Request::WhisperHistory(payload_of(payload, "")?),
-            Message::Stop => Request::Stop,
-            Message::Attach => Request::Attach(payload_of(payload, "")?),
-            Message::Projects => Request::Projects,
-            _ => return Ok(None),
-        }))
-    }
-}
-
-/// Reads a payload; the error text names its type where the Go program does.
-fn payload_of<T: serde::de::DeserializeOwned + Default>(
-    payload: Option<&[u8]>,
-    what: &str,
-) -> Result<T, Response> {
-    super::wire::decode(payload).map_err(|e| Response::error(format!("invalid {what}payload: {e}")))
 }
 
 /// What a listener serves.

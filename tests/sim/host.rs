@@ -230,8 +230,10 @@ impl<S: Script> FakeHost<S> {
     pub fn ask(&mut self, via: Via, request: Request) -> ConnId {
         self.serial += 1;
         let conn = ConnId::simulated(self.serial);
-        let one_way =
-            matches!(request, Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause { .. });
+        let one_way = matches!(
+            request,
+            Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause(_) | Request::MurmurResume(_)
+        );
         if !one_way {
             let long = matches!(request, Request::TriggerGc(_));
             let project = if let Via::Project(id) = &via { Some(id.clone()) } else { None };

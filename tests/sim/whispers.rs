@@ -151,8 +151,8 @@ fn an_agent_is_asked_for_by_its_repository_and_places_are_written_down_soon_and_
     bench.pass(secs(60));
     let ask = WhispersAsk { agent_id: "OxAAAA".into(), ..WhispersAsk::default() };
     bench.ask(via(), Request::Whispers(ask));
-    bench.ask(via(), Request::MurmurPause { agent: AgentRef { agent_id: "OxAAAA".into() }, paused: true });
-    bench.ask(via(), Request::MurmurPause { agent: AgentRef::default(), paused: true });
+    bench.ask(via(), Request::MurmurPause(AgentRef { agent_id: "OxAAAA".into() }));
+    bench.ask(via(), Request::MurmurPause(AgentRef::default()));
     bench.pass(secs(1));
     let asked = bench.wanted.iter().find_map(|(_, e)| match e {
         Effect::Whispers(whispers::Effect::Pending { states, ask, .. }) => {

@@ -384,9 +384,8 @@ impl World {
             }
             1 => self.ask(via, Request::Whispers(WhispersAsk { agent_id, ..WhispersAsk::default() })),
             2 => {
-                let agent = AgentRef { agent_id };
-                let paused = life.rng.chance(50);
-                self.ask(via, Request::MurmurPause { agent, paused });
+                let (who, paused) = (AgentRef { agent_id }, life.rng.chance(50));
+                self.ask(via, if paused { Request::MurmurPause(who) } else { Request::MurmurResume(who) });
             }
             _ => self.host.event(trees::Event::Pulse(watched, Pulse { span: (now, now), lost: None })),
         }

@@ -14,36 +14,11 @@ use crate::daemon::host::lanes::{Lane, Lanes, Wake, hint};
 use crate::daemon::host::latest::Latest;
 use crate::daemon::names::{Id, Via};
 use crate::ipc::listen::PathState;
-use crate::ipc::wire::{Message, Response, Served};
+use crate::ipc::wire::{On, Response, Served};
 use crate::ipc::{ConnId, ListenerId, ListenerSpec, Published};
 use crate::kit::cancel::Cancel;
 use crate::project::{Dirs, Project};
 use crate::sync;
-
-/// Types that a project's socket serves.
-const PROJECT_SERVES: Served = Served::of(&[
-    Message::Status,
-    Message::Sync,
-    Message::TeamSync,
-    Message::SyncHistory,
-    Message::Checkout,
-    Message::Doctor,
-    Message::TriggerGc,
-    Message::Heartbeat,
-    Message::Instances,
-    Message::Sessions,
-    Message::GetErrors,
-    Message::MarkErrors,
-    Message::Murmur,
-    Message::MurmurPause,
-    Message::MurmurResume,
-    Message::Whispers,
-    Message::WhisperHistory,
-    Message::Stop,
-]);
-/// Types that the host's socket serves.
-pub(in crate::daemon) const HOST_SERVES: Served =
-    Served::of(&[Message::Attach, Message::Projects, Message::Stop]);
 
 /// A served socket, and what is recorded of it.
 struct Listening {
@@ -137,7 +112,7 @@ impl Work {
             return;
         };
         let workspace_id = id.to_string();
-        let spec = ListenerSpec { socket: bound, workspace_id, served: PROJECT_SERVES, published };
+        let spec = ListenerSpec { socket: bound, workspace_id, served: Served::on(On::Project), published };
         let listener = lanes.server.add_listener(spec);
         self.listening.insert(id, Listening { id: listener, entry, detached: Cancel::new() });
     }

@@ -15,8 +15,10 @@ use crate::ipc::limits::{
     READ_FIRST, READ_KEEP, SPARE_BUFFERS, UNFINISHED_BYTES_TOTAL,
 };
 use crate::ipc::published::Snapshot;
-use crate::ipc::server::{ConnId, Counters, Inbound, ListenerId, Request};
-use crate::ipc::wire::{Kind, Message, PROTOCOL_VERSION, RequestLine, Response, parse_request, text};
+use crate::ipc::server::{ConnId, Counters, Inbound, ListenerId};
+use crate::ipc::wire::{
+    Kind, Message, PROTOCOL_VERSION, Request, RequestLine, Response, parse_request, text,
+};
 use crate::ipc::workers::Job;
 
 impl Turn {
@@ -144,7 +146,7 @@ impl Turn {
             Message::Status | Message::SyncHistory => self.serve_published(slot, message),
             _ => {
                 let payload = request.payload.map(|payload| payload.get().as_bytes());
-                let asked = Request::from_wire(message, payload);
+                let asked = Request::read(message, payload);
                 let one_way = message.kind() == Kind::OneWay;
                 match asked {
                     Ok(Some(asked)) if one_way => {

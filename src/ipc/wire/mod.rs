@@ -43,8 +43,24 @@ pub enum Kind {
     OneWay,
 }
 
+/// The sockets that a message is served on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// Those of projects.
+    Project,
+    /// The host's.
+    Host,
+    /// Both.
+    Both,
+}
+
+/// The table of messages: a row is all that the wire has to know of one. Its name; how it is answered; `on` which sockets it is served,
+/// if at all; and behind `=> core` its payload, if the core answers it.
 macro_rules! messages {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal $kind:ident;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident = $name:literal $kind:ident $(on $on:ident)? $(=> $who:ident $(($payload:ty))?)?;
+    )*) => {
         /// Every message type of the wire, served here or not.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Message { $($(#[$doc])* $variant,)* }
@@ -63,12 +79,61 @@ macro_rules! messages {
                 match self { $(Message::$variant => Kind::$kind,)* }
             }
 
+            /// Where it is served; `None` if nowhere.
+            pub const fn on(self) -> Option<On> {
+                match self { $(Message::$variant => messages!(@on $($on)?),)* }
+            }
+
             /// The type with this name.
             pub fn from_name(name: &str) -> Option<Message> {
                 match name { $($name => Some(Message::$variant),)* _ => None }
             }
         }
+
+        /// What the core is asked: the messages that it answers, with their payloads.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Request {
+            $($(
+                #[doc = concat!("[`Message::", stringify!($variant), "`], for the ", stringify!($who), ".")]
+                $variant $(($payload))?,
+            )?)*
+        }
+
+        impl Request {
+            /// The request behind a message, `None` if the core does not answer it.
+            ///
+            /// # Errors
+            /// The final line for a payload that cannot be read.
+            pub(in crate::ipc) fn read(
+                message: Message,
+                payload: Option<&[u8]>,
+            ) -> Result<Option<Request>, Response> {
+                if message == Message::MarkErrors && payload.is_none() {
+                    return Err(Response::error("invalid payload: payload is missing"));
+                }
+                Ok(Some(match message {
+                    $($(
+                        Message::$variant => {
+                            const _: &str = stringify!($who);
+                            Request::$variant $((payload_of::<$payload>(message, payload)?))?
+                        }
+                    )?)*
+                    _ => return Ok(None),
+                }))
+            }
+        }
     };
+    (@on) => { None };
+    (@on $on:ident) => { Some(On::$on) };
+}
+
+/// Reads a payload; the error text names its type where the Go program does.
+fn payload_of<T: DeserializeOwned + Default>(
+    message: Message,
+    payload: Option<&[u8]>,
+) -> Result<T, Response> {
+    let what = if message == Message::Checkout { "checkout " } else { "" };
+    decode(payload).map_err(|e| Response::error(format!("invalid {what}payload: {e}")))
 }
 
 messages! {
@@ -77,43 +142,43 @@ messages! {
     /// Which protocol?
     Version = "version" Reply;
     /// Everything a status page shows: [`StatusData`].
-    Status = "status" Reply;
+    Status = "status" Reply on Project;
     /// Sync the ledger now, or join the run in progress.
-    Sync = "sync" Progress;
+    Sync = "sync" Progress on Project => core;
     /// Sync the team contexts now.
-    TeamSync = "team_sync" Progress;
+    TeamSync = "team_sync" Progress on Project => core (TeamSyncAsk);
     /// The last syncs: a list of [`SyncEvent`], oldest first.
-    SyncHistory = "sync_history" Reply;
+    SyncHistory = "sync_history" Reply on Project;
     /// Stop serving this project; at the host, stop the process.
-    Stop = "stop" Reply;
+    Stop = "stop" Reply on Both => core;
     /// An agent or a command is at work: [`Heartbeat`].
-    Heartbeat = "heartbeat" OneWay;
+    Heartbeat = "heartbeat" OneWay on Project => core (Box<Heartbeat>);
     /// A usage event: [`Telemetry`].
     Telemetry = "telemetry" OneWay;
     /// A command that was used wrongly: [`Friction`].
     Friction = "friction" OneWay;
     /// Clone a repository to a path: [`Checkout`], [`CheckoutResult`].
-    Checkout = "checkout" Progress;
+    Checkout = "checkout" Progress on Project => core (Checkout);
     /// Stored errors not yet seen: a list, each as in the file that keeps them.
-    GetErrors = "get_errors" Reply;
+    GetErrors = "get_errors" Reply on Project => core;
     /// Mark stored errors as seen: [`MarkErrors`].
-    MarkErrors = "mark_errors" Reply;
+    MarkErrors = "mark_errors" Reply on Project => core (MarkErrors);
     /// Agents, older form: [`Sessions`].
-    Sessions = "sessions" Reply;
+    Sessions = "sessions" Reply on Project => core;
     /// Agents: [`Instances`].
-    Instances = "instances" Reply;
+    Instances = "instances" Reply on Project => core (InstancesAsk);
     /// Run the daemon's own checks: [`Doctor`].
-    Doctor = "doctor" Reply;
+    Doctor = "doctor" Reply on Project => core;
     /// Slim the clones now: [`TriggerGc`].
-    TriggerGc = "trigger_gc" Reply;
+    TriggerGc = "trigger_gc" Reply on Project => core (TriggerGcAsk);
     /// Build the code index: [`CodeIndex`], [`CodeIndexResult`].
     CodeIndex = "code_index" Progress;
     /// State of the code index: [`CodeDbStats`].
     CodeStatus = "code_status" Reply;
     /// Pending whispers of an agent: [`WhispersAsk`], [`Whispers`].
-    Whispers = "whispers" Reply;
+    Whispers = "whispers" Reply on Project => core (WhispersAsk);
     /// Whispers of the past: [`WhisperHistoryAsk`], [`WhisperHistory`].
-    WhisperHistory = "whisper_history" Reply;
+    WhisperHistory = "whisper_history" Reply on Project => core (WhisperHistoryAsk);
     /// A recording has ended: [`SessionFinalize`].
     SessionFinalize = "session_finalize" OneWay;
     /// Follow a recording: [`SessionWatchStart`].
@@ -121,15 +186,15 @@ messages! {
     /// Follow it no longer: [`SessionWatchStop`].
     SessionWatchStop = "session_watch_stop" OneWay;
     /// Publish a murmur: [`Murmur`].
-    Murmur = "murmur" OneWay;
+    Murmur = "murmur" OneWay on Project => core (Box<Murmur>);
     /// Hold back an agent's murmurs: [`AgentRef`].
-    MurmurPause = "murmur_pause" OneWay;
+    MurmurPause = "murmur_pause" OneWay on Project => core (AgentRef);
     /// Let them go again: [`AgentRef`].
-    MurmurResume = "murmur_resume" OneWay;
+    MurmurResume = "murmur_resume" OneWay on Project => core (AgentRef);
     /// Ours, host socket only: serve a project: [`Attach`], [`Attached`].
-    Attach = "attach" Reply;
+    Attach = "attach" Reply on Host => core (Attach);
     /// Ours, host socket only: what is attached: [`Projects`].
-    Projects = "projects" Reply;
+    Projects = "projects" Reply on Host => core;
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");
@@ -139,6 +204,22 @@ const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");
 pub struct Served(u64);
 
 impl Served {
+    /// The set of those served on these sockets.
+    pub const fn on(on: On) -> Served {
+        let (mut bits, mut i) = (0, 0);
+        while i < Message::ALL.len() {
+            let message = Message::ALL[i];
+            bits |= match (message.on(), on) {
+                (Some(On::Both), _) | (Some(On::Project), On::Project) | (Some(On::Host), On::Host) => {
+                    1 << message as u64
+                }
+                _ => 0,
+            };
+            i += 1;
+        }
+        Served(bits)
+    }
+
     /// The set of these types.
     pub const fn of(messages: &[Message]) -> Served {
         let mut bits = 0;
