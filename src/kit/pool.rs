@@ -1,10 +1,10 @@
-//! Pools of worker threads over a bounded channel: a fixed number that always waits, or threads made on demand that end when idle.
+//! Pools of worker threads over a bounded queue: a fixed number that always waits, or threads made on demand that end when idle.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use super::thread;
@@ -44,16 +44,24 @@ pub struct Pool {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// A task waits, or the pool was shut. A condition and not a channel: the receiver of a channel looks and yields several times
+    /// before it sleeps, which in a process that has one job a minute is most of its wake-ups.
+    asked: Condvar,
     ended: Condvar,
 }
 
-#[derive(Debug)]
 struct State {
-    /// `None` once closed.
-    tasks: Option<(Sender<Task>, Receiver<Task>)>,
+    tasks: VecDeque<Task>,
+    shut: bool,
     threads: usize,
-    /// Tasks that wait or run. Counted here, not by what threads seem to be doing, so that two tasks never rely on one idle thread.
-    busy: usize,
+    /// Tasks that run.
+    running: usize,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} waiting, {} running, {} threads", self.tasks.len(), self.running, self.threads)
+    }
 }
 
 impl Pool {
@@ -62,9 +70,9 @@ impl Pool {
     /// # Errors
     /// When a fixed pool's threads cannot be made.
     pub fn new(config: PoolConfig) -> io::Result<Pool> {
-        let state = State { tasks: Some(bounded(config.queue)), threads: 0, busy: 0 };
-        let pool =
-            Pool { config, shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new() }) };
+        let state = State { tasks: VecDeque::new(), shut: false, threads: 0, running: 0 };
+        let shared = Shared { state: Mutex::new(state), asked: Condvar::new(), ended: Condvar::new() };
+        let pool = Pool { config, shared: Arc::new(shared) };
         if pool.config.fixed {
             let mut state = pool.shared.state.lock();
             for _ in 0..pool.config.threads {
@@ -85,36 +93,30 @@ impl Pool {
     ) -> Result<(), Full> {
         let full = || Full(self.config.name);
         let mut state = self.shared.state.lock();
-        let (sender, _) = state.tasks.as_ref().ok_or_else(full)?;
-        let task: Task = Box::new(move || done(thread::contain(work)));
-        match sender.try_send(task) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(full()),
+        if state.shut || state.tasks.len() >= self.config.queue {
+            return Err(full());
         }
-        state.busy += 1;
-        if state.busy > state.threads && state.threads < self.config.threads {
+        state.tasks.push_back(Box::new(move || done(thread::contain(work))));
+        // By what is to be done, not by what threads seem to be doing, so that two tasks never rely on one idle thread.
+        if state.tasks.len() + state.running > state.threads && state.threads < self.config.threads {
             // With another thread alive the task is served late rather than never.
             if let Err(e) = self.add_thread(&mut state) {
                 log::warn!("{}: no new thread: {e}", self.config.name);
                 if state.threads == 0 {
-                    if let Some((_, receiver)) = &state.tasks {
-                        drop(receiver.try_recv());
-                    }
-                    state.busy -= 1;
+                    state.tasks.pop_back();
                     return Err(full());
                 }
             }
         }
+        self.shared.asked.notify_one();
         Ok(())
     }
 
     fn add_thread(&self, state: &mut State) -> io::Result<()> {
-        let Some((_, receiver)) = state.tasks.clone() else { return Ok(()) };
         let shared = Arc::clone(&self.shared);
-        let fixed = self.config.fixed;
+        let idle = (!self.config.fixed).then_some(IDLE_END);
         state.threads += 1;
-        let started =
-            thread::spawn(self.config.name, self.config.stack, move || work_off(&shared, &receiver, fixed));
+        let started = thread::spawn(self.config.name, self.config.stack, move || work_off(&shared, idle));
         if started.is_err() {
             state.threads -= 1;
         }
@@ -124,13 +126,12 @@ impl Pool {
     /// Takes no more tasks, and throws away those that wait unless they are to be `finished`.
     pub fn shut(&self, finished: bool) {
         let mut state = self.shared.state.lock();
-        if let Some((_, receiver)) = state.tasks.take()
-            && !finished
-        {
-            while receiver.try_recv().is_ok() {
-                state.busy -= 1;
-            }
-        }
+        state.shut = true;
+        let left = if finished { VecDeque::new() } else { std::mem::take(&mut state.tasks) };
+        self.shared.asked.notify_all();
+        drop(state);
+        // Not under the lock: what a task holds may do something as it goes.
+        drop(left);
     }
 
     /// Waits until all threads of a pool that was [`shut`](Pool::shut) have ended, until `limit` at most. True if all have.
@@ -146,30 +147,27 @@ impl Pool {
     }
 }
 
-fn work_off(shared: &Shared, tasks: &Receiver<Task>, fixed: bool) {
+/// A worker's life; it ends when the pool is shut and nothing waits, or after `idle` without a task.
+fn work_off(shared: &Shared, idle: Option<Duration>) {
+    let mut state = shared.state.lock();
     loop {
-        let next = if fixed {
-            tasks.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        if let Some(task) = state.tasks.pop_front() {
+            state.running += 1;
+            parking_lot::MutexGuard::unlocked(&mut state, task);
+            state.running -= 1;
+        } else if state.shut {
+            break;
+        } else if let Some(idle) = idle {
+            let waited = shared.asked.wait_for(&mut state, idle);
+            if waited.timed_out() && state.tasks.is_empty() {
+                break;
+            }
         } else {
-            tasks.recv_timeout(IDLE_END)
-        };
-        match next {
-            Ok(task) => {
-                task();
-                shared.state.lock().busy -= 1;
-            }
-            Err(why) => {
-                let mut state = shared.state.lock();
-                // A task may have come in between the time-out and the lock.
-                if why == RecvTimeoutError::Timeout && !tasks.is_empty() {
-                    continue;
-                }
-                state.threads -= 1;
-                shared.ended.notify_all();
-                return;
-            }
+            shared.asked.wait(&mut state);
         }
     }
+    state.threads -= 1;
+    shared.ended.notify_all();
 }
 
 #[cfg(test)]
