@@ -29,6 +29,12 @@ impl Mono {
     pub fn since(self, earlier: Mono) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The last multiple of `grain` since the clock's start that is not later; itself if `grain` is zero.
+    pub fn on_grain(self, grain: Duration) -> Mono {
+        let over = self.0.as_nanos().checked_rem(grain.as_nanos()).unwrap_or(0);
+        Mono::from_nanos(self.as_nanos() - u64::try_from(over).unwrap_or(0))
+    }
 }
 
 impl Add<Duration> for Mono {

@@ -10,6 +10,9 @@ use crate::kit::rng::Rng;
 /// The time to the next run is up to so many percent less than the interval, so that machines do not march in step; never more, for what
 /// others push is promised within one interval.
 const JITTER_PERCENT: u32 = 10;
+/// The time to the next run ends on a multiple of such a part of the interval, up to that much earlier, so that the runs of many clones
+/// fall together and the process is woken once for several.
+const GRAIN_PART: u32 = 20;
 /// After a sleep of the machine due runs are spread over this time.
 pub const AFTER_JUMP: Duration = Duration::from_secs(30);
 /// However often a trigger comes again, the run it asks for waits no longer than this.
@@ -164,7 +167,9 @@ impl Schedule {
     /// The run has ended.
     pub fn ended(&mut self, now: Mono, ended: Ended, rng: &mut Rng) {
         self.running = None;
-        self.next = now + (self.timing.interval - rng.up_to(self.timing.interval / 100 * JITTER_PERCENT));
+        let interval = self.timing.interval;
+        let next = now + (interval - rng.up_to(interval / 100 * JITTER_PERCENT));
+        self.next = next.on_grain(interval / GRAIN_PART);
         match ended {
             Ended::Fine => {
                 self.failures = 0;
@@ -267,7 +272,7 @@ mod tests {
     const FORCED: Run = Run { forced: true, probe: false };
 
     #[test]
-    fn runs_follow_each_other_at_the_interval_with_jitter() {
+    fn runs_follow_each_other_at_the_interval_with_jitter_on_its_grain() {
         let (mut s, mut rng) = schedule();
         let mut now = at(0);
         for _ in 0..100 {
@@ -276,8 +281,9 @@ mod tests {
             assert_eq!(s.next_deadline(now, Pass::Open), None);
             s.ended(now, Ended::Fine, &mut rng);
             let next = s.next_deadline(now, Pass::Open).unwrap();
-            let (least, most) = (Duration::from_secs(54), Duration::from_secs(60));
+            let (least, most) = (Duration::from_secs(51), Duration::from_secs(60));
             assert!((least..=most).contains(&(next - now)), "{:?}", next - now);
+            assert_eq!(next.as_nanos() % 3_000_000_000, 0);
             now = next;
         }
     }
@@ -366,7 +372,7 @@ mod tests {
         assert!(next <= at(35));
         assert!(s.start_due(next, Pass::Open).is_some());
         s.ended(next, Ended::Fine, &mut rng);
-        assert!(s.next_deadline(next, Pass::Open).unwrap() >= next + Duration::from_secs(54));
+        assert!(s.next_deadline(next, Pass::Open).unwrap() >= next + Duration::from_secs(51));
     }
 
     #[test]
