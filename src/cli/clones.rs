@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::context::Cx;
 use super::daemon_status::State;
 use super::ui::text::age;
-use crate::git::{CloneLock, Reader, Verdict, sanitise, verify};
+use crate::git::{CloneLock, Reader, Verdict, verify};
 use crate::ipc::wire::{StatusData, WorkspaceSyncStatus};
+use crate::kit::mask::sanitise;
 use crate::project::{Dirs, Project, SyncState};
 use crate::sync::{self, Kind, Known, Loaded, SetupError, Site, Stored, TeamRef, Workspace};
 

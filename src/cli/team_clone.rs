@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::team;
 use super::ui::text::{clean, tilde};
+use crate::git;
 use crate::kit::cancel::Cancel;
 use crate::project::{Project, check_team_id};
 use crate::sync::{self, Loaded, SetupError, Site, TeamRef, Workspace};
@@ -77,7 +78,7 @@ fn place(cx: &Cx, loaded: &Loaded, team: &TeamRef) -> Outcome<Workspace> {
 /// Shows what the clone holds, and asks.
 fn agree(cx: &Cx, site: &Site, at: &Workspace, team: &TeamRef, force: bool, yes: bool) -> Outcome {
     let progress = cx.ui.progress("looking for work that is only here");
-    let unsaved = sync::unsaved(site.git(at.self_hosted), &at.path, cx.now(), &Cancel::new());
+    let unsaved = git::unsaved(site.git(at.self_hosted), &at.path, cx.now(), &Cancel::new());
     drop(progress);
     let what = match (unsaved, force) {
         (Ok(what), _) => what,

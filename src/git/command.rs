@@ -10,12 +10,12 @@ use super::discover::local_path;
 use super::error::GitError;
 use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, STDERR_CAP, STDOUT_CAP};
 use super::login::{Login, Logins};
-use super::sanitise::sanitise;
 use super::smart::Smart;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, Cmd, Output};
 use crate::kit::clock::{Clock, Now};
+use crate::kit::mask::sanitise;
 
 /// Whose configuration git sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

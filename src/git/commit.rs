@@ -1,5 +1,6 @@
 //! Committing named paths, and nothing else.
 
+use crate::kit::mask::sanitise;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -13,7 +14,6 @@ use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
-use super::sanitise::sanitise;
 use crate::kit::inside;
 
 type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;

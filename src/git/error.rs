@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::limits::NAMED_PATHS;
-use super::sanitise::sanitise;
 use crate::http::HttpError;
 use crate::kit::Class;
 use crate::kit::child::ChildError;
+use crate::kit::mask::sanitise;
 
 /// An error of the git room. Its text never carries a secret and is bounded; [`GitError::class`] decides on retry.
 #[derive(Debug, thiserror::Error)]

@@ -49,8 +49,6 @@ pub const CAPTURE_ATTEMPTS: u32 = 3;
 pub const STDOUT_CAP: usize = 64 * 1024 * 1024;
 /// Tail kept of what a git child writes to stderr.
 pub const STDERR_CAP: usize = 64 * 1024;
-/// Bytes of one error message.
-pub const MESSAGE_CAP: usize = 400;
 /// Bytes of the state in a clone's lock file.
 pub const RECORD_CAP: usize = 16 * 1024;
 /// Files larger than this are never merged line by line, nor parsed: the remote's version stays, ours lies beside it.

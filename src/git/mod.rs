@@ -37,13 +37,12 @@ mod rescue;
 mod rescued;
 mod resolve;
 mod salvage;
-mod sanitise;
 mod seed;
-mod settled;
 mod slim;
 mod smart;
 mod sparse;
 mod staging;
+mod unsaved;
 mod work_tree;
 
 pub use blobs::{BlobContent, BlobEntry};
@@ -68,10 +67,9 @@ pub use read::{
 pub use rescue::{Rescue, rescue_refs};
 pub use rescued::{Content, LineDiff, Rescued, line_diff, rescued, rescued_paths};
 pub use resolve::ResolveRules;
-pub use sanitise::sanitise;
 pub use seed::Seeded;
-pub use settled::{Settled, settled};
 pub use slim::{Made, Slim, clone_slim};
 pub use sparse::Sparse;
 pub use staging::remove_leftovers;
+pub use unsaved::unsaved;
 pub use work_tree::{Recorded, Tracked, WorkTree};

@@ -18,6 +18,7 @@ pub mod inside;
 pub mod jsonl;
 pub mod line;
 pub mod lock;
+pub mod mask;
 pub mod pool;
 pub mod process;
 pub mod ring;

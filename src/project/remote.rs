@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
 
 use super::{Error, limits};
+use crate::kit::mask::sanitise;
 use crate::kit::text::is_hidden;
 
 /// How a remote is reached.
@@ -278,21 +279,12 @@ fn check_local_path(path: &str) -> Result<(), Refused> {
 
 /// A refused text as it may be shown: everything that could be a secret before an `@` is gone, and it is short.
 fn mask(raw: &str) -> String {
-    const SHOWN: usize = 200;
-    let masked = match raw.rsplit_once('@') {
-        Some((before, after)) => {
-            let scheme = before.split_once("://").map_or("", |(s, _)| s);
-            let plain = scheme.bytes().all(|b| b.is_ascii_lowercase()) && !scheme.is_empty();
-            let scheme = if plain { format!("{scheme}://") } else { String::new() };
-            format!("{scheme}***@{after}")
-        }
-        None => raw.to_owned(),
+    // What follows is never needed to see which one is meant, and a user's name may be a token.
+    let shown = match raw.rsplit_once('@') {
+        Some((user, rest)) if !raw.contains("://") && user != "git" => format!("***@{rest}"),
+        _ => sanitise(raw),
     };
-    let masked = masked.split(['?', '#']).next().unwrap_or_default();
-    match masked.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}…", &masked[..at]),
-        None => masked.to_owned(),
-    }
+    sanitise(shown.split(['?', '#']).next().unwrap_or_default())
 }
 
 #[cfg(test)]

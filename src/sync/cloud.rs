@@ -12,6 +12,7 @@ use super::workspace::Kind;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::lock::FileLock;
+use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
 use crate::kit::{Class, file};
 use crate::project::{
@@ -250,7 +251,7 @@ fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudE
         LedgerState::Ready if !ledger.repo_url.is_empty() => {
             Ok(Some(RemoteUrl::parse_vendor(&ledger.repo_url, &cloud.allowed_hosts())?.url))
         }
-        LedgerState::Error => Err(CloudError::NotMade(super::api::clean(&ledger.message))),
+        LedgerState::Error => Err(CloudError::NotMade(sanitise(&ledger.message))),
         _ => Ok(None),
     }
 }

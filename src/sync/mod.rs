@@ -32,7 +32,6 @@ mod site;
 mod slots;
 mod team;
 mod tidy;
-mod unsaved;
 pub mod upkeep;
 mod workspace;
 
@@ -53,7 +52,6 @@ pub use site::{Site, Waiting};
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};
 pub use team::{AddedTeam, add_team, drop_team, remove_clone};
 pub use tidy::tidy_up;
-pub use unsaved::unsaved;
 pub use workspace::{Kind, Target, TeamRef, Workspace, ledger_of, team_of};
 
 /// The workspace id of a project's ledger, and the key of its issues.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::run::job;
 use super::site::Site;
 use super::workspace::Target;
-use crate::git::{CloneLock, Settled, settled};
+use crate::git::{CloneLock, unsaved};
 use crate::kit::cancel::Cancel;
 use crate::project::GitCredentials;
 
@@ -28,10 +28,9 @@ pub fn revoke(site: &Site, target: &Target, cancel: &Cancel) -> Result<(), Strin
     let lock = CloneLock::acquire(&job.at.lock, LOCK_WAIT).map_err(|e| e.to_string())?;
     let Some(_lock) = lock else { return Err("another process works on it".to_string()) };
     let now = site.clock.now().wall;
-    match settled(job.git(), &job.at.path, now, cancel) {
-        Settled::Yes => {}
-        Settled::No(what) => return Err(format!("it holds {what}")),
-        Settled::Unknown(why) => return Err(why),
+    let what = unsaved(job.git(), &job.at.path, now, cancel).map_err(|e| e.to_string())?;
+    if !what.is_empty() {
+        return Err(format!("it holds {}", what.join(", ")));
     }
     let mut aside = job.at.path.as_os_str().to_owned();
     aside.push(format!(".revoked.{}", now.as_second()));

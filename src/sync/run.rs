@@ -283,7 +283,7 @@ impl Job<'_> {
     /// A ledger follows its project's configuration to another remote, but not back to one that it was moved away from: that is an older
     /// state of the configuration. A team's clone follows nobody, since projects that do not know each other share it.
     fn may_move(&self, origin: &str) -> Result<(), Failure> {
-        let (from, to) = (crate::git::sanitise(origin), self.at.remote.display());
+        let (from, to) = (crate::kit::mask::sanitise(origin), self.at.remote.display());
         let text = match self.at.kind {
             Kind::Ledger if !Former::load(&self.at.state).has(&self.at.url()) => return Ok(()),
             Kind::Ledger => format!(

@@ -7,9 +7,8 @@ use super::outcome::End;
 use super::run::{self, OnProgress};
 use super::setup::SetupError;
 use super::site::Site;
-use super::unsaved::unsaved;
 use super::workspace::{Target, TeamRef, Workspace, team_of};
-use crate::git::{CloneLock, Reader};
+use crate::git::{CloneLock, Reader, unsaved};
 use crate::kit::cancel::Cancel;
 use crate::project::{Config, LocalConfig, Project, RemoteUrl, Team, TrustedHosts, check_team_id};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ox::git::{CloneLock, Settled, settled};
+use ox::git::{CloneLock, unsaved};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock};
 use ox::project::{Dirs, Env};
@@ -63,40 +63,44 @@ fn only_what_is_proven_to_hold_nothing_goes() {
 #[test]
 fn whatever_is_only_here_keeps_a_clone() {
     type Change = fn(&Bench, &Path);
-    let changes: [(&str, Change); 8] = [
-        ("a change", |_, c| write(&c.join("clean"), "x\n")),
-        ("an untracked file", |_, c| write(&c.join("new"), "x\n")),
-        ("an ignored file", |_, c| write(&c.join("x.log"), "x\n")),
-        ("a stash", |b, c| {
+    let changes: [(&str, Change); 9] = [
+        ("1 uncommitted or untracked file", |_, c| write(&c.join("clean"), "x\n")),
+        ("1 uncommitted or untracked file", |_, c| write(&c.join("new"), "x\n")),
+        ("1 ignored file", |_, c| write(&c.join("x.log"), "x\n")),
+        ("stashed changes", |b, c| {
             write(&c.join("clean"), "x\n");
             b.s.sh(c, &["stash", "-q"]);
         }),
-        ("a commit", |b, c| {
+        ("commits of main that the remote has not", |b, c| {
             b.s.commit(c, &[("own", "x\n")], "own");
         }),
-        ("a branch", |b, c| {
+        ("commits of HEAD that the remote has not", |b, c| {
+            b.s.sh(c, &["checkout", "-q", "--detach"]);
+            b.s.commit(c, &[("own", "x\n")], "own");
+        }),
+        ("commits of side that the remote has not", |b, c| {
             b.s.sh(c, &["checkout", "-q", "-b", "side"]);
             b.s.commit(c, &[("own", "x\n")], "own");
             b.s.sh(c, &["checkout", "-q", "main"]);
         }),
-        ("a young rescue", |b, c| {
+        ("1 rescued version of files", |b, c| {
             let now = SystemClock.now().wall.as_second();
             let tree = b.s.sh(c, &["write-tree"]);
             let own = b.s.sh(c, &["commit-tree", "-p", "HEAD", "-m", "x", &tree]);
             b.s.sh(c, &["update-ref", &format!("refs/ox/rescue/{now}"), &own]);
         }),
-        ("a merge", |_, c| fs::write(c.join(".git/MERGE_HEAD"), "x").unwrap()),
+        ("a merge under way", |_, c| fs::write(c.join(".git/MERGE_HEAD"), "x").unwrap()),
     ];
     let b = Bench::new();
-    let look = |path: &Path| settled(&b.s.git(), path, SystemClock.now().wall, &Cancel::new());
-    assert_eq!(look(&b.path), Settled::Yes);
+    let look = |path: &Path| unsaved(&b.s.git(), path, SystemClock.now().wall, &Cancel::new());
+    assert_eq!(look(&b.path).unwrap(), [""; 0]);
     for (n, (what, change)) in changes.into_iter().enumerate() {
         let c = b.s.clone(&b.remote, &format!("x{n}")).path;
         change(&b, &c);
-        assert!(matches!(look(&c), Settled::No(_)), "{what}: {:?}", look(&c));
+        assert_eq!(look(&c).unwrap().join(", "), what);
     }
     fs::remove_dir_all(b.path.join(".git/objects")).unwrap();
-    assert!(matches!(look(&b.path), Settled::Unknown(_)));
+    assert!(look(&b.path).unwrap_err().to_string().starts_with("the clone is damaged: "));
 }
 
 #[test]

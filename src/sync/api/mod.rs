@@ -16,6 +16,7 @@ pub use shapes::{Access, Ledger, LedgerState, Merge, Moved, RepoDetail, RepoTeam
 
 use crate::http::{Client, Reply};
 use crate::kit::cancel::Cancel;
+use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
 use crate::project::Endpoint;
 
@@ -23,8 +24,6 @@ use crate::project::Endpoint;
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of an answer; more is an error.
 pub const BODY_MAX: usize = 1 << 20;
-/// Characters of a text out of a header that are kept.
-const TEXT_MAX: usize = 300;
 /// Bytes of an id in a path.
 const ID_MAX: usize = 128;
 
@@ -141,7 +140,7 @@ impl<'a> Api<'a> {
             403 => ApiError::Forbidden { server },
             404 => ApiError::NotFound { server },
             426 => {
-                let minimum = reply.header("X-SageOx-Min-Version").map(clean).filter(|v| !v.is_empty());
+                let minimum = reply.header("X-SageOx-Min-Version").map(sanitise).filter(|v| !v.is_empty());
                 ApiError::VersionUnsupported { server, minimum }
             }
             429 => ApiError::TooMany { server, retry_after },
@@ -159,7 +158,7 @@ impl<'a> Api<'a> {
 impl Notes {
     fn of(reply: &Reply) -> Notes {
         Notes {
-            deprecated: reply.header("X-SageOx-Deprecated").map(clean),
+            deprecated: reply.header("X-SageOx-Deprecated").map(sanitise),
             merge: reply.header("X-SageOx-Merge").and_then(Merge::parse),
         }
     }
@@ -180,11 +179,6 @@ fn segment(id: &str) -> Result<&str, ApiError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
     let good = (1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with('.');
     if good { Ok(id) } else { Err(ApiError::BadId) }
-}
-
-/// A server's words as they may be shown.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect::<String>().trim().to_owned()
 }
 
 #[cfg(test)]
@@ -223,11 +217,5 @@ mod tests {
         let there = Endpoint::parse("https://sageox.ai").unwrap();
         let nobody = Secret::default();
         assert!(matches!(Api::new(&http, &there, &nobody, &cancel, now), Err(ApiError::NoLogin { .. })));
-    }
-
-    #[test]
-    fn a_servers_words_are_cleaned() {
-        assert_eq!(clean(" old\u{1b}[31m \r\n"), "old[31m");
-        assert_eq!(clean(&"x".repeat(TEXT_MAX * 2)).len(), TEXT_MAX);
     }
 }

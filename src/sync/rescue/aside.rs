@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::git::{CloneLock, Git, Settled, open_elsewhere, settled};
+use crate::git::{CloneLock, Git, open_elsewhere, unsaved};
 use crate::kit::cancel::Cancel;
 
 /// The newest so many backups of a clone stay, whatever is in them.
@@ -95,13 +95,13 @@ pub fn sweep(_held: &CloneLock, git: &Git, clone: &Path, now: Timestamp, cancel:
     let times: Vec<(AsideKind, Timestamp)> = found.iter().map(|(kind, at, _)| (*kind, *at)).collect();
     let old = found.into_iter().zip(expired(&times, now)).filter(|(_, old)| *old);
     old.map(|((.., path), _)| {
-        let kept = match settled(git, &path, now, cancel) {
-            Settled::Yes => match open_elsewhere(&path) {
+        let kept = match unsaved(git, &path, now, cancel) {
+            Ok(what) if what.is_empty() => match open_elsewhere(&path) {
                 Some(pid) => Some(format!("process {pid} has a file in it open")),
                 None => fs::remove_dir_all(&path).err().map(|e| e.to_string()),
             },
-            Settled::No(what) => Some(format!("it has {what}")),
-            Settled::Unknown(why) => Some(why),
+            Ok(what) => Some(format!("it holds {}", what.join(", "))),
+            Err(e) => Some(e.to_string()),
         };
         match &kept {
             None => log::info!("removed {}: all of it is on the remote", path.display()),

@@ -1,30 +1,27 @@
-//! Foreign text, made safe to show.
+//! Text of others for one line of an error, a log or a screen: without what nobody sees, without secrets, and short. Pure.
 
-use super::limits::MESSAGE_CAP;
+use super::text::{cut, plain};
 
-/// Makes foreign text safe to show: user information in URLs and token parameters masked, control characters gone,
-/// at most [`MESSAGE_CAP`] bytes.
+/// Bytes that are kept of such a text.
+pub const SHOWN_MAX: usize = 400;
+
+/// Makes foreign text safe to show: what nobody sees is gone, user information in URLs and token parameters are masked, and at most
+/// [`SHOWN_MAX`] bytes are left. Only shapes are masked that git and servers write; what may hold any secret goes through `redact`.
 pub fn sanitise(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let clean = mask_parameters(&mask_userinfo(&clean));
-    if clean.len() <= MESSAGE_CAP {
-        return clean.trim().to_owned();
+    let clean = mask_parameters(&mask_words(&mask_userinfo(&plain(text, false))));
+    match clean.len() > SHOWN_MAX {
+        false => clean.trim().to_owned(),
+        true => format!("{}…", cut(&clean, SHOWN_MAX).trim()),
     }
-    let mut end = MESSAGE_CAP;
-    while !clean.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", clean.get(..end).unwrap_or_default().trim())
 }
 
-/// `scheme://anything@host` becomes `scheme://***@host`; so does `oauth2:anything@` without a scheme.
+/// `scheme://anything@host` becomes `scheme://***@host`.
 fn mask_userinfo(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((start, skip)) = next_authority(rest) {
-        let begin = start + skip;
-        let (before, after) = rest.split_at(begin);
+    while let Some((before, after)) = rest.split_once("://") {
         out.push_str(before);
+        out.push_str("://");
         let end = after.find([' ', '/', '\'', '"', '<', '>', '?', '#']).unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         match authority.rfind('@') {
@@ -48,14 +45,15 @@ fn mask_userinfo(text: &str) -> String {
     out
 }
 
-/// The next place where an authority begins: offset of its marker and the marker's length.
-fn next_authority(text: &str) -> Option<(usize, usize)> {
-    let url = text.find("://").map(|i| (i, 3));
-    let oauth = text.find("oauth2:").filter(|i| !text[..*i].ends_with("://")).map(|i| (i, 7));
-    match (url, oauth) {
-        (Some(u), Some(o)) => Some(if u.0 <= o.0 { u } else { o }),
-        (u, o) => u.or(o),
-    }
+/// `name:anything@host` without a scheme becomes `***@host`; `git@host:path` stays.
+fn mask_words(text: &str) -> String {
+    let masked = |word: &str| {
+        let colon = word.find(':').filter(|colon| !word[..*colon].contains('/'))?;
+        let at = word.rfind('@').filter(|_| word.find('@').is_some_and(|first| first > colon))?;
+        (!word[colon..].starts_with("://")).then(|| format!("***{}", &word[at..]))
+    };
+    let parts = text.split_inclusive([' ', '\'', '"', '<', '>']);
+    parts.map(|word| masked(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
 /// Length of `name:pass/word` in front of an `@`, when a colon comes first and is no port.
@@ -100,12 +98,13 @@ mod tests {
         check_masked("fatal: 'https://oauth2:glpat-CANARY@git.x/y.git'", "fatal: 'https://***@git.x/y.git'");
         check_masked("https://CANARY@h/p and ssh://u:CANARY@h:22/p", "https://***@h/p and ssh://***@h:22/p");
         check_masked("https://u:CAN/ARY@h/p", "https://***@h/p");
-        check_masked("oauth2:CANARY@git.x", "oauth2:***@git.x");
+        check_masked("fatal: oauth2:CAN/ARY@git.x and x", "fatal: ***@git.x and x");
+        check_masked("/a:b@c", "/a:b@c");
         check_masked("https://h:8443/a@b", "https://h:8443/a@b");
         check_masked("GET https://h/p?private_token=CANARY&x=1", "GET https://h/p?private_token=***&x=1");
         check_masked("git@host:path", "git@host:path");
-        check_masked("a\x1b[31mb\0c", "a [31mb c");
-        assert!(sanitise(&"ä".repeat(1000)).len() <= MESSAGE_CAP + 4);
+        check_masked("a\x1b[31mb\0c\nd\n", "abc d");
+        assert!(sanitise(&"ä".repeat(1000)).len() <= SHOWN_MAX + 4);
     }
 
     proptest! {
@@ -118,7 +117,7 @@ mod tests {
 
         #[test]
         fn sanitising_never_fails_and_is_bounded(text in "\\PC{0,600}") {
-            prop_assert!(sanitise(&text).len() <= MESSAGE_CAP + 4);
+            prop_assert!(sanitise(&text).len() <= SHOWN_MAX + 4);
         }
     }
 }
