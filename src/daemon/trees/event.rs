@@ -47,6 +47,6 @@ pub enum Effect {
 pub enum Timer {
     /// A project's work tree is to be scanned.
     Scan(Id),
-    /// [`super::TELL_CHANGES_EVERY`], while a project's work tree is watched.
+    /// `TELL_CHANGES_EVERY`, while a project's work tree is watched.
     Changes(Id),
 }

@@ -144,11 +144,11 @@ pub enum Effect {
 /// Deadlines of whispers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// [`super::NUDGE_EVERY`], while a project has agents at work.
+    /// `NUDGE_EVERY`, while a project has agents at work.
     Nudge(Id),
-    /// [`super::ACTIVITY_EVERY`], while a project has agents at work.
+    /// `ACTIVITY_EVERY`, while a project has agents at work.
     Activity(Id),
-    /// [`super::PLACES_AFTER`].
+    /// `PLACES_AFTER`.
     Places,
     /// Databases are to be maintained.
     Maintain,
