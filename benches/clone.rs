@@ -20,7 +20,7 @@ use std::time::Duration;
 use common::support::http_git::GitServer;
 use common::support::{TestEnv, run};
 use common::{Times, note, ratio, rounds, time, title};
-use ox::git::{CloneLock, Env, Git, Profile, Slim, Sparse, clone_slim, disk_size};
+use ox::git::{CloneLock, Env, Git, PartialClone, Profile, Sparse, clone_partial, disk_size};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
 use ox::kit::rng::Rng;
@@ -83,8 +83,8 @@ fn slim(git: &Git, url: &str, target: &Path) {
         assert!(work.join(".sageox/sync.manifest").exists());
         patterns(&["/*", "!/*/", "/docs/", "/memory/", "/.sageox/"])
     };
-    let plan = Slim { filter: true, first: patterns(&[".sageox/"]), then: Box::new(then) };
-    let made = clone_slim(git, url, target, plan, &mut |_| (), &Cancel::new()).unwrap();
+    let plan = PartialClone { filter: true, first: patterns(&[".sageox/"]), then: Box::new(then) };
+    let made = clone_partial(git, url, target, plan, &mut |_| (), &Cancel::new()).unwrap();
     assert!(made.filtered);
 }
 

@@ -115,7 +115,7 @@ pub struct Found {
 
 /// The ledger and teams of `project`, with what the daemon says of them.
 pub fn of_project(cx: &Cx, project: &Project, live: Option<&StatusData>) -> Found {
-    let (at, loaded) = sync::look_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
+    let (at, loaded) = sync::load_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
     let facts = |at| facts(&at, loaded.ledger.as_ref(), live_of(live, Kind::Ledger, ""), cx.now());
     Found { ledger: at.ok().map(facts), ..teams(cx, loaded, live) }
 }
@@ -126,7 +126,7 @@ pub fn teams_of_project(
     project: &Project,
     live: Option<&StatusData>,
 ) -> (Result<Workspace, SetupError>, Found) {
-    let (at, loaded) = sync::look_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
+    let (at, loaded) = sync::load_with_ledger(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
     (at, teams(cx, loaded, live))
 }
 

@@ -211,7 +211,7 @@ pub enum Seen {
 ///
 /// # Errors
 /// It could not be looked at, or what answers is no daemon.
-pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
+pub fn probe(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
     // Where all is well this is the one question.
     if let Some(project) = project {
         let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
@@ -236,7 +236,7 @@ pub fn look(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
         HostState::Unresponsive { pid } => Absent::Unresponsive { pid },
         HostState::Stuck { pid } => Absent::Stuck { pid },
         HostState::Unknown(why) => {
-            let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot look for the daemon");
+            let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot probe for the daemon");
             return Err(failure.because_of(why).hint("ox doctor"));
         }
     }))
@@ -248,7 +248,7 @@ fn watch(cx: &Cx) -> Outcome {
     let on_terminal = cx.ui.width().is_some();
     let mut shown = None;
     loop {
-        let (page, said) = match look(cx, project.as_ref())? {
+        let (page, said) = match probe(cx, project.as_ref())? {
             Seen::Running { data, client, .. } => {
                 let page = page(cx, &data, &client, &Report::new(&data, cx.now()));
                 (page, without_clocks(&data, cx.now()))
@@ -279,7 +279,7 @@ fn without_clocks(data: &StatusData, now: Timestamp) -> String {
 
 fn status(cx: &Cx) -> Outcome<Exit> {
     let project = cx.project_if_any()?;
-    let (data, client) = match look(cx, project.as_ref())? {
+    let (data, client) = match probe(cx, project.as_ref())? {
         Seen::Running { data, client, .. } => (data, client),
         Seen::Absent(absent) => {
             if cx.ui.json() {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::daemon_status::{Page, Report};
 use super::ui::text::{age, clean, count, relative, tilde, took};
-use super::ui::{Mean, sparkline};
+use super::ui::{Tone, sparkline};
 use crate::ipc::wire::{ActivitySummary, WatchingStatus};
 
 /// Syncs listed.
@@ -18,7 +18,7 @@ const CALLERS_LISTED: usize = 10;
 /// The lines behind `--verbose`.
 pub(super) fn lines(report: &Report, page: &Page<'_>) -> Vec<String> {
     let data = page.data;
-    let mut lines = vec![String::new(), page.paint.text(Mean::Head, "Internals")];
+    let mut lines = vec![String::new(), page.paint.text(Tone::Head, "Internals")];
     let mut field = |name: &str, value: String| {
         if !value.is_empty() {
             lines.push(format!("    {name:<10} {}", clean(&value)));
@@ -87,7 +87,7 @@ fn in_use(all: &ActivitySummary, page: &Page<'_>) -> Vec<String> {
         lines.push(format!("    {name:<10} {}, newest {key} {when}", list.len()));
         if name == "Agents" {
             lines.push(format!("    {:<10} {}", "", sparkline::line(&ages)));
-            lines.push(format!("    {:<10} {}", "", page.paint.text(Mean::Dim, sparkline::SCALE)));
+            lines.push(format!("    {:<10} {}", "", page.paint.text(Tone::Dim, sparkline::SCALE)));
         }
     }
     lines

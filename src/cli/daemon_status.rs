@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::daemon_internals;
 use super::exit::Exit;
 use super::ui::text::{age, clean, compact, count, relative, short, took};
-use super::ui::{Mean, Paint, sparkline};
+use super::ui::{Paint, Tone, sparkline};
 use super::version::{bare, for_people};
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
 use crate::sync::reclone::INTERVAL_DAYS;
@@ -187,11 +187,11 @@ impl Health {
         }
     }
 
-    fn mean(self) -> Mean {
+    fn mean(self) -> Tone {
         match self {
-            Health::Healthy => Mean::Good,
-            Health::Warning => Mean::Warn,
-            Health::Critical => Mean::Bad,
+            Health::Healthy => Tone::Good,
+            Health::Warning => Tone::Warn,
+            Health::Critical => Tone::Bad,
         }
     }
 }
@@ -210,13 +210,13 @@ impl Workspace {
 
     fn text(&self, now: Timestamp, paint: Paint) -> String {
         match self.status {
-            State::NotCloned => paint.text(Mean::Warn, "not cloned"),
-            State::Error => paint.text(Mean::Bad, &clean(&humanised(&self.error))),
+            State::NotCloned => paint.text(Tone::Warn, "not cloned"),
+            State::Error => paint.text(Tone::Bad, &clean(&humanised(&self.error))),
             State::Syncing => "syncing".into(),
-            State::NotSynced => paint.text(Mean::Dim, "not synced"),
+            State::NotSynced => paint.text(Tone::Dim, "not synced"),
             State::Ok => {
                 let when = self.last_sync.map(|t| relative(t, now)).unwrap_or_default();
-                format!("{} {when}", paint.text(Mean::Good, "●"))
+                format!("{} {when}", paint.text(Tone::Good, "●"))
             }
         }
     }
@@ -227,7 +227,7 @@ impl Workspace {
     fn changed_text(&self, page: &Page<'_>) -> String {
         let changed = self.remote_changed.filter(|_| page.verbose);
         let text = changed.map(|t| format!(" · remote changed {}", relative(t, page.now)));
-        text.map(|text| page.paint.text(Mean::Dim, &text)).unwrap_or_default()
+        text.map(|text| page.paint.text(Tone::Dim, &text)).unwrap_or_default()
     }
 }
 
@@ -250,10 +250,10 @@ impl TeamContext {
         let mut text = self.clone.text(page.now, page.paint);
         if self.clone.status != State::NotCloned {
             let gc = self.gc_left.map_or_else(|| "due".to_owned(), |left| format!("in {}", short(left)));
-            text.push_str(&page.paint.text(Mean::Dim, &format!(" · gc {gc}")));
+            text.push_str(&page.paint.text(Tone::Dim, &format!(" · gc {gc}")));
         }
         if let Some(last) = self.last_gc.filter(|_| page.verbose) {
-            text.push_str(&page.paint.text(Mean::Dim, &format!(", last {}", relative(last, page.now))));
+            text.push_str(&page.paint.text(Tone::Dim, &format!(", last {}", relative(last, page.now))));
         }
         text + &self.clone.changed_text(page)
     }
@@ -364,7 +364,7 @@ fn trees(report: &Report, page: &Page<'_>) -> Vec<String> {
     let heads = ["This Project".to_owned(), format!("{other} ({})", others.len())];
     let mut lines = Vec::new();
     for (head, rows) in heads.into_iter().zip([own, others]).filter(|(_, rows)| !rows.is_empty()) {
-        lines.extend([String::new(), page.paint.text(Mean::Head, &head)]);
+        lines.extend([String::new(), page.paint.text(Tone::Head, &head)]);
         let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 2;
         for (n, (label, state)) in rows.iter().enumerate() {
             let branch = if n + 1 == rows.len() { "└──" } else { "├──" };
@@ -378,10 +378,10 @@ fn header(report: &Report, page: &Page<'_>) -> String {
     let health = report.health;
     let theirs = &page.data.version;
     let version = if theirs == page.wire_version {
-        format!("v{} {}", for_people(theirs), page.paint.text(Mean::Good, "✓ (matching)"))
+        format!("v{} {}", for_people(theirs), page.paint.text(Tone::Good, "✓ (matching)"))
     } else {
         let mismatch = format!("⚠ (mismatch: daemon v{})", clean(for_people(theirs)));
-        format!("v{} {}", for_people(page.wire_version), page.paint.text(Mean::Warn, &mismatch))
+        format!("v{} {}", for_people(page.wire_version), page.paint.text(Tone::Warn, &mismatch))
     };
     let verdict = page.paint.text(health.mean(), &format!("{} {}", health.glyph(), health.word()));
     format!("{verdict} — {} uptime, {version}", report.uptime)
@@ -411,7 +411,7 @@ fn last_error(report: &Report, page: &Page<'_>) -> Vec<String> {
     }
     let when = sync.last_error_time.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
     let mut lines = vec![format!("Last error: {}{when}", clean(&humanised(&sync.last_error)))];
-    lines.extend(hint(&sync.last_error).map(|hint| format!("  {}", page.paint.text(Mean::Dim, hint))));
+    lines.extend(hint(&sync.last_error).map(|hint| format!("  {}", page.paint.text(Tone::Dim, hint))));
     lines
 }
 
@@ -420,10 +420,10 @@ fn issues(report: &Report, page: &Page<'_>) -> Vec<String> {
         return Vec::new();
     }
     let heading = format!("Issues ({})", report.issues.len());
-    let mut lines = vec![String::new(), page.paint.text(Mean::Head, &heading)];
+    let mut lines = vec![String::new(), page.paint.text(Tone::Head, &heading)];
     for issue in &report.issues {
         let (glyph, mean) =
-            if issue.severity == "warning" { ("⚠", Mean::Warn) } else { ("○", Mean::Bad) };
+            if issue.severity == "warning" { ("⚠", Tone::Warn) } else { ("○", Tone::Bad) };
         let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
         let since = issue.since.map(|t| format!("  {}", relative(t, page.now))).unwrap_or_default();
         let severity = format!("{:<10}", clean(&issue.severity));
@@ -431,7 +431,7 @@ fn issues(report: &Report, page: &Page<'_>) -> Vec<String> {
             "{} {repo}{}{}",
             page.paint.text(mean, &format!("{glyph} {severity}")),
             clean(&issue.summary),
-            page.paint.text(Mean::Dim, &since)
+            page.paint.text(Tone::Dim, &since)
         ));
     }
     lines
@@ -456,9 +456,9 @@ fn activity(page: &Page<'_>) -> Vec<String> {
         page.history.iter().filter_map(|e| e.time.0).filter(past).map(|t| age(t, page.now)).collect();
     vec![
         String::new(),
-        page.paint.text(Mean::Head, "Activity (4h)"),
+        page.paint.text(Tone::Head, "Activity (4h)"),
         sparkline::line(&ages),
-        page.paint.text(Mean::Dim, sparkline::SCALE),
+        page.paint.text(Tone::Dim, sparkline::SCALE),
     ]
 }
 
@@ -572,27 +572,27 @@ impl Absent {
         let line = |mean, verdict: &str, rest: &str| format!("{} — {rest}", paint.text(mean, verdict));
         match self {
             Absent::NotRunning { in_project: true } => line(
-                Mean::Dim,
+                Tone::Dim,
                 "○ Not running",
                 "ox up and ox sync start it when they need it\nnext: ox daemon start",
             ),
             Absent::NotRunning { in_project: false } => {
-                line(Mean::Dim, "○ Not running", "and there is no project here\nnext: ox init")
+                line(Tone::Dim, "○ Not running", "and there is no project here\nnext: ox init")
             }
-            Absent::Starting { pid } => line(Mean::Warn, "◐ Starting", &format!("pid {pid}")),
+            Absent::Starting { pid } => line(Tone::Warn, "◐ Starting", &format!("pid {pid}")),
             Absent::Stuck { pid } => {
-                line(Mean::Warn, "⚠ Stuck", &format!("pid {pid} never became ready\nnext: ox daemon restart"))
+                line(Tone::Warn, "⚠ Stuck", &format!("pid {pid} never became ready\nnext: ox daemon restart"))
             }
             Absent::Unresponsive { pid } => {
-                line(Mean::Bad, "⚠ Not answering", &format!("pid {pid}\nnext: ox daemon restart"))
+                line(Tone::Bad, "⚠ Not answering", &format!("pid {pid}\nnext: ox daemon restart"))
             }
             Absent::NotServed { pid } => line(
-                Mean::Dim,
+                Tone::Dim,
                 "○ Not running for this project",
                 &format!("pid {pid} serves others\nnext: ox daemon start"),
             ),
             Absent::NoProject { pid } => line(
-                Mean::Good,
+                Tone::Good,
                 "● Running",
                 &format!("pid {pid}; there is no project here\nnext: ox daemon list"),
             ),

@@ -1,12 +1,12 @@
 //! `ox doctor`.
 
 use super::context::Cx;
-use super::daemon::{Seen, look};
+use super::daemon::{Seen, probe};
 use super::daemon_status::Absent;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::ui::text::{clean, count};
-use super::ui::{Mean, Paint};
+use super::ui::{Paint, Tone};
 use crate::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
 
 /// Flags of `ox doctor`.
@@ -71,7 +71,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
 pub fn gather(cx: &Cx) -> Context {
     let project = ProjectView::discover(&cx.env);
     let mut agents = None;
-    let daemon = match look(cx, project.found()) {
+    let daemon = match probe(cx, project.found()) {
         Ok(Seen::Running { data, agents: heard, .. }) => {
             agents = heard;
             DaemonView::Running(u32::try_from(data.pid).unwrap_or_default(), Some(data))
@@ -103,7 +103,7 @@ pub fn gather(cx: &Cx) -> Context {
 fn text(report: &Report, paint: Paint, verbose: bool) -> String {
     let mut lines = Vec::new();
     for category in Category::ALL {
-        lines.push(paint.text(Mean::Head, category.name()));
+        lines.push(paint.text(Tone::Head, category.name()));
         for row in report.rows.iter().filter(|row| row.check.category == category) {
             lines.extend(row_lines(row, paint, verbose));
         }
@@ -122,10 +122,10 @@ fn text(report: &Report, paint: Paint, verbose: bool) -> String {
 
 fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
     let (glyph, mean) = match row.outcome.status {
-        Status::Passed => ("✓ ok  ", Mean::Good),
-        Status::Warning => ("⚠ warn", Mean::Warn),
-        Status::Failed => ("✗ fail", Mean::Bad),
-        Status::Skipped => ("- skip", Mean::Dim),
+        Status::Passed => ("✓ ok  ", Tone::Good),
+        Status::Warning => ("⚠ warn", Tone::Warn),
+        Status::Failed => ("✗ fail", Tone::Bad),
+        Status::Skipped => ("- skip", Tone::Dim),
     };
     let outcome = &row.outcome;
     let mut lines =
@@ -139,7 +139,7 @@ fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
         None => {}
     }
     if let Some(remedy) = &outcome.remedy {
-        lines.push(format!("         {}: {}", paint.text(Mean::Head, "hint"), clean(&remedy.hint())));
+        lines.push(format!("         {}: {}", paint.text(Tone::Head, "hint"), clean(&remedy.hint())));
     }
     lines
 }

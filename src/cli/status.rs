@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::agent::tokens;
 use super::clones::{self, CloneFacts};
 use super::context::Cx;
-use super::daemon::{Seen, look};
+use super::daemon::{Seen, probe};
 use super::daemon_status::{Absent, Health, State, humanised};
 use super::failure::Outcome;
 use super::ui::text::{clean, compact, count, relative, tilde};
-use super::ui::{Mean, Paint};
+use super::ui::{Paint, Tone};
 use super::version::OURS;
 use crate::git::{CloneLock, Verdict, verify};
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
@@ -207,7 +207,7 @@ pub fn run(cx: &Cx, _: &Args) -> Outcome {
 
 fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
-    let seen = project.map(|p| look(cx, Some(p))).transpose()?;
+    let seen = project.map(|p| probe(cx, Some(p))).transpose()?;
     let (live, agents) = match &seen {
         Some(Seen::Running { data, agents, .. }) => (Some(&**data), agents.as_deref().unwrap_or_default()),
         _ => (None, &[][..]),
@@ -341,7 +341,7 @@ fn absent_daemon(absent: Absent) -> Daemon {
 fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
     let directory = tilde(&document.project.directory.to_string_lossy(), home);
     if !document.project.initialized {
-        return format!("{} — {directory}\nnext: ox init", paint.text(Mean::Dim, "○ No project here"));
+        return format!("{} — {directory}\nnext: ox init", paint.text(Tone::Dim, "○ No project here"));
     }
     let (mean, verdict) = verdict(document);
     let mut lines = vec![format!("{} — {directory}", paint.text(mean, verdict))];
@@ -388,18 +388,18 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
     lines.join("\n")
 }
 
-fn verdict(document: &Document) -> (Mean, &'static str) {
+fn verdict(document: &Document) -> (Tone, &'static str) {
     let broken = document.ledger.as_ref().is_some_and(|l| l.error.is_some());
     let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some())
         || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
     let daemon = document.daemon.as_ref();
     match daemon.and_then(|d| d.health) {
-        _ if broken => (Mean::Bad, "○ Broken"),
-        Some(Health::Critical) => (Mean::Bad, "○ Critical"),
-        _ if untrusted => (Mean::Warn, "◐ Waiting for your yes"),
-        Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Mean::Good, "● Healthy"),
-        Some(_) => (Mean::Warn, "◐ Needs attention"),
-        None => (Mean::Dim, "○ Not being synced"),
+        _ if broken => (Tone::Bad, "○ Broken"),
+        Some(Health::Critical) => (Tone::Bad, "○ Critical"),
+        _ if untrusted => (Tone::Warn, "◐ Waiting for your yes"),
+        Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Good, "● Healthy"),
+        Some(_) => (Tone::Warn, "◐ Needs attention"),
+        None => (Tone::Dim, "○ Not being synced"),
     }
 }
 

@@ -110,7 +110,7 @@ pub fn sync(client: &Client, progress: &Progress) -> Outcome<Duration> {
 /// Syncs the contexts of the teams that `word` means; of all for an empty one.
 fn teams(cx: &Cx, project: &Project, word: &str, yes: bool) -> Outcome {
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
-    let loaded = sync::look(&site, project);
+    let loaded = sync::load_local(&site, project);
     let wanted = wanted(&loaded, word).map_err(|f| f.with("mode", "daemon".into()))?;
     if wanted.is_empty() && word.is_empty() && loaded.endpoint.is_none() {
         return no_teams(cx, &loaded);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::clones::{self, CloneFacts};
 use super::context::Cx;
-use super::daemon::{Seen, look};
+use super::daemon::{Seen, probe};
 use super::errors::{of_project, of_setup};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
@@ -165,7 +165,7 @@ pub fn add_to(cx: &Cx, project: &Project, named: &Named, name: Option<&str>, yes
 
 /// The daemon, if it serves the project now.
 pub fn running(cx: &Cx, project: &Project) -> Option<Client> {
-    match look(cx, Some(project)) {
+    match probe(cx, Some(project)) {
         Ok(Seen::Running { client, .. }) => Some(client),
         Ok(Seen::Absent(_)) | Err(_) => None,
     }
@@ -217,7 +217,7 @@ fn remove(cx: &Cx, args: &Remove) -> Outcome {
         return Err(of_setup(what, &SetupError::TeamsByServer { endpoint }));
     }
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
-    let team = find(&sync::look(&site, &project), &args.team)?;
+    let team = find(&sync::load_local(&site, &project), &args.team)?;
     drop_from(cx, &site, &project, &team.id)?;
     let clone = cx.dirs.team(&project.slug, &team.id);
     let stays = std::fs::symlink_metadata(&clone).is_ok();
@@ -258,7 +258,7 @@ pub fn drop_from(cx: &Cx, site: &Site, project: &Project, id: &str) -> Outcome<b
 
 fn list(cx: &Cx) -> Outcome {
     let project = cx.project()?;
-    let live = match look(cx, Some(&project)) {
+    let live = match probe(cx, Some(&project)) {
         Ok(Seen::Running { data, .. }) => Some(data),
         Ok(Seen::Absent(_)) | Err(_) => None,
     };

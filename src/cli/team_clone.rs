@@ -22,7 +22,7 @@ const WHAT: &str = "the team's clone could not be removed";
 /// No such team; its clone holds what is nowhere else and `force` is not said; nobody could be asked; the answer was no.
 pub fn remove(cx: &Cx, project: &Project, word: &str, force: bool, yes: bool) -> Outcome {
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
-    let loaded = sync::look(&site, project);
+    let loaded = sync::load_local(&site, project);
     let team = find(cx, project, &loaded, word)?;
     let path = cx.dirs.team(&project.slug, &team.id);
     let at = match std::fs::symlink_metadata(&path) {
@@ -51,7 +51,7 @@ pub fn remove(cx: &Cx, project: &Project, word: &str, force: bool, yes: bool) ->
         false => format!("removed team {name}; there was no clone at {shown}"),
     })?;
     let project = Project::load(&project.root, &cx.env).map_err(|e| of_project(&e))?;
-    if sync::look(&site, &project).registry().team(&team.id).is_some() {
+    if sync::load_local(&site, &project).registry().team(&team.id).is_some() {
         let server = project.endpoint.as_str();
         cx.ui.warn(&format!("{server} still names the team; the daemon will clone it again"));
     } else if named {

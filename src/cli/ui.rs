@@ -14,7 +14,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use serde::Serialize;
 use serde_json::Value;
 
-pub use colour::{Mean, Paint};
+pub use colour::{Paint, Tone};
 pub use progress::Progress;
 
 use super::exit::Exit;
@@ -161,7 +161,7 @@ impl Ui {
     /// A warning on stderr, also with `--json`; not with `--quiet`.
     pub fn warn(&self, text: &str) {
         if !self.quiet {
-            self.stderr(&format!("{}: {}", self.err.text(Mean::Warn, "warning"), text::clean(text)));
+            self.stderr(&format!("{}: {}", self.err.text(Tone::Warn, "warning"), text::clean(text)));
         }
     }
 
@@ -234,12 +234,12 @@ impl Ui {
 
 /// `error: <what>: <object>`, a `cause:` line for each cause, `hint: <command>`.
 pub fn error_block(failure: &Failure, paint: Paint) -> String {
-    let mut block = format!("{}: {}", paint.text(Mean::Bad, "error"), text::clean(&failure.headline()));
+    let mut block = format!("{}: {}", paint.text(Tone::Bad, "error"), text::clean(&failure.headline()));
     for cause in &failure.causes {
-        block.push_str(&format!("\n{}: {}", paint.text(Mean::Dim, "cause"), text::clean(cause)));
+        block.push_str(&format!("\n{}: {}", paint.text(Tone::Dim, "cause"), text::clean(cause)));
     }
     if let Some(hint) = &failure.hint {
-        block.push_str(&format!("\n{}: {}", paint.text(Mean::Head, "hint"), text::clean(hint)));
+        block.push_str(&format!("\n{}: {}", paint.text(Tone::Head, "hint"), text::clean(hint)));
     }
     block
 }

@@ -7,7 +7,7 @@ use super::daemon_status::Report;
 use super::errors::of_client;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::ui::Mean;
+use super::ui::Tone;
 use super::ui::text::{relative, tilde, took};
 use super::{init, sync, trust};
 use crate::project::Project;
@@ -46,7 +46,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let (paint, home) = (cx.ui.paint(), cx.home());
     let root = tilde(&project.root.to_string_lossy(), &home);
     let last = data.last_sync.0.map_or_else(|| "just now".to_owned(), |t| relative(t, cx.now()));
-    cx.ui.print(&format!("{} {root} is up", paint.text(Mean::Good, "●")))?;
+    cx.ui.print(&format!("{} {root} is up", paint.text(Tone::Good, "●")))?;
     cx.ui.print(&format!("  ledger   {}", tilde(&place.path.to_string_lossy(), &home)))?;
     cx.ui.print(&format!("  remote   {}", tilde(&place.remote.display(), &home)))?;
     cx.ui.print(&format!("  synced   {last}, in {}", took(time)))?;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::clones::{self, CloneFacts, Found};
 use super::context::Cx;
-use super::daemon::{Seen, look};
+use super::daemon::{Seen, probe};
 use super::daemon_status::humanised;
 use super::failure::Outcome;
 use super::ui::Paint;
@@ -63,7 +63,7 @@ type Looked = (Vec<CloneFacts>, bool, Vec<String>);
 
 fn of_project(cx: &Cx) -> Outcome<Looked> {
     let project = cx.project()?;
-    let live = match look(cx, Some(&project)) {
+    let live = match probe(cx, Some(&project)) {
         Ok(Seen::Running { data, .. }) => Some(data),
         Ok(Seen::Absent(_)) | Err(_) => None,
     };
@@ -98,7 +98,7 @@ fn table(clones: &[CloneFacts], now: Timestamp, width: Option<usize>) -> Vec<Str
 /// All that is known of a clone, a line each.
 fn details(clone: &CloneFacts, cx: &Cx, now: Timestamp, paint: Paint) -> Vec<String> {
     let home = cx.home();
-    let mut lines = vec![String::new(), paint.text(super::ui::Mean::Head, &clean(clone.label()))];
+    let mut lines = vec![String::new(), paint.text(super::ui::Tone::Head, &clean(clone.label()))];
     let mut field = |name: &str, value: String| {
         if !value.is_empty() {
             lines.push(format!("  {name:<9} {}", clean(&value)));

@@ -28,7 +28,7 @@ use crate::kit::lock::FileLock;
 use crate::kit::thread::{self, STACK_LARGE, STACK_SMALL};
 use crate::kit::{child, file};
 use crate::project::{Dirs, Env, find_root};
-use crate::sync::{Site, Waiting};
+use crate::sync::{PendingCommits, Site};
 
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
 pub const STARTED_BY: &str = "OX_DAEMON_STARTER";
@@ -140,8 +140,11 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let instance =
         Instance::of(lock, lock_path.clone(), text).map_err(|e| home("instance lock", &lock_path, e))?;
 
-    let waiting =
-        Waiting { is_any: whispers::is_waiting, commit: whispers::commit_waiting, stuck: whispers::stuck };
+    let waiting = PendingCommits {
+        is_any: whispers::is_waiting,
+        commit: whispers::commit_waiting,
+        stuck: whispers::stuck,
+    };
     let site = Site::new(dirs.clone(), env.clone()).for_daemon().committing(waiting);
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("signals: {e}"))?;
     let (to_core, inbox) = bounded(INBOX);

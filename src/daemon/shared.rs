@@ -13,7 +13,7 @@ use super::names::{Id, Key};
 use crate::health::Agents;
 use crate::ipc::Published;
 use crate::kit::clock::{Mono, Now};
-use crate::sync::{Place, Registry, Target, Timing};
+use crate::sync::{CloneInfo, Registry, Target, Timing};
 
 /// An agent counts as at work so long after its last heartbeat (whispers and watching, 7.2).
 const AT_WORK: Duration = Duration::from_secs(15 * 60);
@@ -61,7 +61,7 @@ pub(super) struct CloneRow {
     /// Projects that use it.
     pub(super) users: BTreeSet<Id>,
     /// `None` until it has been located.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<CloneInfo>,
     pub(super) last_sync: Option<Timestamp>,
     /// Its commit, in hex; empty if unknown.
     pub(super) head: String,

@@ -114,7 +114,7 @@ impl Context {
     }
 
     fn gather(&self, project: &Project) -> Clones {
-        let (at, loaded) = sync::look_with_ledger(&self.site, project);
+        let (at, loaded) = sync::load_with_ledger(&self.site, project);
         let ledger = at.ok().map(|at| {
             let target = Target::Ledger { root: project.root.clone(), url: None, read_only: at.read_only };
             Clone { at, target }

@@ -1,6 +1,6 @@
 //! Is the ledger's clone there and sound?
 
-use super::clone_paths::{Found, MAY_BE_CLONED, look, outcome};
+use super::clone_paths::{MAY_BE_CLONED, PathState, outcome, probe};
 use super::{Category, Check, Context, Outcome};
 
 pub(super) const CHECK: Check =
@@ -9,8 +9,8 @@ pub(super) const CHECK: Check =
 fn run(cx: &Context) -> Outcome {
     let clones = cx.clones();
     let Some(ledger) = &clones.ledger else { return Outcome::skipped("no ledger is known here") };
-    match look(&ledger.at) {
-        Found::Sound => Outcome::passed(ledger.at.path.display().to_string()),
+    match probe(&ledger.at) {
+        PathState::Sound => Outcome::passed(ledger.at.path.display().to_string()),
         found => outcome(vec![(ledger.clone(), found)]),
     }
 }

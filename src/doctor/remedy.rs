@@ -199,7 +199,7 @@ fn clone_all(cx: &Context, missing: &[(PathBuf, Target)]) -> io::Result<String> 
             _ => {}
         }
         match sync::clone(site, target, &mut |_, _, _| (), &Cancel::new()).end {
-            End::Level(_) => made.push(path.display().to_string()),
+            End::UpToDate(_) => made.push(path.display().to_string()),
             End::Failed(failure) => return Err(io::Error::other(failure.text)),
             _ => return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the clone is in use")),
         }

@@ -46,7 +46,7 @@ impl Machine {
         sync::init_project(&site, &repo, &InitOptions::default()).unwrap();
         let ledger = Target::Ledger { root: repo.clone(), url: None, read_only: false };
         let cloned = sync::clone(&site, &ledger, &mut |_, _, _| (), &Cancel::new());
-        assert!(matches!(cloned.end, End::Level(_)), "{cloned:?}");
+        assert!(matches!(cloned.end, End::UpToDate(_)), "{cloned:?}");
         let bare = root.join("team.git");
         git2::Repository::init_opts(
             &bare,
@@ -143,7 +143,7 @@ impl Machine {
         self.cx.forget();
     }
 
-    fn look(&self, slug: &str) -> Outcome {
+    fn check(&self, slug: &str) -> Outcome {
         let check = CHECKS.iter().find(|c| c.slug == slug).unwrap();
         self.cx.forget();
         (check.run)(&self.cx)
@@ -306,7 +306,7 @@ const SICK: &[Sick] = &[
             ..DaemonIssue::default()
         };
         m.status().issues = vec![issue];
-        assert_eq!(m.look("sync-issues").status, Status::Passed, "it is told of once");
+        assert_eq!(m.check("sync-issues").status, Status::Passed, "it is told of once");
     }),
     ("git-lock", Status::Failed, |m| old_lock(m)),
     ("daemon-running", Status::Skipped, |m| m.cx.daemon = DaemonView::Stopped),
@@ -390,15 +390,15 @@ fn cli_05_cli_06_every_check_speaks_on_a_sick_machine_and_every_remedy_of_our_ow
     }
     std::thread::scope(|scope| {
         for some in SICK.chunks(SICK.len().div_ceil(4)) {
-            scope.spawn(|| some.iter().for_each(look_and_mend));
+            scope.spawn(|| some.iter().for_each(check_and_fix));
         }
     });
 }
 
-fn look_and_mend((slug, expected, harm): &Sick) {
+fn check_and_fix((slug, expected, harm): &Sick) {
     let mut machine = Machine::healthy();
     harm(&mut machine);
-    let before = machine.look(slug);
+    let before = machine.check(slug);
     assert_eq!(before.status, *expected, "{slug}: {before:?}");
     assert!(!before.message.is_empty(), "{slug}: {before:?}");
     match before.remedy.unwrap_or_else(|| panic!("{slug} has no remedy")) {
@@ -406,11 +406,11 @@ fn look_and_mend((slug, expected, harm): &Sick) {
         Remedy::Ox(command) => assert!(Command::ALL.contains(&command), "{slug}"),
         Remedy::Fix(fix) => {
             fix.apply(&machine.cx).unwrap();
-            let mut after = machine.look(slug);
+            let mut after = machine.check(slug);
             // What was moved away is cloned next.
             if let Some(Remedy::Fix(next @ Fix::Clone(_))) = &after.remedy {
                 next.apply(&machine.cx).unwrap();
-                after = machine.look(slug);
+                after = machine.check(slug);
             }
             assert_eq!((after.status, &after.remedy), (Status::Passed, &None), "{slug}: {after:?}");
         }
@@ -448,7 +448,7 @@ fn cli_05_fixing_reports_what_was_done_and_looks_again() {
 fn a_lock_file_of_a_clone_in_use_stays() {
     let machine = Machine::healthy();
     old_lock(&machine);
-    let Some(Remedy::Fix(fix)) = machine.look("git-lock").remedy else { panic!("no fix") };
+    let Some(Remedy::Fix(fix)) = machine.check("git-lock").remedy else { panic!("no fix") };
     let guard = machine.ledger_clone().at.lock;
     fs::create_dir_all(guard.parent().unwrap()).unwrap();
     let held = crate::kit::lock::FileLock::try_acquire(&guard).unwrap().unwrap();
@@ -481,7 +481,7 @@ fn a_team_of_nobody_that_holds_work_stays() {
     let (_, _, harm) = SICK.iter().find(|(slug, ..)| *slug == "orphaned-team-dirs").unwrap();
     fs::write(path.join("new.md"), "mine").unwrap();
     harm(&mut machine);
-    let Some(Remedy::Fix(fix)) = machine.look("orphaned-team-dirs").remedy else { panic!("no fix") };
+    let Some(Remedy::Fix(fix)) = machine.check("orphaned-team-dirs").remedy else { panic!("no fix") };
     assert!(fix.needs_yes() && fix.apply(&machine.cx).is_err());
     assert_eq!(fs::read_to_string(path.join("new.md")).unwrap(), "mine");
 }
@@ -495,20 +495,20 @@ fn a_trusted_host_is_no_finding() {
     let place = sync::ledger_of(&machine.cx.env, &machine.cx.dirs, machine.cx.project.found().unwrap(), None)
         .unwrap();
     TrustedHosts::trust(&machine.cx.dirs, &place.remote).unwrap();
-    assert_eq!(machine.look("ledger-remote").status, Status::Passed);
+    assert_eq!(machine.check("ledger-remote").status, Status::Passed);
 }
 
 #[test]
 fn a_line_under_an_older_name_counts_and_a_daemon_that_just_started_has_time() {
     let mut machine = Machine::healthy();
     machine.drop_beats();
-    assert_eq!(machine.look("heartbeat-files").status, Status::Skipped, "not yet");
+    assert_eq!(machine.check("heartbeat-files").status, Status::Skipped, "not yet");
     machine.status().uptime = DaemonView::GRACE;
     let legacy = machine.cx.project.found().unwrap().legacy_workspace_id.clone();
     for name in [legacy.clone(), format!("{legacy}_ledger"), "t".to_owned()] {
         machine.write_beat(&name, machine.cx.now);
     }
-    assert_eq!(machine.look("heartbeat-files").status, Status::Passed);
+    assert_eq!(machine.check("heartbeat-files").status, Status::Passed);
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn agents_that_are_silent_for_long_are_told_and_are_no_fault() {
         ..InstanceInfo::default()
     };
     machine.cx.agents = Some(vec![heard("OxAb12", 899), heard("OxCd34", 900)]);
-    let outcome = machine.look("daemon-instance-stale");
+    let outcome = machine.check("daemon-instance-stale");
     assert_eq!((outcome.status, outcome.message.as_str()), (Status::Passed, "2 heard of, 1 silent for long"));
     assert_eq!(outcome.detail, ["OxCd34, pid 7: silent for 15 min"]);
 }

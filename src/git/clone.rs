@@ -7,8 +7,8 @@ use super::command::Git;
 use super::discover::discover;
 use super::error::GitError;
 use super::exclude::ensure_attributes;
+use super::partial_clone::{check_out_head, clone_command};
 use super::read::{Head, Reader, Verdict, verify};
-use super::slim::{check_out_head, clone_command};
 use super::staging::Staging;
 use crate::kit::cancel::Cancel;
 

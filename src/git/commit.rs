@@ -14,7 +14,7 @@ use super::lock::OpKind;
 use super::managed::{ManagedClone, Relation, Standing};
 use super::repair::parse_staged;
 use super::rescue::{TempIndex, index_info, parse_oid};
-use crate::kit::inside;
+use crate::kit::openat;
 
 type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
 
@@ -58,7 +58,7 @@ impl ManagedClone<'_> {
         let Some((name, dirs)) = names.as_deref().and_then(<[&str]>::split_last) else {
             return Err(GitError::BadPath { path: path.to_owned(), why: "not a name that can be removed" });
         };
-        inside::remove(&self.path, dirs, name).map_err(GitError::io("removing", &self.path.join(path)))?;
+        openat::remove(&self.path, dirs, name).map_err(GitError::io("removing", &self.path.join(path)))?;
         self.commit(&[path], message)
     }
 

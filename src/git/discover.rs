@@ -34,7 +34,7 @@ pub fn discover(git: &Git, url: &str, branch: Option<&str>, cancel: &Cancel) -> 
     if let Some(smart) = git.smart()
         && smart.accepts(url)
         && !own_http::is_special(git)
-        && let Some(remote) = smart.look(git, url, branch, cancel)?
+        && let Some(remote) = smart.ls_remote(git, url, branch, cancel)?
     {
         return Ok(remote);
     }

@@ -37,8 +37,8 @@ struct Cached([Option<(u64, i64, i64)>; 2]);
 impl Cached {
     fn of(clone: &Path) -> Cached {
         let stamp = |m: Metadata| (m.ino(), m.mtime(), m.mtime_nsec());
-        let look = |file: &str| clone.join(".git").join(file).metadata().ok().map(stamp);
-        Cached([look("shallow"), look("objects/pack")])
+        let stat = |file: &str| clone.join(".git").join(file).metadata().ok().map(stamp);
+        Cached([stat("shallow"), stat("objects/pack")])
     }
 }
 
@@ -130,7 +130,7 @@ impl<'l> ManagedClone<'l> {
     ///
     /// # Errors
     /// The lock file could not be written.
-    pub fn note_looked(&mut self, commit: Option<Oid>) -> Result<(), GitError> {
+    pub fn note_remote_tip(&mut self, commit: Option<Oid>) -> Result<(), GitError> {
         let now = self.git.now().wall;
         self.lock.note_fetch(now, commit)
     }

@@ -147,14 +147,14 @@ fn read_all_refs(
     mut packets: Packets<'_>,
     branch: Option<&str>,
 ) -> Result<Remote, Broken> {
-    let mut look = Look::for_branch(branch);
+    let mut scan = RefScan::for_branch(branch);
     // A server of protocol 0 without refs still has one line for its capabilities, but some send none.
-    let Some(first) = first else { return Ok(look.found) };
+    let Some(first) = first else { return Ok(scan.found) };
     let zero = first.iter().position(|b| *b == 0).unwrap_or(first.len());
     let (line, capabilities) = first.split_at(zero);
     for capability in String::from_utf8_lossy(capabilities).trim_matches('\0').split(' ') {
         if let Some(target) = capability.strip_prefix("symref=HEAD:") {
-            look.points_to(target);
+            scan.points_to(target);
         }
         if let Some(format) = capability.strip_prefix("object-format=") {
             only_sha1(format)?;
@@ -165,30 +165,30 @@ fn read_all_refs(
         // `shallow <id>` lines follow the refs of a shallow repository.
         let (id, name) = split_ref(bytes)?;
         if id != b"shallow" && name != b"capabilities^{}" {
-            look.sees(parse_id(id)?, name);
+            scan.sees(parse_id(id)?, name);
         }
         line = packets.line()?;
     }
-    Ok(look.found)
+    Ok(scan.found)
 }
 
 /// Reads the answer to `ls-refs` (gitprotocol-v2(5)): `<id or unborn> SP <name> [SP <attribute>]…`.
 pub(super) fn read_refs(bytes: &[u8], branch: Option<&str>) -> Result<Remote, Broken> {
     let mut packets = Packets::new(bytes);
-    let mut look = Look::for_branch(branch);
+    let mut scan = RefScan::for_branch(branch);
     while let Some(line) = packets.line()? {
         let (id, rest) = split_ref(line)?;
         let mut words = rest.split(|b| *b == b' ');
         let name = words.next().unwrap_or_default();
         if name == b"HEAD" {
             let targets = words.filter_map(|w| w.strip_prefix(b"symref-target:"));
-            targets.for_each(|t| look.points_to(&String::from_utf8_lossy(t)));
+            targets.for_each(|t| scan.points_to(&String::from_utf8_lossy(t)));
         }
         if id != b"unborn" {
-            look.sees(parse_id(id)?, name);
+            scan.sees(parse_id(id)?, name);
         }
     }
-    Ok(look.found)
+    Ok(scan.found)
 }
 
 fn split_ref(line: &[u8]) -> Result<(&[u8], &[u8]), Broken> {
@@ -203,15 +203,15 @@ fn parse_id(id: &[u8]) -> Result<Oid, Broken> {
 }
 
 /// What is looked for among the refs.
-struct Look {
+struct RefScan {
     wanted: String,
     found: Remote,
 }
 
-impl Look {
-    fn for_branch(branch: Option<&str>) -> Look {
+impl RefScan {
+    fn for_branch(branch: Option<&str>) -> RefScan {
         let wanted = branch.map_or("HEAD".to_owned(), |b| format!("refs/heads/{b}"));
-        Look { wanted, found: Remote { head_branch: None, tip: None } }
+        RefScan { wanted, found: Remote { head_branch: None, tip: None } }
     }
 
     fn points_to(&mut self, target: &str) {

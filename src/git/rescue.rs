@@ -141,7 +141,7 @@ impl ManagedClone<'_> {
         head: Option<Oid>,
     ) -> Result<Captured, GitError> {
         for _ in 0..CAPTURE_ATTEMPTS {
-            let before = self.look(dirty)?;
+            let before = self.stat_files(dirty)?;
             let entries = match self.hash(&before) {
                 Ok(entries) => entries,
                 // A file went away between the look and the hash.
@@ -151,7 +151,7 @@ impl ManagedClone<'_> {
             let staged = dirty.values().any(|s| *s);
             let commit = self.write_capture(&entries, staged, head)?;
             verify(self.reader()?.repo(), commit, &entries)?;
-            if self.look(dirty)? == before {
+            if self.stat_files(dirty)? == before {
                 let time = self.name_capture(prefixes, commit)?;
                 let paths = dirty.keys().cloned().collect();
                 return Ok(Captured { time, commit, paths });
@@ -160,7 +160,7 @@ impl ManagedClone<'_> {
         Err(GitError::Unquiet)
     }
 
-    fn look(&self, dirty: &Dirty) -> Result<BTreeMap<PathBuf, OnDisk>, GitError> {
+    fn stat_files(&self, dirty: &Dirty) -> Result<BTreeMap<PathBuf, OnDisk>, GitError> {
         dirty.keys().map(|p| Ok((p.clone(), on_disk(&self.path.join(p))?))).collect()
     }
 

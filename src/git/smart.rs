@@ -70,7 +70,7 @@ impl Smart {
     }
 
     /// Where `branch` of `url` is (HEAD if `None`); `Ok(None)` if only the git program can tell.
-    pub(super) fn look(
+    pub(super) fn ls_remote(
         &self,
         git: &Git,
         url: &str,
@@ -79,7 +79,7 @@ impl Smart {
     ) -> Result<Option<Remote>, GitError> {
         let url = url.trim_end_matches('/');
         let end = git.now().mono + LOOK_DEADLINE;
-        match (Look { git, smart: &self.0, url, branch, cancel, end }).run()? {
+        match (LsRemote { git, smart: &self.0, url, branch, cancel, end }).run()? {
             Seen::Remote(remote) => Ok(Some(remote)),
             Seen::Elsewhere(_) if git.profile() == Profile::SelfHosted => Ok(None),
             Seen::Elsewhere(e) => Err(e),
@@ -94,7 +94,7 @@ impl fmt::Debug for Smart {
 }
 
 /// One look.
-struct Look<'a> {
+struct LsRemote<'a> {
     git: &'a Git,
     smart: &'a Inner,
     url: &'a str,
@@ -103,7 +103,7 @@ struct Look<'a> {
     end: Mono,
 }
 
-impl Look<'_> {
+impl LsRemote<'_> {
     fn run(&self) -> Result<Seen, GitError> {
         let known = self.smart.servers.lock().get(self.url).cloned();
         if let Some(Server { base, can: Some(can) }) = known {

@@ -61,7 +61,7 @@ pub fn unsaved(git: &Git, path: &Path, now: Timestamp, cancel: &Cancel) -> Resul
             rescued += 1;
         } else if name != STASH {
             let name = name.strip_prefix("refs/heads/").unwrap_or(&name);
-            what.push(format!("commits of {name} that the remote has not"));
+            what.push(format!("commits of {name} that are not on the remote"));
         }
     }
     if reader.target(STASH)?.is_some() {

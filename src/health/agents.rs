@@ -32,7 +32,7 @@ pub const LOOK_FIRST: Duration = Duration::from_secs(1);
 
 /// What a heartbeat tells of an agent. What is empty or zero is not told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Beat<'a> {
+pub struct Heartbeat<'a> {
     /// Which agent.
     pub agent: &'a str,
     /// Where it works.
@@ -145,11 +145,11 @@ impl Agent {
         }
     }
 
-    fn look_within(&self) -> Duration {
+    fn probe_within(&self) -> Duration {
         if matches!(self.process, Process::Unseen(_)) { LOOK_FIRST } else { LOOK_EVERY }
     }
 
-    fn heard(&mut self, now: Now, beat: &Beat<'_>) {
+    fn heard(&mut self, now: Now, beat: &Heartbeat<'_>) {
         for (field, told) in
             [(&mut self.path, beat.path), (&mut self.parent, beat.parent), (&mut self.kind, beat.kind)]
         {
@@ -198,16 +198,16 @@ pub struct Agents {
 
 impl Agents {
     /// Takes in a heartbeat. Answers how long the next look at processes may wait on its account; `None` if it is about no agent.
-    pub fn beat(&mut self, now: Now, beat: &Beat<'_>) -> Option<Duration> {
+    pub fn beat(&mut self, now: Now, beat: &Heartbeat<'_>) -> Option<Duration> {
         let names = [beat.agent, beat.parent, beat.kind];
         if beat.agent.is_empty() || names.iter().any(|n| n.len() > NAME_MAX) || beat.path.len() > KEY_MAX {
             return None;
         }
         let cut = beat.command.floor_char_boundary(NAME_MAX);
-        let beat = Beat { command: &beat.command[..cut], ..*beat };
+        let beat = Heartbeat { command: &beat.command[..cut], ..*beat };
         if let Some(agent) = self.by_id.get_mut(beat.agent) {
             agent.heard(now, &beat);
-            return Some(agent.look_within());
+            return Some(agent.probe_within());
         }
         if self.by_id.len() >= AGENTS_MAX {
             self.evict(now.mono);
@@ -224,7 +224,7 @@ impl Agents {
             process: Process::Untold,
         };
         agent.heard(now, &beat);
-        let within = agent.look_within();
+        let within = agent.probe_within();
         self.by_id.insert(beat.agent.into(), agent);
         Some(within)
     }
@@ -250,7 +250,7 @@ impl Agents {
     }
 
     /// The processes that have to be looked at: of all agents whose process is not known to be dead.
-    pub fn to_look_at(&self) -> Vec<u32> {
+    pub fn to_probe(&self) -> Vec<u32> {
         let pid = |a: &Agent| match a.process {
             Process::Unseen(pid) | Process::Lives(pid, _) => Some(pid),
             Process::Untold | Process::Dead(_) => None,
@@ -262,12 +262,12 @@ impl Agents {
     }
 
     /// How long the next look may wait; `None` if there is nobody.
-    pub fn look_within(&self) -> Option<Duration> {
-        self.by_id.values().map(Agent::look_within).min()
+    pub fn probe_within(&self) -> Option<Duration> {
+        self.by_id.values().map(Agent::probe_within).min()
     }
 
     /// Takes in what became of processes that were looked at, in the order of their numbers. A look that failed changes nothing.
-    pub fn looked(&mut self, seen: &[(u32, Seen)]) {
+    pub fn probed(&mut self, seen: &[(u32, Seen)]) {
         for agent in self.by_id.values_mut() {
             let of = |pid: u32| seen.binary_search_by_key(&pid, |(p, _)| *p).ok().map(|at| seen[at].1);
             agent.process = match agent.process {

@@ -402,7 +402,7 @@ impl Client {
         self.call_as(Message::Doctor, NO_PAYLOAD, limits::client::STATUS_AGAIN)
     }
 
-    /// Slims the clones now.
+    /// Makes the clones smaller now.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -38,7 +38,7 @@ pub fn may_live(pid: u32) -> bool {
 }
 
 /// Looks at a process.
-pub fn look(pid: u32) -> Seen {
+pub fn probe(pid: u32) -> Seen {
     if !may_live(pid) {
         return Seen::Gone;
     }
@@ -135,13 +135,13 @@ mod tests {
     #[test]
     fn we_live_and_who_has_ended_does_not() {
         let us = std::process::id();
-        let Seen::Lives(started) = look(us) else { panic!("we live") };
-        assert_eq!(look(us), Seen::Lives(started));
-        assert_eq!(look(0), Seen::Gone);
-        assert_eq!(look(u32::MAX), Seen::Gone);
+        let Seen::Lives(started) = probe(us) else { panic!("we live") };
+        assert_eq!(probe(us), Seen::Lives(started));
+        assert_eq!(probe(0), Seen::Gone);
+        assert_eq!(probe(u32::MAX), Seen::Gone);
         let out = run(Cmd::new("/bin/sh").args(["-c", "echo $$"]), &Cancel::new()).unwrap();
         let ended: u32 = String::from_utf8(out.stdout).unwrap().trim().parse().unwrap();
-        assert_eq!(look(ended), Seen::Gone);
-        assert!(matches!(look(1), Seen::Lives(_)));
+        assert_eq!(probe(ended), Seen::Gone);
+        assert!(matches!(probe(1), Seen::Lives(_)));
     }
 }

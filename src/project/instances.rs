@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::{Dirs, Error, limits, lock};
 use crate::kit::gotime::GoTime;
 use crate::kit::id::new_id;
-use crate::kit::inside;
+use crate::kit::openat;
 
 /// Below the project.
 const DIRS: [&str; 2] = [".sageox", "agent_instances"];
@@ -185,7 +185,7 @@ fn path(root: &Path, user: &str) -> PathBuf {
 
 /// The directories there are, as far as their names can be ones of ours.
 fn users(root: &Path) -> Vec<String> {
-    let Ok(dir) = inside::enter(root, &DIRS, false) else { return Vec::new() };
+    let Ok(dir) = openat::enter(root, &DIRS, false) else { return Vec::new() };
     let Ok(entries) = Dir::read_from(&dir) else { return Vec::new() };
     let names = entries.flatten().filter_map(|e| e.file_name().to_str().ok().map(str::to_owned));
     let mut names: Vec<String> =
@@ -195,7 +195,7 @@ fn users(root: &Path) -> Vec<String> {
 }
 
 fn read(root: &Path, user: &str) -> io::Result<Vec<Instance>> {
-    let bytes = match inside::read(root, &[DIRS[0], DIRS[1], user], NAME, limits::INSTANCES_FILE_MAX) {
+    let bytes = match openat::read(root, &[DIRS[0], DIRS[1], user], NAME, limits::INSTANCES_FILE_MAX) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         // What is too long is none of ours and is replaced; a link, a directory or a pipe is not.
@@ -212,7 +212,7 @@ fn write(root: &Path, user: &str, lines: &[Instance]) -> io::Result<()> {
         serde_json::to_writer(&mut text, line)?;
         text.push(b'\n');
     }
-    inside::replace(root, &[DIRS[0], DIRS[1], user], NAME, &text)
+    openat::replace(root, &[DIRS[0], DIRS[1], user], NAME, &text)
 }
 
 /// A name in the form that directories of users have: lower-case letters, digits and single hyphens, at most 48 characters;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::limits;
-use crate::kit::inside;
+use crate::kit::openat;
 
 /// The directory of a clone that the manifest lies in.
 const DIR: &str = ".sageox";
@@ -95,7 +95,7 @@ enum Want {
 impl Manifest {
     /// Reads the manifest of a clone. A missing, unreadable or linked one is the fallback.
     pub fn load(clone: &Path) -> Manifest {
-        match inside::read(clone, &[DIR], NAME, limits::MANIFEST_MAX) {
+        match openat::read(clone, &[DIR], NAME, limits::MANIFEST_MAX) {
             Ok(bytes) => Manifest::parse(&bytes),
             Err(e) => Manifest::fallback(match e.kind() {
                 ErrorKind::NotFound => "there is no sync.manifest",

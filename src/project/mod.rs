@@ -7,6 +7,7 @@
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
+mod agent_session;
 mod auth;
 mod clone_path;
 mod config;
@@ -25,7 +26,6 @@ mod local;
 mod lock;
 mod manifest;
 mod marker;
-mod primed;
 mod private;
 mod redaction;
 mod remote;
@@ -36,6 +36,7 @@ mod trust;
 mod user;
 mod vendor;
 
+pub use agent_session::AgentSession;
 pub use auth::{Login, Logins, UserInfo};
 pub use clone_path::{check_clone_path, check_named_path};
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
@@ -54,7 +55,6 @@ pub use instances::{Instance, Introduction, is_agent_id, user_slug};
 pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
-pub use primed::Primed;
 pub use redaction::RedactRules;
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;

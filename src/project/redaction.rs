@@ -8,7 +8,7 @@ use super::dirs::Dirs;
 use super::find::Project;
 use super::ids::check_team_id;
 use super::limits::REDACT_FILE_MAX;
-use crate::kit::{file, inside};
+use crate::kit::{file, openat};
 use crate::redact::Rule;
 use crate::redact::custom::{Level, parse};
 
@@ -31,10 +31,10 @@ impl RedactRules {
             let team = project.config.team_id();
             if check_team_id(&team).is_ok() {
                 let clone = dirs.team(&project.slug, &team);
-                let text = inside::read(&clone, &["docs"], NAME, REDACT_FILE_MAX);
+                let text = openat::read(&clone, &["docs"], NAME, REDACT_FILE_MAX);
                 found.take(Level::Team, clone.join("docs").join(NAME), text);
             }
-            let text = inside::read(&project.root, &[PROJECT_DIR], NAME, REDACT_FILE_MAX);
+            let text = openat::read(&project.root, &[PROJECT_DIR], NAME, REDACT_FILE_MAX);
             found.take(Level::Repo, project.root.join(PROJECT_DIR).join(NAME), text);
         }
         let path = dirs.config().join(NAME);

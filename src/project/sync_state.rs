@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, limits};
 use crate::kit::gotime::GoTime;
-use crate::kit::inside;
+use crate::kit::openat;
 
 /// The directories below the clone.
 const DIRS: [&str; 2] = [".sageox", "cache"];
@@ -28,7 +28,7 @@ pub struct SyncState {
 impl SyncState {
     /// The clone's state. Missing, unreadable or damaged is never synced: it is only a note for readers.
     pub fn load(clone: &Path) -> SyncState {
-        inside::read(clone, &DIRS, NAME, limits::SYNC_STATE_MAX)
+        openat::read(clone, &DIRS, NAME, limits::SYNC_STATE_MAX)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default()
@@ -52,7 +52,7 @@ impl SyncState {
     pub fn save(&self, clone: &Path) -> Result<(), Error> {
         let write = || {
             let text = serde_json::to_vec_pretty(self)?;
-            inside::replace(clone, &DIRS, NAME, &text)
+            openat::replace(clone, &DIRS, NAME, &text)
         };
         write().map_err(|e| Error::write(&path(clone), e))
     }

@@ -29,7 +29,7 @@ pub const LOOKUPS_MAX: usize = 256;
 
 /// How a call ended, as far as policy cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Called {
+pub enum CallOutcome {
     /// It has what was asked for.
     Fine,
     /// What was asked for is still being made.
@@ -58,9 +58,9 @@ pub enum Event {
     /// A project of this repository needs to know where its ledger is, or no longer does.
     LedgerWanted(String, bool),
     /// [`Effect::Repos`] has ended.
-    ReposDone(Called),
+    ReposDone(CallOutcome),
     /// [`Effect::Ledger`] has ended.
-    LedgerDone(String, Called),
+    LedgerDone(String, CallOutcome),
     /// A deadline has come.
     Tick,
 }
@@ -184,15 +184,15 @@ impl Account {
         unwanted.is_some_and(|id| self.lookups.remove(&id).is_some())
     }
 
-    fn repos_done(&mut self, now: Timestamp, called: Called, effects: &mut Vec<Effect>) {
+    fn repos_done(&mut self, now: Timestamp, called: CallOutcome, effects: &mut Vec<Effect>) {
         self.repos_running = false;
         self.heard(now, called, effects);
         match called {
-            Called::Fine => {
+            CallOutcome::Fine => {
                 (self.repos_failures, self.repos_retry) = (0, None);
                 self.git_refused = false;
             }
-            Called::Failed => {
+            CallOutcome::Failed => {
                 self.repos_failures = self.repos_failures.saturating_add(1);
                 self.repos_retry = after(now, BACKOFF.delay(self.repos_failures));
             }
@@ -200,45 +200,45 @@ impl Account {
         }
     }
 
-    fn ledger_done(&mut self, now: Timestamp, repo_id: &str, called: Called, effects: &mut Vec<Effect>) {
+    fn ledger_done(&mut self, now: Timestamp, repo_id: &str, called: CallOutcome, effects: &mut Vec<Effect>) {
         self.heard(now, called, effects);
         let Some(lookup) = self.lookups.get_mut(repo_id) else { return };
         lookup.running = false;
         match called {
-            Called::Fine => {
+            CallOutcome::Fine => {
                 self.lookups.remove(repo_id);
             }
-            Called::Pending => {
+            CallOutcome::Pending => {
                 *lookup = Lookup { wanted: true, retry: after(now, AGAIN), ..Lookup::default() }
             }
-            Called::Failed => {
+            CallOutcome::Failed => {
                 lookup.failures = lookup.failures.saturating_add(1);
                 lookup.retry = after(now, BACKOFF.delay(lookup.failures));
             }
-            Called::Network => lookup.retry = after(now, AGAIN),
+            CallOutcome::Network => lookup.retry = after(now, AGAIN),
             // These wait with all others.
-            Called::Unauthorized | Called::Unsupported | Called::Wait(_) => {}
+            CallOutcome::Unauthorized | CallOutcome::Unsupported | CallOutcome::Wait(_) => {}
         }
     }
 
     /// What any answer says about the login and about the server as a whole.
-    fn heard(&mut self, now: Timestamp, called: Called, effects: &mut Vec<Effect>) {
+    fn heard(&mut self, now: Timestamp, called: CallOutcome, effects: &mut Vec<Effect>) {
         match called {
-            Called::Fine | Called::Pending => {
+            CallOutcome::Fine | CallOutcome::Pending => {
                 self.refused = None;
                 if std::mem::take(&mut self.raised) {
                     effects.push(Effect::ClearAuth);
                 }
             }
-            Called::Unauthorized => {
+            CallOutcome::Unauthorized => {
                 self.refused = self.login.clone();
                 if !std::mem::replace(&mut self.raised, true) {
                     effects.push(Effect::RaiseAuth);
                 }
             }
-            Called::Unsupported => self.stopped = after(now, UNSUPPORTED),
-            Called::Wait(wait) => self.stopped = after(now, wait.min(UNSUPPORTED)),
-            Called::Network | Called::Failed => {}
+            CallOutcome::Unsupported => self.stopped = after(now, UNSUPPORTED),
+            CallOutcome::Wait(wait) => self.stopped = after(now, wait.min(UNSUPPORTED)),
+            CallOutcome::Network | CallOutcome::Failed => {}
         }
     }
 

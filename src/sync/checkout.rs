@@ -27,7 +27,7 @@ pub struct Wanted {
 
 /// What a look at the path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spot {
+pub enum PathState {
     /// The clone is there.
     Taken(PathBuf),
     /// It may be made here: nothing is there, or an empty directory.
@@ -40,12 +40,12 @@ pub enum Spot {
 ///
 /// # Errors
 /// In words for the wire; a refused path is never repeated.
-pub fn look(site: &Site, wanted: &Wanted) -> Result<Spot, String> {
+pub fn probe(site: &Site, wanted: &Wanted) -> Result<PathState, String> {
     let path = check_clone_path(&site.env, &site.dirs, &wanted.path).map_err(|e| e.to_string())?;
     let spot = match lies_at(&site.dirs, &path, wanted.kind) {
-        Lies::Clone => return Ok(Spot::Taken(path)),
-        Lies::Nothing => Spot::Free(path),
-        Lies::Broken => Spot::Broken(path),
+        Lies::Clone => return Ok(PathState::Taken(path)),
+        Lies::Nothing => PathState::Free(path),
+        Lies::Broken => PathState::Broken(path),
         Lies::Foreign => return Err(NOT_OURS.to_string()),
     };
     RemoteUrl::parse(&wanted.url).map_err(|e| format!("invalid clone URL: {e}"))?;
@@ -108,10 +108,10 @@ pub fn make(
     on_progress: OnProgress<'_>,
     cancel: &Cancel,
 ) -> Result<(PathBuf, bool), String> {
-    let (path, broken) = match look(site, wanted)? {
-        Spot::Taken(path) => return Ok((path, false)),
-        Spot::Free(path) => (path, false),
-        Spot::Broken(path) => (path, true),
+    let (path, broken) = match probe(site, wanted)? {
+        PathState::Taken(path) => return Ok((path, false)),
+        PathState::Free(path) => (path, false),
+        PathState::Broken(path) => (path, true),
     };
     let project = Project::load(root, &site.env).map_err(|e| e.to_string())?;
     let target = target_of(site, &project, wanted, &path);
@@ -119,7 +119,7 @@ pub fn make(
         Some(target) => {
             let made = if broken { run::clone_anew } else { run::clone };
             match made(site, &target, on_progress, cancel).end {
-                End::Level(_) => {}
+                End::UpToDate(_) => {}
                 End::Failed(failure) => return Err(failure.text),
                 _ => return Err("busy: another process works on the clone".to_string()),
             }

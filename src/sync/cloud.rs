@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::access;
-use super::account::{Account, Called};
+use super::account::{Account, CallOutcome};
 use super::api::{Access, Answer, Api, ApiError, Ledger, LedgerState, Notes, RepoTeam};
 use super::workspace::Kind;
 use crate::http::Client;
@@ -61,17 +61,19 @@ impl CloudError {
     }
 
     /// What the account policy is told.
-    pub fn called(&self) -> Called {
+    pub fn called(&self) -> CallOutcome {
         match self {
-            CloudError::Api(ApiError::NoLogin { .. } | ApiError::Unauthorized { .. }) => Called::Unauthorized,
-            CloudError::Api(ApiError::VersionUnsupported { .. }) => Called::Unsupported,
+            CloudError::Api(ApiError::NoLogin { .. } | ApiError::Unauthorized { .. }) => {
+                CallOutcome::Unauthorized
+            }
+            CloudError::Api(ApiError::VersionUnsupported { .. }) => CallOutcome::Unsupported,
             CloudError::Api(
                 ApiError::TooMany { retry_after: Some(wait), .. }
                 | ApiError::Server { retry_after: Some(wait), .. },
-            ) => Called::Wait(*wait),
-            CloudError::Api(ApiError::Http(_)) if self.class() != Class::Bug => Called::Network,
-            CloudError::Busy => Called::Network,
-            _ => Called::Failed,
+            ) => CallOutcome::Wait(*wait),
+            CloudError::Api(ApiError::Http(_)) if self.class() != Class::Bug => CallOutcome::Network,
+            CloudError::Busy => CallOutcome::Network,
+            _ => CallOutcome::Failed,
         }
     }
 }
@@ -104,7 +106,7 @@ pub struct Refreshed {
 
 /// Where a repository's ledger is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Looked {
+pub struct LedgerLookup {
     /// Its git remote, judged; `None` while it is being made.
     pub ledger: Option<RemoteUrl>,
     /// What the user may do with it.
@@ -115,10 +117,10 @@ pub struct Looked {
     pub notes: Notes,
 }
 
-impl Looked {
+impl LedgerLookup {
     /// What the account policy is told.
-    pub fn called(&self) -> Called {
-        if self.ledger.is_some() { Called::Fine } else { Called::Pending }
+    pub fn called(&self) -> CallOutcome {
+        if self.ledger.is_some() { CallOutcome::Fine } else { CallOutcome::Pending }
     }
 }
 
@@ -209,7 +211,7 @@ fn just_fetched(
 ///
 /// # Errors
 /// Any of [`CloudError`]; a remote at a host that the server may not name is one.
-pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudError> {
+pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<LedgerLookup, CloudError> {
     let bearer = cloud.bearer()?;
     let api = cloud.api(&bearer)?;
     match api.repo(repo_id) {
@@ -219,7 +221,12 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
             for team in value.team_contexts.iter().filter(|t| check_team_id(&t.team_id).is_ok()) {
                 note_access(cloud, Kind::Team, &team.team_id, team.access_level);
             }
-            Ok(Looked { ledger: judge(cloud, &ledger)?, access, teams: Some(value.team_contexts), notes })
+            Ok(LedgerLookup {
+                ledger: judge(cloud, &ledger)?,
+                access,
+                teams: Some(value.team_contexts),
+                notes,
+            })
         }
         // A server that does not know this call, or cannot answer it, may know the other one.
         Err(
@@ -231,7 +238,7 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<Looked, CloudEr
             let Answer { value, notes } = api.ledger_status(repo_id)?;
             note_access(cloud, Kind::Ledger, repo_id, value.access_level);
             let ledger = judge(cloud, &value)?;
-            Ok(Looked { ledger, access: value.access_level, teams: None, notes })
+            Ok(LedgerLookup { ledger, access: value.access_level, teams: None, notes })
         }
         Err(e) => Err(e.into()),
     }

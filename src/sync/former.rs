@@ -18,13 +18,13 @@ const FORMER_MAX: usize = 32;
 /// Where a clone's remote was before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Former {
+pub(super) struct PreviousRemotes {
     remotes: BTreeSet<String>,
 }
 
-impl Former {
+impl PreviousRemotes {
     /// Reads what is remembered below `state`; a missing or broken file knows nothing.
-    pub(super) fn load(state: &Path) -> Former {
+    pub(super) fn load(state: &Path) -> PreviousRemotes {
         let bytes = file::read_capped(&state.join(NAME), FILE_MAX);
         bytes.ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
     }
@@ -34,7 +34,7 @@ impl Former {
     /// # Errors
     /// The disk's.
     pub(super) fn note(state: &Path, old: &str, new: &str) -> io::Result<()> {
-        let mut former = Former::load(state);
+        let mut former = PreviousRemotes::load(state);
         former.remotes.insert(old.to_string());
         former.remotes.remove(new);
         while former.remotes.len() > FORMER_MAX {

@@ -1,7 +1,7 @@
 //! Keeping clones small: upkeep in place, or a fresh clone where that is worth it or somebody asks for it.
 
 use super::outcome::Failure;
-use super::reclone::{self, Due, GcRecord, Hands, INTERVAL_DAYS, Reclone, due, taken};
+use super::reclone::{self, Callbacks, Due, GcRecord, INTERVAL_DAYS, Reclone, due, taken};
 use super::run::{Job, OnProgress, failure, job};
 use super::shape::Shape;
 use super::site::Site;
@@ -18,11 +18,11 @@ pub struct Stores<'a> {
     pub open: &'a mut dyn FnMut(),
 }
 
-/// Slims the clone of `target` if it is time, or if somebody `asked`. `None` if it is not, or there is no clone.
+/// Makes the clone of `target` smaller if it is time, or if somebody `asked`. `None` if it is not, or there is no clone.
 ///
 /// # Errors
 /// The clone is whole; the class says whether to try again.
-pub fn slim(
+pub fn gc(
     site: &Site,
     target: &Target,
     asked: bool,
@@ -59,7 +59,7 @@ pub fn slim(
         }
         Due::Reclone => {
             let mut make = |to: &std::path::Path| job.make_at(to, on_progress);
-            let hands = Hands { make: &mut make, before_swap: stores.close, after_swap: stores.open };
+            let hands = Callbacks { make: &mut make, before_swap: stores.close, after_swap: stores.open };
             reclone::reclone(&clone, hands, cancel).map(Some)
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::Kept;
+use super::outcome::Conflict;
 use crate::git::Rescue;
 use crate::kit::file;
 
@@ -23,21 +23,21 @@ struct Copy {
 }
 
 /// The remembered copies of one clone.
-pub(super) struct KeptList {
+pub(super) struct ConflictCopies {
     file: PathBuf,
     copies: Vec<Copy>,
     changed: bool,
 }
 
-impl KeptList {
+impl ConflictCopies {
     /// Reads `<state>/kept.json`; a missing or broken file is an empty list, since the copies themselves are what counts.
-    pub(super) fn load(state: &Path) -> KeptList {
+    pub(super) fn load(state: &Path) -> ConflictCopies {
         let file = state.join("kept.json");
         let copies = match file::read_capped(&file, FILE_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        KeptList { file, copies, changed: false }
+        ConflictCopies { file, copies, changed: false }
     }
 
     /// Remembers what a run had to lay beside.
@@ -52,7 +52,7 @@ impl KeptList {
     }
 
     /// Forgets copies that somebody has removed from `clone`, and writes the list down.
-    pub(super) fn settle(mut self, clone: &Path) -> Option<Kept> {
+    pub(super) fn settle(mut self, clone: &Path) -> Option<Conflict> {
         let before = self.copies.len();
         self.copies.retain(|c| match std::fs::symlink_metadata(clone.join(&c.copy)) {
             Err(e) => e.kind() != io::ErrorKind::NotFound,
@@ -65,7 +65,7 @@ impl KeptList {
         }
         let newest = self.copies.last()?;
         let paths = self.copies.iter().map(|c| c.path.to_string_lossy().into_owned()).collect();
-        Some(Kept { reference: newest.reference.clone(), paths })
+        Some(Conflict { reference: newest.reference.clone(), paths })
     }
 
     fn save(&self) -> io::Result<()> {

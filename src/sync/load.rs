@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::cloud;
 use super::links::{self, Links, WrongLink};
-use super::outcome::Place;
+use super::outcome::CloneInfo;
 use super::registry::{Registry, Source};
 use super::setup::SetupError;
 use super::site::Site;
@@ -55,7 +55,7 @@ pub struct CloudView {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// Where it is.
-    pub place: Place,
+    pub place: CloneInfo,
     /// When it was last level with its remote.
     pub last_sync: Option<Timestamp>,
     /// Failures that an earlier process remembered.
@@ -102,10 +102,10 @@ impl Saved {
     }
 }
 
-/// As [`look`], and makes the project's links lead to its clones. No clone is touched.
+/// As [`load_local`], and makes the project's links lead to its clones. No clone is touched.
 /// `told` is what the server has said about its teams; `None` while it has said nothing.
 pub fn load(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
-    let (_, mut loaded) = look_with(site, project, told);
+    let (_, mut loaded) = load_with(site, project, told);
     let all_known = told.is_some() || loaded.endpoint.is_none();
     let problems = links::ensure(&project.root, &Links { all_known, ..links_of(&loaded) });
     loaded.problems.extend(problems);
@@ -114,20 +114,20 @@ pub fn load(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded 
 
 /// Which of the project's links do not lead to its clones. Changes nothing.
 pub fn wrong_links(site: &Site, project: &Project) -> Vec<WrongLink> {
-    links::wrong(&project.root, &links_of(&look(site, project)))
+    links::wrong(&project.root, &links_of(&load_local(site, project)))
 }
 
 /// Reads what there is to know about the ledger and teams of `project`. Changes nothing.
-pub fn look(site: &Site, project: &Project) -> Loaded {
-    look_with_ledger(site, project).1
+pub fn load_local(site: &Site, project: &Project) -> Loaded {
+    load_with_ledger(site, project).1
 }
 
-/// As [`look`], and where the ledger is, or why that is not known.
-pub fn look_with_ledger(site: &Site, project: &Project) -> (Result<Workspace, SetupError>, Loaded) {
-    look_with(site, project, None)
+/// As [`load_local`], and where the ledger is, or why that is not known.
+pub fn load_with_ledger(site: &Site, project: &Project) -> (Result<Workspace, SetupError>, Loaded) {
+    load_with(site, project, None)
 }
 
-fn look_with(
+fn load_with(
     site: &Site,
     project: &Project,
     told: Option<&[TeamRef]>,
@@ -153,8 +153,8 @@ fn look_with(
         Err(e) => loaded.problems.push(e.to_string()),
     }
     name_teams(site, project, &local, &mut loaded);
-    look_at_cloud(site, project, &mut loaded);
-    look_at_clones(site, &local, told, &mut loaded);
+    add_cloud(site, project, &mut loaded);
+    add_clones(site, &local, told, &mut loaded);
     (ledger, loaded)
 }
 
@@ -204,7 +204,7 @@ impl Loaded {
     }
 }
 
-fn look_at_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
+fn add_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
     if project.endpoint.is_local() {
         return;
     }
@@ -226,7 +226,7 @@ fn look_at_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
     loaded.cloud = Some(CloudView { login, stored, account });
 }
 
-fn look_at_clones(site: &Site, local: &LocalConfig, told: Option<&[TeamRef]>, loaded: &mut Loaded) {
+fn add_clones(site: &Site, local: &LocalConfig, told: Option<&[TeamRef]>, loaded: &mut Loaded) {
     let mut registry = loaded.registry();
     registry.replace(Source::Api, told.unwrap_or_default().iter().cloned());
     for team in registry.teams() {

@@ -1,4 +1,4 @@
-//! Ledgers and team contexts kept current: which there are, when (schedule, gate, slots), how (pull, conflicts, rescue, push), and clones.
+//! Ledgers and team contexts kept current: which there are, when (schedule, breaker, slots), how (pull, conflicts, rescue, push), and clones.
 //!
 //! Threads: none of its own; runs are performed on the daemon's `git` and `clone` threads, or by the command line.
 //! Files: the clones at `<data>/<slug>/ledgers/<repo_id>` and `<data>/<slug>/teams/<team_id>`, their state under `<data>/<slug>/state/`,
@@ -10,10 +10,10 @@
 mod access;
 pub mod account;
 pub mod api;
+mod breaker;
 pub mod checkout;
 pub mod cloud;
 mod former;
-mod gate;
 mod gc;
 mod inventory;
 mod kept;
@@ -35,20 +35,20 @@ mod tidy;
 pub mod upkeep;
 mod workspace;
 
-pub use gate::{Gate, PROBE_EVERY, Pass, WAIT_MAX};
-pub use gc::{Stores, slim};
+pub use breaker::{Admission, CircuitBreaker, PROBE_EVERY, WAIT_MAX};
+pub use gc::{Stores, gc};
 pub use inventory::{STORED_MAX, Stored, stored};
 pub use links::WrongLink;
-pub use load::{CloudView, Known, Loaded, Saved, load, look, look_with_ledger, wrong_links};
-pub use outcome::{Blocked, Change, End, Facts, Failure, Kept, Outcome, Place, Skip};
+pub use load::{CloudView, Known, Loaded, Saved, load, load_local, load_with_ledger, wrong_links};
+pub use outcome::{Blocked, Change, CloneInfo, Conflict, End, Facts, Failure, Outcome, Skip};
 pub use registry::{Registry, Source, TEAMS_MAX};
 pub use revoke::revoke;
 pub use run::{Ask, OnProgress, clone, locate, sync};
-pub use schedule::{Ended, Run, Schedule, Timing, Trouble};
+pub use schedule::{BackoffKind, Ended, Run, Schedule, Timing};
 pub use setup::{
     InitOptions, Initialised, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
 };
-pub use site::{Site, Waiting};
+pub use site::{PendingCommits, Site};
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};
 pub use team::{AddedTeam, add_team, drop_team, remove_clone};
 pub use tidy::tidy_up;

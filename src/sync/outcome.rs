@@ -9,7 +9,7 @@ use crate::kit::Class;
 
 /// Where a managed clone is and where it comes from, as the last run found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct CloneInfo {
     /// The clone's directory.
     pub path: PathBuf,
     /// The remote, fit to be shown: no secret in it.
@@ -56,12 +56,12 @@ pub struct Change {
     /// Both sides had commits.
     pub diverged: bool,
     /// Where uncommitted work was kept that could not be merged back, and which files it is.
-    pub kept: Option<Kept>,
+    pub kept: Option<Conflict>,
 }
 
 /// Uncommitted work that stood in the way and could not be merged back whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct Conflict {
     /// The ref that holds all of it.
     pub reference: String,
     /// The files whose own version now lies beside them.
@@ -72,7 +72,7 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// Level with the remote.
-    Level(Change),
+    UpToDate(Change),
     /// Nothing was done.
     Skipped(Skip),
     /// There is no clone yet.
@@ -136,7 +136,7 @@ pub struct Facts {
     pub stuck: Option<String>,
     /// The time between syncs that the team asks for.
     pub interval: Option<Duration>,
-    /// The days between slimmings that the team asks for.
+    /// The days between two gcs that the team asks for.
     pub gc_days: Option<u32>,
 }
 
@@ -144,7 +144,7 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Where the clone is; `None` if that could not be found out.
-    pub place: Option<Place>,
+    pub place: Option<CloneInfo>,
     /// What is known of it; `None` if the run did not come so far.
     pub facts: Option<Facts>,
     /// How it ended.

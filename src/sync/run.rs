@@ -8,8 +8,8 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use super::checkout::{Lies, lies_at};
-use super::former::Former;
-use super::kept::KeptList;
+use super::former::PreviousRemotes;
+use super::kept::ConflictCopies;
 use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
 use super::reclone::{self, GcRecord};
 use super::setup::{self, SetupError};
@@ -17,8 +17,8 @@ use super::shape::{self, Shape};
 use super::site::Site;
 use super::workspace::{Kind, Target, Workspace, ledger_of, team_of};
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, Reader, Slim, Sparse, Verdict,
-    clone_plain, clone_slim, create_bare, discover, verify,
+    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, PartialClone, Reader, Sparse, Verdict,
+    clone_partial, clone_plain, create_bare, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -125,7 +125,7 @@ fn run(
     };
     let end = work(&job).unwrap_or_else(End::Failed);
     // Facts follow from HEAD, the time and the clone's own files.
-    let facts = matches!(end, End::Level(_)).then(|| job.facts());
+    let facts = matches!(end, End::UpToDate(_)).then(|| job.facts());
     job.write_down(&end, facts.as_ref());
     Outcome { place: Some(job.at.to_place()), facts, end, took: took() }
 }
@@ -153,20 +153,20 @@ impl Job<'_> {
         }
         let fresh = !forced && !moved && self.is_fresh(interval);
         let remote = if fresh {
-            Asked::Told(view.tracking)
+            RemoteTip::Told(view.tracking)
         } else if forced && self.at.remote.kind() == RemoteKind::Ssh {
             // The fetch asks anyway, and a look costs as much; over HTTP a look is one request.
-            Asked::NotYet
+            RemoteTip::NotYet
         } else {
-            Asked::Told(
+            RemoteTip::Told(
                 discover(self.git(), &self.at.url(), Some(&view.branch), self.cancel).map_err(failure)?.tip,
             )
         };
-        if self.at.kind == Kind::Ledger && view.head.is_none() && remote == Asked::Told(None) {
+        if self.at.kind == Kind::Ledger && view.head.is_none() && remote == RemoteTip::Told(None) {
             // The first commit is part of making the clone.
             return Ok(End::NoClone);
         }
-        let level = remote == Asked::Told(view.tracking)
+        let level = remote == RemoteTip::Told(view.tracking)
             && view.head == view.tracking
             && !moved
             && !view.unfinished
@@ -177,7 +177,7 @@ impl Job<'_> {
             (false, true) => LOCK_WAIT_FORCED,
             (false, false) => LOCK_WAIT,
         };
-        let mut kept = KeptList::load(&self.at.state);
+        let mut kept = ConflictCopies::load(&self.at.state);
         let mut lock = match CloneLock::acquire(&self.at.lock, wait).map_err(failure)? {
             Some(lock) => lock,
             None if level => return Ok(self.level(Change::default(), kept)),
@@ -193,7 +193,7 @@ impl Job<'_> {
         let mut clone = lock.open(self.git(), path, self.cancel).map_err(failure)?;
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         let mut change = Change::default();
-        match self.bring_level(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress) {
+        match self.bring_up_to_date(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress) {
             Ok(()) => Ok(self.level(change, kept)),
             Err(e) => {
                 // What was laid beside is remembered, whatever else failed.
@@ -222,13 +222,13 @@ impl Job<'_> {
     }
 
     /// Under the lock: fetch, integrate, push.
-    fn bring_level(
+    fn bring_up_to_date(
         &self,
         clone: &mut ManagedClone<'_>,
         view: &View,
-        remote: Asked,
+        remote: RemoteTip,
         fresh: bool,
-        (change, kept): (&mut Change, &mut KeptList),
+        (change, kept): (&mut Change, &mut ConflictCopies),
         on_progress: OnProgress<'_>,
     ) -> Result<(), GitError> {
         let moved = view.origin != self.at.url();
@@ -236,14 +236,14 @@ impl Job<'_> {
             clone.set_origin(&self.at.url())?;
         }
         let tip = match remote {
-            Asked::Told(tip) if tip == view.tracking && !moved => {
+            RemoteTip::Told(tip) if tip == view.tracking && !moved => {
                 if !fresh {
-                    clone.note_looked(tip)?;
+                    clone.note_remote_tip(tip)?;
                 }
                 tip
             }
-            Asked::Told(None) => None,
-            Asked::Told(Some(_)) | Asked::NotYet => {
+            RemoteTip::Told(None) => None,
+            RemoteTip::Told(Some(_)) | RemoteTip::NotYet => {
                 on_progress("fetching", None, "fetching from the remote");
                 match clone.fetch(&view.branch) {
                     Ok(fetched) => Some(fetched.new),
@@ -285,7 +285,7 @@ impl Job<'_> {
     fn may_move(&self, origin: &str) -> Result<(), Failure> {
         let (from, to) = (crate::kit::mask::sanitise(origin), self.at.remote.display());
         let text = match self.at.kind {
-            Kind::Ledger if !Former::load(&self.at.state).has(&self.at.url()) => return Ok(()),
+            Kind::Ledger if !PreviousRemotes::load(&self.at.state).has(&self.at.url()) => return Ok(()),
             Kind::Ledger => format!(
                 "the ledger has moved from {to} to {from}, and this checkout still names the old place; \
                  bring .sageox/config.json up to date: git pull"
@@ -364,7 +364,7 @@ impl Job<'_> {
         on_progress("verifying", None, "checking the clone");
         let git = self.git();
         let mut clone = lock.open(git, &self.at.path, self.cancel).map_err(failure)?;
-        let mut kept = KeptList::load(&self.at.state);
+        let mut kept = ConflictCopies::load(&self.at.state);
         clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         clone.ensure_excludes(&EXCLUDES).map_err(failure)?;
         if !self.at.self_hosted {
@@ -380,7 +380,7 @@ impl Job<'_> {
             change.pushed = 1;
         }
         let tip = clone.remote_tip(&view.branch).map_err(failure)?;
-        clone.note_looked(tip).map_err(failure)?;
+        clone.note_remote_tip(tip).map_err(failure)?;
         Ok(self.level(change, kept))
     }
 
@@ -429,7 +429,7 @@ impl Job<'_> {
     }
 
     /// The files that matter now, and nothing else yet.
-    fn clone_slim(
+    fn clone_partial(
         &self,
         git: &crate::git::Git,
         to: &Path,
@@ -447,8 +447,8 @@ impl Job<'_> {
             Reader::open(files).and_then(|r| shape.sparse(&r, now)).unwrap_or(Sparse::Everything)
         });
         let filter = record.without_filters.as_deref() != Some(&url);
-        let plan = Slim { filter, first, then };
-        let made = clone_slim(git, &url, to, plan, &mut |p| tell(p, on_progress), self.cancel)?;
+        let plan = PartialClone { filter, first, then };
+        let made = clone_partial(git, &url, to, plan, &mut |p| tell(p, on_progress), self.cancel)?;
         if made.refused {
             record.without_filters = Some(url);
             if let Err(e) = record.save(&self.at.state) {
@@ -497,8 +497,8 @@ impl Job<'_> {
         !age.is_negative() && age.unsigned_abs() < interval / 2
     }
 
-    fn level(&self, change: Change, kept: KeptList) -> End {
-        End::Level(Change { kept: kept.settle(&self.at.path), ..change })
+    fn level(&self, change: Change, kept: ConflictCopies) -> End {
+        End::UpToDate(Change { kept: kept.settle(&self.at.path), ..change })
     }
 
     fn skip_or_fail(&self, e: GitError) -> Result<End, Failure> {
@@ -520,7 +520,7 @@ impl Job<'_> {
         let now = self.site.clock.now().wall;
         let mut state = SyncState::load(&self.at.path);
         let written = match (end, facts) {
-            (End::Level(change), Some(facts)) if change.pulled || change.pushed > 0 => {
+            (End::UpToDate(change), Some(facts)) if change.pulled || change.pushed > 0 => {
                 state.succeeded(now, &facts.head);
                 state.save(&self.at.path).and(self.note_ledger(now))
             }
@@ -579,13 +579,13 @@ impl Job<'_> {
         match self.at.remote.local_path() {
             // Nothing is saved by leaving out what lies on the same machine.
             Some(_) => clone_plain(git, &self.at.url(), to, &mut |p| tell(p, on_progress), self.cancel),
-            None => self.clone_slim(git, to, on_progress),
+            None => self.clone_partial(git, to, on_progress),
         }
     }
 }
 
 /// Adds what a step of a pull brought in and what it put aside.
-fn count(reader: &Reader, step: &Integrated, change: &mut Change, kept: &mut KeptList) {
+fn count(reader: &Reader, step: &Integrated, change: &mut Change, kept: &mut ConflictCopies) {
     if let Some(rescue) = &step.rescued {
         kept.add(rescue);
     }
@@ -611,7 +611,7 @@ pub(super) fn tell(p: crate::git::Progress, on_progress: OnProgress<'_>) {
 
 /// What is known of the remote's branch before the clone is touched.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum RemoteTip {
     /// Its commit; none if there is no such branch.
     Told(Option<Oid>),
     /// Nothing: the fetch itself asks, in one conversation instead of two.

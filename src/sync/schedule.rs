@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::gate::Pass;
+use super::breaker::Admission;
 use crate::kit::backoff::Backoff;
 use crate::kit::clock::Mono;
 use crate::kit::rng::Rng;
@@ -38,7 +38,7 @@ pub struct Timing {
 /// A run that is to start now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Somebody asked for it and waits: no back-off, no gate, no skipping because of a recent one.
+    /// Somebody asked for it and waits: no back-off, no breaker, no skipping because of a recent one.
     pub forced: bool,
     /// It is the attempt that finds out whether the host is back.
     pub probe: bool,
@@ -51,15 +51,15 @@ pub enum Ended {
     Fine,
     /// Left for good reason (fresh, in use by somebody else): nothing was learnt.
     Skipped,
-    /// The network failed: the gate decides when to go on, nothing counts against the workspace.
+    /// The network failed: the breaker decides when to go on, nothing counts against the workspace.
     Network,
     /// It failed.
-    Failed(Trouble),
+    Failed(BackoffKind),
 }
 
 /// What failed, as far as the time until the next attempt depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum BackoffKind {
     /// A sync: `BACKOFF`.
     Sync,
     /// A clone: `CLONE_BACKOFF`.
@@ -68,12 +68,12 @@ pub enum Trouble {
     CloneRefused,
 }
 
-impl Trouble {
+impl BackoffKind {
     fn backoff(self) -> Backoff {
         match self {
-            Trouble::Sync => BACKOFF,
-            Trouble::Clone => CLONE_BACKOFF,
-            Trouble::CloneRefused => REFUSED_BACKOFF,
+            BackoffKind::Sync => BACKOFF,
+            BackoffKind::Clone => CLONE_BACKOFF,
+            BackoffKind::CloneRefused => REFUSED_BACKOFF,
         }
     }
 }
@@ -128,7 +128,7 @@ impl Schedule {
         self.force_waits
     }
 
-    /// When a periodic or triggered run is due, leaving aside the gate.
+    /// When a periodic or triggered run is due, leaving aside the breaker.
     fn due_at(&self) -> Mono {
         let triggered = self.triggered.map(|(first, last)| {
             (last + self.timing.debounce).min(first + TRIGGER_MAX.max(self.timing.debounce))
@@ -137,25 +137,25 @@ impl Schedule {
         self.retry_at.map_or(wanted, |retry| retry.max(wanted))
     }
 
-    /// Whether a run is due at `now`, leaving aside the gate.
+    /// Whether a run is due at `now`, leaving aside the breaker.
     pub fn is_due(&self, now: Mono) -> bool {
         self.running.is_none() && (self.force_waits || self.due_at() <= now)
     }
 
-    /// The run to start at `now`, if any. `pass` is what the host's gate says; with [`Run::probe`] the caller tells the gate.
-    pub fn start_due(&mut self, now: Mono, pass: Pass) -> Option<Run> {
+    /// The run to start at `now`, if any. `admission` is what the host's breaker says; with [`Run::probe`] the caller tells the breaker.
+    pub fn start_due(&mut self, now: Mono, admission: Admission) -> Option<Run> {
         if self.running.is_some() {
             return None;
         }
         let run = if self.force_waits {
-            Run { forced: true, probe: pass == Pass::Probe }
+            Run { forced: true, probe: admission == Admission::Probe }
         } else if self.due_at() > now {
             return None;
         } else {
-            match pass {
-                Pass::Open => Run { forced: false, probe: false },
-                Pass::Probe => Run { forced: false, probe: true },
-                Pass::Closed(_) => return None,
+            match admission {
+                Admission::Open => Run { forced: false, probe: false },
+                Admission::Probe => Run { forced: false, probe: true },
+                Admission::Closed(_) => return None,
             }
         };
         self.force_waits = false;
@@ -176,7 +176,7 @@ impl Schedule {
                 self.retry_at = None;
             }
             Ended::Skipped => {}
-            // Due at once: when the gate opens, or as the next one to try it.
+            // Due at once: when the breaker opens, or as the next one to try it.
             Ended::Network => self.next = now,
             Ended::Failed(trouble) => {
                 self.failures = self.failures.saturating_add(1);
@@ -200,18 +200,18 @@ impl Schedule {
         self.retry_at = self.retry_at.map(|at| at.min(soon));
     }
 
-    /// When to ask again; `None` while a run is in progress or the gate waits for somebody else's attempt.
-    pub fn next_deadline(&self, now: Mono, pass: Pass) -> Option<Mono> {
+    /// When to ask again; `None` while a run is in progress or the breaker waits for somebody else's attempt.
+    pub fn next_deadline(&self, now: Mono, admission: Admission) -> Option<Mono> {
         if self.running.is_some() {
             return None;
         }
         if self.force_waits {
             return Some(now);
         }
-        match pass {
-            Pass::Open | Pass::Probe => Some(self.due_at()),
-            Pass::Closed(Some(opens)) => Some(self.due_at().max(opens)),
-            Pass::Closed(None) => None,
+        match admission {
+            Admission::Open | Admission::Probe => Some(self.due_at()),
+            Admission::Closed(Some(opens)) => Some(self.due_at().max(opens)),
+            Admission::Closed(None) => None,
         }
     }
 
@@ -276,11 +276,11 @@ mod tests {
         let (mut s, mut rng) = schedule();
         let mut now = at(0);
         for _ in 0..100 {
-            assert_eq!(s.start_due(now, Pass::Open), Some(OWN));
-            assert_eq!(s.start_due(now, Pass::Open), None);
-            assert_eq!(s.next_deadline(now, Pass::Open), None);
+            assert_eq!(s.start_due(now, Admission::Open), Some(OWN));
+            assert_eq!(s.start_due(now, Admission::Open), None);
+            assert_eq!(s.next_deadline(now, Admission::Open), None);
             s.ended(now, Ended::Fine, &mut rng);
-            let next = s.next_deadline(now, Pass::Open).unwrap();
+            let next = s.next_deadline(now, Admission::Open).unwrap();
             let (least, most) = (Duration::from_secs(51), Duration::from_secs(60));
             assert!((least..=most).contains(&(next - now)), "{:?}", next - now);
             assert_eq!(next.as_nanos() % 3_000_000_000, 0);
@@ -291,18 +291,18 @@ mod tests {
     #[test]
     fn triggers_are_joined_but_not_put_off_for_ever() {
         let (mut s, mut rng) = schedule();
-        s.start_due(at(0), Pass::Open);
+        s.start_due(at(0), Admission::Open);
         s.ended(at(0), Ended::Fine, &mut rng);
         s.trigger(ms(1000));
         s.trigger(ms(1400));
-        assert_eq!(s.next_deadline(ms(1400), Pass::Open), Some(ms(1900)));
+        assert_eq!(s.next_deadline(ms(1400), Admission::Open), Some(ms(1900)));
         for n in 0..20 {
             s.trigger(ms(1900 + n * 400));
         }
-        assert_eq!(s.next_deadline(ms(9500), Pass::Open), Some(ms(6000)));
-        assert_eq!(s.start_due(ms(9500), Pass::Open), Some(OWN));
+        assert_eq!(s.next_deadline(ms(9500), Admission::Open), Some(ms(6000)));
+        assert_eq!(s.start_due(ms(9500), Admission::Open), Some(OWN));
         s.ended(ms(9600), Ended::Fine, &mut rng);
-        assert!(s.next_deadline(ms(9600), Pass::Open).unwrap() > at(60));
+        assert!(s.next_deadline(ms(9600), Admission::Open).unwrap() > at(60));
     }
 
     #[test]
@@ -310,33 +310,33 @@ mod tests {
         let (mut s, mut rng) = schedule();
         let mut now = at(0);
         for minutes in [1, 2, 4, 8, 16, 30, 30] {
-            assert!(s.start_due(now, Pass::Open).is_some());
-            s.ended(now, Ended::Failed(Trouble::Sync), &mut rng);
-            let next = s.next_deadline(now, Pass::Open).unwrap();
+            assert!(s.start_due(now, Admission::Open).is_some());
+            s.ended(now, Ended::Failed(BackoffKind::Sync), &mut rng);
+            let next = s.next_deadline(now, Admission::Open).unwrap();
             let floor = Duration::from_secs(minutes * MIN);
             assert!(next - now >= floor && next - now <= floor + Duration::from_secs(6), "{minutes}");
             now = next;
         }
-        s.start_due(now, Pass::Open);
-        s.ended(now, Ended::Failed(Trouble::Sync), &mut rng);
+        s.start_due(now, Admission::Open);
+        s.ended(now, Ended::Failed(BackoffKind::Sync), &mut rng);
         s.force();
-        assert_eq!(s.next_deadline(now, Pass::Open), Some(now));
-        assert_eq!(s.start_due(now, Pass::Closed(None)), Some(FORCED));
+        assert_eq!(s.next_deadline(now, Admission::Open), Some(now));
+        assert_eq!(s.start_due(now, Admission::Closed(None)), Some(FORCED));
         s.ended(now, Ended::Fine, &mut rng);
         assert_eq!(s.backoff(), None);
     }
 
     #[test]
     fn a_request_joins_a_run_that_was_asked_for_and_follows_one_of_our_own() {
-        for ended in [Ended::Fine, Ended::Skipped, Ended::Network, Ended::Failed(Trouble::Sync)] {
+        for ended in [Ended::Fine, Ended::Skipped, Ended::Network, Ended::Failed(BackoffKind::Sync)] {
             let (mut s, mut rng) = schedule();
-            assert_eq!(s.start_due(at(0), Pass::Open), Some(OWN));
+            assert_eq!(s.start_due(at(0), Admission::Open), Some(OWN));
             s.force();
             s.ended(at(1), ended, &mut rng);
-            assert_eq!(s.start_due(at(1), Pass::Closed(None)), Some(FORCED));
+            assert_eq!(s.start_due(at(1), Admission::Closed(None)), Some(FORCED));
             s.force();
             s.ended(at(2), Ended::Fine, &mut rng);
-            assert_eq!(s.start_due(at(2), Pass::Open), None);
+            assert_eq!(s.start_due(at(2), Admission::Open), None);
         }
     }
 
@@ -344,43 +344,43 @@ mod tests {
     fn what_changes_while_a_run_is_under_way_gets_one_more() {
         let (mut s, mut rng) = schedule();
         s.force();
-        s.start_due(at(0), Pass::Open);
+        s.start_due(at(0), Admission::Open);
         s.force_anew();
         s.force();
         s.ended(at(1), Ended::Fine, &mut rng);
-        assert_eq!(s.start_due(at(1), Pass::Open), Some(FORCED));
+        assert_eq!(s.start_due(at(1), Admission::Open), Some(FORCED));
     }
 
     #[test]
     fn syn_11_network_failures_never_count_and_wait_for_the_gate() {
         let (mut s, mut rng) = schedule();
-        s.start_due(at(0), Pass::Open);
+        s.start_due(at(0), Admission::Open);
         s.ended(at(10), Ended::Network, &mut rng);
         assert_eq!(s.backoff(), None);
-        assert_eq!(s.next_deadline(at(10), Pass::Closed(Some(at(65)))), Some(at(65)));
-        assert_eq!(s.next_deadline(at(10), Pass::Closed(None)), None);
-        assert_eq!(s.start_due(at(65), Pass::Probe), Some(Run { forced: false, probe: true }));
+        assert_eq!(s.next_deadline(at(10), Admission::Closed(Some(at(65)))), Some(at(65)));
+        assert_eq!(s.next_deadline(at(10), Admission::Closed(None)), None);
+        assert_eq!(s.start_due(at(65), Admission::Probe), Some(Run { forced: false, probe: true }));
     }
 
     #[test]
     fn syn_20_after_a_sleep_a_due_run_happens_once_within_thirty_seconds() {
         let (mut s, mut rng) = schedule();
-        s.start_due(at(0), Pass::Open);
-        s.ended(at(0), Ended::Failed(Trouble::Sync), &mut rng);
+        s.start_due(at(0), Admission::Open);
+        s.ended(at(0), Ended::Failed(BackoffKind::Sync), &mut rng);
         s.jumped(at(5), &mut rng);
-        let next = s.next_deadline(at(5), Pass::Open).unwrap();
+        let next = s.next_deadline(at(5), Admission::Open).unwrap();
         assert!(next <= at(35));
-        assert!(s.start_due(next, Pass::Open).is_some());
+        assert!(s.start_due(next, Admission::Open).is_some());
         s.ended(next, Ended::Fine, &mut rng);
-        assert!(s.next_deadline(next, Pass::Open).unwrap() >= next + Duration::from_secs(51));
+        assert!(s.next_deadline(next, Admission::Open).unwrap() >= next + Duration::from_secs(51));
     }
 
     #[test]
     fn a_run_without_a_worker_is_asked_for_again() {
         let (mut s, _) = schedule();
         s.force();
-        assert_eq!(s.start_due(at(0), Pass::Open), Some(FORCED));
+        assert_eq!(s.start_due(at(0), Admission::Open), Some(FORCED));
         s.not_started(at(0));
-        assert_eq!(s.start_due(at(0), Pass::Open), Some(FORCED));
+        assert_eq!(s.start_due(at(0), Admission::Open), Some(FORCED));
     }
 }

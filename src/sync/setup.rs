@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::former::Former;
+use super::former::PreviousRemotes;
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
@@ -346,7 +346,7 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         return Err(e);
     }
     trust(site, to)?;
-    if let Err(e) = Former::note(&ledger.state, &old, to.as_str()) {
+    if let Err(e) = PreviousRemotes::note(&ledger.state, &old, to.as_str()) {
         log::warn!(
             "{}: {e}; a checkout that still names {} may move the ledger back",
             ledger.state.display(),

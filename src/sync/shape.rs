@@ -72,7 +72,7 @@ impl Shape {
         }
     }
 
-    /// The days between slimmings that a team asks for.
+    /// The days between two gcs that a team asks for.
     pub(super) fn gc_days(&self) -> Option<u32> {
         match self {
             Shape::Team(m) => u32::try_from(m.gc_interval.as_secs() / 86_400).ok(),

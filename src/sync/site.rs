@@ -12,7 +12,7 @@ use crate::project::{Dirs, Env, GitCredentials};
 
 /// What others lay beside clones to be committed in them: a sync does that before it pushes.
 #[derive(Clone, Copy)]
-pub struct Waiting {
+pub struct PendingCommits {
     /// Whether anything waits, by the clone's state directory.
     pub is_any: fn(state: &Path) -> bool,
     /// Commits it; how many.
@@ -34,7 +34,7 @@ pub struct Site {
     pub http: Client,
     self_hosted: Git,
     vendor: Git,
-    pub(super) waiting: Option<Waiting>,
+    pub(super) waiting: Option<PendingCommits>,
 }
 
 impl Site {
@@ -61,7 +61,7 @@ impl Site {
     }
 
     /// The same, and syncs commit what waits beside clones.
-    pub fn committing(self, waiting: Waiting) -> Site {
+    pub fn committing(self, waiting: PendingCommits) -> Site {
         Site { waiting: Some(waiting), ..self }
     }
 

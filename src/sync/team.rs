@@ -57,7 +57,7 @@ pub fn add_team(
     let at = team_of(&site.dirs, &project.slug, None, &named)?;
     let target = Target::Team { slug: project.slug.clone(), endpoint: None, team: named };
     match run::clone(site, &target, on_progress, cancel).end {
-        End::Level(_) => {}
+        End::UpToDate(_) => {}
         End::Failed(failure) => return Err(SetupError::Clone { text: failure.text, class: failure.class }),
         _ => return Err(SetupError::Busy),
     }

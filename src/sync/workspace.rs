@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::access;
-use super::outcome::Place;
+use super::outcome::CloneInfo;
 use super::setup::SetupError;
 use crate::git::Reader;
 use crate::kit::file;
@@ -173,8 +173,8 @@ impl Workspace {
     }
 
     /// The facts for a status.
-    pub fn to_place(&self) -> Place {
-        Place {
+    pub fn to_place(&self) -> CloneInfo {
+        CloneInfo {
             path: self.path.clone(),
             url: self.remote.display(),
             host: self.remote.host().map(str::to_string),

@@ -33,5 +33,5 @@ pub use files::Stat;
 pub use hints::{Hints, Loss, Pulse, Taken, Touch};
 pub use history::{History, Since};
 pub use os::{Listener, ListenerId, NoCookie, WatchError, Watches};
-pub use policy::{Counters, Effect, Event, Found, Machine, Report, Task};
+pub use policy::{Counters, Effect, Event, Machine, Report, ScanStatus, Task};
 pub use runner::{Root, Runner};

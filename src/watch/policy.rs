@@ -38,9 +38,9 @@ pub enum Task {
 
 /// What a job came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// It has looked.
-    Looked,
+pub enum ScanStatus {
+    /// The tree was looked through.
+    Scanned,
     /// Git holds its index: nothing was looked at.
     GitBusy,
     /// The cookie did not come back: events are lost.
@@ -53,7 +53,7 @@ pub enum Found {
 #[derive(Clone, Debug)]
 pub struct Report {
     /// How it ended.
-    pub found: Found,
+    pub found: ScanStatus,
     /// What truly changed since the job before; for a first look since something was kept ([`Task::Save`]).
     pub changes: Vec<Change>,
     /// It was a first look: nothing was known before.
@@ -340,7 +340,7 @@ impl Machine {
             return;
         }
         match report.found {
-            Found::GitBusy => {
+            ScanStatus::GitBusy => {
                 self.acc.git_busy(now, true);
                 let first = ran.hinted.map(|(first, _)| first);
                 let later = self.hinted.or(ran.hinted);
@@ -348,19 +348,19 @@ impl Machine {
                 self.look_at = Some(now + GIT_LOOK);
                 return;
             }
-            Found::NoCookie => {
+            ScanStatus::NoCookie => {
                 self.flushes.splice(0..0, ran.flushes);
                 self.counters.overflows += 1;
                 return self.lose(now);
             }
-            Found::Gone => {
+            ScanStatus::Gone => {
                 self.counters.mode = Mode::Gone;
                 self.counters.dirs_watched = 0;
                 self.lost |= ran.lost;
                 self.scan_at = Some(now + ROOT_LOOK);
                 return effects.extend(self.answer(ran.flushes));
             }
-            Found::Looked => {}
+            ScanStatus::Scanned => {}
         }
         if !matches!(ran.task, Task::Verify { forced: true, .. }) {
             self.acc.git_busy(now, false);

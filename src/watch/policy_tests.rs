@@ -11,9 +11,9 @@ fn sec(s: u64) -> Mono {
     ms(s * 1000)
 }
 
-fn looked() -> Report {
+fn scanned() -> Report {
     Report {
-        found: Found::Looked,
+        found: ScanStatus::Scanned,
         changes: Vec::new(),
         baseline: false,
         head: None,
@@ -41,7 +41,7 @@ fn loss(at: Mono) -> Event {
 
 fn changed(path: &str, span: (Mono, Mono)) -> Report {
     let changes = vec![Change::new(path.as_bytes(), Kind::Modified)];
-    Report { changes, span: Some(span), ..looked() }
+    Report { changes, span: Some(span), ..scanned() }
 }
 
 const SCAN: Effect = Effect::Run(Task::Scan { add: true });
@@ -54,8 +54,8 @@ fn watching() -> Machine {
     let mut m = Machine::new(ROOT, 7, Mono::ZERO);
     assert_eq!(m.counters().mode, Mode::Starting);
     assert_eq!(m.handle(Mono::ZERO, Event::Due), [SCAN]);
-    assert_eq!(m.handle(Mono::ZERO, done(Report { baseline: true, head: Some(None), ..looked() })), [SAVE]);
-    assert!(m.handle(Mono::ZERO, done(looked())).is_empty());
+    assert_eq!(m.handle(Mono::ZERO, done(Report { baseline: true, head: Some(None), ..scanned() })), [SAVE]);
+    assert!(m.handle(Mono::ZERO, done(scanned())).is_empty());
     assert_eq!((m.counters().mode, m.next_deadline()), (Mode::Watching, None), "idle: no wake-up");
     m
 }
@@ -87,7 +87,7 @@ fn hints_that_turn_out_to_be_nothing_are_told_to_nobody() {
     let mut m = watching();
     m.handle(sec(100), hint(sec(100), sec(100)));
     m.handle(ms(100_500), Event::Due);
-    assert!(m.handle(ms(100_510), done(looked())).is_empty());
+    assert!(m.handle(ms(100_510), done(scanned())).is_empty());
     assert_eq!((m.next_deadline(), m.stamp().tick), (None, 0));
 }
 
@@ -116,7 +116,7 @@ fn while_git_holds_its_index_only_its_lock_is_looked_at() {
     let mut m = watching();
     m.handle(sec(100), hint(sec(100), sec(100)));
     assert_eq!(m.handle(ms(100_500), Event::Due), [VERIFY]);
-    let busy = || done(Report { found: Found::GitBusy, ..looked() });
+    let busy = || done(Report { found: ScanStatus::GitBusy, ..scanned() });
     assert!(m.handle(ms(100_500), busy()).is_empty());
     assert_eq!(m.next_deadline(), Some(ms(100_600)));
     m.handle(ms(100_550), hint(sec(100), ms(100_550)));
@@ -145,7 +145,7 @@ fn git_is_waited_for_a_minute_and_then_looked_past() {
         }
         assert_eq!(effects, [VERIFY]);
         looks += 1;
-        m.handle(now, done(Report { found: Found::GitBusy, ..looked() }));
+        m.handle(now, done(Report { found: ScanStatus::GitBusy, ..scanned() }));
         now = m.next_deadline().unwrap();
     }
     assert_eq!((now, looks), (ms(160_500), 600));
@@ -157,7 +157,7 @@ fn git_is_waited_for_a_minute_and_then_looked_past() {
 fn wat_03_after_a_loss_everything_is_compared_at_once_and_told_once() {
     let mut m = watching();
     assert_eq!(m.handle(sec(100), loss(sec(100))), [SCAN]);
-    let effects = m.handle(ms(100_100), done(looked()));
+    let effects = m.handle(ms(100_100), done(scanned()));
     assert!(matches!(&*effects, [Effect::Early(b)] if b.desynced && b.changes.is_empty()), "{effects:?}");
     let effects = m.handle(sec(104), Event::Due);
     assert!(effects.iter().any(|e| matches!(e, Effect::Settled(b) if b.desynced)), "{effects:?}");
@@ -169,7 +169,7 @@ fn wat_03_after_a_loss_everything_is_compared_at_once_and_told_once() {
 fn losses_in_a_row_are_polled_for_and_trusted_again_after_ten_quiet_minutes() {
     let mut m = watching();
     assert_eq!(m.handle(sec(100), loss(sec(100))), [SCAN]);
-    m.handle(sec(101), done(looked()));
+    m.handle(sec(101), done(scanned()));
     let mut scans = 0;
     let mut told = Vec::new();
     for s in 101..=200 {
@@ -178,11 +178,11 @@ fn losses_in_a_row_are_polled_for_and_trusted_again_after_ten_quiet_minutes() {
         if effects.iter().any(|e| matches!(e, Effect::Run(Task::Scan { .. }))) {
             scans += 1;
             told.extend(
-                m.handle(sec(s), done(looked())).into_iter().filter(|e| matches!(e, Effect::Trouble(_))),
+                m.handle(sec(s), done(scanned())).into_iter().filter(|e| matches!(e, Effect::Trouble(_))),
             );
         } else if effects.contains(&VERIFY) {
             told.extend(
-                m.handle(sec(s), done(looked())).into_iter().filter(|e| matches!(e, Effect::Trouble(_))),
+                m.handle(sec(s), done(scanned())).into_iter().filter(|e| matches!(e, Effect::Trouble(_))),
             );
         }
     }
@@ -192,7 +192,7 @@ fn losses_in_a_row_are_polled_for_and_trusted_again_after_ten_quiet_minutes() {
     while m.counters().mode != Mode::Watching {
         now = m.next_deadline().unwrap();
         if m.handle(now, Event::Due).iter().any(|e| matches!(e, Effect::Run(_))) {
-            told.extend(m.handle(now, done(looked())));
+            told.extend(m.handle(now, done(scanned())));
         }
     }
     assert!(now >= sec(800) && now < sec(815), "{now:?}");
@@ -204,10 +204,10 @@ fn wat_02_under_a_watch_limit_all_is_polled_within_ten_seconds_and_one_issue_is_
     let mut m = Machine::new(ROOT, 7, Mono::ZERO);
     m.handle(Mono::ZERO, Event::Due);
     let limit = Reason::WatchLimit { limit: Some(16) };
-    let short = || Report { short: Some(limit.clone()), ..looked() };
+    let short = || Report { short: Some(limit.clone()), ..scanned() };
     let effects = m.handle(Mono::ZERO, done(Report { baseline: true, ..short() }));
     assert_eq!(effects, [Effect::Trouble(Some(limit.clone())), SAVE]);
-    assert!(m.handle(Mono::ZERO, done(looked())).is_empty());
+    assert!(m.handle(Mono::ZERO, done(scanned())).is_empty());
     let advice = limit.advice();
     assert!(
         advice.contains("max_user_watches") && advice.contains("16") && advice.contains("sysctl"),
@@ -235,7 +235,7 @@ fn wat_02_under_a_watch_limit_all_is_polled_within_ten_seconds_and_one_issue_is_
     while m.counters().mode != Mode::Watching {
         let now = m.next_deadline().unwrap();
         let full = m.handle(now, Event::Due) == [SCAN];
-        effects = m.handle(now, done(if full { looked() } else { short() }));
+        effects = m.handle(now, done(if full { scanned() } else { short() }));
     }
     assert_eq!((effects, m.next_deadline()), (vec![Effect::Trouble(None)], None));
 }
@@ -245,7 +245,7 @@ fn a_root_that_is_gone_is_looked_for_and_compared_when_it_is_back() {
     let mut m = watching();
     let lost = Event::Pulse(Pulse { span: (sec(100), sec(100)), lost: Some(Loss::Root) });
     assert_eq!(m.handle(sec(100), lost), [SCAN]);
-    assert!(m.handle(sec(100), done(Report { found: Found::Gone, ..looked() })).is_empty());
+    assert!(m.handle(sec(100), done(Report { found: ScanStatus::Gone, ..scanned() })).is_empty());
     assert_eq!((m.counters().mode, m.counters().dirs_watched), (Mode::Gone, 0));
     assert_eq!(m.next_deadline(), Some(sec(130)));
     assert_eq!(m.handle(sec(130), Event::Due), [SCAN]);
@@ -274,9 +274,9 @@ fn a_flush_looks_at_once_through_the_queue_and_answers_after_telling() {
     };
     assert_eq!((*at, next), (stamp, &flush));
     // The cookie of the second is lost: everything is looked at, then it is answered.
-    let effects = m.handle(sec(103), done(Report { found: Found::NoCookie, ..looked() }));
+    let effects = m.handle(sec(103), done(Report { found: ScanStatus::NoCookie, ..scanned() }));
     assert_eq!(effects.last(), Some(&SCAN));
-    let effects = m.handle(sec(104), done(looked()));
+    let effects = m.handle(sec(104), done(scanned()));
     assert!(effects.contains(&Effect::Flushed { asked: 2, stamp: m.stamp() }), "{effects:?}");
 }
 
@@ -287,7 +287,7 @@ fn a_job_that_broke_is_repeated_and_what_it_forgot_is_told() {
     assert_eq!(m.handle(sec(101), Event::Due), [VERIFY]);
     assert!(m.handle(sec(101), Event::NotRun).is_empty());
     assert_eq!(m.handle(sec(106), Event::Due), [SCAN]);
-    let effects = m.handle(sec(106), done(Report { baseline: true, ..looked() }));
+    let effects = m.handle(sec(106), done(Report { baseline: true, ..scanned() }));
     assert!(matches!(&*effects, [Effect::Early(b)] if b.desynced), "{effects:?}");
     assert!(
         matches!(m.since(Stamp { instance: 7, tick: 0 }), Since::Paths(p, _) if p.is_empty())
@@ -300,7 +300,7 @@ fn changed_ignore_rules_ask_for_a_look_at_everything() {
     let mut m = watching();
     m.handle(sec(100), hint(sec(100), sec(100)));
     m.handle(sec(101), Event::Due);
-    let effects = m.handle(sec(101), done(Report { rescan: true, ..looked() }));
+    let effects = m.handle(sec(101), done(Report { rescan: true, ..scanned() }));
     assert_eq!(effects, [SCAN]);
 }
 
@@ -311,7 +311,7 @@ fn what_is_known_is_kept_when_all_was_told_and_after_all_other_work() {
     assert_eq!(m.handle(sec(101), Event::Due), [VERIFY]);
     assert!(m.handle(sec(101), Event::Told).is_empty(), "one job at a time");
     m.handle(sec(101), hint(sec(101), sec(101)));
-    let effects = m.handle(ms(101_100), done(looked()));
+    let effects = m.handle(ms(101_100), done(scanned()));
     assert_eq!(effects, [SAVE]);
     // One that cannot run is not worth a look at everything: the next telling asks again.
     assert!(m.handle(ms(101_200), Event::NotRun).is_empty());
@@ -349,7 +349,7 @@ fn what_was_not_told_is_not_kept_as_known_and_at_the_end_all_is_told() {
         "and is not kept afterwards either"
     );
     assert_eq!(m.handle(sec(104), Event::Told), [SAVE]);
-    assert!(m.handle(sec(104), done(looked())).is_empty());
+    assert!(m.handle(sec(104), done(scanned())).is_empty());
 
     // A look that is asked for while one runs, and that finds something.
     m.handle(sec(200), hint(sec(200), sec(200)));

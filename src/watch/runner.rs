@@ -12,9 +12,9 @@ use super::files::{Entry, Stat};
 use super::hints::{Hints, Taken};
 use super::limits::COOKIE_WAIT;
 use super::os::Watches;
-use super::policy::{Found, Report, Task};
+use super::policy::{Report, ScanStatus, Task};
 use super::saved::Saved;
-use super::view::{Job, View, look};
+use super::view::{Job, View, stat};
 use crate::git::GitError;
 use crate::kit::clock::{Clock, Mono};
 
@@ -139,7 +139,7 @@ impl Runner {
         state.identity = Some(identity);
         let saved = root.saved.as_ref().filter(|_| baseline);
         let saved = saved.and_then(|path| Saved::read(path, self.clock.now().wall));
-        let mut report = report(Found::Looked, view);
+        let mut report = report(ScanStatus::Scanned, view);
         report.baseline = baseline;
         report.head = head;
         if !baseline {
@@ -160,7 +160,7 @@ impl Runner {
                 log::warn!("{}: not kept for the next start: {e}", root.path.display());
             }
         }
-        report(Found::Looked, &state.view)
+        report(ScanStatus::Scanned, &state.view)
     }
 
     fn gone(&self, id: RootId, state: &State) -> Report {
@@ -168,7 +168,7 @@ impl Runner {
             watches.forget(id);
         }
         drop(self.hints.take(id));
-        report(Found::Gone, &state.view)
+        report(ScanStatus::Gone, &state.view)
     }
 
     fn verify(&self, id: RootId, root: &Root, state: &mut State, forced: bool, cookie: bool) -> Report {
@@ -177,10 +177,10 @@ impl Runner {
             return self.gone(id, state);
         }
         if !forced && state.view.is_git_busy() {
-            return report(Found::GitBusy, &state.view);
+            return report(ScanStatus::GitBusy, &state.view);
         }
         if cookie && !self.cookie_came() {
-            return report(Found::NoCookie, &state.view);
+            return report(ScanStatus::NoCookie, &state.view);
         }
         let taken = self.hints.take(id);
         let excluded = excluded(root);
@@ -190,9 +190,9 @@ impl Runner {
         let mut head = None;
         let span = taken.as_ref().map(|taken| taken.span);
         if let Some(taken) = taken.filter(|_| !job.rescan) {
-            head = state.view.look_into(&mut job, taken);
+            head = state.view.scan(&mut job, taken);
         }
-        let mut report = report(Found::Looked, &state.view);
+        let mut report = report(ScanStatus::Scanned, &state.view);
         report.rescan = job.rescan;
         report.changes = sorted(job.changes);
         report.head = head;
@@ -207,7 +207,7 @@ impl Runner {
 
 impl View {
     /// Looks into all hints that were taken. Answers HEAD if git was at work.
-    fn look_into(&mut self, job: &mut Job<'_>, taken: Taken) -> Option<Option<git2::Oid>> {
+    fn scan(&mut self, job: &mut Job<'_>, taken: Taken) -> Option<Option<git2::Oid>> {
         let head = if taken.git {
             self.refresh_git(job).map_err(|e: GitError| log::debug!("{}: {e}", job.root.display())).ok()
         } else {
@@ -223,7 +223,7 @@ impl View {
     }
 }
 
-fn report(found: Found, view: &View) -> Report {
+fn report(found: ScanStatus, view: &View) -> Report {
     Report {
         found,
         changes: Vec::new(),
@@ -254,7 +254,7 @@ fn sorted(changes: Vec<super::Change>) -> Vec<super::Change> {
 }
 
 fn identity(dir: &Path) -> Option<(u64, u64)> {
-    match look(dir) {
+    match stat(dir) {
         Entry::Dir(dev, ino) => Some((dev, ino)),
         _ => None,
     }

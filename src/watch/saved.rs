@@ -154,7 +154,7 @@ impl Saved {
                 (None, Some(_)) => Kind::Created,
                 (Some(_), Some(_)) => Kind::Modified,
                 // What git leaves out by now is forgotten in silence.
-                (_, None) if job.look_safely(path) != Entry::Nothing => continue,
+                (_, None) if job.scan_entry(path) != Entry::Nothing => continue,
                 (_, None) => Kind::Deleted,
             };
             changes.insert(path.clone(), kind);
@@ -164,7 +164,7 @@ impl Saved {
             match (came, view.stat(&path), self.unlike.get(&path)) {
                 // It came with its content from elsewhere in the tree.
                 (true, Some(_), None) => drop(changes.entry(path).or_insert(Kind::Created)),
-                (false, None, then) if then != Some(&None) && job.look_safely(&path) == Entry::Nothing => {
+                (false, None, then) if then != Some(&None) && job.scan_entry(&path) == Entry::Nothing => {
                     changes.insert(path, Kind::Deleted);
                 }
                 _ => {}

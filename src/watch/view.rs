@@ -66,8 +66,8 @@ impl<'a> Job<'a> {
     }
 
     /// What is at a path, links not followed.
-    fn look(&self, path: &[u8]) -> Entry {
-        look(&self.at(path))
+    fn stat(&self, path: &[u8]) -> Entry {
+        stat(&self.at(path))
     }
 
     /// The open repository: opened once for a job, for it remembers ignore rules.
@@ -88,8 +88,8 @@ impl<'a> Job<'a> {
     }
 
     /// The same, and nothing if a directory above is a link.
-    pub(super) fn look_safely(&mut self, path: &[u8]) -> Entry {
-        if self.is_real_dir(parent(path)) { self.look(path) } else { Entry::Nothing }
+    pub(super) fn scan_entry(&mut self, path: &[u8]) -> Entry {
+        if self.is_real_dir(parent(path)) { self.stat(path) } else { Entry::Nothing }
     }
 
     fn is_real_dir(&mut self, dir: &[u8]) -> bool {
@@ -99,7 +99,7 @@ impl<'a> Job<'a> {
         if let Some(known) = self.real.get(dir) {
             return *known;
         }
-        let real = self.is_real_dir(parent(dir)) && matches!(self.look(dir), Entry::Dir(..));
+        let real = self.is_real_dir(parent(dir)) && matches!(self.stat(dir), Entry::Dir(..));
         self.real.insert(dir.into(), real);
         real
     }
@@ -130,7 +130,7 @@ fn is_rule_file(path: &[u8]) -> bool {
 }
 
 /// What is at a path, links not followed.
-pub(super) fn look(path: &Path) -> Entry {
+pub(super) fn stat(path: &Path) -> Entry {
     match rustix::fs::lstat(path) {
         Ok(stat) => Entry::of(&stat),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => Entry::Nothing,
@@ -162,7 +162,7 @@ impl View {
 
     /// Whether git is changing its index right now.
     pub(super) fn is_git_busy(&self) -> bool {
-        self.git_dir.as_ref().is_some_and(|dir| look(&dir.join("index.lock")) != Entry::Nothing)
+        self.git_dir.as_ref().is_some_and(|dir| stat(&dir.join("index.lock")) != Entry::Nothing)
     }
 
     /// Opens the repository, watches its git directory, reads the index if it is another than before. Answers HEAD.
@@ -177,7 +177,7 @@ impl View {
         {
             self.short = Some(e.reason());
         }
-        let index = match look(&git_dir.join("index")) {
+        let index = match stat(&git_dir.join("index")) {
             Entry::File(stat) => Some(stat),
             _ => None,
         };
@@ -222,7 +222,7 @@ impl View {
     /// A path that git has begun or ceased to track.
     fn recheck(&mut self, job: &mut Job<'_>, path: &[u8], old: &Tracked) {
         let was = old.find(path).and_then(|at| old.stat(at));
-        let is = job.look_safely(path);
+        let is = job.scan_entry(path);
         match is {
             Entry::File(is) if self.tracked.find(path).is_some() => self.file(job, path, is),
             // Not tracked any more, but still there; what git leaves out from now on is forgotten in silence.
@@ -258,7 +258,7 @@ impl View {
         if is_rule_file(path) {
             job.rescan = true;
         }
-        let entry = job.look_safely(path);
+        let entry = job.scan_entry(path);
         let gone = if touch.renamed { Kind::Renamed } else { Kind::Deleted };
         match entry {
             Entry::Unknown => {}

@@ -125,14 +125,14 @@ impl View {
         kind: FileType,
         seen: &mut Seen,
     ) -> bool {
-        let look = || match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = || match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Entry::of(&stat),
             Err(Errno::NOENT) => Entry::Nothing,
             Err(_) => Entry::Unknown,
         };
         let is_dir = match kind {
             FileType::Directory => true,
-            FileType::Unknown => matches!(look(), Entry::Dir(..)),
+            FileType::Unknown => matches!(stat(), Entry::Dir(..)),
             _ => false,
         };
         if is_dir {
@@ -143,7 +143,7 @@ impl View {
         if tracked.is_none() && job.is_ignored(path, false) {
             return false;
         }
-        match look() {
+        match stat() {
             Entry::File(stat) => {
                 if let Some(at) = tracked {
                     seen.mark(at);
@@ -176,7 +176,7 @@ impl View {
             if unknown(&path) {
                 continue;
             }
-            if job.look_safely(&path) == Entry::Nothing {
+            if job.scan_entry(&path) == Entry::Nothing {
                 self.gone_here(job, &path, Kind::Deleted);
             } else {
                 self.others.remove(&path);

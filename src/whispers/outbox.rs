@@ -12,7 +12,7 @@ use super::limits::{BAD_MAX, COMMIT_MAX, FILE_MAX, OUTBOX_MAX};
 use super::murmur::{DIR, Murmur, Refused};
 use crate::git::ManagedClone;
 use crate::kit::file;
-use crate::kit::inside::{self, Placed};
+use crate::kit::openat::{self, Placed};
 use crate::kit::text::{cut, plain};
 
 /// The name of the directory below a clone's state directory.
@@ -230,7 +230,7 @@ enum Entry {
 }
 
 fn read_one(dir: &Path, name: &str, now: Timestamp) -> Entry {
-    let bytes = match inside::read(dir, &[], name, FILE_MAX) {
+    let bytes = match openat::read(dir, &[], name, FILE_MAX) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Entry::Gone,
         Err(e) if is_hopeless(&e) => return Entry::Bad(e.to_string()),
@@ -255,7 +255,7 @@ fn is_hopeless(e: &io::Error) -> bool {
 fn place(clone: &Path, murmur: &Murmur) -> Result<Option<String>, Error> {
     let Some(([day, hour, name], path)) = murmur.place().zip(Some(murmur.path())) else { return Ok(None) };
     let dirs: Vec<&str> = DIR.split('/').chain([day.as_str(), hour.as_str()]).collect();
-    match inside::place(clone, &dirs, &name, &murmur.to_json()) {
+    match openat::place(clone, &dirs, &name, &murmur.to_json()) {
         Ok(Placed::There) => Ok(None),
         Ok(Placed::Taken) => Ok(Some(format!("{path} is there and says something else"))),
         Err(e) if is_refusal(&e) => Ok(Some(format!("the way to {path} is no plain directory: {e}"))),
@@ -267,7 +267,7 @@ fn place(clone: &Path, murmur: &Murmur) -> Result<Option<String>, Error> {
 fn obstacle(clone: &Path, murmur: &Murmur) -> Option<String> {
     let ([day, hour, name], path) = (murmur.place()?, murmur.path());
     let dirs: Vec<&str> = DIR.split('/').chain([day.as_str(), hour.as_str()]).collect();
-    match inside::read(clone, &dirs, &name, FILE_MAX) {
+    match openat::read(clone, &dirs, &name, FILE_MAX) {
         Ok(bytes) if bytes == murmur.to_json() => None,
         Ok(_) => Some(format!("{path} is there and says something else")),
         Err(e) if is_refusal(&e) => Some(format!("the way to {path} is no plain directory: {e}")),

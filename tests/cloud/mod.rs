@@ -18,9 +18,9 @@ use ox::kit::secret::Secret;
 use ox::project::{
     CredentialRepo, Dirs, Endpoint, Env, FreshCredentials, GitCredentials, Login, Logins, Manifest,
 };
-use ox::sync::account::{Account, Called, Effect, Event};
+use ox::sync::account::{Account, CallOutcome, Effect, Event};
 use ox::sync::api::{Access, Api, ApiError, LedgerState};
-use ox::sync::cloud::{Cloud, CloudError, Looked, fingerprint, lookup_ledger, refresh_credentials};
+use ox::sync::cloud::{Cloud, CloudError, LedgerLookup, fingerprint, lookup_ledger, refresh_credentials};
 use serde_json::{Value, json};
 
 const BEARER: &str = "canary-bearer";
@@ -240,9 +240,9 @@ fn sec_09_without_a_good_login_nothing_is_sent() {
         }
     };
     world.login("ended", Duration::ZERO);
-    check(|e| e.called() == Called::Unauthorized);
+    check(|e| e.called() == CallOutcome::Unauthorized);
     Logins::remove(&world.dirs, &world.endpoint).unwrap();
-    check(|e| e.called() == Called::Unauthorized);
+    check(|e| e.called() == CallOutcome::Unauthorized);
     fs::write(world.dirs.auth_file(), "{\"tokens\":[").unwrap();
     check(|e| matches!(e, CloudError::Project(_)));
     let local = Endpoint::local();
@@ -266,17 +266,17 @@ fn a_ledger_is_found_by_the_newer_call_or_else_by_the_older() {
     let world = World::new();
     let (detail, status) = (detail_path(REPO), ledger_path(REPO));
     let look = || lookup_ledger(&world.cloud(), REPO);
-    let url = |looked: Looked| looked.ledger.map(|l| l.as_str().to_owned());
+    let url = |found: LedgerLookup| found.ledger.map(|l| l.as_str().to_owned());
     // Nothing is known of it: an answer, but none that helps.
-    assert_eq!(look().unwrap_err().called(), Called::Failed);
+    assert_eq!(look().unwrap_err().called(), CallOutcome::Failed);
     assert_eq!(world.paths(), [detail.clone(), status.clone()]);
     world.api.answer(&status, Answer::json(json!({ "status": "pending" })));
-    assert_eq!(look().unwrap().called(), Called::Pending);
+    assert_eq!(look().unwrap().called(), CallOutcome::Pending);
     world.api.answer(&status, Answer::json(ready("http://localhost:9/l.git")));
     assert_eq!(url(look().unwrap()).as_deref(), Some("http://localhost:9/l.git"));
     for broken in [Answer::status(500), Answer::bytes("<html>")] {
         world.api.answer(&detail, broken);
-        assert_eq!(look().unwrap().called(), Called::Fine);
+        assert_eq!(look().unwrap().called(), CallOutcome::Fine);
     }
     let whole = json!({
         "access_level": "viewer", "ledger": ready("http://oauth2:canary@127.0.0.1:9/new.git"),
@@ -284,19 +284,19 @@ fn a_ledger_is_found_by_the_newer_call_or_else_by_the_older() {
     });
     world.api.answer(&detail, Answer::json(whole));
     let before = world.paths().len();
-    let looked = look().unwrap();
-    assert_eq!((looked.access, looked.teams.as_ref().map(Vec::len)), (Access::Viewer, Some(1)));
-    assert_eq!(url(looked).as_deref(), Some("http://127.0.0.1:9/new.git"), "a token in a URL is left out");
+    let found = look().unwrap();
+    assert_eq!((found.access, found.teams.as_ref().map(Vec::len)), (Access::Viewer, Some(1)));
+    assert_eq!(url(found).as_deref(), Some("http://127.0.0.1:9/new.git"), "a token in a URL is left out");
     assert_eq!(world.paths().len(), before + 1);
     world.api.answer(&detail, Answer::json(json!({ "ledger": null })));
-    assert_eq!(look().unwrap().called(), Called::Pending);
+    assert_eq!(look().unwrap().called(), CallOutcome::Pending);
 }
 
 #[test]
 fn what_ends_a_search_is_told_apart() {
     let world = World::new();
     let detail = detail_path(REPO);
-    let check = |answer: Answer, called: Called| {
+    let check = |answer: Answer, called: CallOutcome| {
         world.api.answer_once(&detail, answer);
         let before = world.paths().len();
         let error = lookup_ledger(&world.cloud(), REPO).unwrap_err();
@@ -304,18 +304,18 @@ fn what_ends_a_search_is_told_apart() {
         assert_eq!(world.paths().len(), before + 1, "the other call would say no more");
         assert!(!format!("{error} {error:?}").contains("canary"));
     };
-    check(Answer::status(401), Called::Unauthorized);
-    check(Answer::status(403), Called::Failed);
-    check(Answer::status(426), Called::Unsupported);
-    check(Answer::status(429).with("Retry-After", "7"), Called::Wait(Duration::from_secs(7)));
-    check(Answer::status(503).with("Retry-After", "7"), Called::Wait(Duration::from_secs(7)));
-    check(Answer::json(json!({})).cut(), Called::Network);
+    check(Answer::status(401), CallOutcome::Unauthorized);
+    check(Answer::status(403), CallOutcome::Failed);
+    check(Answer::status(426), CallOutcome::Unsupported);
+    check(Answer::status(429).with("Retry-After", "7"), CallOutcome::Wait(Duration::from_secs(7)));
+    check(Answer::status(503).with("Retry-After", "7"), CallOutcome::Wait(Duration::from_secs(7)));
+    check(Answer::json(json!({})).cut(), CallOutcome::Network);
     let failed = json!({ "ledger": { "status": "error", "message": "no\u{1b}space" } });
-    check(Answer::json(failed), Called::Failed);
+    check(Answer::json(failed), CallOutcome::Failed);
     for planted in
         ["https://evil.example/l.git", "ext::sh -c id", "file:///etc", "https://u:canary@127.0.0.1/l"]
     {
-        check(Answer::json(json!({ "ledger": ready(planted) })), Called::Failed);
+        check(Answer::json(json!({ "ledger": ready(planted) })), CallOutcome::Failed);
     }
 }
 
@@ -332,7 +332,7 @@ fn what_a_restart_must_not_forget_is_on_disk() {
     let login = || Event::Login(Some("one".into()));
     let mut account = Account::load(&world.dirs, &world.endpoint);
     assert_eq!(account.handle(clock.now(), login()), [Effect::Repos]);
-    assert_eq!(account.handle(clock.now(), Event::ReposDone(Called::Unsupported)), []);
+    assert_eq!(account.handle(clock.now(), Event::ReposDone(CallOutcome::Unsupported)), []);
     account.save(&world.dirs, &world.endpoint).unwrap();
     let mut again = Account::load(&world.dirs, &world.endpoint);
     assert_eq!(again.handle(clock.now(), login()), [], "the server is left alone for an hour");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ox::git::{Bounds, Git, GitError, Profile, Slim, Sparse, clone_plain, clone_slim, create_bare, discover};
+use ox::git::{
+    Bounds, Git, GitError, PartialClone, Profile, Sparse, clone_partial, clone_plain, create_bare, discover,
+};
 use ox::http::Client;
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
@@ -399,11 +401,14 @@ fn a_pack_without_end_fills_neither_disk_nor_memory() {
         let e = within_memory(&s, name, || clone(&git, &url, &s.at("c")).unwrap_err());
         too_large(&e, what);
         assert!(!s.at("c").exists());
-        let slim =
-            || Slim { filter: true, first: Sparse::Everything, then: Box::new(|_| Sparse::Everything) };
+        let slim = || PartialClone {
+            filter: true,
+            first: Sparse::Everything,
+            then: Box::new(|_| Sparse::Everything),
+        };
         let before = server.requests().len();
         let e = within_memory(&s, name, || {
-            clone_slim(&git, &url, &s.at("c"), slim(), &mut |_| (), &Cancel::new()).unwrap_err()
+            clone_partial(&git, &url, &s.at("c"), slim(), &mut |_| (), &Cancel::new()).unwrap_err()
         });
         too_large(&e, what);
         // A look, which takes two requests, and one clone of three: no second one with more in it.

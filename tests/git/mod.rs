@@ -411,7 +411,7 @@ fn a_sync_costs_no_process_without_news_and_two_with_one_commit() {
     assert_eq!(ours.lines().count(), 2, "{ours}");
     fs::write(&log, "").unwrap();
     assert_eq!(c.with(|m| m.integrate("main", &rules()).unwrap().how), How::Unchanged);
-    c.with(|m| m.note_looked(look().tip).unwrap());
+    c.with(|m| m.note_remote_tip(look().tip).unwrap());
     assert_eq!(fs::read_to_string(&log).unwrap(), "");
     assert!(CloneLock::peek(&c.lock).unwrap().fetched_at.is_some());
     assert_eq!(CloneLock::peek(&c.lock).unwrap().fetched_commit, tip);

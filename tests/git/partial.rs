@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ox::git::{
-    Git, GitError, How, Made, ManagedClone, Profile, Progress, Reader, Slim, Sparse, Verdict, clone_slim,
-    create_bare, disk_size, verify,
+    Git, GitError, How, Made, ManagedClone, PartialClone, Profile, Progress, Reader, Sparse, Verdict,
+    clone_partial, create_bare, disk_size, verify,
 };
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
@@ -49,8 +49,8 @@ fn slim_with(
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<Made, GitError> {
-    let plan = Slim { filter: true, first: patterns(&[".sageox/"]), then: Box::new(by_manifest) };
-    clone_slim(git, url, target, plan, progress, cancel)
+    let plan = PartialClone { filter: true, first: patterns(&[".sageox/"]), then: Box::new(by_manifest) };
+    clone_partial(git, url, target, plan, progress, cancel)
 }
 
 const FILES: &[(&str, &str)] = &[
@@ -86,8 +86,8 @@ fn made<'s>(s: &'s Sandbox, url: &str, name: &str) -> (Cloned<'s>, Made) {
 /// A partial clone whose set is `sparse`.
 fn made_with<'s>(s: &'s Sandbox, url: &str, name: &str, sparse: Sparse) -> Cloned<'s> {
     let path = s.at(name);
-    let plan = Slim { filter: true, first: sparse.clone(), then: Box::new(move |_| sparse) };
-    let made = clone_slim(&s.git(), url, &path, plan, &mut |_| (), &Cancel::new()).unwrap();
+    let plan = PartialClone { filter: true, first: sparse.clone(), then: Box::new(move |_| sparse) };
+    let made = clone_partial(&s.git(), url, &path, plan, &mut |_| (), &Cancel::new()).unwrap();
     assert!(made.filtered);
     Cloned { sandbox: s, path, lock: s.at(&format!("locks/{name}.lock")) }
 }
@@ -166,9 +166,9 @@ fn a_remote_without_filters_is_cloned_with_contents() {
     assert!(c.with(|m| m.deepen().unwrap()));
     assert_eq!(c.sh(&["fsck"]), "");
     // Who knows does not ask.
-    let plan = Slim { filter: false, first: cone(&["docs"]), then: Box::new(|_| cone(&["docs"])) };
-    let got =
-        clone_slim(&s.git(), bare.to_str().unwrap(), &s.at("d"), plan, &mut |_| (), &Cancel::new()).unwrap();
+    let plan = PartialClone { filter: false, first: cone(&["docs"]), then: Box::new(|_| cone(&["docs"])) };
+    let got = clone_partial(&s.git(), bare.to_str().unwrap(), &s.at("d"), plan, &mut |_| (), &Cancel::new())
+        .unwrap();
     assert_eq!(got, Made { filtered: false, refused: false });
     has(&s.at("d"), &["AGENTS.md", "docs/a.md", "docs/deep/b.md"]);
 }

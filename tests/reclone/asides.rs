@@ -71,14 +71,14 @@ fn whatever_is_only_here_keeps_a_clone() {
             write(&c.join("clean"), "x\n");
             b.s.sh(c, &["stash", "-q"]);
         }),
-        ("commits of main that the remote has not", |b, c| {
+        ("commits of main that are not on the remote", |b, c| {
             b.s.commit(c, &[("own", "x\n")], "own");
         }),
-        ("commits of HEAD that the remote has not", |b, c| {
+        ("commits of HEAD that are not on the remote", |b, c| {
             b.s.sh(c, &["checkout", "-q", "--detach"]);
             b.s.commit(c, &[("own", "x\n")], "own");
         }),
-        ("commits of side that the remote has not", |b, c| {
+        ("commits of side that are not on the remote", |b, c| {
             b.s.sh(c, &["checkout", "-q", "-b", "side"]);
             b.s.commit(c, &[("own", "x\n")], "own");
             b.s.sh(c, &["checkout", "-q", "main"]);

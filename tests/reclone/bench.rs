@@ -10,7 +10,7 @@ use ox::git::{CloneLock, Git, clone_plain};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock};
 use ox::sync::Failure;
-use ox::sync::reclone::{self, Done, Hands, Reclone, Recovered, Refusal, Target};
+use ox::sync::reclone::{self, Callbacks, Done, Reclone, Recovered, Refusal, Target};
 
 use crate::support::git::{Cloned, Sandbox, rules, write};
 
@@ -224,6 +224,6 @@ pub fn run(target: &Target<'_>, url: &str, meanwhile: &mut dyn FnMut()) -> Resul
     let cancel = Cancel::new();
     let git = target.git;
     let mut make = |new: &Path| clone_plain(git, url, new, &mut |_| (), &Cancel::new());
-    let hands = Hands { make: &mut make, before_swap: meanwhile, after_swap: &mut || () };
+    let hands = Callbacks { make: &mut make, before_swap: meanwhile, after_swap: &mut || () };
     reclone::reclone(target, hands, &cancel)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use ox::git::clone_plain;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock};
-use ox::sync::reclone::{self, GcRecord, Hands, Reclone, Recovered, Target};
+use ox::sync::reclone::{self, Callbacks, GcRecord, Reclone, Recovered, Target};
 
 use crate::reclone::bench::{Bench, run};
 use crate::support::git::write;
@@ -78,7 +78,7 @@ fn a_push_of_another_machine_while_the_new_clone_is_made_comes_in() {
             (!early).then(push);
             made
         };
-        let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+        let hands = Callbacks { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
         let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
         assert!(matches!(ended, Reclone::Done(_)), "{ended:?}");
         assert_eq!(b.path.join("late").exists(), early);
@@ -115,7 +115,7 @@ fn a_partial_clone_is_carried_without_what_it_never_had() {
         clone(new);
         Ok(())
     };
-    let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+    let hands = Callbacks { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
     let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
     assert!(matches!(ended, Reclone::Done(_)), "{ended:?}");
     assert!(missing(&b) > 0, "and still one");
@@ -132,7 +132,7 @@ fn reclone_by(b: &Bench, options: &[&str]) {
         b.s.sh(&b.s.at(""), &args);
         Ok(())
     };
-    let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+    let hands = Callbacks { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
     let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
     assert!(matches!(ended, Reclone::Done(_)), "{ended:?}");
 }
@@ -218,7 +218,7 @@ fn stores_are_closed_before_the_copy_and_opened_after_also_when_it_fails() {
             }
         };
         let mut after = || calls.borrow_mut().push("open");
-        let hands = Hands { make: &mut make, before_swap: &mut before, after_swap: &mut after };
+        let hands = Callbacks { make: &mut make, before_swap: &mut before, after_swap: &mut after };
         let ended = b.with_target(|t| reclone::reclone(t, hands, &Cancel::new())).unwrap();
         assert_eq!(matches!(ended, Reclone::Done(_)), !fails, "{ended:?}");
         assert_eq!(*calls.borrow(), ["make", "close", "open"]);

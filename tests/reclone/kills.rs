@@ -8,7 +8,7 @@ use ox::git::{Env, Git, Profile, clone_plain};
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::{Clock, SystemClock, pause};
 use ox::kit::rng::Rng;
-use ox::sync::reclone::{Hands, Reclone, Recovered, Run, Step};
+use ox::sync::reclone::{Callbacks, Reclone, Recovered, Run, Step};
 
 use crate::reclone::bench::{Bench, Look, run, with_target};
 use crate::support::git::write;
@@ -103,7 +103,7 @@ pub fn stop_after(b: &Bench, steps: usize) -> Option<Step> {
     b.with_target(|t| {
         let git = t.git;
         let mut make = |new: &Path| clone_plain(git, &url, new, &mut |_| (), &Cancel::new());
-        let hands = Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+        let hands = Callbacks { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
         let mut run = Run::begin(t, hands, &Cancel::new()).unwrap().unwrap();
         let mut last = None;
         for _ in 0..steps {

@@ -123,7 +123,7 @@ fn a_file_that_changes_during_the_copy_keeps_the_old_clone() {
         let mut make =
             |new: &Path| ox::git::clone_plain(git, &url, new, &mut |_| (), &ox::kit::cancel::Cancel::new());
         let hands =
-            ox::sync::reclone::Hands { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
+            ox::sync::reclone::Callbacks { make: &mut make, before_swap: &mut || (), after_swap: &mut || () };
         let cancel = ox::kit::cancel::Cancel::new();
         let mut run = ox::sync::reclone::Run::begin(t, hands, &cancel).unwrap().unwrap();
         let mut steps = 0;

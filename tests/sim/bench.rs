@@ -12,7 +12,9 @@ use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::Now;
 use ox::kit::process::{Seen, StartedAt};
-use ox::sync::{Change, End, Facts, Failure, Known, Loaded, Outcome, Place, Saved, Source, TeamRef, Timing};
+use ox::sync::{
+    Change, CloneInfo, End, Facts, Failure, Known, Loaded, Outcome, Saved, Source, TeamRef, Timing,
+};
 
 pub use super::host::QUICK;
 use super::host::{FakeHost, Script, state_of};
@@ -70,7 +72,7 @@ impl Script for Steady {
 
     fn sync(&mut self, _: Now, job: &JobId, _: bool) -> (Duration, Outcome) {
         let key = &job.key;
-        let up_to_date = End::Level(self.change.clone());
+        let up_to_date = End::UpToDate(self.change.clone());
         let (wait, end, facts) = match self.next_run.get(key).cloned() {
             Some(Run::Ends(end)) => (self.sync_takes, end, Facts::default()),
             Some(Run::Knows(facts)) => (self.sync_takes, up_to_date, facts),
@@ -87,9 +89,9 @@ impl Script for Steady {
         let key = &job.key;
         let end = match self.next_run.remove(key) {
             Some(Run::Clones(end)) => end,
-            _ => self.clone_fails.map_or(End::Level(Change::default()), failed),
+            _ => self.clone_fails.map_or(End::UpToDate(Change::default()), failed),
         };
-        if matches!(end, End::Level(_)) {
+        if matches!(end, End::UpToDate(_)) {
             self.missing.remove(key);
         }
         (self.clone_takes, self.outcome(key, end))
@@ -263,8 +265,8 @@ impl Steady {
         Known { saved: self.saved.get(&place.state).cloned(), place, last_sync: None }
     }
 
-    fn place(&self, key: &Key) -> Place {
-        Place {
+    fn place(&self, key: &Key) -> CloneInfo {
+        CloneInfo {
             path: PathBuf::from(format!("/clones/{key}")),
             url: "https://git.example/x.git".into(),
             host: self.host.clone(),

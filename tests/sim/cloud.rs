@@ -8,7 +8,7 @@ use ox::kit::clock::{Mono, Now};
 use ox::kit::gotime::GoTime;
 use ox::kit::rng::Rng;
 use ox::sync::CloudView;
-use ox::sync::account::{Account, Called, REPOS_EVERY};
+use ox::sync::account::{Account, CallOutcome, REPOS_EVERY};
 
 pub const ENDPOINT: &str = "https://ox.example";
 /// Credentials are good for this long.
@@ -105,19 +105,19 @@ impl Cloud {
     }
 
     /// It answers.
-    pub fn answer(&mut self, now: Now, rng: &mut Rng) -> Called {
+    pub fn answer(&mut self, now: Now, rng: &mut Rng) -> CallOutcome {
         self.asking = false;
         let called = match (self.login, self.up) {
-            (None, _) => Called::Unauthorized,
+            (None, _) => CallOutcome::Unauthorized,
             (_, false) => match rng.below(4) {
-                0 => Called::Failed,
-                1 => Called::Wait(Duration::from_secs(120)),
-                _ => Called::Network,
+                0 => CallOutcome::Failed,
+                1 => CallOutcome::Wait(Duration::from_secs(120)),
+                _ => CallOutcome::Network,
             },
-            (Some(_), true) if !self.takes => Called::Unauthorized,
-            _ => Called::Fine,
+            (Some(_), true) if !self.takes => CallOutcome::Unauthorized,
+            _ => CallOutcome::Fine,
         };
-        if called == Called::Fine {
+        if called == CallOutcome::Fine {
             self.ends = now.wall.checked_add(GOOD_FOR).ok();
         }
         called

@@ -301,7 +301,7 @@ fn a_clone_that_comes_after_its_team_was_let_go_of_is_no_longer_its_business() {
     bench.pass(secs(40));
     assert_eq!(bench.core.clones().collect::<Vec<_>>(), [&ledger_key("p")]);
     // An end that nobody asked for changes nothing either.
-    let end = End::Level(Change::default());
+    let end = End::UpToDate(Change::default());
     let outcome = Outcome { place: None, facts: None, end, took: QUICK };
     bench.event(Event::Clones(clones::Event::Cloned { job: JobId { key: team_key("t"), run: 77 }, outcome }));
     assert_eq!(bench.core.clones().count(), 1);

@@ -17,7 +17,7 @@ use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, Now, SimClock};
 use ox::kit::process::Seen;
 use ox::kit::rng::Rng;
-use ox::sync::account::{Account, Called};
+use ox::sync::account::{Account, CallOutcome};
 use ox::sync::reclone::Reclone;
 use ox::sync::{End, Failure, Loaded, Outcome, Saved};
 use ox::watch::{Report, RootId, Task};
@@ -372,14 +372,14 @@ impl<S: Script> FakeHost<S> {
                 let (wait, endpoint) = (self.script.ask(now, effect), endpoint.clone());
                 self.after(
                     wait,
-                    accounts::Event::ReposAsked { endpoint, called: Called::Fine, changed: false },
+                    accounts::Event::ReposAsked { endpoint, called: CallOutcome::Fine, changed: false },
                 );
             }
             accounts::Effect::AskLedger { endpoint, repo_id } => {
                 let (endpoint, repo_id) = (endpoint.clone(), repo_id.clone());
                 let answer = Some(ServerAnswer::default());
                 let event =
-                    accounts::Event::LedgerAsked { endpoint, repo_id, called: Called::Pending, answer };
+                    accounts::Event::LedgerAsked { endpoint, repo_id, called: CallOutcome::Pending, answer };
                 let wait = self.script.ask(now, effect);
                 self.after(wait, event);
             }
@@ -491,11 +491,11 @@ impl<S: Script> FakeHost<S> {
             Effect::Projects(projects::Effect::Check(_)) => projects::Event::Checked(Vec::new()).into(),
             Effect::Accounts(accounts::Effect::AskRepos { endpoint }) => {
                 let endpoint = endpoint.clone();
-                accounts::Event::ReposAsked { endpoint, called: Called::Network, changed: false }.into()
+                accounts::Event::ReposAsked { endpoint, called: CallOutcome::Network, changed: false }.into()
             }
             Effect::Accounts(accounts::Effect::AskLedger { endpoint, repo_id }) => {
                 let (endpoint, repo_id) = (endpoint.clone(), repo_id.clone());
-                accounts::Event::LedgerAsked { endpoint, repo_id, called: Called::Network, answer: None }
+                accounts::Event::LedgerAsked { endpoint, repo_id, called: CallOutcome::Network, answer: None }
                     .into()
             }
             Effect::Presence(presence::Effect { id, .. }) => {

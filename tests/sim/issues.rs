@@ -9,10 +9,10 @@ use ox::daemon::{Effect, Id, Key, Via};
 use ox::health::IssueKind;
 use ox::ipc::Request;
 use ox::kit::Class;
-use ox::sync::account::Called;
+use ox::sync::account::CallOutcome;
 use ox::sync::{
-    Blocked, Change, CloudView, End, Facts, Failure, Kept, Known, LEDGER, Loaded, Place, Skip, Source,
-    TeamRef,
+    Blocked, Change, CloneInfo, CloudView, Conflict, End, Facts, Failure, Known, LEDGER, Loaded, Skip,
+    Source, TeamRef,
 };
 
 use super::bench::{Bench, Run, ledger_key};
@@ -48,7 +48,7 @@ fn run(bench: &mut Bench, key: &Key, how: Run) {
     bench.pass(Duration::from_millis(5));
 }
 
-fn login(bench: &mut Bench, called: Called) {
+fn login(bench: &mut Bench, called: CallOutcome) {
     bench.event(accounts::Event::ReposAsked { endpoint: ENDPOINT.into(), called, changed: false });
 }
 
@@ -83,13 +83,13 @@ fn loaded() -> Loaded {
     }
 }
 
-fn place(key: &Key) -> Place {
+fn place(key: &Key) -> CloneInfo {
     let path = PathBuf::from(format!("/data/{key}"));
-    Place { state: path.join("state"), path, host: None, exists: true, ..Place::default() }
+    CloneInfo { state: path.join("state"), path, host: None, exists: true, ..CloneInfo::default() }
 }
 
 fn up_to_date() -> End {
-    End::Level(Change::default())
+    End::UpToDate(Change::default())
 }
 
 fn lacks() -> Facts {
@@ -109,8 +109,8 @@ fn cause(kind: IssueKind) -> Option<Run> {
         IssueKind::CloneFailed => Run::Clones(failed(Class::Auth, None)),
         IssueKind::SyncBackoff => Run::Ends(failed(Class::Disk, None)),
         IssueKind::DirtyWorkspace => {
-            let kept = Kept { reference: "refs/ox/rescue/1".into(), paths: vec!["a".into()] };
-            Run::Ends(End::Level(Change { kept: Some(kept), ..Change::default() }))
+            let kept = Conflict { reference: "refs/ox/rescue/1".into(), paths: vec!["a".into()] };
+            Run::Ends(End::UpToDate(Change { kept: Some(kept), ..Change::default() }))
         }
         IssueKind::RebaseStuck => {
             let age = Duration::from_secs(3600);
@@ -139,9 +139,9 @@ fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
                     run(&mut bench, &key, Run::Ends(up_to_date()));
                 }
                 None => {
-                    login(&mut bench, Called::Unauthorized);
+                    login(&mut bench, CallOutcome::Unauthorized);
                     assert!(shows(&bench, kind, ""), "{kind:?} is not shown");
-                    login(&mut bench, Called::Fine);
+                    login(&mut bench, CallOutcome::Fine);
                 }
             }
             assert!(bench.core.issues(ID).is_empty(), "{kind:?} of {key} stays: {:?}", bench.core.issues(ID));
@@ -207,7 +207,7 @@ fn a_failure_that_lasts_is_stored_once_until_its_clone_was_level_or_it_is_anothe
 #[test]
 fn a_login_that_is_not_taken_is_stored_and_a_lost_network_is_not() {
     let mut bench = fine();
-    login(&mut bench, Called::Unauthorized);
+    login(&mut bench, CallOutcome::Unauthorized);
     assert_eq!(stored(&bench), [("auth_expired".to_string(), false)]);
     let mut bench = fine();
     bench.host = Some("git.example".into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ox::daemon::Key;
 use ox::kit::clock::Mono;
-use ox::sync::{Known, Place, Saved};
+use ox::sync::{CloneInfo, Known, Saved};
 
 use super::host::state_of;
 
@@ -89,8 +89,8 @@ impl Site {
         self.relayed = false;
     }
 
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn place(&self) -> CloneInfo {
+        CloneInfo {
             path: PathBuf::from(format!("/clones/{}", self.key)),
             url: "https://git.example/x.git".to_string(),
             host: self.host.map(|n| format!("git{n}.example")),

@@ -22,7 +22,7 @@ fn beat(bench: &mut Bench, agent: &str) {
 
 pub fn report(changes: &[(&str, Kind)]) -> Report {
     Report {
-        found: ox::watch::Found::Looked,
+        found: ox::watch::ScanStatus::Scanned,
         changes: changes.iter().map(|(path, kind)| Change::new(path.as_bytes(), *kind)).collect(),
         baseline: false,
         head: None,

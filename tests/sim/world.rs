@@ -18,7 +18,7 @@ use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, Now};
 use ox::kit::process::{Seen, StartedAt};
 use ox::kit::rng::Rng;
-use ox::sync::account::{Account, Called};
+use ox::sync::account::{Account, CallOutcome};
 use ox::sync::reclone::{Reclone, Refusal};
 use ox::sync::{
     Blocked, Change, End, Facts, Failure, Loaded, Outcome, SLOTS, Saved, Skip, Source, TeamRef, Timing,
@@ -151,7 +151,7 @@ pub struct Life {
     /// Watched work trees, and whether each is being scanned.
     trees: BTreeMap<RootId, (PathBuf, bool)>,
     /// What a server has just said about the login.
-    called: Option<Called>,
+    called: Option<CallOutcome>,
     /// A clone has just been synced well.
     up_to_date: Option<Key>,
     totals: Totals,
@@ -200,7 +200,7 @@ impl World {
         for n in 0..plan.projects {
             let id = Id::from(format!("{n:08x}"));
             let root = PathBuf::from(format!("/home/a/project-{n}"));
-            // In a calm world all are on the host, so that its gate is what is looked at.
+            // In a calm world all are on the host, so that its breaker is what is looked at.
             let remote = !plan.on_this_machine && (!plan.life || n % 3 != 2);
             let key = Key::Ledger(id.clone());
             life.sites.insert(key.clone(), Site::new(key, remote.then_some(n % hosts), cloned));
@@ -435,13 +435,15 @@ impl World {
     }
 
     /// The issue about the login is there exactly while the server has not taken the one that is stored.
-    fn look_at_login(&self, called: Called) {
+    fn look_at_login(&self, called: CallOutcome) {
         for id in self.host.projects.iter().filter(|(_, p)| p.attached).map(|(id, _)| id) {
             let has = self.host.core.issues(id).contains(&IssueKind::AuthExpiring);
             match called {
                 _ if !self.host.comes_from_server(id) => assert!(!has, "{id} has no login"),
-                Called::Fine => assert!(!has, "{id}: the login works"),
-                Called::Unauthorized => assert!(has, "{id}: nobody is told that the login does not work"),
+                CallOutcome::Fine => assert!(!has, "{id}: the login works"),
+                CallOutcome::Unauthorized => {
+                    assert!(has, "{id}: nobody is told that the login does not work")
+                }
                 _ => {}
             }
         }
@@ -793,15 +795,15 @@ impl Script for Life {
             }
             Event::Accounts(accounts::Event::ReposAsked { called, changed, .. }) if self.cloud.is_asked() => {
                 *called = self.cloud.answer(now, &mut self.rng);
-                *changed = *called == Called::Fine;
-                self.totals.renewed += u64::from(*called == Called::Fine);
-                self.totals.logged_out += u64::from(*called == Called::Unauthorized);
+                *changed = *called == CallOutcome::Fine;
+                self.totals.renewed += u64::from(*called == CallOutcome::Fine);
+                self.totals.logged_out += u64::from(*called == CallOutcome::Unauthorized);
                 self.called = Some(*called);
             }
             Event::Accounts(accounts::Event::LedgerAsked { called, answer: Some(answer), .. }) => {
                 let n = self.rng.below(4);
                 let ledger = (n > 1).then(|| "https://git0.example/x.git".to_string());
-                *called = if n > 1 { Called::Fine } else { Called::Pending };
+                *called = if n > 1 { CallOutcome::Fine } else { CallOutcome::Pending };
                 *answer = ServerAnswer { ledger, read_only: n == 3, teams: None };
             }
             Event::Whispers(whispers::Event::Relayed { key, done: false }) => {
@@ -894,7 +896,7 @@ impl Life {
             return (wait, end);
         }
         let pulled = self.rng.chance(10);
-        (wait, End::Level(Change { pulled, files_in: u64::from(pulled), ..Change::default() }))
+        (wait, End::UpToDate(Change { pulled, files_in: u64::from(pulled), ..Change::default() }))
     }
 
     fn outcome(&self, key: &Key, end: End, took: Duration) -> Outcome {
@@ -932,7 +934,7 @@ impl Life {
         let site = self.sites.get_mut(key).unwrap();
         match end {
             End::PutAside(_) => site.cloned = false,
-            End::Level(_) if of_clone => {
+            End::UpToDate(_) if of_clone => {
                 site.cloned = true;
                 self.totals.cloned += 1;
             }
@@ -953,7 +955,7 @@ impl Life {
                 site.healthy_since = None;
                 self.tells_nothing(now, host);
             }
-            End::Level(_) => {
+            End::UpToDate(_) => {
                 self.up_to_date = Some(key.clone());
                 let wait = site.last_good.replace(now).map_or(Duration::ZERO, |good| now.since(good));
                 self.totals.longest_wait = self.totals.longest_wait.max(wait);
@@ -1010,7 +1012,7 @@ impl Life {
         if let (Some(_), Some(good)) = (site.healthy_since, site.last_good)
             && chance.is_none_or(|since| now.since(since) > NOTICED)
         {
-            // The interval with its jitter, once more for each skipped run, a gate that another's trouble has closed, a run, a worker.
+            // The interval with its jitter, once more for each skipped run, a breaker that another's trouble has closed, a run, a worker.
             let slimming = SLOT_WAIT + SLIM_MAX;
             let limit =
                 beat * (1 + site.skipped) + NOTICED * 2 + RUN_MAX + slimming + Duration::from_secs(30);

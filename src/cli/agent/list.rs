@@ -14,7 +14,7 @@ use crate::cli::context::Cx;
 use crate::cli::failure::Outcome;
 use crate::cli::ui::text::{Table, age, clean, count, cut, relative, tilde};
 use crate::ipc::wire::{CommandCost, InstanceInfo};
-use crate::kit::process::{Seen, look};
+use crate::kit::process::{Seen, probe};
 use crate::project::Instance;
 
 /// Columns of a workspace in the table of a terminal.
@@ -52,7 +52,7 @@ pub fn list(cx: &Cx) -> Outcome {
     let now = cx.now();
     let lives = |one: &Instance| {
         let valid = one.expires_at.0.is_some_and(|end| now < end);
-        valid && one.parent_pid > 1 && matches!(look(one.parent_pid), Seen::Lives(_))
+        valid && one.parent_pid > 1 && matches!(probe(one.parent_pid), Seen::Lives(_))
     };
     let rows = rows(&everyone.agents, &on_disk, lives);
     if cx.ui.json() {

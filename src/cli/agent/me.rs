@@ -55,7 +55,7 @@ pub struct Me {
 impl Me {
     /// Looks.
     pub fn of(cx: &Cx) -> Me {
-        Me::look(cx.agent.as_deref(), &cx.env, &ancestors())
+        Me::detect(cx.agent.as_deref(), &cx.env, &ancestors())
     }
 
     /// Whether this command is told at all which agent runs it; looking for more costs a look at the process table.
@@ -69,7 +69,7 @@ impl Me {
         Me::is_told(cx) || set(AGENT_TYPE) || PROGRAMS.iter().any(|program| set(program.mark))
     }
 
-    fn look(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {
+    fn detect(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
         let running = above.iter().find_map(|a| Some((a.pid, program_of(a)?)));
         // Variables are handed down from an agent to one that it runs, so the nearest program's own ones count.
@@ -108,12 +108,12 @@ fn program_of(process: &Ancestor) -> Option<&'static Program> {
 mod tests {
     use super::*;
 
-    fn look(named: Option<&str>, vars: &[(&str, &str)], above: &[(u32, &[&str])]) -> Me {
+    fn detect(named: Option<&str>, vars: &[(&str, &str)], above: &[(u32, &[&str])]) -> Me {
         let above: Vec<Ancestor> = above
             .iter()
             .map(|(pid, args)| Ancestor { pid: *pid, args: args.iter().map(|a| (*a).to_owned()).collect() })
             .collect();
-        Me::look(named, &Env::of(vars.iter().copied(), "/"), &above)
+        Me::detect(named, &Env::of(vars.iter().copied(), "/"), &above)
     }
 
     fn me(id: &str, kind: &str, pid: u32, parent: &str, session: &str) -> Me {
@@ -126,20 +126,20 @@ mod tests {
         let shell: (u32, &[&str]) = (9, &["/bin/sh", "-c", "ox"]);
         let claude: (u32, &[&str]) = (8, &["node", "/usr/lib/node_modules/bin/claude.js", "-p"]);
         let codex: (u32, &[&str]) = (7, &["/opt/codex", "exec"]);
-        assert_eq!(look(None, &[], &[]), Me::default());
-        assert_eq!(look(None, &[], &[shell]), me("", "", 9, "", ""));
-        assert_eq!(look(None, &[], &[shell, claude, codex]), me("", "claude-code", 8, "", ""));
-        assert_eq!(look(None, &[("AGENT_ENV", "x")], &[shell, codex]), me("", "x", 7, "", ""));
+        assert_eq!(detect(None, &[], &[]), Me::default());
+        assert_eq!(detect(None, &[], &[shell]), me("", "", 9, "", ""));
+        assert_eq!(detect(None, &[], &[shell, claude, codex]), me("", "claude-code", 8, "", ""));
+        assert_eq!(detect(None, &[("AGENT_ENV", "x")], &[shell, codex]), me("", "x", 7, "", ""));
         let vars = [("SAGEOX_AGENT_ID", "OxAb12"), ("CODEX_THREAD_ID", "t-1"), ("OX_PARENT_PID", "5")];
-        assert_eq!(look(None, &vars, &[shell]), me("OxAb12", "codex", 5, "", "t-1"));
-        assert_eq!(look(None, &vars, &[shell, claude]), me("OxAb12", "claude-code", 5, "", ""));
+        assert_eq!(detect(None, &vars, &[shell]), me("OxAb12", "codex", 5, "", "t-1"));
+        assert_eq!(detect(None, &vars, &[shell, claude]), me("OxAb12", "claude-code", 5, "", ""));
         let nested = [("CLAUDECODE", "1"), ("CLAUDE_CODE_SESSION_ID", "s"), ("CODEX_THREAD_ID", "t")];
-        assert_eq!(look(None, &nested, &[shell, codex, claude]), me("", "codex", 7, "", "t"));
-        assert_eq!(look(None, &nested, &[(1, &["/claude"])]), me("", "claude-code", 1, "", "s"));
-        assert_eq!(look(None, &[], &[(1, &["/init"])]), Me::default());
-        assert_eq!(look(Some("OxCd34"), &vars, &[]), me("OxCd34", "codex", 5, "OxAb12", "t-1"));
+        assert_eq!(detect(None, &nested, &[shell, codex, claude]), me("", "codex", 7, "", "t"));
+        assert_eq!(detect(None, &nested, &[(1, &["/claude"])]), me("", "claude-code", 1, "", "s"));
+        assert_eq!(detect(None, &[], &[(1, &["/init"])]), Me::default());
+        assert_eq!(detect(Some("OxCd34"), &vars, &[]), me("OxCd34", "codex", 5, "OxAb12", "t-1"));
         let bad = [("SAGEOX_AGENT_ID", "../x"), ("OX_PARENT_PID", "-3"), ("CODEX_THREAD_ID", "")];
-        assert_eq!(look(None, &bad, &[shell]), me("", "", 9, "", ""));
-        assert_eq!(look(None, &[], &[(6, &["vim", "codex"])]), me("", "", 6, "", ""));
+        assert_eq!(detect(None, &bad, &[shell]), me("", "", 9, "", ""));
+        assert_eq!(detect(None, &[], &[(6, &["vim", "codex"])]), me("", "", 6, "", ""));
     }
 }

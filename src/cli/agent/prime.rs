@@ -22,7 +22,7 @@ use crate::daemon::reach;
 use crate::git::Reader;
 use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::project::settings::Settings;
-use crate::project::{Instance, Introduction, Primed, Project, user_slug};
+use crate::project::{AgentSession, Instance, Introduction, Project, user_slug};
 use crate::whispers::limits::{FRAME_HEAD, FRAME_MAX, PROMPT_MAX};
 
 /// So many teams are told of; the page is read by a model, in whole.
@@ -119,7 +119,7 @@ struct Command {
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
     let me = Me::of(cx);
-    let before = Primed::load(&cx.env, &me.session);
+    let before = AgentSession::load(&cx.env, &me.session);
     let one = introduce(cx, &project, args, &me, before.as_ref())?;
     let me = Me {
         id: one.agent_id.clone(),
@@ -152,7 +152,13 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     Ok(())
 }
 
-fn introduce(cx: &Cx, project: &Project, args: &Args, me: &Me, before: Option<&Primed>) -> Outcome<Instance> {
+fn introduce(
+    cx: &Cx,
+    project: &Project,
+    args: &Args,
+    me: &Me,
+    before: Option<&AgentSession>,
+) -> Outcome<Instance> {
     let known = cx.agent.clone().or_else(|| before.map(|p| p.agent_id.clone()));
     // Without a session to go by, the id in the environment is the agent's own; with one it is that of who started it.
     let id = known.unwrap_or_else(|| if me.session.is_empty() { me.id.clone() } else { String::new() });
@@ -171,9 +177,9 @@ fn introduce(cx: &Cx, project: &Project, args: &Args, me: &Me, before: Option<&P
 }
 
 /// Writes the id where the next commands of the same session find it. Without that the session gets another id next time.
-fn remember(cx: &Cx, me: &Me, one: &Instance, before: Option<&Primed>) {
+fn remember(cx: &Cx, me: &Me, one: &Instance, before: Option<&AgentSession>) {
     if !me.session.is_empty() {
-        let primed = Primed {
+        let primed = AgentSession {
             agent_id: one.agent_id.clone(),
             session_id: one.oxsid.clone(),
             agent_session_id: me.session.clone(),

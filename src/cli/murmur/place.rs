@@ -34,7 +34,7 @@ pub(super) fn find(cx: &Cx, project: &Project, scope: ScopeName) -> Outcome<Work
 
 /// The context of the project's own team, or of the only one it has.
 fn team(cx: &Cx, project: &Project) -> Outcome<Workspace> {
-    let loaded = sync::look(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
+    let loaded = sync::load_local(&Site::new(cx.dirs.clone(), cx.env.clone()), project);
     let registry = loaded.registry();
     let teams = registry.teams();
     let own = teams.iter().find(|t| t.id == loaded.primary);

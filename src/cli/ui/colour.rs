@@ -44,7 +44,7 @@ pub struct Paint {
 
 /// What a style means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mean {
+pub enum Tone {
     /// Fine.
     Good,
     /// Needs attention.
@@ -70,7 +70,7 @@ impl Paint {
     }
 
     /// `text` in the style of `mean`.
-    pub fn text(self, mean: Mean, text: &str) -> String {
+    pub fn text(self, mean: Tone, text: &str) -> String {
         if !self.on || text.is_empty() {
             return text.to_owned();
         }
@@ -83,7 +83,7 @@ impl Paint {
         if !self.on {
             return plain(page, true);
         }
-        let ours = Mean::ALL.map(|mean| mean.style().render().to_string());
+        let ours = Tone::ALL.map(|mean| mean.style().render().to_string());
         let reset = Style::new().bold().render_reset().to_string();
         let mut out = String::with_capacity(page.len());
         let mut rest = page;
@@ -99,16 +99,16 @@ impl Paint {
     }
 }
 
-impl Mean {
-    const ALL: [Mean; 5] = [Mean::Good, Mean::Warn, Mean::Bad, Mean::Dim, Mean::Head];
+impl Tone {
+    const ALL: [Tone; 5] = [Tone::Good, Tone::Warn, Tone::Bad, Tone::Dim, Tone::Head];
 
     fn style(self) -> Style {
         match self {
-            Mean::Good => Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
-            Mean::Warn => Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())),
-            Mean::Bad => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
-            Mean::Dim => Style::new().dimmed(),
-            Mean::Head => Style::new().bold(),
+            Tone::Good => Style::new().bold().fg_color(Some(AnsiColor::Green.into())),
+            Tone::Warn => Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())),
+            Tone::Bad => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+            Tone::Dim => Style::new().dimmed(),
+            Tone::Head => Style::new().bold(),
         }
     }
 }
@@ -150,9 +150,9 @@ mod tests {
     #[test]
     fn only_our_own_styles_reach_a_terminal() {
         let page =
-            format!("{} \u{1b}]0;x\u{7}a\u{1b}[2Jb\u{202e}\nc\u{7}", Paint::COLOUR.text(Mean::Good, "fine"));
+            format!("{} \u{1b}]0;x\u{7}a\u{1b}[2Jb\u{202e}\nc\u{7}", Paint::COLOUR.text(Tone::Good, "fine"));
         let shown = Paint::COLOUR.harmless(&page);
-        assert_eq!(shown, format!("{} ab\nc", Paint::COLOUR.text(Mean::Good, "fine")));
+        assert_eq!(shown, format!("{} ab\nc", Paint::COLOUR.text(Tone::Good, "fine")));
         assert_eq!(Paint::PLAIN.harmless(&page), "fine ab\nc");
     }
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn plain_paint_adds_nothing() {
-        assert_eq!(Paint::PLAIN.text(Mean::Bad, "x"), "x");
-        assert_eq!(Paint::COLOUR.text(Mean::Bad, "x"), "\u{1b}[1m\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(Paint::PLAIN.text(Tone::Bad, "x"), "x");
+        assert_eq!(Paint::COLOUR.text(Tone::Bad, "x"), "\u{1b}[1m\u{1b}[31mx\u{1b}[0m");
     }
 }

@@ -1,7 +1,7 @@
 //! What accounts hear, want done and wait for.
 
 use crate::sync::TeamRef;
-use crate::sync::account::{Account, Called};
+use crate::sync::account::{Account, CallOutcome};
 
 /// What a server says about a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Event {
         /// Which server.
         endpoint: String,
         /// How.
-        called: Called,
+        called: CallOutcome,
         /// What is stored has changed.
         changed: bool,
     },
@@ -33,7 +33,7 @@ pub enum Event {
         /// Whose ledger.
         repo_id: String,
         /// How.
-        called: Called,
+        called: CallOutcome,
         /// What the server says about the project; `None` if it did not.
         answer: Option<ServerAnswer>,
     },

@@ -13,7 +13,7 @@ use crate::health::issues::Healed;
 use crate::health::{Issue, IssueKind, Issues};
 use crate::kit::clock::Mono;
 use crate::sync::CloudView;
-use crate::sync::account::{self, Account, Called, REPOS_EVERY};
+use crate::sync::account::{self, Account, CallOutcome, REPOS_EVERY};
 use event::{Effect, Event, ServerAnswer, Timer};
 
 /// The key of issues that are about no repository.
@@ -167,9 +167,9 @@ impl Accounts {
     }
 
     /// A server has been asked for credentials and teams.
-    fn repos_asked(&mut self, cx: &mut Cx, endpoint: &str, called: Called, changed: bool) {
+    fn repos_asked(&mut self, cx: &mut Cx, endpoint: &str, called: CallOutcome, changed: bool) {
         self.step(cx, endpoint, account::Event::ReposDone(called));
-        if called != Called::Fine {
+        if called != CallOutcome::Fine {
             return;
         }
         let users: Vec<Id> =
@@ -186,7 +186,7 @@ impl Accounts {
         cx: &mut Cx,
         endpoint: &str,
         repo_id: &str,
-        called: Called,
+        called: CallOutcome,
         answer: Option<ServerAnswer>,
     ) {
         self.step(cx, endpoint, account::Event::LedgerDone(repo_id.to_string(), called));

@@ -5,9 +5,9 @@ use crate::daemon::host::lanes::{Lane, Lanes};
 use crate::daemon::host::latest::Latest;
 use crate::project::Endpoint;
 use crate::sync::TeamRef;
-use crate::sync::account::{Account, Called};
+use crate::sync::account::{Account, CallOutcome};
 use crate::sync::api::{Access, Notes, RepoTeam};
-use crate::sync::cloud::{self, Cloud, Looked};
+use crate::sync::cloud::{self, Cloud, LedgerLookup};
 
 /// What the work for accounts needs.
 pub(in crate::daemon) struct Work {
@@ -60,7 +60,7 @@ fn ask_repos(lanes: &Lanes, endpoint: String) {
     let call = |cloud: &Cloud<'_>| match cloud::refresh_credentials(cloud) {
         Ok(refreshed) => {
             note(&refreshed.notes);
-            (Called::Fine, refreshed.changed)
+            (CallOutcome::Fine, refreshed.changed)
         }
         Err(e) => {
             log::warn!("{}: {e}", cloud.endpoint);
@@ -68,7 +68,7 @@ fn ask_repos(lanes: &Lanes, endpoint: String) {
         }
     };
     ask(lanes, &endpoint.clone(), call, |ended| {
-        let (called, changed) = ended.unwrap_or((Called::Network, false));
+        let (called, changed) = ended.unwrap_or((CallOutcome::Network, false));
         Event::ReposAsked { endpoint, called, changed }
     });
 }
@@ -76,9 +76,9 @@ fn ask_repos(lanes: &Lanes, endpoint: String) {
 fn ask_ledger(lanes: &Lanes, endpoint: String, repo_id: String) {
     let wanted = repo_id.clone();
     let call = move |cloud: &Cloud<'_>| match cloud::lookup_ledger(cloud, &wanted) {
-        Ok(looked) => {
-            note(&looked.notes);
-            (looked.called(), Some(answer(&looked)))
+        Ok(found) => {
+            note(&found.notes);
+            (found.called(), Some(answer(&found)))
         }
         Err(e) => {
             log::warn!("{}: where the ledger is: {e}", cloud.endpoint);
@@ -86,12 +86,12 @@ fn ask_ledger(lanes: &Lanes, endpoint: String, repo_id: String) {
         }
     };
     ask(lanes, &endpoint.clone(), call, |ended| {
-        let (called, answer) = ended.unwrap_or((Called::Network, None));
+        let (called, answer) = ended.unwrap_or((CallOutcome::Network, None));
         Event::LedgerAsked { endpoint, repo_id, called, answer }
     });
 }
 
-fn answer(looked: &Looked) -> ServerAnswer {
+fn answer(found: &LedgerLookup) -> ServerAnswer {
     let team = |t: &RepoTeam| TeamRef {
         id: t.team_id.clone(),
         name: t.name.clone(),
@@ -100,9 +100,9 @@ fn answer(looked: &Looked) -> ServerAnswer {
         read_only: t.access_level == Access::Viewer,
     };
     ServerAnswer {
-        ledger: looked.ledger.as_ref().map(|url| url.as_str().to_string()),
-        read_only: looked.access == Access::Viewer,
-        teams: looked.teams.as_ref().map(|teams| teams.iter().map(team).collect()),
+        ledger: found.ledger.as_ref().map(|url| url.as_str().to_string()),
+        read_only: found.access == Access::Viewer,
+        teams: found.teams.as_ref().map(|teams| teams.iter().map(team).collect()),
     }
 }
 

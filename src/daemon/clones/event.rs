@@ -44,7 +44,7 @@ pub enum Event {
     Cloned {
         /// Which job.
         job: JobId,
-        /// How: [`crate::sync::End::Level`] when the clone is there.
+        /// How: [`crate::sync::End::UpToDate`] when the clone is there.
         outcome: Outcome,
     },
     /// An [`Effect::Gc`] has ended.

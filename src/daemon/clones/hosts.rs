@@ -7,12 +7,12 @@ use crate::daemon::cx::Cx;
 use crate::daemon::names::Key;
 use crate::kit::Class;
 use crate::kit::clock::Mono;
-use crate::sync::{End, Gate, Outcome, Pass};
+use crate::sync::{Admission, CircuitBreaker, End, Outcome};
 
-/// The gates of hosts.
+/// The breakers of hosts.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    gates: BTreeMap<String, Gate>,
+    breakers: BTreeMap<String, CircuitBreaker>,
     /// Whose run tried each of them last.
     probed: BTreeMap<String, Key>,
 }
@@ -20,18 +20,18 @@ pub(super) struct Hosts {
 impl Hosts {
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.gates.len() + self.probed.len()
+        self.breakers.len() + self.probed.len()
     }
 
     /// The machine slept.
     pub(super) fn jumped(&mut self, now: Mono) {
-        self.gates.values_mut().for_each(|gate| gate.jumped(now));
+        self.breakers.values_mut().for_each(|breaker| breaker.jumped(now));
     }
 
     /// A run of `key` tries whether the host is back. False if nobody waits for that.
     pub(super) fn probe_started(&mut self, now: Mono, host: &str, key: &Key) -> bool {
-        let Some(gate) = self.gates.get_mut(host) else { return false };
-        gate.probe_started(now);
+        let Some(breaker) = self.breakers.get_mut(host) else { return false };
+        breaker.probe_started(now);
         self.probed.insert(host.to_string(), key.clone());
         true
     }
@@ -50,7 +50,7 @@ enum HostVerdict {
 
 fn verdict(end: &End) -> HostVerdict {
     match end {
-        End::Level(_) => HostVerdict::Answered,
+        End::UpToDate(_) => HostVerdict::Answered,
         End::Failed(failure) => match failure.class {
             Class::Network => HostVerdict::Silent,
             Class::Auth | Class::Conflict => HostVerdict::Answered,
@@ -61,10 +61,11 @@ fn verdict(end: &End) -> HostVerdict {
 }
 
 impl Clones {
-    /// What the gate of a clone's remote says; always open for a directory of this machine.
-    pub(super) fn pass(&self, cx: &Cx, key: &Key) -> Pass {
+    /// What the breaker of a clone's remote says; always open for a directory of this machine.
+    pub(super) fn pass(&self, cx: &Cx, key: &Key) -> Admission {
         let host = self.states.get(key).and_then(CloneState::host);
-        host.and_then(|host| self.hosts.gates.get(host)).map_or(Pass::Open, |gate| gate.pass(cx.now.mono))
+        host.and_then(|host| self.hosts.breakers.get(host))
+            .map_or(Admission::Open, |breaker| breaker.admission(cx.now.mono))
     }
 
     /// Which clone's run tries whether the host is back, if it is not that of `key`: they take turns, so that one whose own remote never
@@ -82,8 +83,8 @@ impl Clones {
 
     /// A run that was to find out whether `host` is back has found out nothing: the next one's turn is at the next probe.
     pub(super) fn probe_came_to_nothing(&mut self, cx: &mut Cx, host: &str) {
-        if let Some(gate) = self.hosts.gates.get_mut(host) {
-            gate.failed(cx.now.mono);
+        if let Some(breaker) = self.hosts.breakers.get_mut(host) {
+            breaker.failed(cx.now.mono);
         }
         self.plan_host(cx, host);
     }
@@ -97,21 +98,21 @@ impl Clones {
         };
         let next = self.states.iter().find(able).map(|(key, _)| key.clone());
         if let Some(next) = next
-            && self.hosts.gates.contains_key(host)
+            && self.hosts.breakers.contains_key(host)
         {
-            self.start_sync(cx, &next, Pass::Probe);
+            self.start_sync(cx, &next, Admission::Probe);
             // Whose turn is next goes on from the one that was passed over.
             self.hosts.probed.insert(host.to_string(), key.clone());
         }
     }
 
-    /// Plans anew all clones whose remote is on `host`: its gate has moved.
+    /// Plans anew all clones whose remote is on `host`: its breaker has moved.
     fn plan_host(&mut self, cx: &mut Cx, host: &str) {
         let on_host = self.states.iter().filter(|(_, s)| s.host() == Some(host));
         on_host.for_each(|(key, _)| self.plan(cx, key));
     }
 
-    /// Tells the gates what a run came to: that of the host it asked, and, if it was an attempt to find out whether a host is back, that one.
+    /// Tells the breakers what a run came to: that of the host it asked, and, if it was an attempt to find out whether a host is back, that one.
     pub(super) fn tell_gate(&mut self, cx: &mut Cx, key: &Key, outcome: &Outcome) {
         let Some(state) = self.states.get_mut(key) else { return };
         let (host, probed) = (state.host().map(str::to_string), state.probing.take());
@@ -121,7 +122,7 @@ impl Clones {
                 HostVerdict::Silent => self.silent(cx, host, &outcome.end),
                 HostVerdict::Answered => {
                     self.hosts.probed.remove(host);
-                    if self.hosts.gates.remove(host).is_some_and(|mut gate| gate.answered()) {
+                    if self.hosts.breakers.remove(host).is_some_and(|mut breaker| breaker.answered()) {
                         log::info!("{host} answers again");
                     }
                     self.plan_host(cx, host);
@@ -138,11 +139,11 @@ impl Clones {
     }
 
     fn silent(&mut self, cx: &mut Cx, host: &str, end: &End) {
-        let gate = self.hosts.gates.entry(host.to_string()).or_default();
-        let first = gate.failed(cx.now.mono);
+        let breaker = self.hosts.breakers.entry(host.to_string()).or_default();
+        let first = breaker.failed(cx.now.mono);
         let End::Failed(failure) = end else { return };
         if let Some(wait) = failure.retry_after {
-            gate.asked_to_wait(cx.now.mono, wait);
+            breaker.asked_to_wait(cx.now.mono, wait);
         }
         if first {
             log::warn!("{host} does not answer; syncs wait: {}", failure.text);

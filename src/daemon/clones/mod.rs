@@ -28,7 +28,7 @@ use crate::health::Issue;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Doctor, Response};
 use crate::kit::clock::Mono;
-use crate::sync::{Ask, Pass, Schedule, Slots, Target, Urgency};
+use crate::sync::{Admission, Ask, Schedule, Slots, Target, Urgency};
 use event::{Effect, Event, Timer};
 
 /// Whoever waits for a sync hears something at least this often.
@@ -297,7 +297,7 @@ impl Clones {
     /// Starts the clone's sync if it is due, and sets its next deadline.
     fn start_due(&mut self, cx: &mut Cx, key: &Key) {
         let pass = self.pass(cx, key);
-        if pass == Pass::Probe
+        if pass == Admission::Probe
             && let Some(other) = self.whose_turn_to_probe(cx, key)
         {
             self.start_sync(cx, &other, pass);
@@ -307,7 +307,7 @@ impl Clones {
         }
     }
 
-    fn start_sync(&mut self, cx: &mut Cx, key: &Key, pass: Pass) {
+    fn start_sync(&mut self, cx: &mut Cx, key: &Key, pass: Admission) {
         let Some(state) = self.states.get_mut(key).filter(|s| s.work == Work::Idle) else { return };
         if let Some(run) = state.schedule.start_due(cx.now.mono, pass) {
             let job = cx.next_job(key);

@@ -12,7 +12,9 @@ use crate::ipc::wire::{Progress, Response};
 use crate::kit::Class;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
-use crate::sync::{Blocked, Change, End, Ended, Facts, Failure, Outcome, Saved, Skip, Trouble, timeout_text};
+use crate::sync::{
+    BackoffKind, Blocked, Change, End, Ended, Facts, Failure, Outcome, Saved, Skip, timeout_text,
+};
 
 /// A foreign operation is reported as stuck when nothing in it has moved for this long.
 const STUCK_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
@@ -139,7 +141,7 @@ impl Clones {
             state.place.clone_from(&outcome.place);
         }
         match &outcome.end {
-            End::Level(_) => {
+            End::UpToDate(_) => {
                 state.issues.heal(&state.name, Healed::Cloned);
             }
             End::Failed(failure) if !matches!(failure.class, Class::Network | Class::Busy) => {
@@ -148,7 +150,7 @@ impl Clones {
             }
             _ => {}
         }
-        let there = matches!(outcome.end, End::Level(_));
+        let there = matches!(outcome.end, End::UpToDate(_));
         self.settle(cx, key, &outcome);
         if there {
             self.watch_ledger(cx, key, true);
@@ -168,7 +170,7 @@ impl Clones {
             take_in_facts(state, cx.now, facts);
         }
         let (ended, line, reply) = match &outcome.end {
-            End::Level(change) => {
+            End::UpToDate(change) => {
                 up_to_date(state, cx.now, change);
                 (Ended::Fine, done_line(change), Reply::Synced)
             }
@@ -188,7 +190,7 @@ impl Clones {
             End::NoClone | End::PutAside(_) => {
                 let text = format!("{} is missing and could not be cloned", state.noun());
                 let reply = Reply::Error(text.clone());
-                (Ended::Failed(Trouble::Clone), Progress::new("error", text), reply)
+                (Ended::Failed(BackoffKind::Clone), Progress::new("error", text), reply)
             }
         };
         state.schedule.ended(cx.now.mono, ended, cx.rng);
@@ -247,7 +249,7 @@ impl Clones {
 /// What the other parts hear of a run.
 fn tell_others(state: &CloneState, cx: &mut Cx, key: &Key, outcome: &Outcome) {
     match &outcome.end {
-        End::Level(change) => {
+        End::UpToDate(change) => {
             cx.tell(Fact::UpToDate { key: key.clone(), change: change.clone(), took: outcome.took })
         }
         End::Failed(failure) => cx.tell(Fact::Failed {
@@ -262,7 +264,7 @@ fn tell_others(state: &CloneState, cx: &mut Cx, key: &Key, outcome: &Outcome) {
     cx.tell(Fact::RunEnded(key.clone()));
 }
 
-/// Being offline is normal: only a host has a gate that says when to go on.
+/// Being offline is normal: only a host has a circuit breaker that says when to go on.
 fn is_offline(state: &CloneState, failure: &Failure) -> bool {
     failure.class == Class::Network && state.host().is_some()
 }
@@ -296,9 +298,9 @@ fn ended_by(state: &CloneState, failure: &Failure, cloning: bool) -> Ended {
         _ if is_offline(state, failure) => Ended::Network,
         // All slots are busy: they free themselves.
         Class::Busy if cloning => Ended::Skipped,
-        Class::Auth | Class::Usage if cloning => Ended::Failed(Trouble::CloneRefused),
-        _ if cloning => Ended::Failed(Trouble::Clone),
-        _ => Ended::Failed(Trouble::Sync),
+        Class::Auth | Class::Usage if cloning => Ended::Failed(BackoffKind::CloneRefused),
+        _ if cloning => Ended::Failed(BackoffKind::Clone),
+        _ => Ended::Failed(BackoffKind::Sync),
     }
 }
 
@@ -405,7 +407,7 @@ fn failed(state: &mut CloneState, now: Now, failure: &Failure) {
     // Of one that the server named no longer nothing else is to be expected.
     state.last_error = state.revoked.clone().unwrap_or_else(|| failure.text.clone());
     if is_offline(state, failure) {
-        // No error, no metric; the gate says it once.
+        // No error, no metric; the breaker says it once.
         log::debug!("[{}] {}", state.label, failure.text);
         return;
     }

@@ -11,7 +11,7 @@ use crate::health::{IssueKind, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Progress;
 use crate::kit::clock::{Mono, Now};
-use crate::sync::{Facts, Place, Schedule, Target};
+use crate::sync::{CloneInfo, Facts, Schedule, Target};
 
 /// What is being done to a clone: one thing at a time. The number names the job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,9 +89,9 @@ pub(in crate::daemon) struct CloneState {
     /// Time between runs that the user has set.
     pub(super) interval: Duration,
     pub(in crate::daemon) schedule: Schedule,
-    pub(in crate::daemon) place: Option<Place>,
+    pub(in crate::daemon) place: Option<CloneInfo>,
     pub(super) work: Work,
-    /// The host whose gate waits for what the run in progress finds out.
+    /// The host whose breaker waits for what the run in progress finds out.
     pub(super) probing: Option<String>,
     pub(super) waiting: Vec<Waiter>,
     /// The newest progress line, to be said again when nothing new comes.

@@ -17,7 +17,7 @@ use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::gotime::GoTime;
 use crate::project::{Dirs, LocalConfig, LocalTeam};
-use crate::sync::checkout::{self, Spot, Wanted};
+use crate::sync::checkout::{self, PathState, Wanted};
 use crate::sync::{self, Ask, End, Failure, Outcome, Saved, Stores, Target};
 
 /// What the work on clones needs.
@@ -116,7 +116,7 @@ impl Work {
                 }
             };
             let stores = Stores { close: &mut || watch(false), open: &mut || watch(true) };
-            sync::slim(&site, &target, asked, stores, &mut |s, p, t| tell(s, p, t), &cancel)
+            sync::gc(&site, &target, asked, stores, &mut |s, p, t| tell(s, p, t), &cancel)
         };
         lanes.start(Lane::Clone, work, move |ended| match ended {
             Err(NotDone::Busy(_)) => Event::NoWorker(job).into(),
@@ -171,9 +171,9 @@ fn bug(e: NotDone) -> Outcome {
 
 fn check_path(lanes: &Lanes, key: Key, asked: Checkout) {
     let site = lanes.site.clone();
-    let work = move || match checkout::look(&site, &wanted(&asked))? {
-        Spot::Taken(path) => Ok(result(&path, true, false)),
-        Spot::Free(path) | Spot::Broken(path) => Ok(result(&path, false, false)),
+    let work = move || match checkout::probe(&site, &wanted(&asked))? {
+        PathState::Taken(path) => Ok(result(&path, true, false)),
+        PathState::Free(path) | PathState::Broken(path) => Ok(result(&path, false, false)),
     };
     lanes.start(Lane::Disk, work, move |found| {
         Event::PathChecked { key, result: found.unwrap_or_else(|e| Err(e.to_string())) }.into()

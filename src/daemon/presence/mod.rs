@@ -12,7 +12,7 @@ use super::cx::Cx;
 use super::fact::Fact;
 use super::names::Id;
 use crate::health::activity::{REPOS_MAX, TEAMS_MAX, Tracker, WORKSPACES_MAX};
-use crate::health::agents::Beat as AgentBeat;
+use crate::health::agents::Heartbeat as AgentHeartbeat;
 use crate::health::callers::Callers;
 use crate::ipc::wire::{Credentials, Heartbeat};
 use crate::kit::clock::{Mono, Now};
@@ -79,7 +79,7 @@ impl Presence {
     pub(super) fn due(&mut self, cx: &mut Cx, Timer(id): Timer) {
         let Some(heard) = self.projects.get_mut(&id) else { return };
         heard.probe_at = None;
-        let pids = cx.shared.agents().get(&id).map(|agents| agents.to_look_at()).unwrap_or_default();
+        let pids = cx.shared.agents().get(&id).map(|agents| agents.to_probe()).unwrap_or_default();
         if pids.is_empty() {
             self.probed(cx, &id, &[]);
         } else if !std::mem::replace(&mut heard.probing, true) {
@@ -117,7 +117,7 @@ impl Presence {
         };
         let probe_within = agents.beat(
             cx.now,
-            &AgentBeat {
+            &AgentHeartbeat {
                 agent: &beat.agent_id,
                 path: &beat.caller_path,
                 parent: &beat.parent_agent_id,
@@ -157,10 +157,10 @@ impl Presence {
             return;
         };
         heard.probing = false;
-        agents.looked(seen);
+        agents.probed(seen);
         let before = agents.len();
         agents.prune(cx.now.mono);
-        let within = agents.look_within();
+        let within = agents.probe_within();
         if agents.len() != before {
             cx.stale_soon(id);
         }

@@ -335,7 +335,7 @@ impl WhisperWorker {
     }
 }
 
-/// Commits in a clone what waits for that; for [`sync::Waiting`].
+/// Commits in a clone what waits for that; for [`sync::PendingCommits`].
 pub(in crate::daemon) fn commit_waiting(
     clone: &mut ManagedClone<'_>,
     state: &Path,
@@ -352,12 +352,12 @@ pub(in crate::daemon) fn commit_waiting(
     }
 }
 
-/// What waits and cannot be committed; for [`sync::Waiting`].
+/// What waits and cannot be committed; for [`sync::PendingCommits`].
 pub(in crate::daemon) fn stuck(state: &Path, clone: &Path, now: Timestamp) -> Option<String> {
     Outbox::of(state).stuck(clone, now)
 }
 
-/// Whether anything waits to be committed; for [`sync::Waiting`].
+/// Whether anything waits to be committed; for [`sync::PendingCommits`].
 pub(in crate::daemon) fn is_waiting(state: &Path) -> bool {
     !Outbox::of(state).is_empty()
 }

@@ -169,7 +169,7 @@ messages! {
     Instances = "instances" Reply on Project => core (InstancesAsk);
     /// Run the daemon's own checks: [`Doctor`].
     Doctor = "doctor" Reply on Project => core;
-    /// Slim the clones now: [`TriggerGc`].
+    /// Make the clones smaller now: [`TriggerGc`].
     TriggerGc = "trigger_gc" Reply on Project => core (TriggerGcAsk);
     /// Build the code index: [`CodeIndex`], [`CodeIndexResult`].
     CodeIndex = "code_index" Progress;

@@ -166,7 +166,7 @@ pub struct WorkspaceSyncStatus {
     /// At work now.
     #[serde(skip_serializing_if = "is_false")]
     pub syncing: bool,
-    /// When it was slimmed last.
+    /// When its last gc was.
     pub last_gc_time: GoTime,
     /// 0 = 7 days.
     #[serde(skip_serializing_if = "is_zero")]

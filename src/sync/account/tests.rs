@@ -25,7 +25,7 @@ impl Sim {
     fn logged_in() -> Sim {
         let mut sim = Sim::new();
         assert_eq!(sim.login("one"), [Effect::Repos]);
-        assert_eq!(sim.send(Event::ReposDone(Called::Fine)), []);
+        assert_eq!(sim.send(Event::ReposDone(CallOutcome::Fine)), []);
         sim
     }
 
@@ -71,7 +71,7 @@ fn want(wanted: bool) -> Event {
     Event::LedgerWanted("repo_1".into(), wanted)
 }
 
-fn done(called: Called) -> Event {
+fn done(called: CallOutcome) -> Event {
     Event::LedgerDone("repo_1".into(), called)
 }
 
@@ -81,7 +81,7 @@ fn teams_are_looked_for_every_five_minutes() {
     for _ in 0..3 {
         assert_eq!(sim.next(), (REPOS_EVERY, vec![Effect::Repos]));
         assert_eq!(sim.wait(), None, "one call at a time");
-        sim.send(Event::ReposDone(Called::Fine));
+        sim.send(Event::ReposDone(CallOutcome::Fine));
     }
 }
 
@@ -92,8 +92,8 @@ fn nobody_logged_in_asks_nothing() {
     assert_eq!(sim.send(Event::GitRefused), []);
     assert_eq!(sim.wait(), None);
     assert_eq!(sim.login("one"), [vec![Effect::Repos], ledger()].concat());
-    sim.send(Event::ReposDone(Called::Fine));
-    sim.send(done(Called::Fine));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
+    sim.send(done(CallOutcome::Fine));
     assert_eq!(sim.send(Event::Login(None)), []);
     assert_eq!(sim.wait(), None);
 }
@@ -104,7 +104,7 @@ fn another_login_asks_at_once_and_the_same_one_does_not() {
     assert_eq!(sim.login("one"), []);
     assert_eq!(sim.login("two"), [Effect::Repos]);
     assert_eq!(sim.login("three"), [], "while a call runs");
-    assert_eq!(sim.send(Event::ReposDone(Called::Fine)), [Effect::Repos]);
+    assert_eq!(sim.send(Event::ReposDone(CallOutcome::Fine)), [Effect::Repos]);
 }
 
 #[test]
@@ -112,23 +112,23 @@ fn failures_back_off_unless_the_credentials_are_about_to_end_or_were_refused() {
     let mut sim = Sim::logged_in();
     assert_eq!(sim.next(), (REPOS_EVERY, vec![Effect::Repos]));
     for minutes in [5, 5, 5, 8, 16, 30, 30] {
-        sim.send(Event::ReposDone(Called::Failed));
+        sim.send(Event::ReposDone(CallOutcome::Failed));
         assert_eq!(sim.next(), (minutes * MIN, vec![Effect::Repos]), "never sooner than after five minutes");
     }
-    sim.send(Event::ReposDone(Called::Failed));
+    sim.send(Event::ReposDone(CallOutcome::Failed));
     sim.clock.advance(4 * MIN);
     assert_eq!(sim.send(Event::GitRefused), [], "asked less than five minutes ago");
     assert_eq!(sim.next(), (MIN, vec![Effect::Repos]));
-    sim.send(Event::ReposDone(Called::Failed));
+    sim.send(Event::ReposDone(CallOutcome::Failed));
     sim.clock.advance(10 * MIN);
     assert_eq!(sim.send(Event::Tick), [Effect::Repos], "still refused");
-    sim.send(Event::ReposDone(Called::Fine));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
     sim.next();
     for _ in 0..5 {
-        sim.send(Event::ReposDone(Called::Failed));
+        sim.send(Event::ReposDone(CallOutcome::Failed));
         sim.next();
     }
-    sim.send(Event::ReposDone(Called::Failed));
+    sim.send(Event::ReposDone(CallOutcome::Failed));
     sim.clock.advance(6 * MIN);
     let end = |left: Duration| GoTime(Some(sim.clock.now().wall + left));
     let (later, soon) = (end(HOUR), end(HOUR - Duration::from_nanos(1)));
@@ -142,7 +142,7 @@ fn missing_credentials_are_asked_for_every_five_minutes() {
     sim.send(Event::Stored(None));
     for _ in 0..9 {
         assert_eq!(sim.next(), (REPOS_EVERY, vec![Effect::Repos]));
-        sim.send(Event::ReposDone(Called::Failed));
+        sim.send(Event::ReposDone(CallOutcome::Failed));
     }
 }
 
@@ -151,14 +151,14 @@ fn a_ledger_is_looked_for_until_it_is_found() {
     let mut sim = Sim::logged_in();
     assert_eq!(sim.send(want(true)), ledger());
     assert_eq!(sim.send(want(true)), [], "one call at a time");
-    sim.send(done(Called::Pending));
+    sim.send(done(CallOutcome::Pending));
     for _ in 0..4 {
         assert_eq!(sim.next(), (AGAIN, ledger()), "one that is being made is no failure");
-        sim.send(done(Called::Pending));
+        sim.send(done(CallOutcome::Pending));
     }
     assert_eq!(sim.next(), (AGAIN, [vec![Effect::Repos], ledger()].concat()));
-    sim.send(Event::ReposDone(Called::Fine));
-    sim.send(done(Called::Fine));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
+    sim.send(done(CallOutcome::Fine));
     assert_eq!(sim.next(), (REPOS_EVERY, vec![Effect::Repos]));
 }
 
@@ -174,23 +174,23 @@ fn only_lookups() -> Sim {
 fn a_search_that_fails_backs_off_and_the_network_never_counts() {
     let mut sim = only_lookups();
     for minutes in [1, 2, 4] {
-        sim.send(done(Called::Failed));
+        sim.send(done(CallOutcome::Failed));
         assert_eq!(sim.next(), (minutes * MIN, ledger()));
     }
     for _ in 0..3 {
-        sim.send(done(Called::Network));
+        sim.send(done(CallOutcome::Network));
         assert_eq!(sim.next(), (AGAIN, ledger()));
     }
     for minutes in [8, 16, 30, 30] {
-        sim.send(done(Called::Failed));
+        sim.send(done(CallOutcome::Failed));
         assert_eq!(sim.next(), (minutes * MIN, ledger()));
     }
-    sim.send(done(Called::Pending));
+    sim.send(done(CallOutcome::Pending));
     sim.next();
-    sim.send(done(Called::Failed));
+    sim.send(done(CallOutcome::Failed));
     assert_eq!(sim.next(), (MIN, ledger()), "it answered in between");
     sim.send(want(false));
-    assert_eq!(sim.send(done(Called::Failed)), []);
+    assert_eq!(sim.send(done(CallOutcome::Failed)), []);
     assert_eq!(sim.wait(), None);
 }
 
@@ -198,19 +198,19 @@ fn a_search_that_fails_backs_off_and_the_network_never_counts() {
 fn a_restart_forgets_no_wait() {
     let mut sim = only_lookups();
     for _ in 0..4 {
-        sim.send(done(Called::Failed));
+        sim.send(done(CallOutcome::Failed));
         sim.next();
     }
-    sim.send(done(Called::Failed));
+    sim.send(done(CallOutcome::Failed));
     sim.clock.advance(MIN);
     assert_eq!(sim.restart("one"), [Effect::Repos], "it was not asked for since");
     assert_eq!(sim.send(want(true)), []);
-    sim.send(Event::ReposDone(Called::Fine));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
     assert_eq!(sim.restart("one"), [], "it was just asked for");
     assert_eq!(sim.send(want(true)), []);
     for _ in 0..2 {
         assert_eq!(sim.next(), (5 * MIN, vec![Effect::Repos]));
-        sim.send(Event::ReposDone(Called::Fine));
+        sim.send(Event::ReposDone(CallOutcome::Fine));
     }
     // The fifth failure's wait is 16 minutes, of which one had gone by.
     assert_eq!(sim.next(), (5 * MIN, [vec![Effect::Repos], ledger()].concat()));
@@ -220,7 +220,7 @@ fn a_restart_forgets_no_wait() {
 fn a_version_that_is_no_longer_served_stops_everything_for_an_hour() {
     let mut sim = Sim::logged_in();
     sim.send(want(true));
-    sim.send(done(Called::Unsupported));
+    sim.send(done(CallOutcome::Unsupported));
     assert_eq!(sim.login("two"), [], "not even another login");
     assert_eq!(sim.send(Event::GitRefused), []);
     assert_eq!(sim.restart("two"), [], "nor a restart");
@@ -232,10 +232,10 @@ fn a_version_that_is_no_longer_served_stops_everything_for_an_hour() {
 fn a_server_that_asks_for_patience_gets_it_but_not_for_ever() {
     let mut sim = Sim::logged_in();
     sim.send(want(true));
-    sim.send(done(Called::Wait(7 * MIN)));
+    sim.send(done(CallOutcome::Wait(7 * MIN)));
     assert_eq!(sim.next(), (7 * MIN, [vec![Effect::Repos], ledger()].concat()));
-    sim.send(Event::ReposDone(Called::Wait(100 * HOUR)));
-    sim.send(done(Called::Pending));
+    sim.send(Event::ReposDone(CallOutcome::Wait(100 * HOUR)));
+    sim.send(done(CallOutcome::Pending));
     assert_eq!(sim.next().0, HOUR);
 }
 
@@ -243,18 +243,18 @@ fn a_server_that_asks_for_patience_gets_it_but_not_for_ever() {
 fn a_refused_login_is_told_once_and_taken_back_when_it_works() {
     let mut sim = Sim::logged_in();
     assert_eq!(sim.send(want(true)), ledger());
-    assert_eq!(sim.send(done(Called::Unauthorized)), [Effect::RaiseAuth]);
+    assert_eq!(sim.send(done(CallOutcome::Unauthorized)), [Effect::RaiseAuth]);
     assert!(sim.account.needs_login());
     assert_eq!(sim.next(), (REFUSED_LOGIN, vec![Effect::Repos]), "only one call, and seldom");
-    assert_eq!(sim.send(Event::ReposDone(Called::Unauthorized)), []);
+    assert_eq!(sim.send(Event::ReposDone(CallOutcome::Unauthorized)), []);
     assert_eq!(sim.restart("one"), [Effect::RaiseAuth], "what was told is not on disk");
     assert_eq!(sim.send(want(true)), []);
     assert_eq!(sim.login("two"), [vec![Effect::Repos], ledger()].concat());
     assert!(!sim.account.needs_login());
-    assert_eq!(sim.send(done(Called::Pending)), [Effect::ClearAuth]);
-    assert_eq!(sim.send(Event::ReposDone(Called::Fine)), []);
+    assert_eq!(sim.send(done(CallOutcome::Pending)), [Effect::ClearAuth]);
+    assert_eq!(sim.send(Event::ReposDone(CallOutcome::Fine)), []);
     sim.next();
-    assert_eq!(sim.send(done(Called::Unauthorized)), [Effect::RaiseAuth]);
+    assert_eq!(sim.send(done(CallOutcome::Unauthorized)), [Effect::RaiseAuth]);
     assert_eq!(sim.send(Event::Login(None)), [Effect::ClearAuth], "who logged out wants none");
 }
 
@@ -262,19 +262,19 @@ fn a_refused_login_is_told_once_and_taken_back_when_it_works() {
 fn a_refused_login_that_works_again_lets_the_searches_go_on() {
     let mut sim = Sim::logged_in();
     sim.send(want(true));
-    sim.send(done(Called::Unauthorized));
+    sim.send(done(CallOutcome::Unauthorized));
     sim.next();
-    assert_eq!(sim.send(Event::ReposDone(Called::Fine)), [vec![Effect::ClearAuth], ledger()].concat());
+    assert_eq!(sim.send(Event::ReposDone(CallOutcome::Fine)), [vec![Effect::ClearAuth], ledger()].concat());
 }
 
 #[test]
 fn another_login_forgets_what_the_old_one_was_refused() {
     let mut sim = Sim::logged_in();
     sim.send(want(true));
-    sim.send(done(Called::Failed));
+    sim.send(done(CallOutcome::Failed));
     assert_eq!(sim.login("two"), [vec![Effect::Repos], ledger()].concat());
-    sim.send(Event::ReposDone(Called::Fine));
-    sim.send(done(Called::Failed));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
+    sim.send(done(CallOutcome::Failed));
     assert_eq!(sim.login("two"), []);
     assert_eq!(sim.wait(), Some(MIN));
 }
@@ -282,11 +282,11 @@ fn another_login_forgets_what_the_old_one_was_refused() {
 #[test]
 fn a_clock_that_was_set_back_delays_nothing_beyond_its_wait() {
     let mut sim = only_lookups();
-    sim.send(Event::ReposDone(Called::Fine));
-    sim.send(done(Called::Failed));
+    sim.send(Event::ReposDone(CallOutcome::Fine));
+    sim.send(done(CallOutcome::Failed));
     sim.clock = SimClock::new("2020-01-01T00:00:00Z".parse().unwrap());
     assert!(sim.wait().unwrap() <= REPOS_EVERY);
-    sim.send(done(Called::Unsupported));
+    sim.send(done(CallOutcome::Unsupported));
     sim.clock = SimClock::new("2010-01-01T00:00:00Z".parse().unwrap());
     assert!(sim.wait().unwrap() <= HOUR);
 }
@@ -323,13 +323,13 @@ proptest! {
         for (what, seconds) in steps {
             sim.clock.advance(Duration::from_secs(seconds));
             let called = match seconds % 7 {
-                0 => Called::Fine,
-                1 => Called::Pending,
-                2 => Called::Unauthorized,
-                3 => Called::Unsupported,
-                4 => Called::Wait(Duration::from_secs(seconds)),
-                5 => Called::Network,
-                _ => Called::Failed,
+                0 => CallOutcome::Fine,
+                1 => CallOutcome::Pending,
+                2 => CallOutcome::Unauthorized,
+                3 => CallOutcome::Unsupported,
+                4 => CallOutcome::Wait(Duration::from_secs(seconds)),
+                5 => CallOutcome::Network,
+                _ => CallOutcome::Failed,
             };
             let event = match what {
                 0 => { login += 1; Event::Login(Some(login.to_string())) }

@@ -17,7 +17,7 @@ mod swap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kept::KeptList;
+use super::kept::ConflictCopies;
 use super::outcome::Failure;
 use super::rescue::sweep;
 use crate::git::{
@@ -63,7 +63,7 @@ pub struct Target<'a> {
 }
 
 /// What the caller does for a reclone.
-pub struct Hands<'a> {
+pub struct Callbacks<'a> {
     /// Makes the new clone of the same remote at a path where nothing is: whole, or not at all.
     pub make: &'a mut dyn FnMut(&Path) -> Result<(), GitError>,
     /// Closes every store under the clone; called once, before anything is copied.
@@ -114,7 +114,7 @@ const STEPS: [Step; 10] = [
 ///
 /// # Errors
 /// The clone is whole and in its place, the old one or the new one; the class says whether to try again.
-pub fn reclone(target: &Target<'_>, hands: Hands<'_>, cancel: &Cancel) -> Result<Reclone, Failure> {
+pub fn reclone(target: &Target<'_>, hands: Callbacks<'_>, cancel: &Cancel) -> Result<Reclone, Failure> {
     let Some(mut run) = Run::begin(target, hands, cancel)? else {
         return Ok(Reclone::Refused(Refusal::Busy));
     };
@@ -177,7 +177,7 @@ fn note_end(target: &Target<'_>, lock: &CloneLock, cancel: &Cancel) {
 /// A reclone under way. Dropping it in the middle leaves what a killed process would leave, for [`recover`].
 pub struct Run<'t, 'h> {
     target: Target<'t>,
-    hands: Hands<'h>,
+    hands: Callbacks<'h>,
     cancel: Cancel,
     lock: CloneLock,
     next: usize,
@@ -194,7 +194,7 @@ impl<'t, 'h> Run<'t, 'h> {
     /// The lock or an earlier run's journal is unusable.
     pub fn begin(
         target: &Target<'t>,
-        hands: Hands<'h>,
+        hands: Callbacks<'h>,
         cancel: &Cancel,
     ) -> Result<Option<Run<'t, 'h>>, Failure> {
         let Some(lock) = begin(target, cancel)? else { return Ok(None) };
@@ -285,7 +285,7 @@ impl<'t, 'h> Run<'t, 'h> {
 
     /// What a dead holder of the lock left half done would look like somebody's work.
     fn take_back(&mut self) -> Result<(), Stop> {
-        let (path, mut kept) = (self.target.clone, KeptList::load(self.target.state));
+        let (path, mut kept) = (self.target.clone, ConflictCopies::load(self.target.state));
         self.open()?.recovered().iter().for_each(|rescue| kept.add(rescue));
         kept.settle(path);
         Ok(())
@@ -320,7 +320,7 @@ impl<'t, 'h> Run<'t, 'h> {
     /// Brings the remote's commits in and all of ours out.
     fn level(&mut self) -> Result<(), Stop> {
         let Target { branch, rules, state, clone: path, read_only, .. } = self.target;
-        let mut kept = KeptList::load(state);
+        let mut kept = ConflictCopies::load(state);
         let mut clone = self.open()?;
         clone.fetch(branch)?;
         let mut steps = vec![clone.integrate(branch, rules)?];

@@ -1,4 +1,4 @@
-//! Whether a host can be reached. One gate a host, for all workspaces on it.
+//! Whether a host can be reached. One breaker a host, for all workspaces on it.
 //!
 //! While a host does not answer, one workspace at a time tries it, at a fixed beat; all others wait. So a day without a network costs
 //! one attempt a minute in all, no workspace is punished for it, and all go on as soon as the first attempt succeeds.
@@ -16,7 +16,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// What a workspace may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
+pub enum Admission {
     /// Go on.
     Open,
     /// Go on, as the one that tries whether the host is back.
@@ -25,9 +25,9 @@ pub enum Pass {
     Closed(Option<Mono>),
 }
 
-/// The gate of one host.
+/// The breaker of one host.
 #[derive(Clone, Debug, Default)]
-pub struct Gate {
+pub struct CircuitBreaker {
     state: State,
 }
 
@@ -43,18 +43,18 @@ enum State {
     },
 }
 
-impl Gate {
+impl CircuitBreaker {
     /// What may be done at `now`, changing nothing.
-    pub fn pass(&self, now: Mono) -> Pass {
+    pub fn admission(&self, now: Mono) -> Admission {
         match self.state {
-            State::Open => Pass::Open,
-            State::Closed { next } if next <= now => Pass::Probe,
-            State::Closed { next } => Pass::Closed(Some(next)),
-            State::Probing { .. } => Pass::Closed(None),
+            State::Open => Admission::Open,
+            State::Closed { next } if next <= now => Admission::Probe,
+            State::Closed { next } => Admission::Closed(Some(next)),
+            State::Probing { .. } => Admission::Closed(None),
         }
     }
 
-    /// The attempt that [`Pass::Probe`] allowed begins.
+    /// The attempt that [`Admission::Probe`] allowed begins.
     pub fn probe_started(&mut self, now: Mono) {
         if let State::Closed { .. } = self.state {
             self.state = State::Probing { started: now };
@@ -107,49 +107,49 @@ mod tests {
 
     #[test]
     fn one_probe_at_a_time_at_a_fixed_beat() {
-        let mut g = Gate::default();
-        assert_eq!(g.pass(at(0)), Pass::Open);
+        let mut g = CircuitBreaker::default();
+        assert_eq!(g.admission(at(0)), Admission::Open);
         assert!(g.failed(at(0)));
-        assert_eq!(g.pass(at(54)), Pass::Closed(Some(at(55))));
-        assert_eq!(g.pass(at(55)), Pass::Probe);
+        assert_eq!(g.admission(at(54)), Admission::Closed(Some(at(55))));
+        assert_eq!(g.admission(at(55)), Admission::Probe);
         g.probe_started(at(55));
-        assert_eq!(g.pass(at(60)), Pass::Closed(None));
+        assert_eq!(g.admission(at(60)), Admission::Closed(None));
         assert!(!g.failed(at(75)));
-        assert_eq!(g.pass(at(75)), Pass::Closed(Some(at(110))));
+        assert_eq!(g.admission(at(75)), Admission::Closed(Some(at(110))));
         g.probe_started(at(110));
         assert!(g.answered());
-        assert_eq!(g.pass(at(111)), Pass::Open);
+        assert_eq!(g.admission(at(111)), Admission::Open);
         assert!(!g.answered());
     }
 
     #[test]
     fn a_probe_longer_than_the_beat_is_followed_at_once_by_the_next() {
-        let mut g = Gate::default();
+        let mut g = CircuitBreaker::default();
         g.failed(at(0));
         g.probe_started(at(55));
         g.failed(at(130));
-        assert_eq!(g.pass(at(130)), Pass::Probe);
+        assert_eq!(g.admission(at(130)), Admission::Probe);
     }
 
     #[test]
     fn a_host_that_asks_for_time_gets_it_within_bounds() {
-        let mut g = Gate::default();
+        let mut g = CircuitBreaker::default();
         g.failed(at(0));
         g.asked_to_wait(at(0), Duration::from_secs(10));
-        assert_eq!(g.pass(at(0)), Pass::Closed(Some(at(55))));
+        assert_eq!(g.admission(at(0)), Admission::Closed(Some(at(55))));
         g.asked_to_wait(at(0), Duration::from_secs(300));
-        assert_eq!(g.pass(at(299)), Pass::Closed(Some(at(300))));
+        assert_eq!(g.admission(at(299)), Admission::Closed(Some(at(300))));
         g.asked_to_wait(at(0), Duration::from_secs(86_400));
-        assert_eq!(g.pass(at(1)), Pass::Closed(Some(at(900))));
+        assert_eq!(g.admission(at(1)), Admission::Closed(Some(at(900))));
     }
 
     #[test]
     fn a_forced_failure_does_not_move_the_beat() {
-        let mut g = Gate::default();
+        let mut g = CircuitBreaker::default();
         g.failed(at(0));
         g.failed(at(50));
-        assert_eq!(g.pass(at(55)), Pass::Probe);
+        assert_eq!(g.admission(at(55)), Admission::Probe);
         g.jumped(at(56));
-        assert_eq!(g.pass(at(56)), Pass::Probe);
+        assert_eq!(g.admission(at(56)), Admission::Probe);
     }
 }

@@ -14,7 +14,7 @@ use crate::kit::gotime::GoTime;
 /// What one session's file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Primed {
+pub struct AgentSession {
     /// The agent.
     pub agent_id: String,
     /// Its session's id with us.
@@ -28,13 +28,13 @@ pub struct Primed {
     pub last_notified: GoTime,
 }
 
-impl Primed {
+impl AgentSession {
     /// What is known of the session that its program calls `session`; none if that is nothing, or of another session.
-    pub fn load(env: &Env, session: &str) -> Option<Primed> {
+    pub fn load(env: &Env, session: &str) -> Option<AgentSession> {
         let path = path(env, session)?;
         is_ours(path.parent()?.parent()?.parent()?).ok()?;
         let bytes = file::read_capped(&path, limits::PRIMED_MAX).ok()?;
-        let primed: Primed = serde_json::from_slice(&bytes).ok()?;
+        let primed: AgentSession = serde_json::from_slice(&bytes).ok()?;
         (super::is_agent_id(&primed.agent_id) && primed.agent_session_id == session).then_some(primed)
     }
 
@@ -80,28 +80,28 @@ mod tests {
 
     use super::*;
 
-    fn primed(session: &str) -> Primed {
+    fn primed(session: &str) -> AgentSession {
         let (agent_id, agent_session_id) = ("OxAb12".to_owned(), session.to_owned());
-        Primed { agent_id, agent_session_id, ..Primed::default() }
+        AgentSession { agent_id, agent_session_id, ..AgentSession::default() }
     }
 
     #[test]
     fn a_session_finds_what_it_was_told_and_nobody_elses() {
         let temp = tempfile::tempdir().unwrap();
         let env = Env::of([("TMPDIR", temp.path().to_str().unwrap()), ("USER", "dana")], "/");
-        assert_eq!(Primed::load(&env, "s-1"), None);
+        assert_eq!(AgentSession::load(&env, "s-1"), None);
         primed("s-1").save(&env).unwrap();
-        assert_eq!(Primed::load(&env, "s-1"), Some(primed("s-1")));
-        assert_eq!(Primed::load(&env, "s-2"), None);
+        assert_eq!(AgentSession::load(&env, "s-1"), Some(primed("s-1")));
+        assert_eq!(AgentSession::load(&env, "s-2"), None);
         let file = temp.path().join("dana/sageox/sessions/s-1.json");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         // Two names that become the same file are still two sessions.
         primed("a/b").save(&env).unwrap();
-        assert_eq!(Primed::load(&env, "a/b"), Some(primed("a/b")));
-        assert_eq!(Primed::load(&env, "a_b"), None);
+        assert_eq!(AgentSession::load(&env, "a/b"), Some(primed("a/b")));
+        assert_eq!(AgentSession::load(&env, "a_b"), None);
         for bad in ["", "{", "{\"agent_id\":\"../x\",\"agent_session_id\":\"s-1\"}"] {
             fs::write(&file, bad).unwrap();
-            assert_eq!(Primed::load(&env, "s-1"), None, "{bad}");
+            assert_eq!(AgentSession::load(&env, "s-1"), None, "{bad}");
         }
         for bad in ["", &"x".repeat(999)] {
             assert!(primed(bad).save(&env).is_err());

@@ -15,8 +15,8 @@ use super::staging::Staging;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
-/// What a slim clone takes.
-pub struct Slim<'p> {
+/// What a partial clone takes.
+pub struct PartialClone<'p> {
     /// Whether to ask the remote to leave contents out; no use where it is known not to know how.
     pub filter: bool,
     /// The files that are checked out first.
@@ -25,7 +25,7 @@ pub struct Slim<'p> {
     pub then: Box<dyn FnOnce(&Path) -> Sparse + 'p>,
 }
 
-/// What a slim clone became.
+/// What a partial clone became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
     /// Contents were left at the remote.
@@ -40,11 +40,11 @@ pub struct Made {
 ///
 /// # Errors
 /// [`GitError::AlreadyExists`] if there is anything but an empty directory at `target`; else why the clone failed, and then nothing is at `target`.
-pub fn clone_slim(
+pub fn clone_partial(
     git: &Git,
     url: &str,
     target: &Path,
-    plan: Slim<'_>,
+    plan: PartialClone<'_>,
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<Made, GitError> {
@@ -53,13 +53,13 @@ pub fn clone_slim(
     progress(Progress { stage: CloneStage::Connecting, percent: None });
     let remote = discover(git, url, None, cancel)?;
     let branch = remote.head_branch.as_deref().unwrap_or("main");
-    let slim = remote.tip.is_some();
+    let partial = remote.tip.is_some();
     let mut run = Run { git, url, dir: &staging.dir, progress, cancel, parser: ProgressParser::default() };
-    let made = match slim {
+    let made = match partial {
         true => run.fetch_some(branch, plan.filter)?,
         false => run.fetch_all().map(|()| Made { filtered: false, refused: false })?,
     };
-    if slim {
+    if partial {
         run.check_out(plan)?;
     } else {
         run.check_out_all()?;
@@ -83,11 +83,12 @@ struct Run<'r> {
 impl<'r> Run<'r> {
     /// The last commit of a branch, without contents if the remote knows how.
     fn fetch_some(&mut self, branch: &str, filter: bool) -> Result<Made, GitError> {
-        let mut slim = vec!["--depth=1", "--sparse", "--no-checkout", "--single-branch", "--branch", branch];
+        let mut partial =
+            vec!["--depth=1", "--sparse", "--no-checkout", "--single-branch", "--branch", branch];
         if filter {
-            slim.push("--filter=blob:none");
+            partial.push("--filter=blob:none");
         }
-        match self.clone(&slim) {
+        match self.clone(&partial) {
             Ok(_) if !filter => Ok(Made { filtered: false, refused: false }),
             Ok(stderr) if !ignored_filter(&stderr) => Ok(Made { filtered: true, refused: false }),
             Ok(_) => {
@@ -96,7 +97,7 @@ impl<'r> Run<'r> {
             }
             // A remote that sends too much, or elsewhere, does so again.
             Err(e @ GitError::Failed { .. }) if matches!(e.class(), Class::Usage | Class::Bug) => {
-                log::info!("{}: no slim clone, so a whole one: {e}", self.dir.display());
+                log::info!("{}: no partial clone, so a whole one: {e}", self.dir.display());
                 self.clear()?;
                 self.clone(&["--sparse", "--no-checkout"])?;
                 Ok(Made { filtered: false, refused: filter })
@@ -155,7 +156,7 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn check_out(&mut self, plan: Slim<'_>) -> Result<(), GitError> {
+    fn check_out(&mut self, plan: PartialClone<'_>) -> Result<(), GitError> {
         (self.progress)(Progress { stage: CloneStage::CheckingOut, percent: None });
         ensure_attributes(self.dir)?;
         self.set(&plan.first)?;
