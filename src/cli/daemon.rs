@@ -236,7 +236,7 @@ pub fn probe(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
         HostState::Unresponsive { pid } => Absent::Unresponsive { pid },
         HostState::Stuck { pid } => Absent::Stuck { pid },
         HostState::Unknown(why) => {
-            let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot probe for the daemon");
+            let failure = super::failure::Failure::new(Exit::Unresponsive, "cannot look for the daemon");
             return Err(failure.because_of(why).hint("ox doctor"));
         }
     }))

@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crossbeam_channel::{bounded, unbounded};
 use parking_lot::Mutex;
 
+use super::accounts::{self, event::Effect};
 use super::clones;
 use super::host::lanes::{Lane, Lanes, Wake};
 use super::host::latest::Latest;
 use super::names::{Id, JobId, Key};
 use crate::ipc::wire::Checkout;
 use crate::ipc::{Config, Server};
-use crate::kit::clock::HANG;
-use crate::project::{Dirs, Env};
+use crate::kit::clock::{HANG, Mono, Now};
+use crate::project::{Dirs, Endpoint, Env};
 use crate::sync::Site;
+use crate::sync::account::{self, Account, CallOutcome};
 
 /// Lanes of a machine of their own.
 fn lanes() -> (tempfile::TempDir, Lanes) {
@@ -80,6 +82,34 @@ fn what_waits_to_be_written_at_the_end_is_written() {
     latest.put(&lanes, 8, 1);
     latest.finish();
     assert_eq!(written.lock().last(), Some(&(8, 1)));
+}
+
+#[test]
+fn what_a_server_said_just_before_the_end_is_on_disk() {
+    let endpoint = Endpoint::parse("https://box.example").unwrap();
+    for round in 0..200 {
+        let (_temp, lanes) = lanes();
+        let work = accounts::work::Work::new(&lanes);
+        let wall = jiff::Timestamp::from_second(1_800_000_000 + round).unwrap();
+        let mut account = Account::default();
+        // The disk may be at the first when the last comes.
+        for event in [
+            account::Event::Login(Some(format!("login {round}"))),
+            account::Event::ReposDone(CallOutcome::Fine),
+        ] {
+            account.handle(Now { wall, mono: Mono::ZERO }, event);
+            work.perform(
+                &lanes,
+                Effect::Save { endpoint: endpoint.to_string(), account: Box::new(account.clone()) },
+            );
+        }
+        assert!(lanes.close());
+        work.end();
+        let on_disk = Account::load(&lanes.site.dirs, &endpoint);
+        let [on_disk, said] = [on_disk, account].map(|account| serde_json::to_value(account).unwrap());
+        assert_eq!(on_disk, said, "round {round}");
+        assert_ne!(on_disk["repos_called"], serde_json::Value::Null);
+    }
 }
 
 #[test]
