@@ -1,14 +1,12 @@
 //! The command table: every command and every global flag of the program. Each command's own flags stand in its file.
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
 
-use super::ui::Options;
-use super::{
+use super::commands::{
     agent, completions, config, daemon, debug, docs, doctor, git_credential_helper, init, ledger, murmur,
     rescue, status, sync, team, up, version, whispers, workspaces,
 };
+use super::global::Global;
 
 /// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
 ///
@@ -28,42 +26,6 @@ pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Flags that every command takes, each with one meaning everywhere.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Global {
-    /// Run as if started in this directory
-    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = clap::ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
-    /// Print one JSON document on stdout and nothing else there
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Show more detail
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
-    /// Print only results and errors
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// Never colour the output
-    #[arg(long, global = true)]
-    pub no_color: bool,
-    /// Never ask a question; where one is needed, fail with exit code 2
-    #[arg(long, global = true)]
-    pub no_interactive: bool,
-}
-
-impl Global {
-    /// How to print.
-    pub fn options(&self) -> Options {
-        Options {
-            json: self.json,
-            quiet: self.quiet,
-            verbose: self.verbose,
-            no_color: self.no_color,
-            no_interactive: self.no_interactive,
-        }
-    }
 }
 
 /// Every command.
@@ -108,6 +70,34 @@ pub enum Command {
     /// Answer git's questions for a name and a password
     #[command(hide = true)]
     GitCredentialHelper(git_credential_helper::Args),
+}
+
+impl Command {
+    /// What the daemon is told when the command begins, if that works on a project; `None` for those that start and stop the daemon, and for
+    /// those that say it themselves.
+    pub fn heartbeat_name(&self) -> Option<&'static str> {
+        match self {
+            Command::Up(_) => Some("up"),
+            Command::Sync(_) => Some("sync"),
+            Command::Status(_) => Some("status"),
+            Command::Doctor(_) => Some("doctor"),
+            Command::Team(_) => Some("team"),
+            Command::Workspaces(_) => Some("workspaces"),
+            Command::Ledger(_) => Some("ledger"),
+            Command::Rescue(_) => Some("rescue"),
+            Command::Murmur(_) => Some("murmur"),
+            Command::Whispers(_) => Some("whispers"),
+            Command::Agent(args) => (!args.beats_itself()).then(|| args.name()),
+            Command::Init(_)
+            | Command::Daemon(_)
+            | Command::Config(_)
+            | Command::Version(_)
+            | Command::Completions(_)
+            | Command::Debug(_)
+            | Command::Docs(_)
+            | Command::GitCredentialHelper(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::args::Global;
 use super::errors::of_project;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::global::Global;
 use super::ui::Ui;
 use crate::ipc::client::Client;
 use crate::kit::clock::{Clock as _, SystemClock};

@@ -5,13 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::daemon_internals;
-use super::exit::Exit;
-use super::ui::text::{age, clean, compact, count, relative, short, took};
+use super::ui::text::{age, bare, clean, compact, count, for_people, relative, short, took};
 use super::ui::{Paint, Tone, sparkline};
-use super::version::{bare, for_people};
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
 use crate::sync::reclone::INTERVAL_DAYS;
 
@@ -493,110 +490,6 @@ fn hint(error: &str) -> Option<&'static str> {
         Some("the next sync brings in the other side and pushes again")
     } else {
         None
-    }
-}
-
-/// Why there is nothing to report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// No daemon.
-    NotRunning {
-        /// Asked from inside a project.
-        in_project: bool,
-    },
-    /// On its way.
-    Starting {
-        /// Its process.
-        pid: u32,
-    },
-    /// On its way for too long.
-    Stuck {
-        /// Its process.
-        pid: u32,
-    },
-    /// Lives and does not answer.
-    Unresponsive {
-        /// Its process.
-        pid: u32,
-    },
-    /// Runs, for other projects.
-    NotServed {
-        /// Its process.
-        pid: u32,
-    },
-    /// Runs; asked from outside of any project.
-    NoProject {
-        /// Its process.
-        pid: u32,
-    },
-}
-
-impl Absent {
-    /// The exit code of `ox daemon status`.
-    pub fn exit(self) -> Exit {
-        match self {
-            Absent::NotRunning { .. } | Absent::NotServed { .. } => Exit::NotRunning,
-            Absent::Starting { .. } | Absent::Stuck { .. } | Absent::Unresponsive { .. } => {
-                Exit::Unresponsive
-            }
-            Absent::NoProject { .. } => Exit::Done,
-        }
-    }
-
-    /// The process, if there is one.
-    pub fn pid(self) -> Option<u32> {
-        match self {
-            Absent::NotRunning { .. } => None,
-            Absent::Starting { pid }
-            | Absent::Stuck { pid }
-            | Absent::Unresponsive { pid }
-            | Absent::NotServed { pid }
-            | Absent::NoProject { pid } => Some(pid),
-        }
-    }
-
-    /// The document of `ox daemon status --json`.
-    pub fn to_json(self) -> Value {
-        match self {
-            Absent::NotRunning { .. } => json!({ "running": false }),
-            Absent::Starting { pid } => json!({ "running": false, "starting": true, "pid": pid }),
-            Absent::Stuck { pid } => json!({ "running": false, "stuck": true, "pid": pid }),
-            Absent::Unresponsive { pid } => json!({ "running": true, "responsive": false, "pid": pid }),
-            Absent::NotServed { pid } => json!({ "running": false, "host_running": true, "pid": pid }),
-            Absent::NoProject { pid } => json!({ "running": true, "pid": pid }),
-        }
-    }
-
-    /// The text of `ox daemon status`.
-    pub fn text(self, paint: Paint) -> String {
-        let line = |mean, verdict: &str, rest: &str| format!("{} — {rest}", paint.text(mean, verdict));
-        match self {
-            Absent::NotRunning { in_project: true } => line(
-                Tone::Dim,
-                "○ Not running",
-                "ox up and ox sync start it when they need it\nnext: ox daemon start",
-            ),
-            Absent::NotRunning { in_project: false } => {
-                line(Tone::Dim, "○ Not running", "and there is no project here\nnext: ox init")
-            }
-            Absent::Starting { pid } => line(Tone::Warn, "◐ Starting", &format!("pid {pid}")),
-            Absent::Stuck { pid } => {
-                line(Tone::Warn, "⚠ Stuck", &format!("pid {pid} never became ready\nnext: ox daemon restart"))
-            }
-            Absent::Unresponsive { pid } => {
-                line(Tone::Bad, "⚠ Not answering", &format!("pid {pid}\nnext: ox daemon restart"))
-            }
-            Absent::NotServed { pid } => line(
-                Tone::Dim,
-                "○ Not running for this project",
-                &format!("pid {pid} serves others\nnext: ox daemon start"),
-            ),
-            Absent::NoProject { pid } => line(
-                Tone::Good,
-                "● Running",
-                &format!("pid {pid}; there is no project here\nnext: ox daemon list"),
-            ),
-        }
     }
 }
 

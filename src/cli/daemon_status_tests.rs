@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::super::live::Absent;
 use super::*;
+use serde_json::Value;
+
 use crate::daemon::VERSION as WIRE;
 use crate::ipc::wire::{ActivityEntry, ActivitySummary, AuthenticatedUser, CallerInfo};
 use crate::kit::gotime::GoTime;
@@ -44,7 +47,7 @@ fn running() -> StatusData {
 fn page(data: &StatusData, history: &[SyncEvent], verbose: bool) -> String {
     let home = Path::new("/home/ann");
     let page = Page { data, history, wire_version: WIRE, home, verbose, now: now(), paint: Paint::PLAIN };
-    text(&Report::new(data, now()), &page).replace(crate::cli::version::OURS, "X.Y.Z")
+    text(&Report::new(data, now()), &page).replace(crate::cli::commands::version::OURS, "X.Y.Z")
 }
 
 fn json(data: &StatusData) -> String {

@@ -1,8 +1,7 @@
 //! The word that a command says to the daemon: that the project, its teams, this clone and perhaps an agent are in use.
 
-use super::agent::Me;
-use super::args::Command;
 use super::context::Cx;
+use super::me::Me;
 use super::notices;
 use crate::daemon::VERSION;
 use crate::ipc::client::ClientError;
@@ -14,16 +13,15 @@ use crate::project::Project;
 /// So many bytes of output are one token of a model, estimated (ipc and lifecycle, 8.1).
 const BYTES_A_TOKEN: usize = 4;
 
-/// Says it when a command begins, if that works on a project and a daemon serves that. Nothing waits for it, and nothing depends on it.
-/// A person is told of stored failures then.
+/// Says it when the command `name` begins, if there is a project and a daemon serves that. Nothing waits for it, and nothing depends on it.
+/// Where no agent runs the command, a person is told of stored failures then.
 ///
 /// Credentials are never part of it: the daemon reads the files where they are.
-pub fn send(cx: &Cx, command: &Command) {
-    let Some(name) = name(command) else { return };
+pub fn send(cx: &Cx, name: &str, by_agent: bool) {
     let Ok(Some(project)) = cx.project_if_any() else { return };
     // An absent or busy daemon is told nothing.
     let _ = say(cx, &project, &of_command(cx, &project, name));
-    if !matches!(command, Command::Agent(_)) {
+    if !by_agent {
         notices::banner(cx, &project);
     }
 }
@@ -83,31 +81,5 @@ fn beat(cx: &Cx, project: &Project, me: &Me, name: &str) -> Heartbeat {
         agent_type: me.kind.clone(),
         parent_pid: i64::from(me.pid),
         ..Heartbeat::default()
-    }
-}
-
-/// What the commands that work on a project are called; `None` for the others, for those that start and stop the daemon, and for those
-/// that say it themselves.
-fn name(command: &Command) -> Option<&'static str> {
-    match command {
-        Command::Up(_) => Some("up"),
-        Command::Sync(_) => Some("sync"),
-        Command::Status(_) => Some("status"),
-        Command::Doctor(_) => Some("doctor"),
-        Command::Team(_) => Some("team"),
-        Command::Workspaces(_) => Some("workspaces"),
-        Command::Ledger(_) => Some("ledger"),
-        Command::Rescue(_) => Some("rescue"),
-        Command::Murmur(_) => Some("murmur"),
-        Command::Whispers(_) => Some("whispers"),
-        Command::Agent(args) => (!args.beats_itself()).then(|| args.name()),
-        Command::Init(_)
-        | Command::Daemon(_)
-        | Command::Config(_)
-        | Command::Version(_)
-        | Command::Completions(_)
-        | Command::Debug(_)
-        | Command::Docs(_)
-        | Command::GitCredentialHelper(_) => None,
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::agent::quoted;
 use super::context::Cx;
 use super::errors::of_client;
 use super::failure::Outcome;
+use super::quoted::quoted;
 use super::ui::text::{Table, clean, cut, relative};
 use crate::ipc::wire::{Message, WhisperEntry, WhisperHistory, WhisperHistoryAsk};
 use crate::kit::gotime::GoTime;

@@ -1,48 +1,31 @@
-//! The command line: one file a command, one table of them, one place that prints.
+//! The command line: one file a command in `commands/`, one table of them, one place that prints; what commands share lies beside them.
 //!
 //! Threads: `main`, and `progress` while something long runs.
 //! Files: none of its own; a report of a panic in `<cache>/logs`.
 //! Locks: none.
 //! Promises: results on stdout and all else on stderr; `--json` is one document; never a question without a terminal.
 
-mod agent;
 pub mod args;
 mod clones;
+mod commands;
 mod commit;
-mod completions;
-mod config;
 mod context;
 mod crash;
-mod daemon;
-mod daemon_errors;
 mod daemon_internals;
-mod daemon_logs;
 mod daemon_status;
-mod debug;
-pub mod docs;
-mod doctor;
-mod doctor_gc;
 mod errors;
 pub mod exit;
 mod failure;
-mod git_credential_helper;
+mod global;
 mod heartbeat;
 mod history;
-mod init;
-mod ledger;
-mod murmur;
+mod live;
+mod me;
 mod notices;
-mod rescue;
-mod status;
-mod sync;
-mod team;
+mod quoted;
 mod team_clone;
 mod trust;
 pub mod ui;
-mod up;
-mod version;
-mod whispers;
-mod workspaces;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,7 +33,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use commands::docs;
+
 use args::{Args, Command};
+use commands::{
+    agent, completions, config, daemon, debug, doctor, git_credential_helper, init, ledger, murmur, rescue,
+    status, sync, team, up, version, whispers, workspaces,
+};
 use context::Cx;
 use exit::Exit;
 use failure::{Failure, Outcome};
@@ -93,7 +82,9 @@ fn start(args: Args, agent: Option<String>) -> ExitCode {
 }
 
 fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
-    heartbeat::send(cx, &command);
+    if let Some(name) = command.heartbeat_name() {
+        heartbeat::send(cx, name, matches!(command, Command::Agent(_)));
+    }
     match command {
         Command::Agent(args) => agent::run(cx, &args).map(done),
         Command::Up(args) => up::run(cx, &args).map(done),

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use super::commands::team;
 use super::context::Cx;
 use super::errors::{of_project, of_setup};
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::team;
 use super::ui::text::{clean, tilde};
 use crate::git;
 use crate::kit::cancel::Cancel;

@@ -133,6 +133,16 @@ pub fn cut(text: &str, width: Option<usize>) -> String {
     }
 }
 
+/// A wire version without its build part: what the other programs compare.
+pub fn bare(version: &str) -> &str {
+    version.split('+').next().unwrap_or(version)
+}
+
+/// What a person calls a version from the wire: our own number if it is one of ours, else without its build part.
+pub fn for_people(version: &str) -> &str {
+    version.split_once("+rs.").map_or_else(|| bare(version), |(_, ours)| ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,5 +223,15 @@ mod tests {
         table.row(["long-name".into(), "1".into()]);
         assert_eq!(table.lines(None), ["NAME       PID", "a          12345", "long-name  1"]);
         assert_eq!(table.lines(Some(8)), ["NAME   …", "a      …", "long-na…"]);
+    }
+
+    #[test]
+    fn versions_from_the_wire_read_well() {
+        assert_eq!(
+            (bare(crate::daemon::VERSION), for_people(crate::daemon::VERSION)),
+            ("0.6.1", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(for_people("0.6.1+2026-04-02T10:00:00Z"), "0.6.1");
+        assert_eq!(for_people("0.3.0"), "0.3.0");
     }
 }

@@ -1,0 +1,166 @@
+//! `ox agent`: what agents do to be known, and who of them is at work.
+
+mod everyone;
+mod list;
+mod prime;
+pub mod whisper;
+
+use std::ffi::OsString;
+
+pub use list::tokens;
+
+use crate::cli::context::Cx;
+use crate::cli::errors::of_client;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::me::Me;
+use crate::cli::{heartbeat, notices};
+use crate::project::is_agent_id;
+
+/// Flags of `ox agent`.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "ox agent [AGENT_ID] <COMMAND>",
+    after_help = "An agent's id before the command says which agent runs it; without one that is SAGEOX_AGENT_ID.\n\n\
+                  Examples:\n  ox agent prime\n  ox agent list\n  ox agent OxAb12 heartbeat"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Introduce an agent: give it an id, and tell it where it is and how things stand
+    #[command(
+        after_help = "Examples:\n  ox agent prime\n  ox agent prime --agent codex --json\n  ox agent prime --idempotent"
+    )]
+    Prime(prime::Args),
+    /// List the agents at work in all projects, with what their commands have cost
+    #[command(after_help = "Examples:\n  ox agent list\n  ox agent list -v\n  ox agent list --json")]
+    List,
+    /// List the agents that daemons hear of, as they tell it
+    #[command(
+        after_help = "Examples:\n  ox agent instances\n  ox agent instances --json",
+        alias = "sessions"
+    )]
+    Instances,
+    /// Put what waits for an agent before it: what coworkers tell, and words of the daemon
+    #[command(
+        override_usage = "ox agent [AGENT_ID] whisper [COMMAND]",
+        after_help = "Examples:\n  ox agent OxAb12 whisper\n  ox agent OxAb12 whisper history",
+        alias = "whispers"
+    )]
+    Whisper(whisper::Args),
+    /// Tell the daemon that an agent is at work
+    #[command(
+        override_usage = "ox agent [AGENT_ID] heartbeat",
+        after_help = "Examples:\n  ox agent OxAb12 heartbeat"
+    )]
+    Heartbeat,
+}
+
+impl Command {
+    /// Its name in heartbeats.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Prime(_) => "prime",
+            Command::List => "agent list",
+            Command::Instances => "agent instances",
+            Command::Whisper(_) => "whisper",
+            Command::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+impl Args {
+    /// The name of its command in heartbeats.
+    pub fn name(&self) -> &'static str {
+        self.command.name()
+    }
+
+    /// The command says itself that it runs, with more than a command's beginning knows.
+    pub fn beats_itself(&self) -> bool {
+        matches!(self.command, Command::Prime(_) | Command::Heartbeat)
+    }
+}
+
+/// Does it, and afterwards tells on stderr what is wrong in the project.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    match &args.command {
+        Command::Prime(flags) => return prime::run(cx, flags),
+        Command::List => list::list(cx)?,
+        Command::Instances => list::instances(cx)?,
+        Command::Heartbeat => beat(cx)?,
+        Command::Whisper(flags) => whisper::run(cx, flags)?,
+    }
+    if let Ok(Some(project)) = cx.project_if_any() {
+        // Only who is named, and not behind a heartbeat: what is given counts as heard, a bare command may be anybody's, and nobody reads
+        // what a heartbeat prints.
+        if cx.agent.is_some() && !matches!(args.command, Command::Whisper(_) | Command::Heartbeat) {
+            whisper::beside(cx, &project, &Me::of(cx))?;
+        }
+        heartbeat::cost(cx, &project, &Me::of(cx), args.name());
+        notices::issues(cx, &project);
+    }
+    Ok(())
+}
+
+fn beat(cx: &Cx) -> Outcome {
+    let project = cx.project()?;
+    let me = Me::of(cx);
+    if me.id.is_empty() {
+        let failure = Failure::new(Exit::Usage, "which agent?");
+        return Err(failure.because_of("neither an id nor SAGEOX_AGENT_ID is given").hint("ox agent prime"));
+    }
+    heartbeat::of_agent(cx, &project, &me, "heartbeat")
+        .map_err(|e| of_client("the daemon cannot be told", &e).with("agent_id", me.id.clone().into()))?;
+    if cx.ui.json() {
+        cx.ui.document(&serde_json::json!({ "success": true, "agent_id": me.id }))?;
+    }
+    Ok(())
+}
+
+/// `ox agent <id> …` without the id, and the id: it says who runs the command, not what is to be done.
+pub fn take_id(mut argv: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
+    let mut at = 1;
+    // Flags before the command; only one of them has a value of its own.
+    while let Some(word) = argv.get(at).and_then(|w| w.to_str()).filter(|w| w.starts_with('-')) {
+        at += if word == "-C" { 2 } else { 1 };
+    }
+    let is_agent = argv.get(at).is_some_and(|word| word == "agent");
+    let id = argv.get(at + 1).and_then(|w| w.to_str()).filter(|w| is_agent && is_agent_id(w));
+    let id = id.map(str::to_owned);
+    if id.is_some() {
+        argv.remove(at + 1);
+    }
+    (argv, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_before_the_command_says_who_runs_it() {
+        let check = |line: &str, rest: &str, id: Option<&str>| {
+            let (argv, found) = take_id(line.split_whitespace().map(OsString::from).collect());
+            let words: Vec<String> = argv.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+            assert_eq!((words.join(" ").as_str(), found.as_deref()), (rest, id), "{line}");
+        };
+        check("ox agent OxAb12 heartbeat", "ox agent heartbeat", Some("OxAb12"));
+        check("ox -q -C agent agent OxAb12 list -v", "ox -q -C agent agent list -v", Some("OxAb12"));
+        for same in [
+            "ox",
+            "ox agent",
+            "ox agent list",
+            "ox agent OxAb1 heartbeat",
+            "ox daemon OxAb12",
+            "ox -C agent OxAb12",
+            "ox config get agent OxAb12",
+        ] {
+            check(same, same, None);
+        }
+    }
+}

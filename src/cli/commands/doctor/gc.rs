@@ -1,0 +1,100 @@
+//! `ox doctor --gc`: has the daemon slim the clones of the project, and says what that came to.
+
+use serde_json::json;
+
+use crate::cli::commands::sync::{serve, show};
+use crate::cli::context::Cx;
+use crate::cli::errors::of_client;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::ui::text::count;
+use crate::ipc::wire::{Progress, TriggerGc};
+
+/// The stage of a progress line that says what a clone came to.
+const COMPLETE: &str = "complete";
+
+/// Does it, starting the daemon if need be.
+pub fn run(cx: &Cx) -> Outcome<Exit> {
+    let project = cx.project()?;
+    let progress = cx.ui.progress("reaching the daemon");
+    let client = serve(cx, &project)?;
+    progress.phase("slimming the clones", None);
+    let mut sizes = Vec::new();
+    let done = client.trigger_gc(|p: Progress| {
+        if p.stage == COMPLETE {
+            sizes.push(p.message.clone());
+        }
+        show(&progress, &p);
+    });
+    drop(progress);
+    let done = done.map_err(|e| of_client("the clones could not be slimmed", &e))?;
+    tell(cx, &done, &sizes)
+}
+
+fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
+    if done.triggered == 0 && done.skipped > 0 {
+        return Err(Failure::new(Exit::Failed, "a slimming is in progress already; nothing was started")
+            .with("skipped", json!(done.skipped))
+            .hint("ox doctor --gc, when that has ended"));
+    }
+    let exit = match (done.triggered, done.errors.is_empty()) {
+        (_, true) => Exit::Done,
+        (0, false) => Exit::Failed,
+        (_, false) => Exit::Partial,
+    };
+    if exit == Exit::Done && cx.ui.json() {
+        cx.ui.document(&json!({
+            "success": true, "triggered": done.triggered, "skipped": done.skipped,
+            "ledger_triggered": done.ledger_triggered, "sizes": sizes,
+        }))?;
+        return Ok(exit);
+    }
+    if !cx.ui.json() {
+        for line in sizes {
+            cx.ui.print(line)?;
+        }
+        cx.ui.print(&headline(done))?;
+    }
+    if exit == Exit::Done {
+        return Ok(exit);
+    }
+    let kept = format!("{} not slimmed", count(done.errors.len() as u64, "clone"));
+    let failure = done.errors.iter().fold(Failure::new(exit, kept), |failure, e| failure.because_of(e));
+    let TriggerGc { triggered, skipped, ledger_triggered, errors } = done;
+    Err(failure
+        .with("triggered", json!(triggered))
+        .with("skipped", json!(skipped))
+        .with("ledger_triggered", json!(ledger_triggered))
+        .with("sizes", json!(sizes))
+        .with("errors", json!(errors))
+        .hint("ox doctor"))
+}
+
+fn headline(done: &TriggerGc) -> String {
+    match (done.triggered, done.errors.is_empty()) {
+        (0, true) => "nothing to slim: this project has no clone here yet".into(),
+        (0, false) => "no clone was slimmed".into(),
+        (n, _) => {
+            let ledger = if done.ledger_triggered { ", the ledger among them" } else { "" };
+            format!("slimmed {}{ledger}", count(n.unsigned_abs(), "clone"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_own_words() {
+        let check = |triggered, error: bool, ledger_triggered, expected: &str| {
+            let errors = if error { vec!["the ledger: dirty".to_owned()] } else { Vec::new() };
+            let done = TriggerGc { triggered, ledger_triggered, errors, skipped: 0 };
+            assert_eq!(headline(&done), expected);
+        };
+        check(0, false, false, "nothing to slim: this project has no clone here yet");
+        check(0, true, false, "no clone was slimmed");
+        check(1, false, true, "slimmed 1 clone, the ledger among them");
+        check(2, true, false, "slimmed 2 clones");
+    }
+}

@@ -1,0 +1,146 @@
+//! `ox doctor`.
+
+mod gc;
+
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::live::{Absent, Seen, probe};
+use crate::cli::ui::text::{clean, count};
+use crate::cli::ui::{Paint, Tone};
+use crate::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
+
+/// Flags of `ox doctor`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock\n  ox doctor --gc"
+)]
+pub struct Args {
+    /// Apply the remedies that are safe, and say what was done
+    #[arg(long)]
+    fix: bool,
+    /// Apply only the remedy of this check; may be repeated
+    #[arg(long, value_name = "SLUG")]
+    fix_slug: Vec<String>,
+    /// Also apply the remedies that need a yes
+    #[arg(short, long)]
+    yes: bool,
+    /// Do nothing but slim the clones of this project, in the daemon
+    #[arg(long, conflicts_with_all = ["fix", "fix_slug"])]
+    gc: bool,
+}
+
+/// Looks, mends if asked to, and reports.
+pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
+    if args.gc {
+        return gc::run(cx);
+    }
+    let slugs = doctor::select(&args.fix_slug).map_err(|slug| {
+        let all: Vec<&str> = doctor::CHECKS.iter().map(|c| c.slug).collect();
+        Failure::new(Exit::Usage, "no such check")
+            .on(slug)
+            .because_of(format!("there are {}", all.join(", ")))
+    })?;
+    let progress = cx.ui.progress("looking");
+    let context = gather(cx);
+    let mut report = doctor::run(&context);
+    drop(progress);
+    let mut unsure = Vec::new();
+    let asked = args.fix || !args.fix_slug.is_empty();
+    let progress = cx.ui.progress("mending");
+    report.fix(&context, |row| {
+        let wanted = asked && slugs.contains(&row.check.slug);
+        let sure = !row.needs_yes() || args.yes;
+        if wanted && !sure {
+            unsure.push(row.check.slug);
+        }
+        (wanted && sure) || row.check.fix_level == FixLevel::Auto
+    });
+    drop(progress);
+    if cx.ui.json() {
+        cx.ui.document(&report.to_json())?;
+    } else {
+        cx.ui.print(&text(&report, cx.ui.paint(), cx.ui.verbose()))?;
+    }
+    for slug in unsure {
+        cx.ui.warn(&format!("the remedy of {slug} needs a yes: ox doctor --fix-slug {slug} --yes"));
+    }
+    Ok(if report.has_failed() { Exit::Failed } else { Exit::Done })
+}
+
+/// What the checks look at.
+pub fn gather(cx: &Cx) -> Context {
+    let project = ProjectView::discover(&cx.env);
+    let mut agents = None;
+    let daemon = match probe(cx, project.found()) {
+        Ok(Seen::Running { data, agents: heard, .. }) => {
+            agents = heard;
+            DaemonView::Running(u32::try_from(data.pid).unwrap_or_default(), Some(data))
+        }
+        Ok(Seen::Absent(absent)) => match absent {
+            Absent::NotRunning { .. } => DaemonView::Stopped,
+            Absent::Starting { pid } => DaemonView::Starting(pid),
+            Absent::Stuck { pid } => DaemonView::Stuck(pid),
+            Absent::Unresponsive { pid } => DaemonView::Silent(pid),
+            Absent::NotServed { pid } | Absent::NoProject { pid } => DaemonView::Running(pid, None),
+        },
+        Err(failure) => DaemonView::Unknown(failure.headline()),
+    };
+    Context {
+        env: cx.env.clone(),
+        dirs: cx.dirs.clone(),
+        exe: std::env::current_exe().ok(),
+        project,
+        daemon,
+        agents,
+        registry: Context::registry(&cx.dirs),
+        now: cx.now(),
+        site: crate::sync::Site::new(cx.dirs.clone(), cx.env.clone()),
+        gathered: crate::doctor::Gathered::default(),
+    }
+}
+
+/// The page: a heading for each part, a line for each check, its remedy below, the sum at the end.
+fn text(report: &Report, paint: Paint, verbose: bool) -> String {
+    let mut lines = Vec::new();
+    for category in Category::ALL {
+        lines.push(paint.text(Tone::Head, category.name()));
+        for row in report.rows.iter().filter(|row| row.check.category == category) {
+            lines.extend(row_lines(row, paint, verbose));
+        }
+        lines.push(String::new());
+    }
+    let n = |status| report.count(status) as u64;
+    lines.push(format!(
+        "{} passed, {}, {} failed, {} skipped",
+        n(Status::Passed),
+        count(n(Status::Warning), "warning"),
+        n(Status::Failed),
+        n(Status::Skipped)
+    ));
+    lines.join("\n")
+}
+
+fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
+    let (glyph, mean) = match row.outcome.status {
+        Status::Passed => ("✓ ok  ", Tone::Good),
+        Status::Warning => ("⚠ warn", Tone::Warn),
+        Status::Failed => ("✗ fail", Tone::Bad),
+        Status::Skipped => ("- skip", Tone::Dim),
+    };
+    let outcome = &row.outcome;
+    let mut lines =
+        vec![format!("  {} {}: {}", paint.text(mean, glyph), row.check.name, clean(&outcome.message))];
+    if verbose || outcome.status != Status::Passed {
+        lines.extend(outcome.detail.iter().map(|line| format!("         {}", clean(line))));
+    }
+    match &row.fixed {
+        Some(Ok(done)) => lines.push(format!("         fixed: {}", clean(done))),
+        Some(Err(why)) => lines.push(format!("         not fixed: {}", clean(why))),
+        None => {}
+    }
+    if let Some(remedy) = &outcome.remedy {
+        lines.push(format!("         {}: {}", paint.text(Tone::Head, "hint"), clean(&remedy.hint())));
+    }
+    lines
+}

@@ -1,0 +1,21 @@
+//! One file a command, a folder where it has commands below it. What several share stands one level up.
+
+pub mod agent;
+pub mod completions;
+pub mod config;
+pub mod daemon;
+pub mod debug;
+pub mod docs;
+pub mod doctor;
+pub mod git_credential_helper;
+pub mod init;
+pub mod ledger;
+pub mod murmur;
+pub mod rescue;
+pub mod status;
+pub mod sync;
+pub mod team;
+pub mod up;
+pub mod version;
+pub mod whispers;
+pub mod workspaces;

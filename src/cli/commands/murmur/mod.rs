@@ -1,0 +1,109 @@
+//! `ox murmur`: what agents tell their team, and what was told.
+
+mod list;
+mod place;
+mod publish;
+mod withdraw;
+
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::me::Me;
+use crate::ipc::wire::{AgentRef, Message};
+use crate::whispers::Importance;
+
+/// Flags of `ox murmur`.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    override_usage = "ox murmur [OPTIONS] <CONTENT>\n       ox murmur <COMMAND>",
+    after_help = "Secrets and the home directory are taken out before anything is written.\n\n\
+                  Examples:\n  ox murmur --topic wip \"Splitting the parser; src/parse/*\"\n  \
+                  ox murmur --importance critical --files src/db.rs \"The schema of main is broken\"\n  ox murmur list"
+)]
+pub struct Args {
+    #[command(flatten)]
+    publish: publish::Publish,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of publishing one.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Let the daemon remind an agent no more that it may murmur
+    #[command(after_help = "Examples:\n  ox murmur pause\n  ox murmur pause --agent-id OxAb12")]
+    Pause(Whose),
+    /// Let it remind the agent again
+    #[command(after_help = "Examples:\n  ox murmur resume")]
+    Resume(Whose),
+    /// List the murmurs of the last hours
+    #[command(
+        after_help = "Examples:\n  ox murmur list\n  ox murmur list wip --since 2h\n  ox murmur list --scope team --json"
+    )]
+    List(list::List),
+    /// Say who murmured last when, and who may again
+    #[command(after_help = "Examples:\n  ox murmur status\n  ox murmur status --json")]
+    Status(list::Status),
+    /// Take a murmur out of the ledger again
+    #[command(after_help = "Examples:\n  ox murmur delete 0195f0c2-9a41-7c1e-b7d4-2f60c1a9e001")]
+    Delete(withdraw::Delete),
+}
+
+/// Which agent is meant.
+#[derive(Debug, clap::Args)]
+struct Whose {
+    /// The agent; without it that of SAGEOX_AGENT_ID
+    #[arg(long, value_name = "ID")]
+    agent_id: Option<String>,
+}
+
+/// Through which clone murmurs go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ScopeName {
+    /// The ledger: everybody who works on this project
+    #[default]
+    Ledger,
+    /// The team's context: everybody in the team
+    Team,
+}
+
+/// Does it.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    match &args.command {
+        None => publish::run(cx, &args.publish),
+        Some(Command::Pause(whose)) => pause(cx, whose, true),
+        Some(Command::Resume(whose)) => pause(cx, whose, false),
+        Some(Command::List(args)) => list::list(cx, args),
+        Some(Command::Status(args)) => list::status(cx, args),
+        Some(Command::Delete(args)) => withdraw::run(cx, args),
+    }
+}
+
+fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
+    let project = cx.project()?;
+    let agent_id = whose.agent_id.clone().unwrap_or_else(|| Me::of(cx).id);
+    if agent_id.is_empty() {
+        let failure = Failure::new(Exit::Usage, "which agent?");
+        return Err(failure.because_of("neither --agent-id nor SAGEOX_AGENT_ID is given"));
+    }
+    let message = if paused { Message::MurmurPause } else { Message::MurmurResume };
+    let told = cx.client(&project).one_way(message, Some(&AgentRef { agent_id: agent_id.clone() })).is_ok();
+    if cx.ui.json() {
+        return cx.ui.document(&serde_json::json!({ "success": true, "agent_id": agent_id, "told": told }));
+    }
+    match (told, paused) {
+        (false, _) => cx.ui.note("no daemon runs: nobody is reminded anyway"),
+        (true, true) => cx.ui.note(&format!("{agent_id} is reminded no more")),
+        (true, false) => cx.ui.note(&format!("{agent_id} is reminded again")),
+    }
+    Ok(())
+}
+
+/// The importance of that name.
+fn importance(name: &str) -> Result<String, String> {
+    match Importance::of(name) {
+        Some(importance) => Ok(importance.name().to_string()),
+        None => Err(format!("{name:?} is none of: critical, normal, ambient")),
+    }
+}

@@ -1,0 +1,474 @@
+//! `ox status`: the project, its ledger and the daemon on one page. Starts nothing, asks no network.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::agent::tokens;
+use super::version::OURS;
+use crate::cli::clones::{self, CloneFacts};
+use crate::cli::context::Cx;
+use crate::cli::daemon_status::{Health, State, humanised};
+use crate::cli::failure::Outcome;
+use crate::cli::live::{Absent, Seen, probe};
+use crate::cli::ui::text::{clean, compact, count, relative, tilde};
+use crate::cli::ui::{Paint, Tone};
+use crate::git::{CloneLock, Verdict, verify};
+use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
+use crate::project::{
+    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles,
+};
+use crate::sync::{self, SetupError, Workspace};
+
+/// A daemon that has served a project with nothing synced for longer than this deserves a look.
+const SHOULD_HAVE_SYNCED: Duration = Duration::from_secs(60);
+
+/// So many agents are on the page; all of them are in the JSON.
+const AGENTS_SHOWN: usize = 5;
+
+/// Flags of `ox status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ox status\n  ox status --json")]
+pub struct Args {}
+
+/// The document of `ox status --json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document {
+    auth: Auth,
+    config: UserFiles,
+    project: Project,
+    ledger: Option<Ledger>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    team_contexts: Vec<Team>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ai_coworkers: Vec<Coworker>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<Daemon>,
+    version: Version,
+}
+
+/// Whose login is there for the endpoint. Where a project names its remotes itself none is needed.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Auth {
+    authenticated: bool,
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    /// Whether git has a password for the server; left out while there is neither a login nor a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_pat_valid: Option<bool>,
+    /// Why it has none that works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_pat_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip)]
+    is_needed: bool,
+}
+
+/// An agent that the daemon hears of.
+#[derive(Clone, Debug, Serialize)]
+struct Coworker {
+    agent_id: String,
+    context_tokens: i64,
+    command_count: i64,
+    status: String,
+    age: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct UserFiles {
+    user_config_dir: PathBuf,
+    auth_file: PathBuf,
+    auth_file_exists: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Project {
+    initialized: bool,
+    directory: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_path: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Ledger {
+    configured: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
+    exists: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_changed: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untrusted_host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// A team's context.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Team {
+    team_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    team_name: String,
+    path: PathBuf,
+    exists: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sync: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_changed: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untrusted_host: Option<String>,
+    #[serde(skip)]
+    state: State,
+}
+
+impl From<CloneFacts> for Team {
+    fn from(c: CloneFacts) -> Team {
+        Team {
+            status: match c.status {
+                State::NotCloned => "not_cloned",
+                State::Error => "error",
+                State::Syncing => "syncing",
+                State::NotSynced => "not_synced",
+                State::Ok => "synced",
+            },
+            state: c.status,
+            team_id: c.id,
+            team_name: c.name,
+            path: c.path,
+            exists: c.exists,
+            branch: c.branch,
+            error: c.error,
+            last_sync: c.last_sync,
+            stale: c.stale,
+            remote_changed: c.remote_changed,
+            untrusted_host: c.untrusted_host,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Daemon {
+    running: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_syncs: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syncs_last_hour: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<String>,
+    #[serde(skip)]
+    bootstrapping: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Version {
+    current: &'static str,
+}
+
+/// Looks and tells.
+pub fn run(cx: &Cx, _: &Args) -> Outcome {
+    let project = cx.project_if_any()?;
+    let document = document(cx, project.as_ref())?;
+    if cx.ui.json() {
+        return cx.ui.document(&document);
+    }
+    cx.ui.print(&text(&document, &cx.home(), cx.now(), cx.ui.paint(), cx.ui.verbose()))
+}
+
+fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
+    let directory = project.map_or_else(|| cx.env.cwd().unwrap_or("/".as_ref()).into(), |p| p.root.clone());
+    let seen = project.map(|p| probe(cx, Some(p))).transpose()?;
+    let (live, agents) = match &seen {
+        Some(Seen::Running { data, agents, .. }) => (Some(&**data), agents.as_deref().unwrap_or_default()),
+        _ => (None, &[][..]),
+    };
+    let ai_coworkers = agents.iter().map(|agent| coworker(agent, cx.now())).collect();
+    let found = project.map(|p| clones::teams_of_project(cx, p, live));
+    let (ledger, teams) = found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at)), found.teams));
+    let daemon = seen.as_ref().map(|seen| match seen {
+        Seen::Running { data, .. } => running(data, cx.now()),
+        Seen::Absent(absent) => absent_daemon(*absent),
+    });
+    let auth_file = cx.dirs.auth_file();
+    Ok(Document {
+        auth: project.map(|p| auth(cx, p)).unwrap_or_default(),
+        config: UserFiles {
+            user_config_dir: cx.dirs.config().into(),
+            auth_file_exists: auth_file.exists(),
+            auth_file,
+        },
+        project: Project {
+            initialized: project.is_some(),
+            config_path: project.map(|p| ProjectConfig::path(&p.root)),
+            directory,
+        },
+        ledger,
+        team_contexts: teams.into_iter().map(Team::from).collect(),
+        ai_coworkers,
+        daemon,
+        version: Version { current: OURS },
+    })
+}
+
+fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
+    let auth =
+        Auth { endpoint: project.slug.clone(), is_needed: !project.endpoint.is_local(), ..Auth::default() };
+    if !auth.is_needed {
+        return auth;
+    }
+    let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let auth = match Logins::load(&cx.dirs, &project.endpoint) {
+        Err(e) => Auth { error: Some(e.to_string()), ..auth },
+        Ok(logins) => match logins.get(&project.endpoint) {
+            None => auth,
+            Some(login) => Auth {
+                authenticated: login.is_valid(cx.now()),
+                user: told(&login.user_info.name),
+                email: told(&login.user_info.email),
+                expires_at: login.expires_at.0,
+                ..auth
+            },
+        },
+    };
+    let password = CredentialStatus::of(&GitCredentials::load(&cx.dirs, &project.slug), cx.now());
+    let valid = matches!(password, CredentialStatus::Valid | CredentialStatus::ExpiringSoon);
+    if password == CredentialStatus::Missing && !auth.authenticated {
+        return auth;
+    }
+    Auth { git_pat_valid: Some(valid), git_pat_reason: (!valid).then(|| password.to_string()), ..auth }
+}
+
+fn coworker(agent: &InstanceInfo, now: Timestamp) -> Coworker {
+    Coworker {
+        agent_id: agent.agent_id.clone(),
+        context_tokens: agent.cumulative_context_tokens,
+        command_count: agent.command_count,
+        status: agent.status.clone(),
+        age: agent.last_heartbeat.0.map(|t| relative(t, now)).unwrap_or_default(),
+    }
+}
+
+fn ledger(at: Result<Workspace, SetupError>) -> Ledger {
+    let place = match at {
+        Ok(place) => place,
+        Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
+    };
+    let exists = place.exists();
+    let (head, error) = match exists.then(|| verify(&place.path)) {
+        Some(Verdict::Sound(reader)) => (reader.head().ok(), None),
+        Some(Verdict::Damaged(why)) => (None, Some(why)),
+        Some(Verdict::Unknown(e)) => (None, Some(e.to_string())),
+        None => (None, None),
+    };
+    let stamp = CloneLock::peek(&place.lock).unwrap_or_default();
+    Ledger {
+        configured: true,
+        remote: Some(place.remote.display()),
+        exists,
+        branch: head.and_then(|h| h.branch).map(|b| b.trim_start_matches("refs/heads/").to_owned()),
+        last_sync: stamp.fetched_at,
+        remote_changed: stamp.remote_changed_at,
+        untrusted_host: place.untrusted_host,
+        error,
+        path: Some(place.path),
+    }
+}
+
+fn running(data: &StatusData, now: Timestamp) -> Daemon {
+    Daemon {
+        running: true,
+        state: None,
+        pid: u32::try_from(data.pid).ok(),
+        health: Some(Health::of(data, now)),
+        uptime_seconds: Some(data.uptime.as_secs()),
+        total_syncs: Some(data.total_syncs),
+        syncs_last_hour: Some(data.syncs_last_hour),
+        last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
+        issues: data.issues.iter().map(issue).collect(),
+        bootstrapping: data.is_bootstrapping(),
+    }
+}
+
+fn issue(issue: &DaemonIssue) -> String {
+    match issue.repo.as_str() {
+        "" | sync::LEDGER => issue.summary.clone(),
+        team => format!("team {team}: {}", issue.summary),
+    }
+}
+
+fn absent_daemon(absent: Absent) -> Daemon {
+    let state = match absent {
+        Absent::NotRunning { .. } => "not running",
+        Absent::Starting { .. } => "starting",
+        Absent::Stuck { .. } => "stuck",
+        Absent::Unresponsive { .. } => "not answering",
+        Absent::NotServed { .. } | Absent::NoProject { .. } => "not serving this project",
+    };
+    Daemon { running: false, state: Some(state), pid: absent.pid(), ..Daemon::default() }
+}
+
+/// The page. Its first line says whether all is fine.
+fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
+    let directory = tilde(&document.project.directory.to_string_lossy(), home);
+    if !document.project.initialized {
+        return format!("{} — {directory}\nnext: ox init", paint.text(Tone::Dim, "○ No project here"));
+    }
+    let (mean, verdict) = verdict(document);
+    let mut lines = vec![format!("{} — {directory}", paint.text(mean, verdict))];
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<8} {value}"));
+    if let Some(ledger) = &document.ledger {
+        row("ledger", ledger_text(ledger, home, now));
+        if let Some(remote) = &ledger.remote {
+            row("remote", tilde(remote, home));
+        }
+        if let Some(changed) = ledger.remote_changed.filter(|_| verbose) {
+            row("", format!("remote changed {}", relative(changed, now)));
+        }
+    }
+    for team in &document.team_contexts {
+        row("team", team_text(team, home, now));
+        if let Some(changed) = team.remote_changed.filter(|_| verbose) {
+            row("", format!("remote changed {}", relative(changed, now)));
+        }
+    }
+    if document.auth.is_needed {
+        row("login", login_text(&document.auth));
+    }
+    for agent in document.ai_coworkers.iter().take(AGENTS_SHOWN) {
+        let Coworker { agent_id, status, age, .. } = agent;
+        let cost = match agent.command_count.unsigned_abs() {
+            0 => String::new(),
+            n => format!(", {} tokens in {}", tokens(agent.context_tokens), count(n, "command")),
+        };
+        row("agent", clean(&format!("{agent_id} {status}, {age}{cost}")));
+    }
+    if let Some(more) = document.ai_coworkers.len().checked_sub(AGENTS_SHOWN).filter(|n| *n > 0) {
+        row("", format!("and {}: ox agent list", count(more as u64, "more agent")));
+    }
+    if let Some(daemon) = &document.daemon {
+        row("daemon", daemon_text(daemon));
+        for issue in &daemon.issues {
+            row("issue", clean(issue));
+        }
+        if let Some(error) = &daemon.last_error {
+            row("error", clean(&humanised(error)));
+        }
+    }
+    lines.extend(next(document).map(|command| format!("next: {command}")));
+    lines.join("\n")
+}
+
+fn verdict(document: &Document) -> (Tone, &'static str) {
+    let broken = document.ledger.as_ref().is_some_and(|l| l.error.is_some());
+    let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some())
+        || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
+    let daemon = document.daemon.as_ref();
+    match daemon.and_then(|d| d.health) {
+        _ if broken => (Tone::Bad, "○ Broken"),
+        Some(Health::Critical) => (Tone::Bad, "○ Critical"),
+        _ if untrusted => (Tone::Warn, "◐ Waiting for your yes"),
+        Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Good, "● Healthy"),
+        Some(_) => (Tone::Warn, "◐ Needs attention"),
+        None => (Tone::Dim, "○ Not being synced"),
+    }
+}
+
+fn login_text(auth: &Auth) -> String {
+    let who = auth.email.as_ref().or(auth.user.as_ref()).map_or("somebody", String::as_str);
+    match (&auth.error, auth.authenticated, auth.expires_at) {
+        (Some(error), ..) => clean(error),
+        (None, true, _) => match &auth.git_pat_reason {
+            None => format!("{} at {}", clean(who), auth.endpoint),
+            Some(reason) => format!("{} at {} (git password: {})", clean(who), auth.endpoint, clean(reason)),
+        },
+        (None, false, Some(_)) => format!("that of {} at {} has ended", clean(who), auth.endpoint),
+        (None, false, None) => format!("none at {}", auth.endpoint),
+    }
+}
+
+fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> String {
+    let path = ledger.path.as_ref().map(|p| tilde(&p.to_string_lossy(), home)).unwrap_or_default();
+    let state = match (&ledger.error, ledger.exists, ledger.last_sync) {
+        (Some(error), ..) => clean(error),
+        (None, false, _) => "not cloned yet".into(),
+        (None, true, None) => "never synced".into(),
+        (None, true, Some(last)) => format!("synced {}", relative(last, now)),
+    };
+    if path.is_empty() { state } else { format!("{state}, {path}") }
+}
+
+fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
+    let name = if team.team_name.is_empty() { &team.team_id } else { &team.team_name };
+    let state = match (&team.untrusted_host, team.state) {
+        (Some(host), _) => format!("waits for your yes to {}", clean(host)),
+        (None, State::Error) => clean(&humanised(&team.error)),
+        (None, State::NotCloned) => "not cloned yet".into(),
+        (None, State::NotSynced) => "never synced".into(),
+        (None, State::Syncing) => "syncing".into(),
+        (None, State::Ok) => {
+            team.last_sync.map(|t| format!("synced {}", relative(t, now))).unwrap_or_default()
+        }
+    };
+    format!("{} — {state}, {}", clean(name), tilde(&team.path.to_string_lossy(), home))
+}
+
+fn daemon_text(daemon: &Daemon) -> String {
+    if let Some(state) = daemon.state {
+        return daemon.pid.map_or_else(|| state.to_owned(), |pid| format!("{state}, pid {pid}"));
+    }
+    let uptime = Duration::from_secs(daemon.uptime_seconds.unwrap_or(0));
+    let syncs = daemon.total_syncs.unwrap_or(0);
+    let synced = match u64::try_from(syncs).unwrap_or(0) {
+        0 if daemon.bootstrapping && uptime <= SHOULD_HAVE_SYNCED => "first sync on its way".into(),
+        0 => "no sync yet".into(),
+        n => count(n, "sync"),
+    };
+    let pid = daemon.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+    format!("running for {}{pid}, {synced}", compact(uptime))
+}
+
+/// The one next command, if there is one.
+fn next(document: &Document) -> Option<&'static str> {
+    let ledger = document.ledger.as_ref()?;
+    let daemon = document.daemon.as_ref()?;
+    let unwell = daemon.health.is_some_and(|h| h != Health::Healthy) || !daemon.issues.is_empty();
+    match (ledger.error.is_some(), daemon.state) {
+        (true, _) => Some("ox doctor"),
+        _ if ledger.untrusted_host.is_some() => Some("ox up"),
+        _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox sync --all-teams"),
+        (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
+        (_, Some("not running" | "not serving this project")) => Some("ox up"),
+        _ if unwell => Some("ox doctor"),
+        _ => None,
+    }
+}

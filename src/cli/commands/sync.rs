@@ -1,0 +1,233 @@
+//! `ox sync`: the ledger, or the teams' contexts, now.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::team;
+use crate::cli::context::Cx;
+use crate::cli::errors::{of_client, of_reach};
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::ui::Progress;
+use crate::cli::ui::text::{clean, count, tilde, took};
+use crate::cli::{team_clone, trust};
+use crate::daemon::reach;
+use crate::ipc::client::{Client, ClientError};
+use crate::ipc::wire::{self, TeamSyncResult};
+use crate::kit::clock::{Clock as _, SystemClock};
+use crate::project::Project;
+use crate::sync::{self, Loaded, Site, TeamRef};
+
+/// Flags of `ox sync`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ox sync\n  ox sync --team platform\n  ox sync --all-teams --json\n  ox sync --remove-team platform"
+)]
+pub struct Args {
+    /// Sync this team's context instead of the ledger: its id, short name or name
+    #[arg(long, value_name = "TEAM", group = "what")]
+    team: Option<String>,
+    /// Sync the contexts of all teams instead of the ledger
+    #[arg(long, group = "what")]
+    all_teams: bool,
+    /// Take this team out of the project, and its clone off this machine
+    #[arg(long, value_name = "TEAM", group = "what")]
+    remove_team: Option<String>,
+    /// With --remove-team: also if the clone holds what its remote has not
+    #[arg(long, requires = "remove_team")]
+    force: bool,
+    /// Trust new hosts, and remove a clone, without being asked
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The document of `ox sync --json`.
+#[derive(Debug, Serialize)]
+struct Document {
+    success: bool,
+    mode: &'static str,
+    ledger: Ledger,
+    took_ms: u128,
+}
+
+/// What became of the ledger.
+#[derive(Debug, Serialize)]
+struct Ledger {
+    path: String,
+    status: &'static str,
+}
+
+/// Does it, starting the daemon if need be.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    let project = cx.project()?;
+    match (&args.remove_team, &args.team, args.all_teams) {
+        (Some(word), ..) => team_clone::remove(cx, &project, word, args.force, args.yes),
+        (None, Some(word), _) => teams(cx, &project, word, args.yes),
+        (None, None, true) => teams(cx, &project, "", args.yes),
+        (None, None, false) => ledger(cx, &project, args.yes),
+    }
+}
+
+fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
+    let place = trust::ensure(cx, project, yes)?;
+    let progress = cx.ui.progress("reaching the daemon");
+    let path = place.path.to_string_lossy().into_owned();
+    let synced = serve(cx, project).and_then(|client| sync(&client, &progress));
+    drop(progress);
+    let time = synced.map_err(|failure| {
+        let cause = failure.causes.first().cloned().unwrap_or_else(|| failure.headline());
+        failure
+            .with("mode", "daemon".into())
+            .with("ledger", json!({ "path": path, "status": "error", "error": cause }))
+    })?;
+    if cx.ui.json() {
+        let ledger = Ledger { path, status: "synced" };
+        let took_ms = time.as_millis();
+        return cx.ui.document(&Document { success: true, mode: "daemon", ledger, took_ms });
+    }
+    cx.ui.print(&format!("synced {} in {}", tilde(&path, &cx.home()), took(time)))
+}
+
+/// Syncs once, showing how it goes. Returns how long it took.
+///
+/// # Errors
+/// The sync failed; its own words are the cause.
+pub fn sync(client: &Client, progress: &Progress) -> Outcome<Duration> {
+    let start = SystemClock.now().mono;
+    progress.phase("syncing the ledger", None);
+    client
+        .sync(|p| show(progress, &p))
+        .map_err(|e| match &e {
+            ClientError::Remote(text) => Failure::new(Exit::Failed, "the ledger could not be synced")
+                .because_of(text)
+                .hint("ox doctor"),
+            _ => of_client("the ledger could not be synced", &e),
+        })
+        .map(|()| SystemClock.now().mono.since(start))
+}
+
+/// Syncs the contexts of the teams that `word` means; of all for an empty one.
+fn teams(cx: &Cx, project: &Project, word: &str, yes: bool) -> Outcome {
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
+    let loaded = sync::load_local(&site, project);
+    let wanted = wanted(&loaded, word).map_err(|f| f.with("mode", "daemon".into()))?;
+    if wanted.is_empty() && word.is_empty() && loaded.endpoint.is_none() {
+        return no_teams(cx, &loaded);
+    }
+    for team in &wanted {
+        if let Ok(at) = sync::team_of(&cx.dirs, &loaded.slug, loaded.endpoint.as_deref(), team)
+            && at.untrusted_host.is_some()
+        {
+            trust::ensure_team(cx, team.label(), &at.remote, yes)?;
+        }
+    }
+    let progress = cx.ui.progress("reaching the daemon");
+    let start = SystemClock.now().mono;
+    let results = serve(cx, project).and_then(|client| {
+        progress.phase("syncing team contexts", None);
+        client.team_sync(word, |p| show(&progress, &p)).map_err(|e| match &e {
+            ClientError::Remote(text) => Failure::new(Exit::Failed, "the team contexts could not be synced")
+                .because_of(text)
+                .hint("ox team list"),
+            _ => of_client("the team contexts could not be synced", &e),
+        })
+    });
+    let time = SystemClock.now().mono.since(start);
+    drop(progress);
+    let results = results.map_err(|f| f.with("mode", "daemon".into()))?;
+    report(cx, &results, time)
+}
+
+/// The teams that `word` means. Of those that only a server names nothing is known here: then the daemon is asked.
+fn wanted(loaded: &Loaded, word: &str) -> Outcome<Vec<TeamRef>> {
+    if word.is_empty() {
+        return Ok(loaded.registry().teams());
+    }
+    match team::find(loaded, word) {
+        Ok(team) => Ok(vec![team]),
+        Err(_) if loaded.endpoint.is_some() && loaded.registry().find(word).is_empty() => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn no_teams(cx: &Cx, loaded: &Loaded) -> Outcome {
+    for problem in &loaded.problems {
+        cx.ui.warn(problem);
+    }
+    if cx.ui.json() {
+        return cx.ui.document(&json!({ "success": true, "mode": "daemon", "team_contexts": [] }));
+    }
+    cx.ui.print("nothing to sync: this project has no teams\nnext: ox team add <id>=<URL>")
+}
+
+/// Tells what became of each team. Those that succeeded are a result, those that did not are an error.
+fn report(cx: &Cx, results: &[TeamSyncResult], time: Duration) -> Outcome {
+    let entries: Vec<serde_json::Value> = results.iter().map(entry).collect();
+    let (good, bad): (Vec<_>, Vec<_>) =
+        results.iter().partition(|r| matches!(r.status.as_str(), "synced" | "skipped"));
+    if cx.ui.json() && bad.is_empty() {
+        return cx.ui.document(&json!({
+            "success": true, "mode": "daemon", "team_contexts": entries, "took_ms": time.as_millis(),
+        }));
+    }
+    if !cx.ui.json() {
+        for r in &good {
+            let why = if r.error.is_empty() { String::new() } else { format!(" ({})", clean(&r.error)) };
+            let path = tilde(&r.path, &cx.home());
+            cx.ui.print(&format!("{} {}{why}  {path}", clean(&r.status), clean(label(r))))?;
+        }
+    }
+    if bad.is_empty() {
+        cx.ui.note(&format!("{} in {}", count(results.len() as u64, "team context"), took(time)));
+        return Ok(());
+    }
+    let exit = if good.is_empty() { Exit::Failed } else { Exit::Partial };
+    let what = match (bad.len(), results.len()) {
+        (1, 1) => "the team context was not synced".to_owned(),
+        (bad, all) => format!("{bad} of {all} team contexts were not synced"),
+    };
+    let failure = bad.iter().fold(Failure::new(exit, what), |failure, r| failure.because_of(reason(r)));
+    Err(failure.with("mode", "daemon".into()).with("team_contexts", entries.into()).hint("ox team list"))
+}
+
+fn label(r: &TeamSyncResult) -> &str {
+    let names = [&r.team_name, &r.team_slug].into_iter().find(|s| !s.is_empty());
+    names.unwrap_or(&r.team_id)
+}
+
+fn reason(r: &TeamSyncResult) -> String {
+    match (r.status.as_str(), r.error.as_str()) {
+        ("cloning", "") => format!("{}: is still being cloned", label(r)),
+        (status, "") => format!("{}: {status}", label(r)),
+        (_, error) => format!("{}: {error}", label(r)),
+    }
+}
+
+/// One team in the document of `--json`: what names it is always there.
+fn entry(r: &TeamSyncResult) -> serde_json::Value {
+    let mut entry = json!({
+        "team_id": r.team_id, "team_name": r.team_name, "path": r.path, "status": r.status,
+    });
+    if !r.error.is_empty() {
+        entry["error"] = r.error.clone().into();
+    }
+    entry
+}
+
+/// Shows what the daemon says of a job.
+pub fn show(progress: &Progress, p: &wire::Progress) {
+    let text = if p.message.is_empty() { &p.stage } else { &p.message };
+    if !text.is_empty() {
+        progress.phase(text, p.percent.and_then(|n| u8::try_from(n).ok()));
+    }
+}
+
+/// Serves the project, starting the daemon if need be.
+///
+/// # Errors
+/// It cannot be started, or must not be, or does not answer.
+pub fn serve(cx: &Cx, project: &Project) -> Outcome<Client> {
+    reach::ensure(&cx.dirs, &cx.env, project).map_err(|e| of_reach(&e))
+}

@@ -1,0 +1,69 @@
+//! `ox whispers`: what the agents of this machine hear, for the person at it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::cli::context::Cx;
+use crate::cli::failure::Outcome;
+use crate::cli::history;
+use crate::cli::quoted::quoted;
+use crate::ipc::wire::WhisperEntry;
+use crate::kit::clock::pause;
+use crate::kit::gotime::GoTime;
+use crate::kit::text::plain_json;
+
+/// With `--watch` new ones are asked for this often.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// So many are looked at then.
+const PAGE: i64 = 200;
+
+/// Flags of `ox whispers`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  ox whispers\n  ox whispers --watch\n  ox whispers --last 100 --json")]
+pub struct Args {
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=200))]
+    last: i64,
+    /// Go on, and print what comes in; with --json a document a line
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Does it.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    let project = cx.project()?;
+    let mut page = history::page(cx, &project, "", GoTime(None), if args.watch { PAGE } else { args.last })?;
+    if !args.watch {
+        if cx.ui.json() {
+            return cx.ui.document(&page);
+        }
+        if page.entries.is_empty() {
+            return cx.ui.print("no whispers are stored");
+        }
+        let all: Vec<&WhisperEntry> = page.entries.iter().collect();
+        return cx.ui.print(&quoted(cx, &history::table(&all, cx.now()).lines(cx.ui.width()).join("\n")));
+    }
+    // Of what is there already the newest; of what comes everything.
+    let shown = usize::try_from(args.last).unwrap_or_default();
+    let mut seen: BTreeSet<String> = page.entries.iter().skip(shown).map(|e| e.id.clone()).collect();
+    let mut first = true;
+    loop {
+        let mut new: Vec<&WhisperEntry> = page.entries.iter().filter(|e| !seen.contains(&e.id)).collect();
+        new.reverse();
+        if cx.ui.json() {
+            for entry in &new {
+                let line = serde_json::to_string(entry).unwrap_or_default();
+                cx.ui.raw(format!("{}\n", plain_json(&line)).as_bytes())?;
+            }
+        } else if !new.is_empty() {
+            let lines = history::table(&new, cx.now()).lines(cx.ui.width());
+            // The heads once.
+            cx.ui.print(&quoted(cx, &lines[usize::from(!first)..].join("\n")))?;
+            first = false;
+        }
+        seen = page.entries.iter().map(|e| e.id.clone()).collect();
+        pause(WATCH_EVERY);
+        page = history::page(cx, &project, "", GoTime(None), PAGE)?;
+    }
+}
