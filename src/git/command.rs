@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bounds::{Bounds, Payload, SERVER_SAYS};
-use super::discover::local_path;
 use super::error::GitError;
 use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, STDERR_CAP, STDOUT_CAP};
-use super::login::{Login, Logins};
-use super::smart::Smart;
+use super::remote::discover::local_path;
+use super::remote::login::{Login, Logins};
+use super::remote::smart::Smart;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, Cmd, Output};

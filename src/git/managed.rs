@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use git2::Oid;
 
+use super::change::resolve::ResolveRules;
 use super::command::{Git, Invocation, Profile, failure};
-use super::discover::tracking;
 use super::error::GitError;
 use super::limits::{STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
 use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
+use super::remote::discover::tracking;
 use super::rescue::{Captured, Rescue};
-use super::resolve::ResolveRules;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 

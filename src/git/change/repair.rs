@@ -1,0 +1,312 @@
+//! Taking back what an operation of ours left half done: our own failed one, or that of a holder of the lock who was
+//! killed. Only what its record tells of is touched; a rebase or a lock file of somebody else stays as it is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git2::Oid;
+use jiff::Timestamp;
+
+use super::reapply::{hash_of, is_part_of, mode_of};
+use crate::git::command::{bytes_of, path_of, zero_split};
+use crate::git::error::GitError;
+use crate::git::limits::ORPHANS_END;
+use crate::git::lock::{Op, OpKind};
+use crate::git::managed::ManagedClone;
+use crate::git::read::lock_files;
+use crate::git::rescue::{PENDING, entry, tree_at};
+use crate::kit::clock::wait_until;
+
+/// File times come from a coarser clock than records do.
+const FILE_TIME_SLACK: Duration = Duration::from_secs(1);
+
+type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
+
+impl ManagedClone<'_> {
+    /// Called when the lock was just taken: finishes or takes back what a dead holder left.
+    pub(in crate::git) fn recover(&mut self) -> Result<(), GitError> {
+        let left_behind = match self.lock.op() {
+            Some(op) => {
+                log::warn!("taking back a {:?} begun at {} that did not end", op.kind, op.started);
+                true
+            }
+            None => !self.reader()?.refs(PENDING)?.is_empty(),
+        };
+        if !left_behind {
+            return Ok(());
+        }
+        // The children of a killed holder's children outlive it by a moment.
+        let mut users = Vec::new();
+        wait_until(ORPHANS_END, || {
+            users = git_processes_in(&self.path);
+            users.is_empty() || self.cancel.is_cancelled()
+        });
+        if !users.is_empty() {
+            return Err(GitError::LockFiles { files: users });
+        }
+        self.take_back(true, true)
+    }
+
+    /// Takes back the recorded operation, puts back what was put aside, clears the record. Only a git child that was cut
+    /// short leaves lock files: after an orderly failure those that are there are somebody else's. Files are rolled back only
+    /// if they may be `half_done`.
+    pub(in crate::git) fn take_back(&mut self, cut_short: bool, half_done: bool) -> Result<(), GitError> {
+        if let Some(op) = self.lock.op().cloned() {
+            if cut_short && git_processes_in(&self.path).is_empty() {
+                self.remove_own_locks(&op)?;
+                self.remove_own_packs(&op)?;
+                if op.kind == OpKind::Maintain {
+                    self.remove_own_gc_mark()?;
+                }
+            }
+            if op.kind == OpKind::Rebase {
+                self.abort_own_rebase(&op, cut_short)?;
+            }
+            if half_done && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
+                self.roll_back_checkout(&op)?;
+            }
+            if op.kind == OpKind::Sparse {
+                self.roll_back_sparse()?;
+            }
+            if op.kind == OpKind::Rebase {
+                self.keep_strays(&op)?;
+            }
+        }
+        self.put_back_pending()?;
+        self.lock.end()
+    }
+
+    /// Lock files that appeared after our operation began are its own: whoever holds the clone's lock is alone with it.
+    fn remove_own_locks(&self, op: &Op) -> Result<(), GitError> {
+        let now = self.git.now().wall;
+        let running = Duration::try_from(now.duration_since(op.started)).unwrap_or_default();
+        for lock in lock_files(&self.path, now)? {
+            let owner_lives = lock.owner.is_some_and(|(_, alive)| alive);
+            if !owner_lives && lock.age <= running + FILE_TIME_SLACK {
+                fs::remove_file(&lock.path).map_err(GitError::io("removing", &lock.path))?;
+                log::info!("removed our own {}", lock.path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of a pack before a fetch was cut short. Git leaves it lying for two weeks, and a remote that fails each time would fill
+    /// the disk with them.
+    fn remove_own_packs(&self, op: &Op) -> Result<(), GitError> {
+        let dir = self.git_dir().join("objects/pack");
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b"tmp_") && younger(&path, op.started) {
+                fs::remove_file(&path).map_err(GitError::io("removing", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An upkeep that was killed leaves its mark, which keeps the next one away for half a day if its process id looks alive.
+    fn remove_own_gc_mark(&self) -> Result<(), GitError> {
+        let mark = self.git_dir().join("gc.pid");
+        match fs::remove_file(&mark) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(GitError::io("removing", &mark)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
+    fn abort_own_rebase(&mut self, op: &Op, killed: bool) -> Result<(), GitError> {
+        if !self.rebase_under_way() {
+            return self.reattach(op);
+        }
+        let dir = self.git_dir().join("rebase-merge");
+        // An empty file was just being written.
+        let says = |file: &str| {
+            let text = fs::read_to_string(dir.join(file)).ok()?.trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let branch = format!("refs/heads/{}", op.branch);
+        match (says("head-name"), says("orig-head")) {
+            (Some(b), Some(h)) if b == branch && self.began_from(op, &h, says("onto"))? => {
+                // What somebody had committed meanwhile is replayed too, and comes back with the rest.
+                let op = &Op { head: h, ..op.clone() };
+                self.salvage(op, killed)?;
+                self.make_way_for_abort(op)?;
+                let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
+                aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
+            }
+            (Some(_), Some(_)) => Ok(()), // somebody else's
+            _ => {
+                // Killed while it was being set up: git itself cannot abort that.
+                if younger(&dir, op.started) {
+                    fs::remove_dir_all(&dir).map_err(GitError::io("removing", &dir))?;
+                }
+                self.reattach(op)
+            }
+        }
+    }
+
+    /// Whether the rebase that set out from `head` is the recorded one: between our look at HEAD and git's somebody may have committed.
+    fn began_from(&self, op: &Op, head: &str, onto: Option<String>) -> Result<bool, GitError> {
+        if head == op.head {
+            return Ok(true);
+        }
+        let (Ok(ours), Ok(head)) = (Oid::from_str(&op.head), Oid::from_str(head)) else { return Ok(false) };
+        Ok(onto.is_some_and(|onto| onto == op.target) && self.reader()?.is_ancestor(ours, head)?)
+    }
+
+    /// A replay that was killed has written files that the index does not have yet, and git refuses to abort over them. They
+    /// are HEAD's own, or the beginning of that; anything else is laid beside.
+    fn make_way_for_abort(&self, op: &Op) -> Result<(), GitError> {
+        let Ok(head) = Oid::from_str(&op.head) else { return Ok(()) };
+        let known = self.local("ls-files").arg("-z").run(&self.cancel)?.stdout;
+        let known: HashSet<&[u8]> = zero_split(&known).collect();
+        let reader = self.reader()?;
+        let tree = tree_at(reader.repo(), Some(head))?;
+        for path in self.changed_paths(None, head)?.into_iter().filter(|p| !known.contains(bytes_of(p))) {
+            let full = self.path.join(&path);
+            let Some(mode) = mode_of(&full)? else { continue };
+            let Some((_, id)) = entry(tree.as_ref(), &path) else { continue };
+            if hash_of(&full, mode)? == id || is_part_of(reader.repo(), &full, id) {
+                fs::remove_file(&full).map_err(GitError::io("removing", &full))?;
+            } else {
+                let beside = self.lay_beside(&path, &full, op.started.as_second())?;
+                log::warn!(
+                    "{} was in the way of taking a rebase back; it is now {}",
+                    path.display(),
+                    beside.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A rebase killed at its very begin may leave HEAD detached; the files it had begun to write are rolled back after this.
+    fn reattach(&self, op: &Op) -> Result<(), GitError> {
+        if self.rebase_under_way() || self.reader()?.head()?.branch.is_some() {
+            return Ok(());
+        }
+        let branch = format!("refs/heads/{}", op.branch);
+        self.local("symbolic-ref").args(["HEAD", &branch]).run(&self.cancel).map(drop)
+    }
+
+    /// A checkout towards `op.target` that was killed leaves some files, and perhaps the index, on the way to it. Every path
+    /// that is at the target, or is the beginning of it, goes back to HEAD; what somebody else wrote stays.
+    fn roll_back_checkout(&self, op: &Op) -> Result<(), GitError> {
+        let Ok(target) = Oid::from_str(&op.target) else { return Ok(()) };
+        let head = self.reader()?.head()?.commit;
+        if op.target.is_empty() || head.map(|h| h.to_string()).unwrap_or_default() != op.head {
+            return Ok(());
+        }
+        let (entries, skipped) = self.half_done(head, target)?;
+        self.restore_skipped(&skipped)?;
+        for (path, _) in entries.iter().filter(|(_, e)| e.is_none()) {
+            let full = self.path.join(path);
+            if mode_of(&full)?.is_some() {
+                fs::remove_file(&full).map_err(GitError::io("removing", &full))?;
+            }
+        }
+        self.restore(&entries)
+    }
+
+    /// Which paths go back to what: those whose file (and index) does, and those that are not checked out, whose index does.
+    fn half_done(&self, head: Option<Oid>, target: Oid) -> Result<(Entries, Entries), GitError> {
+        let changed = self.changed_paths(head, target)?;
+        let index = self.index_entries(&changed)?;
+        let sparse = self.sparse()?;
+        let skipped = self.skipped()?;
+        let mut unseen = Entries::new();
+        let reader = self.reader()?;
+        let repo = reader.repo();
+        let (from, to) = (tree_at(repo, head)?, tree_at(repo, Some(target))?);
+        let mut entries = Entries::new();
+        for path in changed {
+            let (old, new) = (entry(from.as_ref(), &path), entry(to.as_ref(), &path));
+            let full = self.path.join(&path);
+            let disk = match mode_of(&full)? {
+                Some(mode) => Some((mode, hash_of(&full, mode)?)),
+                None => None,
+            };
+            let in_index = index.get(&path).copied();
+            // Outside of the set there is no file that could tell.
+            let outside = in_index.is_none() && sparse.has(&path) == Some(false);
+            if disk.is_none() && (outside || skipped.contains(&path)) {
+                if in_index != old && in_index == new {
+                    unseen.insert(path, old);
+                }
+                continue;
+            }
+            // git takes the old file away before it writes the new one.
+            let moved =
+                disk.is_none() || disk == new || new.is_some_and(|(_, id)| is_part_of(repo, &full, id));
+            let untouched = disk == old && in_index == old;
+            if (moved && (in_index == old || in_index == new) && !untouched)
+                || (disk == old && in_index == new)
+            {
+                entries.insert(path, old);
+            }
+        }
+        Ok((entries, unseen))
+    }
+
+    pub(in crate::git) fn changed_paths(
+        &self,
+        head: Option<Oid>,
+        target: Oid,
+    ) -> Result<Vec<PathBuf>, GitError> {
+        let target = target.to_string();
+        let list = match head {
+            Some(h) => self.local("diff-tree").args([
+                "-r",
+                "-z",
+                "--name-only",
+                "--no-renames",
+                &h.to_string(),
+                &target,
+            ]),
+            None => self.local("ls-tree").args(["-r", "-z", "--name-only", &target]),
+        };
+        Ok(zero_split(&list.run(&self.cancel)?.stdout).map(path_of).collect())
+    }
+
+    pub(in crate::git) fn index_entries(
+        &self,
+        paths: &[PathBuf],
+    ) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
+        let out = self.local("ls-files").args(["-s", "-z"]).run(&self.cancel)?;
+        let wanted: HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
+        Ok(zero_split(&out.stdout)
+            .filter_map(parse_staged)
+            .filter(|(p, _)| wanted.contains(bytes_of(p)))
+            .collect())
+    }
+}
+
+/// One line of `ls-files -s -z`, of stage 0.
+pub(in crate::git) fn parse_staged(line: &[u8]) -> Option<(PathBuf, (u32, Oid))> {
+    let tab = line.iter().position(|b| *b == b'\t')?;
+    let about = std::str::from_utf8(line.get(..tab)?).ok()?;
+    let mut words = about.split(' ');
+    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
+    let id = Oid::from_str(words.next()?).ok()?;
+    (words.next()? == "0").then(|| (path_of(line.get(tab + 1..).unwrap_or_default()), (mode, id)))
+}
+
+fn younger(path: &Path, than: Timestamp) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|m| m.modified()).ok();
+    let Some(modified) = modified.and_then(|m| Timestamp::try_from(m).ok()) else { return false };
+    modified + FILE_TIME_SLACK >= than
+}
+
+/// Running git programs whose directory is in the clone, by their places in /proc; nothing where there is no /proc. Our own
+/// children ended with us.
+fn git_processes_in(clone: &Path) -> Vec<PathBuf> {
+    let Ok(clone) = clone.canonicalize() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let is_git = |dir: &Path| fs::read_to_string(dir.join("comm")).is_ok_and(|c| c.starts_with("git"));
+    let inside = |dir: &Path| fs::read_link(dir.join("cwd")).is_ok_and(|c| c.starts_with(&clone));
+    let numbered =
+        |p: &PathBuf| p.file_name().is_some_and(|n| n.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    entries.flatten().map(|e| e.path()).filter(numbered).filter(|p| inside(p) && is_git(p)).collect()
+}

@@ -1,0 +1,426 @@
+//! Which files of a clone are checked out: cone and pattern mode, changed only when it must be, with nothing lost on the way.
+//!
+//! In cone mode git removes a directory that leaves the cone with all ignored files in it, at every change of the set. So
+//! whatever lies outside the new set and is not what HEAD has is made a part of the set first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+
+use crate::git::change::reapply::{is_part_of, mode_of};
+use crate::git::command::{Git, Invocation, Version, bytes_of, path_of, zero_ended, zero_split};
+use crate::git::error::GitError;
+use crate::git::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
+use crate::git::lock::OpKind;
+use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::read::Reader;
+use crate::kit::cancel::Cancel;
+use crate::kit::file::{read_capped, write_atomic};
+
+/// The two letters and the path of a line of `git status`.
+type Changed = ([u8; 2], Vec<u8>);
+
+/// Which files are checked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sparse {
+    /// All of them.
+    Everything,
+    /// Cone mode: the files at the top, everything below these directories, and the files directly in their parents.
+    Cone(Vec<String>),
+    /// Patterns as in `.gitignore`, in this order; the last one that matches a file decides.
+    Patterns(Vec<String>),
+}
+
+impl Sparse {
+    /// The same set in the one form that comparing needs: directories sorted, without slashes around them, none below another.
+    fn normal(&self) -> Sparse {
+        let Sparse::Cone(dirs) = self else { return self.clone() };
+        let sorted: BTreeSet<&str> =
+            dirs.iter().map(|d| d.trim_matches('/')).filter(|d| !d.is_empty()).collect();
+        let mut kept: Vec<String> = Vec::new();
+        for dir in sorted {
+            // `a-b` sorts between `a` and `a/b`, so all kept ones are asked.
+            if !kept.iter().any(|k| is_below(k, dir)) {
+                kept.push(dir.to_owned());
+            }
+        }
+        Sparse::Cone(kept)
+    }
+
+    /// Whether a file is in the set, where that can be told without git: `None` for patterns.
+    pub(in crate::git) fn has(&self, file: &Path) -> Option<bool> {
+        let dirs = match self {
+            Sparse::Everything => return Some(true),
+            Sparse::Patterns(_) => return None,
+            Sparse::Cone(dirs) => dirs,
+        };
+        let Some(parent) = file.parent().filter(|p| !p.as_os_str().is_empty()) else { return Some(true) };
+        let parent = parent.to_string_lossy();
+        Some(dirs.iter().any(|d| is_below(d, &parent) || is_below(&parent, d)))
+    }
+
+    /// The set with what lies at these places: files, or directories (which end in `/`) with all that is in them.
+    fn with(self, places: &[Vec<u8>]) -> Sparse {
+        match self {
+            Sparse::Everything => Sparse::Everything,
+            Sparse::Cone(mut dirs) => {
+                let inside = |p: &[u8]| match p.strip_suffix(b"/") {
+                    Some(dir) => Some(String::from_utf8_lossy(dir).into_owned()),
+                    None => path_of(p).parent().map(|d| d.to_string_lossy().into_owned()),
+                };
+                dirs.extend(places.iter().filter_map(|p| inside(p)));
+                Sparse::Cone(dirs).normal()
+            }
+            Sparse::Patterns(mut lines) => {
+                for place in places {
+                    let line = literal(&String::from_utf8_lossy(place));
+                    if !lines.contains(&line) {
+                        lines.push(line);
+                    }
+                }
+                Sparse::Patterns(lines)
+            }
+        }
+    }
+
+    fn lines(&self) -> &[String] {
+        match self {
+            Sparse::Everything => &[],
+            Sparse::Cone(lines) | Sparse::Patterns(lines) => lines,
+        }
+    }
+
+    /// The set as the clone's files say it.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn read(reader: &Reader) -> Result<Sparse, GitError> {
+        let config = reader.repo().config().map_err(GitError::git2("reading the configuration"))?;
+        let on = |key| config.get_bool(key).unwrap_or(false);
+        if !on("core.sparseCheckout") {
+            return Ok(Sparse::Everything);
+        }
+        let path = reader.repo().path().join("info/sparse-checkout");
+        let text = match read_capped(&path, SPARSE_CAP) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(GitError::io("reading", &path)(e)),
+        };
+        let lines = text.lines().map(str::to_owned).filter(|l| !l.is_empty()).collect();
+        Ok(if on("core.sparseCheckoutCone") { cone_of(lines) } else { Sparse::Patterns(lines) })
+    }
+}
+
+fn is_below(dir: &str, path: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The directories that a cone's file names; its lines as patterns if somebody wrote others into it.
+fn cone_of(lines: Vec<String>) -> Sparse {
+    let (mut whole, mut only_files) = (BTreeSet::new(), BTreeSet::new());
+    for line in &lines {
+        let inner = |start: &str, end: &str| {
+            line.strip_prefix(start).and_then(|l| l.strip_suffix(end)).filter(|l| !l.is_empty()).map(unescape)
+        };
+        if line == "/*" || line == "!/*/" {
+            continue;
+        }
+        if let Some(dir) = inner("!/", "/*/") {
+            only_files.insert(dir);
+        } else if let Some(dir) = inner("/", "/") {
+            whole.insert(dir);
+        } else {
+            return Sparse::Patterns(lines);
+        }
+    }
+    Sparse::Cone(whole.difference(&only_files).cloned().collect()).normal()
+}
+
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(c) = letters.next() {
+        out.extend(if c == '\\' { letters.next() } else { Some(c) });
+    }
+    out
+}
+
+/// A pattern that matches this one path.
+fn literal(path: &str) -> String {
+    let mut out = String::from("/");
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    if out.ends_with(' ') {
+        out.insert(out.len() - 1, '\\');
+    }
+    out
+}
+
+/// Tells the git program of a set; it checks out and removes files accordingly, if there is an index already.
+pub(in crate::git) fn apply<'g>(
+    git: &'g Git,
+    start: &dyn Fn(&'static str) -> Invocation<'g>,
+    sparse: &Sparse,
+    cancel: &Cancel,
+    on_stderr: &mut dyn FnMut(&[u8]),
+) -> Result<(), GitError> {
+    let set = start("sparse-checkout").config("index.sparse=false").deadline(CHILD_MAX);
+    let set = match sparse {
+        Sparse::Everything => set.arg("disable"),
+        Sparse::Cone(_) | Sparse::Patterns(_) => {
+            let cone = matches!(sparse, Sparse::Cone(_));
+            let lines: String = sparse.lines().iter().map(|l| format!("{}\n", quoted(l, cone))).collect();
+            let set = if git.version(cancel)? >= Version(2, 35) {
+                set.args(["set", if cone { "--cone" } else { "--no-cone" }, "--stdin"])
+            } else {
+                let set_mode = ["--worktree", "core.sparseCheckoutCone", if cone { "true" } else { "false" }];
+                start("config").args(set_mode).run(cancel)?;
+                set.args(["set", "--stdin"])
+            };
+            set.stdin(lines.into_bytes())
+        }
+    };
+    set.run_with(cancel, on_stderr).map(drop)
+}
+
+/// A directory as `--stdin` takes it: quoted as in C if it begins with a quote or has a backslash. Patterns are taken as they are.
+fn quoted(line: &str, cone: bool) -> String {
+    if !cone || !line.contains(['"', '\\']) {
+        return line.to_owned();
+    }
+    format!("\"{}\"", line.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+impl ManagedClone<'_> {
+    /// Which files are checked out.
+    ///
+    /// # Errors
+    /// The clone's files cannot be read.
+    pub fn sparse(&self) -> Result<Sparse, GitError> {
+        Sparse::read(&*self.reader()?)
+    }
+
+    /// Makes `wanted` the set of files that are checked out, if it is not that already; whether anything was changed. What is
+    /// dirty, staged, untracked or ignored outside of it stays where it is: its directory (in pattern mode: the file) is taken
+    /// into the set too, until it is clean.
+    ///
+    /// # Errors
+    /// What git's output tells of, of class network if contents are needed that cannot be fetched now. Files and set are then
+    /// as they were.
+    pub fn set_sparse(&mut self, wanted: &Sparse) -> Result<bool, GitError> {
+        let now = self.sparse()?;
+        let wanted = wanted.normal();
+        if now == wanted {
+            return Ok(false);
+        }
+        self.refuse_foreign()?;
+        let dirty: Vec<Vec<u8>> = self.changed_places()?.into_iter().map(|(_, path)| path).collect();
+        let wanted = self.protecting(wanted, &dirty)?;
+        if now == wanted {
+            return Ok(false);
+        }
+        self.clear_lock_files()?;
+        let head = self.reader()?.head()?;
+        let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
+        let branch = head.branch.unwrap_or_default();
+        write_private(&self.dirty_note(), &dirty.join(&0))?;
+        self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
+            // What the index has not looked at since it was made counts as changed, and would stay behind.
+            let refresh = c.local("update-index").args(["-q", "--refresh"]).deadline(CHILD_MAX);
+            refresh.run_any(&c.cancel)?;
+            c.apply_sparse(&wanted)
+        })?;
+        Ok(true)
+    }
+
+    fn apply_sparse(&self, sparse: &Sparse) -> Result<(), GitError> {
+        let start = self.lazy_start()?;
+        apply(self.git, &start, sparse, &self.cancel, &mut |_| ())
+    }
+
+    /// The set with everything that would otherwise be removed although HEAD does not have it.
+    fn protecting(&self, wanted: Sparse, dirty: &[Vec<u8>]) -> Result<Sparse, GitError> {
+        if wanted == Sparse::Everything {
+            return Ok(wanted);
+        }
+        let mut places = dirty.to_vec();
+        if matches!(wanted, Sparse::Cone(_)) {
+            // Without any exclusion: also what is ignored.
+            let others =
+                self.local("ls-files").args(["--others", "--directory", "--no-empty-directory", "-z"]);
+            let out = others.deadline(CHILD_MAX).run(&self.cancel)?;
+            places.extend(zero_split(&out.stdout).map(<[u8]>::to_vec));
+            places.retain(|p| !is_in(&wanted, p));
+        } else {
+            places = self.not_matched(&wanted, places)?;
+        }
+        if let Some(odd) = places.iter().find(|p| std::str::from_utf8(p).is_err() || p.contains(&b'\n')) {
+            let why = "a name that cannot be kept in a sparse checkout";
+            return Err(GitError::BadPath { path: path_of(odd), why });
+        }
+        Ok(wanted.with(&places))
+    }
+
+    /// Tracked paths that are not as in HEAD, with their two letters.
+    fn changed_places(&self) -> Result<Vec<Changed>, GitError> {
+        let status = self.local("status").args(["--porcelain", "-z", "--untracked-files=no", "--no-renames"]);
+        let out = status.args(["--ignore-submodules=all"]).deadline(CHILD_MAX).run(&self.cancel)?;
+        let parse = |entry: &[u8]| match entry {
+            [x, y, b' ', path @ ..] => Some(([*x, *y], path.to_vec())),
+            _ => None,
+        };
+        Ok(zero_split(&out.stdout).filter_map(parse).collect())
+    }
+
+    /// Those of the paths that no pattern takes in; all of them where git cannot say.
+    fn not_matched(&self, wanted: &Sparse, places: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, GitError> {
+        if places.is_empty() || self.git.version(&self.cancel)? < Version(2, 41) {
+            return Ok(places);
+        }
+        let rules = self.git_dir().join("ox/sparse-rules");
+        write_private(&rules, wanted.lines().join("\n").as_bytes())?;
+        let check = self.local("sparse-checkout").args(["check-rules", "--no-cone", "-z", "--rules-file"]);
+        let asked: Vec<u8> = places.iter().flat_map(|p| [p.as_slice(), b"\0"].concat()).collect();
+        let out = check.arg(&rules).stdin(asked).run(&self.cancel)?;
+        let matched: BTreeSet<&[u8]> = zero_split(&out.stdout).collect();
+        Ok(places.into_iter().filter(|p| !matched.contains(p.as_slice())).collect())
+    }
+
+    /// What was dirty before a change of the set, for whoever finds that half done: paths with a zero byte between them.
+    fn dirty_note(&self) -> PathBuf {
+        self.git_dir().join("ox/sparse-dirty")
+    }
+
+    /// A change of the set that did not end has removed files that the index still has, or written one halfway. Those that were
+    /// not dirty before go back to what the index has.
+    pub(in crate::git) fn roll_back_sparse(&self) -> Result<(), GitError> {
+        let note = self.dirty_note();
+        let before = match read_capped(&note, STDOUT_CAP) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(GitError::io("reading", &note)(e)),
+        };
+        let before: BTreeSet<&[u8]> = zero_split(&before).collect();
+        let now = self.changed_places()?;
+        let new: Vec<PathBuf> =
+            now.iter().filter(|(_, p)| !before.contains(p.as_slice())).map(|(_, p)| path_of(p)).collect();
+        let index = self.index_entries(&new)?;
+        let reader = self.reader()?;
+        let mut half_done = Vec::new();
+        for path in &new {
+            let full = self.path.join(path);
+            let Some((_, id)) = index.get(path) else { continue };
+            if mode_of(&full)?.is_none() || is_part_of(reader.repo(), &full, *id) {
+                half_done.extend([bytes_of(path), b"\0"].concat());
+            }
+        }
+        if !half_done.is_empty() {
+            let again = self.lazy("checkout-index")?.args(["-f", "-u", "-q", "-z", "--stdin"]);
+            again.stdin(half_done).deadline(CHILD_MAX).run(&self.cancel)?;
+        }
+        fs::remove_file(&note).map_err(GitError::io("removing", &note))
+    }
+
+    /// Tracked paths that are not checked out because they are not in the set.
+    pub(in crate::git) fn skipped(&self) -> Result<BTreeSet<PathBuf>, GitError> {
+        if self.sparse()? == Sparse::Everything {
+            return Ok(BTreeSet::new());
+        }
+        let out = self.local("ls-files").args(["-t", "-z"]).run(&self.cancel)?;
+        Ok(zero_split(&out.stdout).filter_map(|l| l.strip_prefix(b"S ")).map(path_of).collect())
+    }
+
+    /// Makes the index (only it) what `entries` say for paths that are not checked out, and leaves them so.
+    pub(in crate::git) fn restore_skipped(
+        &self,
+        entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
+    ) -> Result<(), GitError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
+        update.stdin(crate::git::rescue::index_info(entries)).run(&self.cancel)?;
+        let there = entries.iter().filter(|(_, e)| e.is_some());
+        let list = zero_ended(there.map(|(p, _)| p));
+        let skip = self.local("update-index").args(["--skip-worktree", "-z", "--stdin"]);
+        skip.stdin(list).run(&self.cancel).map(drop)
+    }
+}
+
+/// Whether a place (a directory ends in `/`) is in a cone.
+fn is_in(cone: &Sparse, place: &[u8]) -> bool {
+    match place.strip_suffix(b"/") {
+        // Of a directory that is only a parent, the directories in it are not in the set.
+        Some(dir) => cone.lines().iter().any(|d| is_below(d, &String::from_utf8_lossy(dir))),
+        None => cone.has(&path_of(place)).unwrap_or(false),
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(GitError::io("making", dir))?;
+    }
+    write_atomic(path, bytes, 0o600).map_err(GitError::io("writing", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cone(dirs: &[&str]) -> Sparse {
+        Sparse::Cone(dirs.iter().map(|d| (*d).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_set_has_one_form() {
+        assert_eq!(cone(&["/b/", "a/x", "a", "a-b", "", "b"]).normal(), cone(&["a", "a-b", "b"]));
+    }
+
+    #[track_caller]
+    fn check_has(file: &str, expected: bool) {
+        assert_eq!(cone(&["a/b", "c"]).has(Path::new(file)), Some(expected), "{file}");
+    }
+
+    #[test]
+    fn a_cone_has_its_directories_and_the_files_on_the_way() {
+        for file in ["top", "a/file", "a/b/x", "a/b/y/z", "c/x"] {
+            check_has(file, true);
+        }
+        for file in ["a/bc/x", "a/d/x", "d/x", "cc/x"] {
+            check_has(file, false);
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_cone_is_read() {
+        let read = |text: &str| cone_of(text.lines().map(str::to_owned).collect());
+        assert_eq!(read("/*\n!/*/\n/a/\n!/a/*/\n/a/b/\n/c\\*/\n"), cone(&["a/b", "c*"]));
+        assert_eq!(read("/*\n!/*/\n"), cone(&[]));
+        assert_eq!(read("/*\n*.o\n"), Sparse::Patterns(vec!["/*".into(), "*.o".into()]));
+    }
+
+    #[test]
+    fn what_is_protected_joins_the_set() {
+        let places = [b"a/x/file".to_vec(), b"d/cache/".to_vec()];
+        assert_eq!(cone(&["c"]).with(&places), cone(&["a/x", "c", "d/cache"]));
+        let lines = Sparse::Patterns(vec!["/*".into()]).with(&[b"a/[b] ".to_vec()]);
+        assert_eq!(lines, Sparse::Patterns(vec!["/*".into(), "/a/\\[b]\\ ".into()]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_added_is_in_the_set(dirs in proptest::collection::vec("[a-c]{1,2}(/[a-c]{1,2}){0,2}", 0..6), file in "[a-c]{1,2}(/[a-c]{1,2}){0,3}") {
+            let set = Sparse::Cone(dirs).normal().with(&[file.clone().into_bytes()]);
+            prop_assert_eq!(set.has(Path::new(&file)), Some(true));
+            prop_assert_eq!(set.normal(), set);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What a clone has that a new clone of its remote would not have, and what keeps it from being moved. Only looks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use git2::Oid;
+use sha2::{Digest, Sha256};
+
+use super::{Head, Reader};
+use crate::git::change::reapply::hash_of;
+use crate::git::change::repair::parse_staged;
+use crate::git::command::{Git, bytes_of, path_of, zero_split};
+use crate::git::error::GitError;
+use crate::git::limits::{CHILD_MAX, OPEN_SETTLES, PLAIN_FILES_CAP};
+use crate::git::rescue::{Kind, OnDisk, on_disk};
+use crate::kit::cancel::Cancel;
+use crate::kit::clock::wait_until;
+
+/// Parts of `.git` that somebody may have put something into and no clone brings: taken along byte for byte.
+const INSIDE_GIT: [&str; 5] =
+    [".git/info/exclude", ".git/info/attributes", ".git/hooks", ".git/lfs", ".git/ox/hold"];
+/// Refs that only mirror the remote.
+const MIRRORED: &str = "refs/remotes/";
+const STASH: &str = "refs/stash";
+/// Mode of an index entry that is a commit of another repository.
+pub(in crate::git) const GITLINK: u32 = 0o160_000;
+
+/// Everything of a clone that a new clone of its remote would not have, as it was at one moment. Two of the same clone are
+/// equal if nothing was written to it in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalWork {
+    pub(in crate::git) head: Head,
+    /// All refs but those that mirror the remote.
+    pub(in crate::git) refs: BTreeMap<String, Oid>,
+    /// Dirty tracked files, and untracked ones.
+    pub(in crate::git) pieces: BTreeMap<PathBuf, Piece>,
+    /// Ignored files, files of nested repositories, and our own and the user's files inside `.git`.
+    pub(in crate::git) plain: BTreeMap<PathBuf, OnDisk>,
+    /// `user.*` of the clone's own configuration.
+    pub(in crate::git) settings: Vec<(String, String)>,
+}
+
+/// A dirty or untracked path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::git) struct Piece {
+    pub(in crate::git) staged: bool,
+    /// Only announced to git (`add -N`): its content is in no object yet.
+    pub(in crate::git) announced: bool,
+    pub(in crate::git) index: Option<(u32, Oid)>,
+    pub(in crate::git) disk: OnDisk,
+}
+
+/// What a clone has that cannot be carried to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmovable {
+    /// `git stash list` is not empty.
+    Stash,
+    /// Another local branch has commits that no remote-tracking ref has.
+    Branch(String),
+    /// Other work trees belong to it.
+    WorkTrees,
+    /// It has submodules.
+    Submodules,
+    /// A file that git was told not to look at has changed.
+    Hidden(PathBuf),
+    /// Another process has a file in it open.
+    InUse(u32),
+}
+
+impl fmt::Display for Unmovable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unmovable::Stash => f.write_str("it has stashed changes"),
+            Unmovable::Branch(name) => write!(f, "its branch {name} has commits that the remote has not"),
+            Unmovable::WorkTrees => f.write_str("other work trees belong to it"),
+            Unmovable::Submodules => f.write_str("it has submodules"),
+            Unmovable::Hidden(path) => write!(f, "{} is changed and hidden from git", path.display()),
+            Unmovable::InUse(pid) => write!(f, "process {pid} has a file in it open"),
+        }
+    }
+}
+
+impl LocalWork {
+    /// Looks at the clone at `path`.
+    ///
+    /// # Errors
+    /// Unmerged paths, special files, or whatever else keeps a part from being looked at: then nothing is known.
+    pub fn of(git: &Git, path: &Path, cancel: &Cancel) -> Result<LocalWork, GitError> {
+        let reader = Reader::open(path)?;
+        let refs = reader.refs("refs/")?;
+        let refs = refs.into_iter().filter(|(name, _)| !name.starts_with(MIRRORED)).collect();
+        let index = index_of(git, path, cancel)?;
+        let (mut pieces, mut plain) = (BTreeMap::new(), BTreeMap::new());
+        for (mark, name) in status(git, path, cancel)? {
+            let is_dir = bytes_of(&name).ends_with(b"/");
+            match mark {
+                [b'!', b'!'] => walk(path, &name, &index, &mut plain)?,
+                [b'?', b'?'] if is_dir => walk(path, &name, &index, &mut plain)?,
+                [b'?', b'?'] => {
+                    pieces.entry(name).or_insert_with_key(|p| untracked(path, p));
+                }
+                [x, y] => {
+                    let (staged, announced) = (x != b' ', x == b' ' && y == b'A');
+                    let entry = index.get(&name).copied();
+                    let found = on_disk(&path.join(&name));
+                    let found = found.map(|disk| Piece { staged, announced, index: entry, disk });
+                    pieces.insert(name, found);
+                }
+            }
+        }
+        let pieces = pieces.into_iter().map(|(p, found)| Ok((p, found?)));
+        let pieces = pieces.collect::<Result<BTreeMap<PathBuf, Piece>, GitError>>()?;
+        for inside in INSIDE_GIT {
+            walk(path, Path::new(inside), &index, &mut plain)?;
+        }
+        let settings = settings(git, path, cancel)?;
+        Ok(LocalWork { head: reader.head()?, refs, pieces, plain, settings })
+    }
+
+    /// HEAD's commit.
+    pub fn commit(&self) -> Option<Oid> {
+        self.head.commit
+    }
+
+    /// Whether no file is dirty or untracked.
+    pub fn is_clean(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// SHA-256 of all of it in hex: the same as long as nothing is written to the clone, wherever it is moved on its file
+    /// system.
+    pub fn fingerprint(&self) -> String {
+        let mut all = Sha256::new();
+        let mut feed = |part: &[u8]| {
+            all.update((part.len() as u64).to_le_bytes());
+            all.update(part);
+        };
+        feed(self.head.branch.as_deref().unwrap_or_default().as_bytes());
+        feed(&oid_bytes(self.head.commit));
+        for (name, id) in &self.refs {
+            feed(name.as_bytes());
+            feed(id.as_bytes());
+        }
+        for (path, piece) in &self.pieces {
+            feed(bytes_of(path));
+            let (mode, id) = piece.index.map_or((0, None), |(m, id)| (m, Some(id)));
+            feed(
+                &[
+                    &[u8::from(piece.staged), u8::from(piece.announced)][..],
+                    &mode.to_le_bytes(),
+                    &oid_bytes(id),
+                ]
+                .concat(),
+            );
+            feed(&disk_bytes(&piece.disk));
+        }
+        for (path, disk) in &self.plain {
+            feed(bytes_of(path));
+            feed(&disk_bytes(disk));
+        }
+        for (name, value) in &self.settings {
+            feed(name.as_bytes());
+            feed(value.as_bytes());
+        }
+        all.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+fn oid_bytes(id: Option<Oid>) -> Vec<u8> {
+    id.map(|i| i.as_bytes().to_vec()).unwrap_or_default()
+}
+
+fn disk_bytes(disk: &OnDisk) -> Vec<u8> {
+    let (dev, ino, size, seconds, nanos) = disk.stat;
+    let kind: u32 = match disk.kind {
+        Kind::Absent => 0,
+        Kind::File(mode) => mode,
+        Kind::Link => 1,
+    };
+    let mut all = kind.to_le_bytes().to_vec();
+    [dev, ino, size].iter().for_each(|n| all.extend(n.to_le_bytes()));
+    [seconds, nanos].iter().for_each(|n| all.extend(n.to_le_bytes()));
+    all
+}
+
+fn untracked(root: &Path, path: &Path) -> Result<Piece, GitError> {
+    Ok(Piece { staged: false, announced: false, index: None, disk: on_disk(&root.join(path))? })
+}
+
+/// Status marks and paths: dirty, untracked, ignored. A directory's name ends with a slash.
+fn status(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<([u8; 2], PathBuf)>, GitError> {
+    let status = git.local("status", path).args([
+        "--porcelain",
+        "-z",
+        "--untracked-files=all",
+        "--ignored=matching",
+        "--no-renames",
+        "--ignore-submodules=all",
+    ]);
+    let out = status.deadline(CHILD_MAX).run(cancel)?;
+    let (mut found, mut unmerged) = (Vec::new(), Vec::new());
+    for entry in zero_split(&out.stdout) {
+        let [x, y, b' ', name @ ..] = entry else { continue };
+        if matches!((x, y), (b'U', _) | (_, b'U') | (b'A', b'A') | (b'D', b'D')) {
+            unmerged.push(path_of(name));
+        } else {
+            found.push(([*x, *y], path_of(name)));
+        }
+    }
+    // A path that is gone from the index but still on disk comes twice: the tracked one first.
+    found.sort_by_key(|(mark, _)| matches!(mark, [b'?' | b'!', _]));
+    if unmerged.is_empty() { Ok(found) } else { Err(GitError::Conflict { paths: unmerged }) }
+}
+
+type Index = HashMap<PathBuf, (u32, Oid)>;
+
+pub(in crate::git) fn index_of(git: &Git, path: &Path, cancel: &Cancel) -> Result<Index, GitError> {
+    let out = git.local("ls-files", path).args(["-s", "-z"]).run(cancel)?;
+    Ok(zero_split(&out.stdout).filter_map(parse_staged).collect())
+}
+
+fn settings(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<(String, String)>, GitError> {
+    let ask = git.local("config", path).args(["--local", "-z", "--get-regexp", r"^user\."]);
+    let out = ask.run_any(cancel)?;
+    let text = |entry: &[u8]| {
+        let (name, value) = std::str::from_utf8(entry).ok()?.split_once('\n')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    Ok(zero_split(&out.stdout).filter_map(text).collect())
+}
+
+/// All untracked files and links at or below `start`, whatever git thinks of them. Sockets and pipes hold no bytes.
+fn walk(
+    root: &Path,
+    start: &Path,
+    index: &Index,
+    found: &mut BTreeMap<PathBuf, OnDisk>,
+) -> Result<(), GitError> {
+    let mut todo = vec![start.components().collect::<PathBuf>()];
+    while let Some(path) = todo.pop() {
+        let full = root.join(&path);
+        let kind = match fs::symlink_metadata(&full) {
+            Ok(meta) => meta.file_type(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(GitError::io("looking at", &full)(e)),
+        };
+        if kind.is_dir() {
+            for entry in fs::read_dir(&full).map_err(GitError::io("listing", &full))? {
+                todo.push(path.join(entry.map_err(GitError::io("listing", &full))?.file_name()));
+            }
+        } else if (kind.is_file() || kind.is_symlink()) && !index.contains_key(&path) {
+            if found.len() >= PLAIN_FILES_CAP {
+                return Err(GitError::BadPath { path, why: "more ignored files than are carried" });
+            }
+            found.insert(path, on_disk(&full)?);
+        }
+    }
+    Ok(())
+}
+
+/// What the clone at `path`, kept on `branch`, has that cannot be carried; `None` if there is nothing such.
+///
+/// # Errors
+/// It could not be looked at; nothing follows from that.
+pub fn unmovable(
+    git: &Git,
+    path: &Path,
+    branch: &str,
+    cancel: &Cancel,
+) -> Result<Option<Unmovable>, GitError> {
+    let reader = Reader::open(path)?;
+    if reader.target(STASH)?.is_some() {
+        return Ok(Some(Unmovable::Stash));
+    }
+    let known: Vec<Oid> = reader.refs(MIRRORED)?.into_iter().map(|(_, id)| id).collect();
+    for (name, id) in reader.refs("refs/heads/")? {
+        let short = name.trim_start_matches("refs/heads/");
+        if short != branch && !is_known(&reader, id, &known)? {
+            return Ok(Some(Unmovable::Branch(short.to_owned())));
+        }
+    }
+    let trees = path.join(".git/worktrees");
+    match fs::read_dir(&trees).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => return Ok(Some(Unmovable::WorkTrees)),
+        Ok(false) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(GitError::io("listing", &trees)(e)),
+    }
+    let index = index_of(git, path, cancel)?;
+    if index.values().any(|(mode, _)| *mode == GITLINK) {
+        return Ok(Some(Unmovable::Submodules));
+    }
+    if let Some(hidden) = hidden_change(git, path, &index, cancel)? {
+        return Ok(Some(Unmovable::Hidden(hidden)));
+    }
+    Ok(open_elsewhere(path).map(Unmovable::InUse))
+}
+
+pub(in crate::git) fn is_known(reader: &Reader, id: Oid, known: &[Oid]) -> Result<bool, GitError> {
+    for tip in known {
+        if reader.is_ancestor(id, *tip)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A file marked assume-unchanged or skip-worktree that is on disk with other bytes: `git status` does not tell of it.
+fn hidden_change(
+    git: &Git,
+    path: &Path,
+    index: &Index,
+    cancel: &Cancel,
+) -> Result<Option<PathBuf>, GitError> {
+    let out = git.local("ls-files", path).args(["-v", "-z"]).run(cancel)?;
+    for entry in zero_split(&out.stdout) {
+        let [tag, b' ', name @ ..] = entry else { continue };
+        if *tag != b'S' && !tag.is_ascii_lowercase() {
+            continue;
+        }
+        let name = path_of(name);
+        let mode = match on_disk(&path.join(&name))?.kind {
+            Kind::Absent => continue,
+            Kind::File(mode) => mode,
+            Kind::Link => 0o120_000,
+        };
+        let disk = Some((mode, hash_of(&path.join(&name), mode)?));
+        if disk != index.get(&name).copied() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Another process that has a file below `path` open, by /proc, and keeps it open for a moment: a child that was just started
+/// has its parent's. Where there is no /proc, or not for us, nobody is seen.
+pub fn open_elsewhere(path: &Path) -> Option<u32> {
+    let path = path.canonicalize().ok()?;
+    let mut found = None;
+    wait_until(OPEN_SETTLES, || {
+        found = open_now(&path);
+        found.is_none()
+    });
+    found
+}
+
+fn open_now(path: &Path) -> Option<u32> {
+    let own = std::process::id();
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != own).find(|pid| {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        let mut targets = files.flatten().filter_map(|f| fs::read_link(f.path()).ok());
+        targets.any(|t| t.starts_with(path))
+    })
+}

@@ -1,0 +1,141 @@
+//! What the watcher asks of a user's repository, in process: its git directory, HEAD, tracked files, what is ignored. Nothing
+//! here writes into the repository or takes one of its locks.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Oid, Repository};
+
+use super::open;
+use crate::git::command::path_of;
+use crate::git::error::GitError;
+
+/// Mode of an index entry that is another repository's commit, not a file.
+const GITLINK: u32 = 0o160_000;
+/// Mode of an index entry that is a symbolic link.
+const LINK: u32 = 0o120_000;
+
+/// A work tree that is open for reading. It keeps what it has read of ignore rules: open one for each piece of work.
+pub struct WorkTree {
+    repo: Repository,
+}
+
+/// What git's index holds of a file's state, cut to 32 bits as git does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Bytes.
+    pub size: u32,
+    /// Seconds since 1970 of the last change of content, and nanoseconds.
+    pub mtime: (i32, u32),
+    /// Inode.
+    pub ino: u32,
+    /// Whether it may be run; `None` for a link.
+    pub executable: Option<bool>,
+}
+
+/// A path in the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its bytes, relative to the root, with `/` between names.
+    pub path: Vec<u8>,
+    /// Whether it stands for another repository.
+    pub gitlink: bool,
+}
+
+impl WorkTree {
+    /// Opens the work tree at exactly `root`: a repository, a linked work tree or a submodule.
+    ///
+    /// # Errors
+    /// [`GitError::Library`] with the class of what was found.
+    pub fn open(root: &Path) -> Result<WorkTree, GitError> {
+        open(root).map(|repo| WorkTree { repo }).map_err(GitError::git2("opening the repository"))
+    }
+
+    /// The directory with this work tree's own `HEAD` and `index`; not that of the main repository for a linked one.
+    pub fn git_dir(&self) -> PathBuf {
+        self.repo.path().to_path_buf()
+    }
+
+    /// The commit HEAD leads to; `None` while the branch is unborn.
+    ///
+    /// # Errors
+    /// A HEAD that cannot be read.
+    pub fn head(&self) -> Result<Option<Oid>, GitError> {
+        match self.repo.refname_to_id("HEAD") {
+            Ok(id) => Ok(Some(id)),
+            Err(e) if matches!(e.code(), ErrorCode::NotFound | ErrorCode::UnbornBranch) => Ok(None),
+            Err(e) => Err(GitError::git2("reading HEAD")(e)),
+        }
+    }
+
+    /// Every path of the index once, in the order of its bytes.
+    ///
+    /// # Errors
+    /// An index that cannot be read.
+    pub fn tracked(&self) -> Result<Vec<Tracked>, GitError> {
+        let what = "reading the index";
+        let mut index = self.repo.index().map_err(GitError::git2(what))?;
+        index.read(false).map_err(GitError::git2(what))?;
+        let mut found: Vec<Tracked> = Vec::with_capacity(index.len());
+        for entry in index.iter() {
+            // One in conflict has up to three entries of the same path.
+            if found.last().is_none_or(|last| last.path != entry.path) {
+                found.push(Tracked { path: entry.path, gitlink: entry.mode == GITLINK });
+            }
+        }
+        // The library sorts without regard to case where the user has told git to.
+        if !found.is_sorted_by(|a, b| a.path < b.path) {
+            found.sort_by(|a, b| a.path.cmp(&b.path));
+            found.dedup_by(|a, b| a.path == b.path);
+        }
+        Ok(found)
+    }
+
+    /// Shows each file of the index that belongs into the work tree with what it holds of its state; one in conflict as often as it is there.
+    ///
+    /// # Errors
+    /// An index that cannot be read.
+    pub fn each_recorded(&self, mut show: impl FnMut(&[u8], Recorded)) -> Result<(), GitError> {
+        let what = "reading the index";
+        let mut index = self.repo.index().map_err(GitError::git2(what))?;
+        index.read(false).map_err(GitError::git2(what))?;
+        let sparse = git2::IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
+        for entry in index.iter().filter(|entry| entry.mode != GITLINK && entry.flags_extended & sparse == 0)
+        {
+            let mtime = (entry.mtime.seconds(), entry.mtime.nanoseconds());
+            let executable = (entry.mode != LINK).then_some(entry.mode & 0o100 != 0);
+            show(&entry.path, Recorded { size: entry.file_size, mtime, ino: entry.ino, executable });
+        }
+        Ok(())
+    }
+
+    /// Files that are in only one of two commits, and whether that is the new one.
+    ///
+    /// # Errors
+    /// A commit that cannot be read.
+    pub fn come_and_gone(&self, old: Oid, new: Oid) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+        let read = || {
+            let tree = |id: Oid| self.repo.find_commit(id)?.tree();
+            let diff = self.repo.diff_tree_to_tree(Some(&tree(old)?), Some(&tree(new)?), None)?;
+            let one_sided = |delta: git2::DiffDelta<'_>| match delta.status() {
+                git2::Delta::Deleted => Some((delta.old_file().path_bytes()?.to_vec(), false)),
+                git2::Delta::Added => Some((delta.new_file().path_bytes()?.to_vec(), true)),
+                _ => None,
+            };
+            Ok(diff.deltas().filter_map(one_sided).collect())
+        };
+        read().map_err(GitError::git2("comparing commits"))
+    }
+
+    /// Whether the rules of `.gitignore` and the like leave out `path`. `dir` says that it is a directory: some rules are for
+    /// those only.
+    ///
+    /// # Errors
+    /// Rules that cannot be read.
+    pub fn is_ignored(&self, path: &[u8], dir: bool) -> Result<bool, GitError> {
+        let mut bytes = path.to_vec();
+        if dir {
+            bytes.push(b'/');
+        }
+        self.repo.is_path_ignored(path_of(&bytes)).map_err(GitError::git2("reading ignore rules"))
+    }
+}
