@@ -12,6 +12,10 @@ use super::thread;
 /// An on-demand thread with nothing to do ends after this long.
 pub const IDLE_END: Duration = Duration::from_secs(30);
 
+/// One ends after this long where another waits already: a burst leaves one thread behind, which a trickle of tasks keeps, and not as
+/// many as it needed.
+pub const SPARE_END: Duration = Duration::from_secs(1);
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// How a pool is built.
@@ -56,6 +60,8 @@ struct State {
     threads: usize,
     /// Tasks that run.
     running: usize,
+    /// Threads that wait for as long as [`IDLE_END`].
+    idle: usize,
 }
 
 impl std::fmt::Debug for State {
@@ -70,7 +76,7 @@ impl Pool {
     /// # Errors
     /// When a fixed pool's threads cannot be made.
     pub fn new(config: PoolConfig) -> io::Result<Pool> {
-        let state = State { tasks: VecDeque::new(), shut: false, threads: 0, running: 0 };
+        let state = State { tasks: VecDeque::new(), shut: false, threads: 0, running: 0, idle: 0 };
         let shared = Shared { state: Mutex::new(state), asked: Condvar::new(), ended: Condvar::new() };
         let pool = Pool { config, shared: Arc::new(shared) };
         if pool.config.fixed {
@@ -114,9 +120,9 @@ impl Pool {
 
     fn add_thread(&self, state: &mut State) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let idle = (!self.config.fixed).then_some(IDLE_END);
+        let fixed = self.config.fixed;
         state.threads += 1;
-        let started = thread::spawn(self.config.name, self.config.stack, move || work_off(&shared, idle));
+        let started = thread::spawn(self.config.name, self.config.stack, move || work_off(&shared, fixed));
         if started.is_err() {
             state.threads -= 1;
         }
@@ -147,8 +153,8 @@ impl Pool {
     }
 }
 
-/// A worker's life; it ends when the pool is shut and nothing waits, or after `idle` without a task.
-fn work_off(shared: &Shared, idle: Option<Duration>) {
+/// A worker's life; it ends when the pool is shut and nothing waits, or, unless `fixed`, after some time without a task.
+fn work_off(shared: &Shared, fixed: bool) {
     let mut state = shared.state.lock();
     loop {
         if let Some(task) = state.tasks.pop_front() {
@@ -157,13 +163,16 @@ fn work_off(shared: &Shared, idle: Option<Duration>) {
             state.running -= 1;
         } else if state.shut {
             break;
-        } else if let Some(idle) = idle {
-            let waited = shared.asked.wait_for(&mut state, idle);
+        } else if fixed {
+            shared.asked.wait(&mut state);
+        } else {
+            let spare = state.idle > 0;
+            state.idle += usize::from(!spare);
+            let waited = shared.asked.wait_for(&mut state, if spare { SPARE_END } else { IDLE_END });
+            state.idle -= usize::from(!spare);
             if waited.timed_out() && state.tasks.is_empty() {
                 break;
             }
-        } else {
-            shared.asked.wait(&mut state);
         }
     }
     state.threads -= 1;
@@ -173,7 +182,7 @@ fn work_off(shared: &Shared, idle: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::clock::HANG as WAIT;
+    use crate::kit::clock::{HANG as WAIT, wait_until};
     use crossbeam_channel::unbounded;
 
     fn pool(threads: usize, queue: usize, fixed: bool) -> Pool {
@@ -223,5 +232,22 @@ mod tests {
             let ran = if finished { vec![1, 2] } else { vec![1] };
             assert_eq!(rx.try_iter().collect::<Vec<_>>(), ran);
         }
+    }
+
+    #[test]
+    fn a_burst_leaves_one_thread_behind() {
+        let p = pool(4, 8, false);
+        let (go, wait) = unbounded::<()>();
+        let (tx, rx) = unbounded();
+        for _ in 0..4 {
+            let (wait, tx) = (wait.clone(), tx.clone());
+            p.submit(move || wait.recv(), move |_| tx.send(()).unwrap()).unwrap();
+        }
+        assert_eq!(p.threads(), 4);
+        drop(go);
+        (0..4).for_each(|_| rx.recv_timeout(WAIT).unwrap());
+        // Long before the last one ends, too.
+        assert!(wait_until(WAIT, || p.threads() <= 1));
+        assert_eq!(p.threads(), 1);
     }
 }
