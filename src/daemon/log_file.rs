@@ -2,28 +2,34 @@
 //!
 //! `time=… level=INFO pid=… project=… msg="…"`, or one JSON object a line with the same keys when `OX_LOG_FORMAT=json`. A warning or
 //! error that repeats word for word is written once in ten minutes, then its count.
+//!
+//! Whoever logs waits for no disk: lines go to a thread of their own, and where that does not follow they are left out and counted.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::Mutex;
 
 use crate::kit::clock::{Clock, SystemClock};
 use crate::kit::file;
+use crate::kit::thread::{self, STACK_SMALL};
 
 /// A file that grew beyond this is rotated.
-pub const SIZE_MAX: usize = 10 << 20;
+const SIZE_MAX: u64 = 10 << 20;
 /// So many rotated files are kept.
-pub const FILES_KEPT: usize = 2;
+const FILES_KEPT: usize = 2;
+/// So many lines wait for the disk; what comes then is left out.
+const LINES_MAX: usize = 512;
+/// So long [`Log::flush`] waits for the disk at most.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// The same warning is written once in this time.
 const REPEAT: Duration = Duration::from_secs(600);
 /// So many different warnings are remembered for that.
@@ -34,31 +40,39 @@ const MESSAGE_MAX: usize = 4096;
 /// Sends all of `log` to the file at `path`.
 ///
 /// # Errors
-/// The file or its directory cannot be made.
+/// The file or its directory cannot be made, or no thread.
 pub fn start(path: &Path, level: LevelFilter, json: bool) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        file::private_dir(dir)?;
-    }
-    // The rotating writer swallows a failure to open; so it is found out here.
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).create(true).append(true).mode(0o600).custom_flags(file::NOFOLLOW);
-    drop(options.open(path)?);
-    let limit = ContentLimit::BytesSurpassed(SIZE_MAX);
-    let out = FileRotate::new(path, AppendCount::new(FILES_KEPT), limit, Compression::None, Some(options));
-    let sink = Sink { json, state: Mutex::new(State { out, repeats: Repeats::default() }) };
+    let mut writer = Writer { out: Rotated::open(path)?, json, repeats: Repeats::default() };
+    let (sink, lines) = Sink::new();
+    thread::spawn("log", STACK_SMALL, move || lines.iter().for_each(|line| writer.take(line)))?;
     log::set_boxed_logger(Box::new(sink)).map_err(io::Error::other)?;
     log::set_max_level(level);
     Ok(())
 }
 
-struct Sink {
-    json: bool,
-    state: Mutex<State>,
+/// What the log's thread gets.
+enum Entry {
+    /// A message.
+    Line { at: Timestamp, level: Level, text: String },
+    /// Whoever sent it waits until all before it is written.
+    Flush(Sender<()>),
 }
 
-struct State {
-    out: FileRotate<AppendCount>,
-    repeats: Repeats,
+struct Sink {
+    lines: Sender<Entry>,
+    left_out: AtomicU64,
+}
+
+impl Sink {
+    fn new() -> (Sink, Receiver<Entry>) {
+        let (lines, receiver) = bounded(LINES_MAX);
+        (Sink { lines, left_out: AtomicU64::new(0) }, receiver)
+    }
+
+    /// False if there is no room.
+    fn send(&self, level: Level, text: String) -> bool {
+        self.lines.try_send(Entry::Line { at: SystemClock.now().wall, level, text }).is_ok()
+    }
 }
 
 impl Log for Sink {
@@ -71,12 +85,44 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let now = SystemClock.now().wall;
+        let mut left_out = self.left_out.swap(0, Ordering::Relaxed);
+        let note =
+            || format!("the log could not be written fast enough: {left_out} messages are left out here");
+        if left_out > 0 && self.send(Level::Warn, note()) {
+            left_out = 0;
+        }
         let mut text = record.args().to_string();
         cut(&mut text);
-        let mut state = self.state.lock();
-        if record.level() <= Level::Warn {
-            match state.repeats.seen(&text, now) {
+        left_out += u64::from(!self.send(record.level(), text));
+        self.left_out.fetch_add(left_out, Ordering::Relaxed);
+    }
+
+    fn flush(&self) {
+        let (written, is_written) = bounded(1);
+        if self.lines.send_timeout(Entry::Flush(written), FLUSH_MAX).is_ok() {
+            let _ = is_written.recv_timeout(FLUSH_MAX); // a disk that hangs
+        }
+    }
+}
+
+/// What the log's thread has.
+struct Writer {
+    out: Rotated,
+    json: bool,
+    repeats: Repeats,
+}
+
+impl Writer {
+    fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Line { at, level, text } => self.write(at, level, text),
+            Entry::Flush(written) => drop(written.send(())),
+        }
+    }
+
+    fn write(&mut self, at: Timestamp, level: Level, mut text: String) {
+        if level <= Level::Warn {
+            match self.repeats.seen(&text, at) {
                 Seen::New => {}
                 Seen::Again => return,
                 Seen::AfterMany(n) => {
@@ -84,13 +130,55 @@ impl Log for Sink {
                 }
             }
         }
-        let line = line(now, record.level(), &text, self.json);
         // There is nobody to tell if the disk is full; the daemon lives on.
-        let _ = state.out.write_all(line.as_bytes());
+        let _ = self.out.write(line(at, level, &text, self.json).as_bytes());
+    }
+}
+
+/// A file of limited size, and its predecessors `<name>.1` (the last) to `<name>.2`. Whoever removes or moves any of them may.
+///
+/// Our own, because `file-rotate` asserts that its files are where it left them, and takes the process's log with it where they are not.
+struct Rotated {
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+impl Rotated {
+    fn open(path: &Path) -> io::Result<Rotated> {
+        if let Some(dir) = path.parent() {
+            file::private_dir(dir)?;
+        }
+        let mut options = fs::OpenOptions::new();
+        options.create(true).append(true).mode(0o600).custom_flags(file::NOFOLLOW);
+        let file = options.open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Rotated { path: path.to_path_buf(), file, size })
     }
 
-    fn flush(&self) {
-        let _ = self.state.lock().out.flush();
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.size > SIZE_MAX {
+            self.rotate()?;
+        }
+        // Somebody removed it: nobody reads there any more.
+        if self.file.metadata().is_ok_and(|m| m.nlink() == 0) {
+            *self = Rotated::open(&self.path)?;
+        }
+        self.size += line.len() as u64;
+        self.file.write_all(line)
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let nth = |n: usize| PathBuf::from(format!("{}.{n}", self.path.display()));
+        for n in (1..FILES_KEPT).rev() {
+            let _ = fs::rename(nth(n), nth(n + 1)); // it need not be there
+        }
+        if fs::rename(&self.path, nth(1)).is_err() {
+            // Somebody moved it, or the directory cannot be written: what matters is that it does not grow on.
+            self.file.set_len(0)?;
+        }
+        *self = Rotated::open(&self.path)?;
+        Ok(())
     }
 }
 
@@ -238,5 +326,73 @@ mod tests {
         let mut text = "ä".repeat(3000);
         cut(&mut text);
         assert!(text.len() <= MESSAGE_MAX + 3 && text.ends_with('…'));
+    }
+
+    fn full(path: &Path) -> Rotated {
+        let mut out = Rotated::open(path).unwrap();
+        out.file.set_len(SIZE_MAX + 1).unwrap();
+        out.size = SIZE_MAX + 1;
+        out
+    }
+
+    #[test]
+    fn a_full_file_makes_room_whatever_somebody_did_to_the_others() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("logs/daemon.log");
+        let read = |name: &str| fs::read_to_string(path.with_file_name(name)).ok();
+        let mut out = Rotated::open(&path).unwrap();
+        let names = ["daemon.log", "daemon.log.1", "daemon.log.2"];
+        for n in 1..=4 {
+            out.write(format!("{n}").as_bytes()).unwrap();
+            out.size = SIZE_MAX + 1;
+        }
+        assert_eq!(names.map(read), [Some("4".into()), Some("3".into()), Some("2".into())]);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), names.len());
+        // A predecessor, the file itself, the whole directory.
+        fs::remove_file(path.with_file_name("daemon.log.1")).unwrap();
+        out.write(b"5").unwrap();
+        assert_eq!(names.map(read), [Some("5".into()), Some("4".into()), Some("2".into())]);
+        fs::remove_file(&path).unwrap();
+        out.write(b"6").unwrap();
+        assert_eq!(read("daemon.log"), Some("6".into()));
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        let mut out = full(&path);
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        out.write(b"7").unwrap();
+        assert_eq!(names.map(read), [Some("7".into()), None, None]);
+        // What is no file of ours is in the way: the file stays in its bounds.
+        let mut out = full(&path);
+        fs::create_dir(path.with_file_name("daemon.log.1")).unwrap();
+        fs::write(path.with_file_name("daemon.log.1").join("x"), "").unwrap();
+        fs::create_dir(path.with_file_name("daemon.log.2")).unwrap();
+        fs::write(path.with_file_name("daemon.log.2").join("x"), "").unwrap();
+        out.write(b"8").unwrap();
+        assert_eq!(read("daemon.log"), Some("8".into()));
+    }
+
+    #[test]
+    fn who_logs_waits_for_no_disk_and_hears_how_much_is_missing() {
+        let (sink, lines) = Sink::new();
+        let say = |n: u64| {
+            let text = format!("{n}");
+            sink.log(
+                &Record::builder().level(Level::Error).target("ox").args(format_args!("{text}")).build(),
+            );
+        };
+        log::set_max_level(LevelFilter::Error);
+        // Nobody takes any of them.
+        (0..LINES_MAX as u64 + 7).for_each(say);
+        let texts = |lines: &Receiver<Entry>| -> Vec<String> {
+            lines
+                .try_iter()
+                .filter_map(|e| if let Entry::Line { text, .. } = e { Some(text) } else { None })
+                .collect()
+        };
+        assert_eq!(texts(&lines).len(), LINES_MAX);
+        say(1);
+        assert_eq!(
+            texts(&lines),
+            ["the log could not be written fast enough: 7 messages are left out here", "1"]
+        );
     }
 }

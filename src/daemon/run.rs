@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{SendTimeoutError, Sender, bounded};
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -41,6 +41,8 @@ pub const LOG_LEVEL: &str = "OX_LOG";
 
 /// Whoever only looks at the instance lock holds it for a moment.
 const LOCK_WAIT: Duration = Duration::from_millis(300);
+/// A signal that finds the core's inbox full is sent again after this, as long as there is a core.
+const SIGNAL_RETRY: Duration = Duration::from_millis(100);
 /// The whole end takes no longer than this.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -64,6 +66,7 @@ pub fn foreground(dirs: &Dirs, env: &Env) -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Err(text) => {
             starter.say(&format!("error {text}"));
+            log::logger().flush();
             ExitCode::from(1)
         }
     }
@@ -152,7 +155,9 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
         .map_err(|e| format!("socket loop: {e}"))?;
     let listener = serve_host(dirs, &site, &server)?;
     let before = AttachedFile::load(&dirs.attached());
-    let throttle = throttle::note_start(&dirs.restarts(), site.clock.now().wall, !before.clean);
+    // A process that made way has ended in order, and left what is to be served.
+    let failed = !before.clean && env.get(HANDOVER).is_none();
+    let throttle = throttle::note_start(&dirs.restarts(), site.clock.now().wall, failed);
     let startup = site.clock.now().mono - start;
     let identity = Identity {
         pid: holder.pid,
@@ -233,15 +238,21 @@ impl Running {
                 return ExitCode::from(1);
             }
         };
+        let mut watched = false;
         for signal in self.signals.forever() {
             let name = match signal {
                 SIGTERM => "SIGTERM",
                 SIGINT => "SIGINT",
                 _ => "SIGHUP",
             };
-            // While the inbox is full the core is alive and empties it.
-            if self.to_core.send(Wake::Event(Box::new(Event::Quit(name)))).is_err() {
-                break;
+            // A core that hangs hears nothing.
+            watched = watched || end_by_force_later();
+            let mut quit = Wake::Event(Box::new(Event::Quit(name)));
+            while !core.is_finished() {
+                match self.to_core.send_timeout(quit, SIGNAL_RETRY) {
+                    Err(SendTimeoutError::Timeout(again)) => quit = again,
+                    Ok(()) | Err(SendTimeoutError::Disconnected(_)) => break,
+                }
             }
         }
         let Ok(Ok((mut host, again))) = core.join() else {
@@ -249,7 +260,7 @@ impl Running {
             log::logger().flush();
             return ExitCode::from(2);
         };
-        end_by_force_later();
+        let _ = watched || end_by_force_later();
         let in_order = host.end(again.is_some());
         log::info!("ended{}", if in_order { "" } else { "; some work did not end in time" });
         log::logger().flush();
@@ -262,15 +273,16 @@ impl Running {
     }
 }
 
-/// Whatever hangs on the way out, the process is gone after [`END_MAX`].
-fn end_by_force_later() {
+/// Whatever hangs on the way out, the process is gone after [`END_MAX`]. False if there is no thread for that.
+fn end_by_force_later() -> bool {
     let watchdog = thread::spawn("watchdog", STACK_SMALL, || {
         pause(END_MAX);
         log::error!("the end took too long");
         log::logger().flush();
         std::process::exit(1);
     });
-    if let Err(e) = watchdog {
+    if let Err(e) = &watchdog {
         log::warn!("no watchdog: {e}");
     }
+    watchdog.is_ok()
 }
