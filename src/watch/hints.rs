@@ -155,6 +155,11 @@ impl Hints {
         Some(Taken { paths: held.paths, git: held.git, span: held.span })
     }
 
+    /// Throws a root's hints away, and what was lost of them.
+    pub(super) fn forget(&self, root: RootId) {
+        self.roots.lock().remove(&root);
+    }
+
     /// How many paths of a root wait.
     pub fn waiting(&self, root: RootId) -> usize {
         self.roots.lock().get(&root).map_or(0, |held| held.paths.len())

@@ -69,7 +69,7 @@ impl Runner {
         if let Some(watches) = &self.watches {
             watches.forget(id);
         }
-        drop(self.hints.take(id));
+        self.hints.forget(id);
     }
 
     /// Runs a job; `None` if the root is not there (any more).
@@ -91,7 +91,10 @@ impl Runner {
         match self.roots.lock().get_mut(&id) {
             Some(slot) => slot.state = Some(state),
             // Removed meanwhile: what the job has added since goes as well.
-            None => self.watches.iter().for_each(|watches| watches.forget(id)),
+            None => {
+                self.watches.iter().for_each(|watches| watches.forget(id));
+                self.hints.forget(id);
+            }
         }
         Some(report)
     }

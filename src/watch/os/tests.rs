@@ -176,3 +176,28 @@ fn so_many_cookies_are_waited_for_and_no_more() {
     w.watches.shared.cookies.lock().pop();
     assert_eq!(w.watches.cookie(LIMIT), Ok(()));
 }
+
+#[test]
+fn directories_that_are_let_go_of_and_taken_up_at_once_stay_watched() {
+    let w = world();
+    let dirs: Vec<String> = (0..50).map(|n| format!("d/{n}")).collect();
+    dirs.iter().for_each(|dir| fs::create_dir(w.at(dir)).unwrap());
+    for round in 0..20 {
+        let before = RootId(100 + round);
+        for dir in &dirs {
+            w.watches.add(before, dir.as_bytes(), &w.at(dir)).unwrap();
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| w.watches.forget(before));
+            dirs.iter().for_each(|dir| w.add(dir));
+        });
+        w.taken();
+        dirs.iter().for_each(|dir| fs::write(w.at(dir).join("x"), format!("{round}")).unwrap());
+        let told: Vec<String> = w.paths().into_iter().map(|(path, _)| path).collect();
+        let missing: Vec<&String> = dirs.iter().filter(|dir| !told.contains(&format!("{dir}/x"))).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "round {round}");
+        w.watches.forget(ROOT);
+        w.add("");
+        w.add("d");
+    }
+}

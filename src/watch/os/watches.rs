@@ -153,8 +153,10 @@ impl Watches {
         watched.map_err(|e| error_of(path, e))
     }
 
-    fn unwatch(&self, dead: impl IntoIterator<Item = PathBuf>) {
+    /// Takes places out of the table, and what then nobody watches from the system. Nobody may watch such a path anew in between.
+    fn unwatch(&self, forget: impl FnOnce(&mut Table) -> Vec<PathBuf>) {
         let mut watcher = self.watcher.lock();
+        let dead = forget(&mut self.shared.table.lock());
         for path in dead {
             // One that is gone has no watch any more, and where a root has one for all, its directories have none.
             drop(watcher.unwatch(&path));
@@ -163,26 +165,22 @@ impl Watches {
 
     /// Watches a directory and what is below it no longer.
     pub fn forget_below(&self, root: RootId, dir: &[u8]) {
-        let dead = self.shared.table.lock().forget_below(root, dir);
-        self.unwatch(dead);
+        self.unwatch(|table| table.forget_below(root, dir));
     }
 
     /// Watches one directory no longer.
     pub fn forget_one(&self, root: RootId, dir: &[u8]) {
-        let dead = self.shared.table.lock().forget_one(root, dir);
-        self.unwatch(dead);
+        self.unwatch(|table| table.forget_one(root, dir));
     }
 
     /// Watches nothing of a root any longer.
     pub fn forget(&self, root: RootId) {
-        let dead = self.shared.table.lock().forget(root);
-        self.unwatch(dead);
+        self.unwatch(|table| table.forget(root));
     }
 
     /// Watches a plain directory no longer.
     pub fn forget_plain(&self, listener: ListenerId, name: &str) {
-        let dead = self.shared.table.lock().forget_plain(listener, name);
-        self.unwatch(dead);
+        self.unwatch(|table| table.forget_plain(listener, name).into_iter().collect());
     }
 
     /// Whether a directory of a root is watched.
