@@ -3,6 +3,7 @@
 //! `OX_TEST_SEED=n` runs one seed (with `OX_SIM_TRACE=1` telling every step), `OX_SIM_SEEDS=n` so many from 0, `OX_SIM_DAYS=n` so many
 //! virtual days each.
 
+mod accounts;
 mod agents;
 mod bench;
 mod cloud;

@@ -31,7 +31,8 @@ pub(super) struct Accounts {
 #[derive(Debug, Default)]
 struct Server {
     account: Account,
-    users: BTreeSet<Id>,
+    /// Its projects, with the repository whose ledger each needs.
+    users: BTreeMap<Id, String>,
     issues: Issues,
 }
 
@@ -72,6 +73,8 @@ impl Accounts {
     pub(super) fn hear(&mut self, cx: &mut Cx, fact: &Fact) {
         match fact {
             Fact::Loaded { id, loaded: Some(loaded) } => {
+                let endpoint = cx.shared.project(id).and_then(|project| project.endpoint.clone());
+                self.leave(cx, id, endpoint.as_deref());
                 if let Some(view) = &loaded.cloud {
                     self.loaded(cx, id, view);
                 }
@@ -85,7 +88,7 @@ impl Accounts {
                     self.step(cx, &endpoint, account::Event::GitRefused);
                 }
             }
-            Fact::Detached { id, .. } => self.detached(cx, id),
+            Fact::Detached { id, .. } => self.leave(cx, id, None),
             _ => {}
         }
     }
@@ -107,7 +110,10 @@ impl Accounts {
             account: view.account.clone(),
             ..Server::default()
         });
-        server.users.insert(id.clone());
+        let before = server.users.insert(id.clone(), repo_id.clone());
+        if let Some(before) = before.filter(|before| *before != repo_id) {
+            self.unwanted(cx, &endpoint, before);
+        }
         self.step(cx, &endpoint, account::Event::Login(view.login.clone()));
         self.step(cx, &endpoint, account::Event::Stored(view.stored));
         if !told && !repo_id.is_empty() {
@@ -115,19 +121,32 @@ impl Accounts {
         }
     }
 
-    /// A project is served no longer.
-    fn detached(&mut self, cx: &mut Cx, id: &Id) {
-        self.told.remove(id);
-        let used = self.servers.iter().filter(|(_, s)| s.users.contains(id));
-        for endpoint in used.map(|(endpoint, _)| endpoint.clone()).collect::<Vec<_>>() {
+    /// A project is served no longer, or comes from no other server than `endpoint` any more.
+    fn leave(&mut self, cx: &mut Cx, id: &Id, endpoint: Option<&str>) {
+        let left = |(at, server): &(&String, &Server)| {
+            Some(at.as_str()) != endpoint && server.users.contains_key(id)
+        };
+        let left: Vec<String> = self.servers.iter().filter(left).map(|(at, _)| at.clone()).collect();
+        if endpoint.is_none() || !left.is_empty() {
+            self.told.remove(id);
+        }
+        for endpoint in left {
             let Some(server) = self.servers.get_mut(&endpoint) else { continue };
-            server.users.remove(id);
+            let repo_id = server.users.remove(id);
             if server.users.is_empty() {
                 self.servers.remove(&endpoint);
                 cx.set(Timer(endpoint), None);
-            } else {
-                self.plan(cx, &endpoint);
+            } else if let Some(repo_id) = repo_id {
+                self.unwanted(cx, &endpoint, repo_id);
             }
+        }
+    }
+
+    /// A project needs the ledger of that repository no longer; perhaps another one does.
+    fn unwanted(&mut self, cx: &mut Cx, endpoint: &str, repo_id: String) {
+        let Some(server) = self.servers.get(endpoint) else { return };
+        if !server.users.values().any(|wanted| *wanted == repo_id) {
+            self.step(cx, endpoint, account::Event::LedgerWanted(repo_id, false));
         }
     }
 
@@ -143,14 +162,14 @@ impl Accounts {
                 account::Effect::RaiseAuth => {
                     let text = format!("{endpoint} does not take the login; run: ox login");
                     if server.issues.raise(IssueKind::AuthExpiring, NO_REPO, &text, cx.now.wall) {
-                        let ids = server.users.iter().cloned().collect();
+                        let ids = server.users.keys().cloned().collect();
                         cx.tell(Fact::LoginRefused { ids, text });
                     }
-                    server.users.iter().for_each(|id| cx.stale(id));
+                    server.users.keys().for_each(|id| cx.stale(id));
                 }
                 account::Effect::ClearAuth => {
                     server.issues.heal(NO_REPO, Healed::LoggedIn);
-                    server.users.iter().for_each(|id| cx.stale(id));
+                    server.users.keys().for_each(|id| cx.stale(id));
                 }
             }
         }
@@ -173,7 +192,7 @@ impl Accounts {
             return;
         }
         let users: Vec<Id> =
-            self.servers.get(endpoint).map(|s| s.users.iter().cloned().collect()).unwrap_or_default();
+            self.servers.get(endpoint).map(|s| s.users.keys().cloned().collect()).unwrap_or_default();
         users.iter().for_each(|id| cx.tell(Fact::FilesChanged(id.clone())));
         if changed {
             cx.tell(Fact::CredentialsChanged(users));
