@@ -144,8 +144,6 @@ pub mod client {
     pub const SYNC_IDLE: Duration = Duration::from_secs(30);
     /// Silence on a running `team_sync`.
     pub const TEAM_SYNC_IDLE: Duration = Duration::from_secs(60);
-    /// Silence on a running `code_index`.
-    pub const CODE_INDEX_IDLE: Duration = Duration::from_secs(300);
     /// A whole `checkout`; progress does not prolong it.
     pub const CHECKOUT: Duration = Duration::from_secs(60);
     /// `stop`, in every path.

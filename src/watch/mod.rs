@@ -12,7 +12,6 @@
 
 mod accumulate;
 mod change;
-mod debounce;
 mod dirs;
 mod files;
 mod hints;
@@ -27,7 +26,6 @@ mod walk;
 
 pub use accumulate::{Accumulator, Settled, collapse};
 pub use change::{Batch, Change, HeadMove, Kind, Mode, Reason, RootId, Stamp};
-pub use debounce::Debounce;
 pub use dirs::{DirWatcher, HINT_EVERY};
 pub use files::Stat;
 pub use hints::{Hints, Loss, Pulse, Taken, Touch};
