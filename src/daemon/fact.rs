@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
+
 use super::names::{Id, Key};
+use super::trees::event::Told;
 use crate::health::StoredErrors;
 use crate::sync::{Change, Failure, Loaded, TeamRef};
+use crate::watch::RootId;
 use crate::whispers::FileChanges;
 
 /// Something that happened in one part and concerns others.
@@ -89,5 +93,11 @@ pub(super) enum Fact {
         /// Who is at work, the newest heartbeat first.
         agents: Vec<String>,
         changes: FileChanges,
+        /// What a worker waits for that is to keep them as told.
+        receipt: Option<Sender<bool>>,
     },
+    /// They have been told, unless that `failed`.
+    TreeTold { key: Key, failed: Option<FileChanges> },
+    /// A work tree is watched no longer: what was to be told of it is under way.
+    TreeLeft { root: RootId, told: Told },
 }

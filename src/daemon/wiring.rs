@@ -130,6 +130,7 @@ impl Parts {
             Fact::RunEnded(_) | Fact::LoginRefused { .. } => self.records.hear(cx, fact),
             Fact::Delivered { .. } => self.presence.hear(cx, fact),
             Fact::TreeChanged { .. } => self.whispers.hear(cx, fact),
+            Fact::TreeTold { .. } | Fact::TreeLeft { .. } => self.trees.hear(cx, fact),
         }
     }
 

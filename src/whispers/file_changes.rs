@@ -74,6 +74,12 @@ impl Counts {
         }
     }
 
+    fn add_all(&mut self, more: Counts) {
+        self.modified += more.modified;
+        self.created += more.created;
+        self.deleted += more.deleted;
+    }
+
     fn all(self) -> u64 {
         self.modified + self.created + self.deleted
     }
@@ -130,6 +136,21 @@ impl FileChanges {
     pub fn switch(&mut self, old: &str, new: &str) {
         let from = self.switched.take().map_or_else(|| old.to_string(), |(from, _)| from);
         self.switched = Some((from, new.to_string()));
+    }
+
+    /// What changed before all of this, and could not be told.
+    pub fn after(&mut self, mut earlier: FileChanges) {
+        let FileChanges { files, more, switched } = std::mem::take(self);
+        files.into_iter().for_each(|(path, kind)| earlier.add(&path, kind));
+        for (dir, counts) in more {
+            if earlier.more.len() < DIRS_MAX || earlier.more.contains_key(&dir) {
+                earlier.more.entry(dir).or_default().add_all(counts);
+            }
+        }
+        if let Some((old, new)) = switched {
+            earlier.switch(&old, &new);
+        }
+        *self = earlier;
     }
 
     /// The paths for metadata, with commas between.

@@ -389,7 +389,18 @@ impl<S: Script> FakeHost<S> {
 
     fn of_whispers(&mut self, effect: &whispers::Effect) {
         match effect {
-            whispers::Effect::Murmur { key, .. } | whispers::Effect::TellChanges { key, .. } => {
+            whispers::Effect::TellChanges { key, changes, .. } => {
+                // A job of a lane ends in any case.
+                let (wait, told) = match self.script.murmur(key) {
+                    Some((wait, true)) => (wait, whispers::Told::Kept),
+                    Some((wait, false)) => (wait, whispers::Told::Failed),
+                    None => return,
+                };
+                let wait = wait + self.disk();
+                let (key, changes) = (key.clone(), changes.clone());
+                self.after(wait, whispers::Event::ChangesTold { key, told, changes });
+            }
+            whispers::Effect::Murmur { key, .. } => {
                 if let Some((wait, true)) = self.script.murmur(key)
                     && !self.is_lost()
                 {
@@ -397,9 +408,10 @@ impl<S: Script> FakeHost<S> {
                     self.after(wait, whispers::Event::Murmured(key.clone()));
                 }
             }
-            whispers::Effect::Relay { key, .. } => {
+            whispers::Effect::Relay { key, relay } => {
                 let (wait, done) = self.script.relay(key);
-                self.after(wait, whispers::Event::Relayed { key: key.clone(), done });
+                let failed = (!done).then(|| relay.removed_since.clone());
+                self.after(wait, whispers::Event::Relayed { key: key.clone(), failed });
             }
             whispers::Effect::Pending { conn, id, ask, .. } => {
                 self.answered(*conn);
@@ -501,8 +513,13 @@ impl<S: Script> FakeHost<S> {
             Effect::Presence(presence::Effect { id, .. }) => {
                 presence::Event { id: id.clone(), seen: Vec::new() }.into()
             }
-            Effect::Whispers(whispers::Effect::Relay { key, .. }) => {
-                whispers::Event::Relayed { key: key.clone(), done: false }.into()
+            Effect::Whispers(whispers::Effect::Relay { key, relay }) => {
+                whispers::Event::Relayed { key: key.clone(), failed: Some(relay.removed_since.clone()) }
+                    .into()
+            }
+            Effect::Whispers(whispers::Effect::TellChanges { key, changes, .. }) => {
+                let (key, changes) = (key.clone(), changes.clone());
+                whispers::Event::ChangesTold { key, told: whispers::Told::Failed, changes }.into()
             }
             Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
             // Nobody hears of these either way, or they are no work.

@@ -8,7 +8,7 @@ use ox::ipc::wire::Heartbeat;
 use ox::kit::clock::Mono;
 use ox::watch::{Change, Kind, Pulse, Reason, Report, RootId, Task};
 
-use super::bench::Bench;
+use super::bench::{Bench, ledger_key};
 
 const PROJECT: &str = "p";
 
@@ -120,6 +120,42 @@ fn what_changed_is_told_every_ten_minutes_while_somebody_is_at_work() {
     assert_eq!(roots, 2);
     bench.event(Event::Trees(trees::Event::Scanned(root, None)));
     bench.pass(secs(1));
+}
+
+#[test]
+fn changes_count_as_told_when_a_murmur_of_them_is_kept_and_not_before() {
+    let (mut bench, root) = watched();
+    let saves = |bench: &Bench| {
+        let save = |(_, e): &&(Duration, Effect)| {
+            matches!(e, Effect::Trees(trees::Effect::Scan { task: Task::Save, .. }))
+        };
+        bench.wanted.iter().filter(save).count()
+    };
+    let before = saves(&bench);
+    change(&mut bench, root, &[("src/a.rs", Kind::Modified)]);
+    bench.pass(secs(610));
+    let text = "mod src/a.rs".to_string();
+    assert_eq!(told(&bench), [(610, "OxAAAA".into(), text.clone())]);
+    assert_eq!(saves(&bench), before, "the murmur is not kept yet");
+    // It never is: they are told with those that come meanwhile.
+    let came = |bench: &mut Bench, told: whispers::Told| {
+        let changes = bench.wanted.iter().rev().find_map(|(_, e)| match e {
+            Effect::Whispers(whispers::Effect::TellChanges { changes, .. }) => Some(changes.clone()),
+            _ => None,
+        });
+        let event =
+            whispers::Event::ChangesTold { key: ledger_key(PROJECT), told, changes: changes.unwrap() };
+        bench.event(Event::Whispers(event));
+    };
+    came(&mut bench, whispers::Told::Failed);
+    beat(&mut bench, "OxAAAA");
+    change(&mut bench, root, &[("src/b.rs", Kind::Created)]);
+    bench.pass(secs(595));
+    assert_eq!(told(&bench)[1..], [(1210, "OxAAAA".into(), format!("new src/b.rs, {text}"))]);
+    assert_eq!(saves(&bench), before);
+    came(&mut bench, whispers::Told::Kept);
+    bench.pass(secs(1));
+    assert_eq!(saves(&bench), before + 1);
 }
 
 #[test]

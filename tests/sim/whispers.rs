@@ -105,9 +105,18 @@ fn murmurs_are_taken_in_at_the_first_sync_and_whenever_commits_moved() {
     bench.pass(secs(600));
     assert_eq!(relays(&bench, ledger_key(PROJECT)), after);
     // One that did not get all is done again after the next sync.
-    bench.event(Event::Whispers(whispers::Event::Relayed { key: ledger_key(PROJECT), done: false }));
+    let failed = Some("c0ffee".to_string());
+    bench.event(Event::Whispers(whispers::Event::Relayed { key: ledger_key(PROJECT), failed }));
     bench.pass(secs(70));
     assert_eq!(relays(&bench, ledger_key(PROJECT)), after + 1);
+    // What was taken out since the relay that failed is taken back.
+    let since = bench.wanted.iter().rev().find_map(|(_, e)| match e {
+        Effect::Whispers(whispers::Effect::Relay { key, relay }) if *key == ledger_key(PROJECT) => {
+            Some(relay.removed_since.clone())
+        }
+        _ => None,
+    });
+    assert_eq!(since.as_deref(), Some("c0ffee"));
 }
 
 #[test]

@@ -806,7 +806,7 @@ impl Script for Life {
                 *called = if n > 1 { CallOutcome::Fine } else { CallOutcome::Pending };
                 *answer = ServerAnswer { ledger, read_only: n == 3, teams: None };
             }
-            Event::Whispers(whispers::Event::Relayed { key, done: false }) => {
+            Event::Whispers(whispers::Event::Relayed { key, failed: Some(_) }) => {
                 self.sites.get_mut(key).unwrap().relayed = false;
             }
             Event::Trees(trees::Event::Scanned(root, _)) => {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crossbeam_channel::Receiver;
+
 use crate::daemon::names::Id;
 use crate::watch::{Pulse, Report, RootId, Task};
 
@@ -14,6 +16,17 @@ pub enum Event {
     Pulse(RootId, Pulse),
     /// An [`Effect::Scan`] has ended; without a report if it did not run.
     Scanned(RootId, Option<Box<Report>>),
+}
+
+/// Whether all that was seen in a work tree has been told.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// No.
+    No,
+    /// Yes.
+    All,
+    /// A worker is at it, and says so here.
+    When(Receiver<bool>),
 }
 
 /// What work trees want done.
@@ -30,8 +43,8 @@ pub enum Effect {
     Forget {
         /// Which.
         root: RootId,
-        /// All that was seen there was told: what is known is kept for the next time.
-        told: bool,
+        /// Whether all that was seen there was told: then what is known is kept for the next time.
+        told: Told,
     },
     /// Scan a work tree; ends in [`Event::Scanned`].
     Scan {

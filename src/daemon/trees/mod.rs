@@ -6,6 +6,8 @@ pub(super) mod work;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, bounded};
+
 use super::cx::Cx;
 use super::fact::Fact;
 use super::names::{Id, Key};
@@ -18,7 +20,7 @@ use crate::sync::LEDGER;
 use crate::watch::{self, Batch, Counters, Machine, Pulse, Report, RootId};
 use crate::whispers::FileChanges;
 use crate::whispers::file_changes::{Kind, SWITCH_MIN};
-use event::{Effect, Event, Timer};
+use event::{Effect, Event, Timer, Told};
 
 /// What changed in a work tree is told this often, and a tree in which nobody is at work any more is let go of (whispers and watching,
 /// 11.1).
@@ -79,6 +81,8 @@ impl Trees {
         match fact {
             Fact::Heard { id, agent: true, .. } => self.watch(cx, id),
             Fact::Detached { id, .. } => self.forget(cx, id),
+            Fact::TreeTold { key: Key::Ledger(id), failed } => self.told(cx, id, failed.as_ref()),
+            Fact::TreeLeft { root, told } => cx.push(Effect::Forget { root: *root, told: told.clone() }),
             Fact::Jumped => {
                 let ids: Vec<Id> = self.by_id.keys().cloned().collect();
                 ids.iter().for_each(|id| self.step(cx, id, watch::Event::Jumped));
@@ -126,13 +130,20 @@ impl Trees {
     fn forget(&mut self, cx: &mut Cx, id: &Id) {
         // What has not settled by now never does.
         self.step(cx, id, watch::Event::Ending);
-        let told = self.tell_changes(cx, id);
+        let (receipt, is_told) = bounded(1);
+        let telling = self.tell_changes(cx, id, Some(receipt));
         let Some(tree) = self.by_id.remove(id) else { return };
-        // What a scan finds that is still under way is told by the next who watches.
-        let told = told && tree.machine.is_idle();
+        let told = match telling {
+            // What a scan finds that is still under way is told by the next who watches.
+            _ if !tree.machine.is_idle() => Told::No,
+            Telling::Nobody => Told::No,
+            Telling::Nothing => Told::All,
+            Telling::Begun => Told::When(is_told),
+        };
         cx.set(Timer::Scan(id.clone()), None);
         cx.set(Timer::Changes(id.clone()), None);
-        cx.push(Effect::Forget { root: tree.root, told });
+        // Behind what is to be told.
+        cx.tell(Fact::TreeLeft { root: tree.root, told });
     }
 
     fn id_of(&self, root: RootId) -> Option<Id> {
@@ -157,7 +168,7 @@ impl Trees {
     fn tell_due(&mut self, cx: &mut Cx, id: &Id) {
         // What is settled by now is told as well.
         self.step(cx, id, watch::Event::Due);
-        if self.tell_changes(cx, id) {
+        if self.tell_changes(cx, id, None) == Telling::Nothing {
             self.step(cx, id, watch::Event::Told);
         }
         if cx.shared.at_work(id, cx.now.mono).is_empty() {
@@ -200,20 +211,42 @@ impl Trees {
         }
     }
 
-    /// False if there is nobody to tell.
-    fn tell_changes(&mut self, cx: &mut Cx, id: &Id) -> bool {
-        let Some(state) = cx.shared.ledger_state(id) else { return false };
+    fn tell_changes(&mut self, cx: &mut Cx, id: &Id, receipt: Option<Sender<bool>>) -> Telling {
+        let Some(state) = cx.shared.ledger_state(id) else { return Telling::Nobody };
         let (Some(tree), Some(project)) = (self.by_id.get_mut(id), cx.shared.project(id)) else {
-            return false;
+            return Telling::Nobody;
         };
-        let changes = std::mem::take(&mut tree.changes);
-        if !changes.is_empty() {
-            let (key, root) = (Key::Ledger(id.clone()), project.root.clone());
-            let agents = cx.shared.at_work(id, cx.now.mono);
-            cx.tell(Fact::TreeChanged { key, state, root, agents, changes });
+        if tree.changes.is_empty() {
+            return Telling::Nothing;
         }
-        true
+        let changes = std::mem::take(&mut tree.changes);
+        let (key, root) = (Key::Ledger(id.clone()), project.root.clone());
+        let agents = cx.shared.at_work(id, cx.now.mono);
+        cx.tell(Fact::TreeChanged { key, state, root, agents, changes, receipt });
+        Telling::Begun
     }
+
+    /// What was told may count as known, or is told the next time.
+    fn told(&mut self, cx: &mut Cx, id: &Id, failed: Option<&FileChanges>) {
+        let Some(tree) = self.by_id.get_mut(id) else { return };
+        if let Some(failed) = failed {
+            tree.changes.after(failed.clone());
+            cx.stale_soon(id);
+        } else if tree.changes.is_empty() {
+            self.step(cx, id, watch::Event::Told);
+        }
+    }
+}
+
+/// What became of changes that were to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// There is nobody to tell.
+    Nobody,
+    /// There are none.
+    Nothing,
+    /// They are being told; [`Fact::TreeTold`] follows.
+    Begun,
 }
 
 impl Tree {

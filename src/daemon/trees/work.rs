@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::event::{Effect, Event};
+use super::event::{Effect, Event, Told};
 use crate::daemon::host::lanes::{Lane, Lanes};
 use crate::watch::{Root, RootId, Task};
+
+/// A disk that takes longer to keep a murmur than this has not kept it.
+const RECEIPT_MAX: Duration = Duration::from_secs(5);
 
 /// What the work in trees needs.
 #[derive(Default)]
@@ -36,10 +40,16 @@ impl Work {
         }
     }
 
-    fn forget(&self, lanes: &Lanes, root: RootId, told: bool) {
+    fn forget(&self, lanes: &Lanes, root: RootId, told: Told) {
         self.new.lock().remove(&root);
         let watchers = lanes.watchers();
         lanes.run(Lane::Disk, move || {
+            let told = match told {
+                Told::No => false,
+                Told::All => true,
+                // It was begun before this job.
+                Told::When(receipt) => receipt.recv_timeout(RECEIPT_MAX).unwrap_or(false),
+            };
             if told {
                 // Kept for the next process.
                 watchers.runner.run(root, Task::Save);

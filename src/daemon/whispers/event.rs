@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crossbeam_channel::Sender;
+
 use crate::daemon::names::{Id, Key};
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Murmur, WhisperHistoryAsk};
@@ -17,10 +19,23 @@ pub struct Relay {
     pub scope: Scope,
     /// HEAD at the relay before; empty for the first.
     pub since: String,
+    /// HEAD from which on what was taken out since has to be taken back; older than `since` where that failed before.
+    pub removed_since: String,
     /// HEAD after a run that went well: murmurs that somebody took out in between are taken back.
     pub head: Option<String>,
     /// Where to tell what files of a team's context changed since: the state directories of ledgers.
     pub tell: Vec<PathBuf>,
+}
+
+/// What became of changed files that were to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A murmur waits durably to be committed.
+    Kept,
+    /// The configuration wants none.
+    Unwanted,
+    /// It could not be kept.
+    Failed,
 }
 
 /// What whispers hear.
@@ -28,12 +43,21 @@ pub struct Relay {
 pub enum Event {
     /// A murmur waits durably to be committed in this clone.
     Murmured(Key),
+    /// An [`Effect::TellChanges`] has ended.
+    ChangesTold {
+        /// In which clone.
+        key: Key,
+        /// How.
+        told: Told,
+        /// What was to be told.
+        changes: Box<FileChanges>,
+    },
     /// An [`Effect::Relay`] has ended.
     Relayed {
         /// Of which clone.
         key: Key,
-        /// Whether all was taken in; `false` if it has to be done again.
-        done: bool,
+        /// What has to be done again: [`Relay::removed_since`].
+        failed: Option<String>,
     },
     /// An agent has come further in the whispers for it.
     Delivered {
@@ -119,7 +143,7 @@ pub enum Effect {
         /// What to tell.
         text: String,
     },
-    /// Have a note about changed files wait to be committed, if the configuration wants such; ends in [`Event::Murmured`].
+    /// Have a note about changed files wait to be committed, if the configuration wants such; ends in [`Event::ChangesTold`].
     TellChanges {
         /// In which clone.
         key: Key,
@@ -131,6 +155,8 @@ pub enum Effect {
         agents: Vec<String>,
         /// What changed.
         changes: Box<FileChanges>,
+        /// Who waits for it on a worker: false if it could not be kept.
+        receipt: Option<Sender<bool>>,
     },
     /// Write down how far agents have read.
     WritePlaces,

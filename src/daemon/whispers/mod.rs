@@ -18,7 +18,7 @@ use crate::ipc::wire::{Murmur, Response, WhisperHistoryAsk, Whispers as Entries,
 use crate::kit::Class;
 use crate::whispers::nudge::Facts;
 use crate::whispers::{Ask, Attention, Scope};
-use event::{Effect, Event, Relay, Timer};
+use event::{Effect, Event, Relay, Timer, Told};
 pub(super) use worker::{commit_waiting, is_waiting, stuck};
 
 /// Agents at work are looked at this often for whether one is to be reminded that it may murmur (whispers and watching, 7.3).
@@ -42,6 +42,8 @@ struct Relayed {
     done: bool,
     /// Its commit then; empty before.
     head: String,
+    /// From this commit on murmurs that were taken out may still be told: taking them back has failed.
+    unproven: Option<String>,
 }
 
 impl From<Event> for super::event::Event {
@@ -71,9 +73,17 @@ impl Whispers {
         match event {
             // A sync commits it soon.
             Event::Murmured(key) => cx.tell(Fact::Waiting(key)),
-            Event::Relayed { key, done } => {
-                if let Some(relayed) = self.relayed.get_mut(&key) {
-                    relayed.done &= done;
+            Event::ChangesTold { key, told, changes } => {
+                if told == Told::Kept {
+                    cx.tell(Fact::Waiting(key.clone()));
+                }
+                let failed = (told == Told::Failed).then_some(*changes);
+                cx.tell(Fact::TreeTold { key, failed });
+            }
+            Event::Relayed { key, failed } => {
+                if let (Some(relayed), Some(since)) = (self.relayed.get_mut(&key), failed) {
+                    relayed.done = false;
+                    relayed.unproven.get_or_insert(since);
                 }
             }
             Event::Delivered { id, agent, any } => {
@@ -117,13 +127,16 @@ impl Whispers {
                 cx.set_in_once(Timer::Nudge(id.clone()), NUDGE_EVERY);
                 cx.set_in_once(Timer::Activity(id.clone()), ACTIVITY_EVERY);
             }
-            Fact::TreeChanged { key, state, root, agents, changes } => cx.push(Effect::TellChanges {
-                key: key.clone(),
-                state: state.clone(),
-                root: root.clone(),
-                agents: agents.clone(),
-                changes: Box::new(changes.clone()),
-            }),
+            Fact::TreeChanged { key, state, root, agents, changes, receipt } => {
+                cx.push(Effect::TellChanges {
+                    key: key.clone(),
+                    state: state.clone(),
+                    root: root.clone(),
+                    agents: agents.clone(),
+                    changes: Box::new(changes.clone()),
+                    receipt: receipt.clone(),
+                })
+            }
             Fact::Detached { id, .. } => {
                 cx.set(Timer::Nudge(id.clone()), None);
                 cx.set(Timer::Activity(id.clone()), None);
@@ -191,6 +204,7 @@ impl Whispers {
         let relayed = self.relayed.entry(key.clone()).or_default();
         relayed.done = true;
         let since = std::mem::replace(&mut relayed.head, row.head.clone());
+        let removed_since = relayed.unproven.take().unwrap_or_else(|| since.clone());
         let scope = scope_of(row);
         let tell = match &scope {
             // Of the first relay nothing is told: what was there before is no news.
@@ -200,7 +214,7 @@ impl Whispers {
             }
             _ => Vec::new(),
         };
-        let relay = Box::new(Relay { target: row.target.clone(), scope, since, head, tell });
+        let relay = Box::new(Relay { target: row.target.clone(), scope, since, removed_since, head, tell });
         cx.push(Effect::Relay { key: key.clone(), relay });
     }
 

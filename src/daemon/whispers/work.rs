@@ -1,6 +1,6 @@
 //! Which worker does what of murmurs and whispers, and what the core hears of it.
 
-use super::event::{Effect, Event};
+use super::event::{Effect, Event, Told};
 use super::worker::WhisperWorker;
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::Id;
@@ -34,21 +34,25 @@ impl Work {
                     None
                 });
             }
-            Effect::TellChanges { key, state, root, agents, changes } => {
-                let worker = self.worker.clone();
-                lanes.run_and_tell(Lane::Disk, move || {
-                    let told = worker.tell_changes(&state, &root, &agents, &changes);
-                    told.then(|| Event::Murmured(key).into())
+            Effect::TellChanges { key, state, root, agents, changes, receipt } => {
+                let (worker, what) = (self.worker.clone(), changes.clone());
+                let work = move || {
+                    let told = worker.tell_changes(&state, &root, &agents, &what);
+                    receipt.map(|receipt| receipt.send(told != Told::Failed));
+                    told
+                };
+                lanes.start(Lane::Disk, work, move |told| {
+                    Event::ChangesTold { key, told: told.unwrap_or(Told::Failed), changes }.into()
                 });
             }
             Effect::Relay { key, relay } => {
                 let (worker, stop) = (self.worker.clone(), lanes.stop.clone());
+                let since = relay.removed_since.clone();
                 // It may fetch.
-                lanes.start(
-                    Lane::Git,
-                    move || worker.relay(&relay, &stop),
-                    |done| Event::Relayed { key, done: done.unwrap_or(false) }.into(),
-                );
+                let work = move || worker.relay(&relay, &stop);
+                lanes.start(Lane::Git, work, move |done| {
+                    Event::Relayed { key, failed: (!done.unwrap_or(false)).then_some(since) }.into()
+                });
             }
             Effect::Pending { conn, id, states, ask } => self.pending(lanes, conn, id, states, ask),
             Effect::History { conn, states, reader, ask } => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 
-use super::event::Relay;
+use super::event::{Relay, Told};
 use super::notes::{TEAM_TOPIC, changes_murmur, entry, named, nudge_for, team_note, timed};
 use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
 use crate::ipc::wire::{Murmur as Message, Response, WhisperHistory, WhisperHistoryAsk, Whispers};
@@ -108,7 +108,7 @@ impl WhisperWorker {
     /// Takes in the murmurs of a clone, takes back those that are gone, and tells the projects of a team what changed in it. True if nothing
     /// is left to be done.
     pub(super) fn relay(&self, asked: &Relay, cancel: &Cancel) -> bool {
-        let Relay { target, scope, since, .. } = asked;
+        let Relay { target, scope, since, removed_since, .. } = asked;
         let (_, at) = match sync::locate(&self.site, target) {
             Ok(found) => found,
             Err(e) => {
@@ -131,7 +131,7 @@ impl WhisperWorker {
             drop(lock);
             look().map(|again| (relayed.new + again.new, again.missing.is_empty()))
         });
-        let done = match taken {
+        let mut done = match taken {
             Ok((new, done)) => {
                 if new > 0 {
                     log::info!("[{}] {new} new murmurs", target.label());
@@ -143,9 +143,10 @@ impl WhisperWorker {
                 false
             }
         };
-        if let Some(head) = asked.head.as_ref().filter(|_| !since.is_empty())
-            && let Err(e) = self.take_back(&store, &at.path, since, head)
+        if let Some(head) = asked.head.as_ref().filter(|_| !removed_since.is_empty())
+            && let Err(e) = self.take_back(&store, &at.path, removed_since, head)
         {
+            done = false;
             log::warn!("[{}] murmurs that were taken out are still told: {e}", target.label());
         }
         if let Err(e) = self.tell_of_changes(&at.path, scope.team(), since, &asked.tell) {
@@ -274,25 +275,24 @@ impl WhisperWorker {
         }
     }
 
-    /// Has a note about changed files wait to be committed, and tells it to the agents of this machine. False if the configuration wants
-    /// none, or it could not be kept.
+    /// Has a note about changed files wait to be committed, and tells it to the agents of this machine.
     pub(super) fn tell_changes(
         &self,
         state: &Path,
         root: &Path,
         agents: &[String],
         changes: &FileChanges,
-    ) -> bool {
+    ) -> Told {
         let project = match Project::load(root, &self.site.env) {
             Ok(project) => project,
             Err(e) => {
                 log::warn!("changed files are not told: {e}");
-                return false;
+                return Told::Failed;
             }
         };
         let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, Some(&project));
         if !settings.murmurs_by_itself() {
-            return false;
+            return Told::Unwanted;
         }
         let now = self.now();
         let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
@@ -307,10 +307,13 @@ impl WhisperWorker {
         }
         let kept =
             Outbox::of(state).put(&murmur).and_then(|()| self.stores.of(state).take_in(now, &[whisper], &[]));
-        if let Err(e) = &kept {
-            log::warn!("changed files are not told: {e}");
+        match kept {
+            Ok(_) => Told::Kept,
+            Err(e) => {
+                log::warn!("changed files are not told: {e}");
+                Told::Failed
+            }
         }
-        kept.is_ok()
     }
 
     /// Looks after databases, and closes those that nobody asks for.
