@@ -82,6 +82,13 @@ impl Core {
         std::mem::take(&mut self.out)
     }
 
+    /// The last turn, after [`Effect::Exit`] and all that had come in until then: lets go of all projects, and answers whoever waits.
+    pub fn close(&mut self, now: Now) -> Vec<Effect> {
+        self.closing = true;
+        self.act(now, |parts, cx| parts.projects.close(cx));
+        std::mem::take(&mut self.out)
+    }
+
     /// When [`Core::turn`] has to be called again if nothing happens.
     pub fn next_deadline(&self) -> Option<Mono> {
         if self.closing { None } else { self.timers.next() }
@@ -94,9 +101,8 @@ impl Core {
             && !self.closing
         {
             log::info!("stopping: {why}");
-            // Nothing new is begun from here on.
+            // Nothing new is begun from here on, and what comes without an answer is still taken.
             self.closing = true;
-            self.act(now, |parts, cx| parts.projects.close(cx));
             self.out.push(Effect::Exit { again });
         }
     }

@@ -8,11 +8,8 @@ use crate::ipc::{ConnId, Request};
 
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
     let Parts { projects, clones, presence, records, whispers, .. } = parts;
-    if cx.closing {
-        if !is_one_way(&request) {
-            cx.reply(conn, Response::busy(STOPPING));
-        }
-        return;
+    if cx.closing && !is_one_way(&request) {
+        return cx.reply(conn, Response::busy(STOPPING));
     }
     match (request, via) {
         (Request::Sync, Via::Project(id)) => clones.sync_asked(cx, conn, &id),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::limits::{CLOSE_WAIT, OUTBOX, OUTBOX_PROGRESS, STACK};
@@ -110,6 +110,7 @@ pub(super) enum Command {
     Add { id: ListenerId, spec: ListenerSpec },
     Remove { id: ListenerId },
     Check { id: ListenerId, then: Box<dyn FnOnce(PathState) + Send> },
+    HandOver(Sender<()>),
     Close,
 }
 
@@ -121,7 +122,11 @@ impl Command {
             | Command::Progress { conn, .. }
             | Command::Encoded { conn, .. }
             | Command::Failed { conn } => Some(*conn),
-            Command::Add { .. } | Command::Remove { .. } | Command::Check { .. } | Command::Close => None,
+            Command::Add { .. }
+            | Command::Remove { .. }
+            | Command::Check { .. }
+            | Command::HandOver(_)
+            | Command::Close => None,
         }
     }
 }
@@ -278,6 +283,13 @@ impl ServerHandle {
     /// How often things happened.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Hands over at once what waits a moment to be handed over together. Waits for the loop at most [`CLOSE_WAIT`].
+    pub fn hand_over(&self) {
+        let (done, is_done) = bounded(1);
+        self.0.outbox.send(Command::HandOver(done));
+        let _ = is_done.recv_timeout(CLOSE_WAIT); // a loop that hangs or has ended hands nothing over
     }
 
     /// Ends the server: no more connections, paths that are still ours removed, answers already given sent to their end.

@@ -397,6 +397,10 @@ impl Turn {
             Command::Add { id, spec } => self.add(id, spec),
             Command::Remove { id } => self.remove(id),
             Command::Check { id, then } => then(self.check(id)),
+            Command::HandOver(done) => {
+                self.hand_over_one_way();
+                let _ = done.send(()); // it waits no longer
+            }
             Command::Close => {
                 self.listeners.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.remove(id));
                 self.closing.get_or_insert(self.now + CLOSE_DRAIN);

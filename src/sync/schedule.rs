@@ -188,7 +188,8 @@ impl Schedule {
     /// The run could not be started after all (no worker was free): try again soon.
     pub fn not_started(&mut self, now: Mono) {
         if let Some(run) = self.running.take() {
-            self.force_waits = run.forced;
+            // Somebody may have asked meanwhile.
+            self.force_waits |= run.forced;
             self.next = now + Duration::from_secs(1);
         }
     }

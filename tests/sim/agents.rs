@@ -149,14 +149,31 @@ fn ipc_09_only_a_newer_command_of_ours_has_the_daemon_make_way() {
     bench.pass(60 * MINUTE);
     assert!(made_way(&bench).is_none());
     called(&mut bench, NEWER);
+    let asked = bench.now();
+    bench.pass(60 * MINUTE);
     let (at, passed) = made_way(&bench).unwrap();
-    assert_eq!((at, passed.version.as_str()), (bench.now(), NEWER));
+    assert_eq!((at, passed.version.as_str()), (asked + SECOND, NEWER));
+}
+
+#[test]
+fn the_newer_command_itself_is_served_first() {
+    let mut bench = with_project();
+    bench.sync_takes = 5 * SECOND;
+    called(&mut bench, NEWER);
+    // Its request comes behind its heartbeat.
+    let asked = bench.ask(Via::Project(Id::from(PROJECT)), Request::Sync);
+    bench.pass(4 * SECOND);
+    assert!(made_way(&bench).is_none());
+    bench.pass(MINUTE);
+    assert!(made_way(&bench).is_some());
+    assert!(!bench.open.contains_key(&asked), "it was answered");
 }
 
 #[test]
 fn ipc_09_it_makes_way_at_most_once_in_ten_minutes_and_once_for_a_version() {
     let mut bench = with_project();
     called(&mut bench, NEWER);
+    bench.pass(SECOND);
     let (_, passed) = made_way(&bench).unwrap();
     // The program at its path is still the old one.
     bench.wanted.clear();
@@ -170,6 +187,7 @@ fn ipc_09_it_makes_way_at_most_once_in_ten_minutes_and_once_for_a_version() {
     called(&mut bench, NEWER);
     assert!(made_way(&bench).is_none());
     called(&mut bench, "0.6.1+rs.0.3.0");
+    bench.pass(SECOND);
     assert!(made_way(&bench).is_some());
 }
 

@@ -204,7 +204,7 @@ pub fn start(dirs: &Dirs, env: &Env) -> Result<Started, ReachError> {
     Err(ReachError::NotRunning)
 }
 
-/// glibc gives each busy thread an arena of its own, of which an idle daemon keeps 100 to 200 KiB each; two are enough for threads
+/// glibc gives each busy thread an arena of its own, of which an idle daemon keeps 100 to 200 KiB each; four are enough for threads
 /// that mostly wait. Its children do not inherit this.
 pub const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "4");
 

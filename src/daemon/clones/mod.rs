@@ -415,7 +415,13 @@ impl Clones {
     fn watch_ledger(&mut self, cx: &mut Cx, key: &Key, renewed: bool) {
         let Key::Ledger(id) = key else { return };
         let place = self.states.get(key).and_then(|s| s.place.as_ref()).filter(|p| p.exists);
-        let Some(path) = place.map(|place| place.path.clone()) else { return };
+        let Some(path) = place.map(|place| place.path.clone()) else {
+            // What comes to lie there is another directory, whoever makes it.
+            if self.watched.remove(id).is_some() {
+                cx.push(Effect::Watch(id.clone(), None));
+            }
+            return;
+        };
         if renewed || self.watched.get(id) != Some(&path) {
             self.watched.insert(id.clone(), path.clone());
             cx.push(Effect::Watch(id.clone(), Some(path)));

@@ -22,7 +22,7 @@ use crate::sync::{self, Ask, End, Failure, Outcome, Saved, Stores, Target};
 
 /// What the work on clones needs.
 pub(in crate::daemon) struct Work {
-    /// Ends what runs for a clone; until its job has ended.
+    /// Ends what runs for a clone, by clone; until that is dropped.
     cancels: BTreeMap<Key, Cancel>,
     ledgers: Arc<Mutex<Ledgers>>,
     watched: Latest<Id, WatchTo>,

@@ -169,6 +169,11 @@ impl Lanes {
         });
     }
 
+    /// For what the core must hear and no job of a lane tells. It has room without a limit: whoever uses it has one.
+    pub(in crate::daemon) fn sender(&self) -> Sender<Event> {
+        self.results.0.clone()
+    }
+
     /// What came of jobs.
     pub(in crate::daemon) fn results(&self) -> &Receiver<Event> {
         &self.results.1

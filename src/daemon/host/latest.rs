@@ -82,7 +82,17 @@ impl<K: Clone + Ord + Send + 'static, V: Send + 'static> Latest<K, V> {
 
     /// Writes what no worker had room for: at the end, when all workers have ended.
     pub(in crate::daemon) fn finish(&self) {
-        let left = std::mem::take(&mut self.inner.state.lock().waiting);
-        left.into_iter().for_each(|(key, value)| (self.inner.write)(&key, value));
+        let left = {
+            let mut state = self.inner.state.lock();
+            // A worker that hangs with a value of a key is not overtaken: its older one could come last.
+            let State { waiting, writing } = &mut *state;
+            waiting.retain(|key, _| !writing.contains(key));
+            std::mem::take(waiting)
+        };
+        for (key, value) in left {
+            if let Err(panic) = thread::contain(|| (self.inner.write)(&key, value)) {
+                log::error!("a writer panicked: {panic}");
+            }
+        }
     }
 }

@@ -86,7 +86,11 @@ impl Host {
     }
 
     fn wait(&self, now: Now) -> Option<Event> {
-        let wait = self.core.next_deadline().map_or(WAIT_MAX, |at| at.since(now.mono)).min(WAIT_MAX);
+        self.next(self.core.next_deadline().map_or(WAIT_MAX, |at| at.since(now.mono)).min(WAIT_MAX))
+    }
+
+    /// The next event that comes within `wait`.
+    fn next(&self, wait: Duration) -> Option<Event> {
         select! {
             recv(self.lanes.results()) -> event => event.ok(),
             recv(self.inbox) -> wake => match wake {
@@ -95,6 +99,17 @@ impl Host {
                 Err(_) => None,
             },
             default(wait) => None,
+        }
+    }
+
+    /// Hands the core all that waits for it.
+    fn take_what_came(&mut self) {
+        // No more than is there now: somebody may go on sending.
+        for _ in 0..self.lanes.results().len() + self.inbox.len() {
+            let now = self.lanes.site.clock.now();
+            let event = self.next(Duration::ZERO);
+            let effects = self.core.turn(now, event);
+            effects.into_iter().for_each(|effect| self.perform(effect));
         }
     }
 
@@ -125,16 +140,20 @@ impl Host {
         }
     }
 
-    /// Takes back everything outside the process, gives workers a last moment, and writes what is to be written. False if some did not
-    /// end. What was served is remembered if the program runs `again`.
+    /// Takes what has come in until now, takes back everything outside the process, gives workers a last moment, and writes what is to be
+    /// written. False if some did not end. What was served is remembered if the program runs `again`.
     pub(super) fn end(&mut self, again: bool) -> bool {
+        self.lanes.server.hand_over();
+        self.take_what_came();
+        let effects = self.core.close(self.lanes.site.clock.now());
+        effects.into_iter().for_each(|effect| self.perform(effect));
         self.clones.cancel_all();
         let answers = self.lanes.server.close();
         let ended = self.lanes.close();
         self.accounts.end();
         self.records.end();
         self.clones.end();
-        self.projects.end(again);
+        self.projects.end(&self.lanes.site, again);
         self.whispers.end();
         answers && ended
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::event::{AttachEnd, Attachable};
 use super::registry::{Entry, Registry};
 use super::takeover;
+use crate::daemon::cx::STOPPING;
 use crate::daemon::names::{Id, VERSION};
 use crate::health::StoredErrors;
 use crate::ipc::listen::{self, Bound};
+use crate::kit::cancel::Cancel;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::project::{Config, Dirs, Project, settings::Settings};
@@ -22,9 +24,15 @@ pub struct Socket {
     pub entry: Entry,
 }
 
-/// Attaches the project at `root`, unless it is among `served`.
-pub fn attach(site: &Site, registry: &Registry, root: &Path, served: &[Id]) -> (AttachEnd, Option<Socket>) {
-    match try_attach(site, registry, root, served) {
+/// Attaches the project at `root`, unless it is among `served`, or the process ends meanwhile.
+pub fn attach(
+    site: &Site,
+    registry: &Registry,
+    root: &Path,
+    served: &[Id],
+    stop: &Cancel,
+) -> (AttachEnd, Option<Socket>) {
+    match try_attach(site, registry, root, served, stop) {
         Ok((end, socket)) => (end, socket),
         Err(text) => (AttachEnd::Failed(text), None),
     }
@@ -35,7 +43,11 @@ fn try_attach(
     registry: &Registry,
     root: &Path,
     served: &[Id],
+    stop: &Cancel,
 ) -> Result<(AttachEnd, Option<Socket>), String> {
+    // Another daemon is not asked to make way for one that ends itself.
+    let go_on = || if stop.is_cancelled() { Err(STOPPING.to_string()) } else { Ok(()) };
+    go_on()?;
     if !Config::exists(root) {
         return Err(format!("{} is not an ox project; run there: ox init", root.display()));
     }
@@ -48,6 +60,7 @@ fn try_attach(
     if project.legacy_workspace_id != project.workspace_id {
         takeover::clear_way(&site.dirs, registry, &project.legacy_workspace_id)?;
     }
+    go_on()?;
     let socket = site.dirs.project_socket(&project.workspace_id);
     // The instance lock is held for the life of this process, and a Go daemon has just been ruled out.
     let bound = listen::bind(&socket, true).map_err(|e| e.to_string())?;

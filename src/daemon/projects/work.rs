@@ -10,7 +10,7 @@ use super::bind::{self, Socket};
 use super::event::{AttachEnd, Effect, Event, Findable, Finding, ToLoad};
 use super::instance::{Held, Instance};
 use super::{AttachedFile, Entry, Registry};
-use crate::daemon::host::lanes::{Lane, Lanes, Wake, hint};
+use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::host::latest::Latest;
 use crate::daemon::names::{Id, Via};
 use crate::ipc::listen::PathState;
@@ -18,7 +18,7 @@ use crate::ipc::wire::{On, Response, Served};
 use crate::ipc::{ConnId, ListenerId, ListenerSpec, Published};
 use crate::kit::cancel::Cancel;
 use crate::project::{Dirs, Project};
-use crate::sync;
+use crate::sync::{self, Site};
 
 /// A served socket, and what is recorded of it.
 struct Listening {
@@ -92,9 +92,9 @@ impl Work {
 
     fn attach(&self, lanes: &Lanes, root: PathBuf, served: Vec<Id>) {
         let (site, registry) = (lanes.site.clone(), self.registry.clone());
-        let (ready, at) = (Arc::clone(&self.ready), root.clone());
+        let (ready, at, stop) = (Arc::clone(&self.ready), root.clone(), lanes.stop.clone());
         let work = move || {
-            let (end, socket) = bind::attach(&site, &registry, &at, &served);
+            let (end, socket) = bind::attach(&site, &registry, &at, &served, &stop);
             if let (AttachEnd::Ready(found), Some(socket)) = (&end, socket) {
                 ready.lock().insert(found.id.clone(), socket);
             }
@@ -146,21 +146,24 @@ impl Work {
         lanes.start(Lane::Disk, work, |found| Event::Checked(found.unwrap_or_default()).into());
     }
 
-    /// The last word: whether the process ended in order, or what the program that now runs anew is to serve.
-    pub(in crate::daemon) fn end(&mut self, again: bool) {
+    /// The last word, when all workers have ended: what was attached and never served is taken back, and written down is whether the process
+    /// ended in order, or what the program that now runs anew is to serve.
+    pub(in crate::daemon) fn end(&mut self, site: &Site, again: bool) {
+        for (_, Socket { bound, entry }) in std::mem::take(&mut *self.ready.lock()) {
+            bound.remove();
+            bind::forget(site, &self.registry, &entry);
+        }
         let projects = if again { std::mem::take(&mut self.served) } else { Vec::new() };
         AttachedFile { clean: !again, projects }.save(&self.attached);
     }
 }
 
 fn reply_stop(lanes: &Lanes, conn: ConnId, via: Via) {
-    let inbox = lanes.inbox.clone();
-    lanes.server.reply_then(conn, Response::ok(), move |_| {
-        let event = Box::new(Event::StopAnswered(via).into());
-        if inbox.try_send(Wake::Event(event)).is_err() {
-            log::error!("the core's inbox is full; a stop was lost");
-        }
-    });
+    let results = lanes.sender();
+    // Not by the inbox, which may be full. One connection asks once at a time.
+    lanes
+        .server
+        .reply_then(conn, Response::ok(), move |_| drop(results.send(Event::StopAnswered(via).into())));
 }
 
 fn load(lanes: &Lanes, all: Vec<ToLoad>) {

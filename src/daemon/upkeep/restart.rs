@@ -14,6 +14,8 @@ pub const SPACING: Duration = Duration::from_secs(10 * 60);
 /// Work in progress is waited for so long.
 pub const GRACE: Duration = Duration::from_secs(10 * 60);
 
+/// What the command itself asks for comes right behind its heartbeat, and counts as work in progress.
+const ASK_FIRST: Duration = Duration::from_secs(1);
 /// While work is in progress it is asked again this often whether that has ended.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
@@ -41,7 +43,7 @@ impl Restart {
             "a command of version {version} has called; starting anew when nothing is being worked on"
         );
         self.wanted = Some((cx.now.mono, version.to_string()));
-        cx.set_in(Timer::Restart, Duration::ZERO);
+        cx.set_in(Timer::Restart, ASK_FIRST);
     }
 
     /// Starts anew if that is wanted and nothing is being worked on, or that takes too long.
