@@ -1,7 +1,7 @@
 //! The process: one daemon a user, serving all attached projects.
 //!
-//! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, and on demand up to 4
-//! `git`, 3 `clone`, 2 `net`, 2 `disk` and 1 `scan` threads.
+//! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, `log` (for which nobody
+//! waits), and on demand up to 4 `git`, 3 `clone`, 2 `net`, 2 `disk` and 1 `scan` threads.
 //! Files: instance lock, `attached.json`, restart history, log; per project a socket, a pid file and a registry entry.
 //! Locks: the instance lock, taken first and held for life; the registry's for one rewrite.
 //! Promises: at most one daemon a user; the core never does I/O nor waits for a lock that is held over I/O; an answer to `stop` is written
