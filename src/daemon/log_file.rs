@@ -51,7 +51,7 @@ pub fn start(path: &Path, level: LevelFilter, json: bool) -> io::Result<()> {
 }
 
 /// What the log's thread gets.
-enum Entry {
+enum LogEntry {
     /// A message.
     Line { at: Timestamp, level: Level, text: String },
     /// Whoever sent it waits until all before it is written.
@@ -59,19 +59,19 @@ enum Entry {
 }
 
 struct Sink {
-    lines: Sender<Entry>,
+    lines: Sender<LogEntry>,
     left_out: AtomicU64,
 }
 
 impl Sink {
-    fn new() -> (Sink, Receiver<Entry>) {
+    fn new() -> (Sink, Receiver<LogEntry>) {
         let (lines, receiver) = bounded(LINES_MAX);
         (Sink { lines, left_out: AtomicU64::new(0) }, receiver)
     }
 
     /// False if there is no room.
     fn send(&self, level: Level, text: String) -> bool {
-        self.lines.try_send(Entry::Line { at: SystemClock.now().wall, level, text }).is_ok()
+        self.lines.try_send(LogEntry::Line { at: SystemClock.now().wall, level, text }).is_ok()
     }
 }
 
@@ -99,7 +99,7 @@ impl Log for Sink {
 
     fn flush(&self) {
         let (written, is_written) = bounded(1);
-        if self.lines.send_timeout(Entry::Flush(written), FLUSH_MAX).is_ok() {
+        if self.lines.send_timeout(LogEntry::Flush(written), FLUSH_MAX).is_ok() {
             let _ = is_written.recv_timeout(FLUSH_MAX); // a disk that hangs
         }
     }
@@ -113,10 +113,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: LogEntry) {
         match entry {
-            Entry::Line { at, level, text } => self.write(at, level, text),
-            Entry::Flush(written) => drop(written.send(())),
+            LogEntry::Line { at, level, text } => self.write(at, level, text),
+            LogEntry::Flush(written) => drop(written.send(())),
         }
     }
 
@@ -382,10 +382,10 @@ mod tests {
         log::set_max_level(LevelFilter::Error);
         // Nobody takes any of them.
         (0..LINES_MAX as u64 + 7).for_each(say);
-        let texts = |lines: &Receiver<Entry>| -> Vec<String> {
+        let texts = |lines: &Receiver<LogEntry>| -> Vec<String> {
             lines
                 .try_iter()
-                .filter_map(|e| if let Entry::Line { text, .. } = e { Some(text) } else { None })
+                .filter_map(|e| if let LogEntry::Line { text, .. } = e { Some(text) } else { None })
                 .collect()
         };
         assert_eq!(texts(&lines).len(), LINES_MAX);

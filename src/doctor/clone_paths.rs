@@ -19,7 +19,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// What lies in the place of a clone.
-pub(super) enum PathState {
+pub(super) enum CloneCheck {
     /// A clone.
     Sound,
     /// Nothing, or an empty directory. `before`: there was a clone.
@@ -32,47 +32,47 @@ pub(super) enum PathState {
     Untrusted(String),
 }
 
-pub(super) fn probe(at: &Workspace) -> PathState {
+pub(super) fn probe(at: &Workspace) -> CloneCheck {
     let empty = match std::fs::symlink_metadata(&at.path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => true,
-        Err(e) => return PathState::Unknown(e.to_string()),
+        Err(e) => return CloneCheck::Unknown(e.to_string()),
         Ok(meta) => meta.is_dir() && std::fs::read_dir(&at.path).is_ok_and(|mut d| d.next().is_none()),
     };
     match (&at.untrusted_host, empty) {
-        (Some(host), true) => return PathState::Untrusted(host.clone()),
+        (Some(host), true) => return CloneCheck::Untrusted(host.clone()),
         (None, true) => {
             let before = CloneLock::peek(&at.lock).is_some_and(|s| s.fetched_at.is_some());
-            return PathState::Missing { before };
+            return CloneCheck::Missing { before };
         }
         (_, false) => {}
     }
     match verify(&at.path) {
-        Verdict::Sound(_) => PathState::Sound,
-        Verdict::Damaged(why) => PathState::Damaged(why),
-        Verdict::Unknown(e) => PathState::Unknown(e.to_string()),
+        Verdict::Sound(_) => CloneCheck::Sound,
+        Verdict::Damaged(why) => CloneCheck::Damaged(why),
+        Verdict::Unknown(e) => CloneCheck::Unknown(e.to_string()),
     }
 }
 
 /// The outcome of several findings: the worst one's status and remedy, a line for each.
-pub(super) fn outcome(found: Vec<(Clone, PathState)>) -> Outcome {
+pub(super) fn outcome(found: Vec<(Clone, CloneCheck)>) -> Outcome {
     let (mut lines, mut missing, mut damaged, mut untrusted) = (Vec::new(), Vec::new(), None, None);
     let mut worst = Status::Skipped;
     for (clone, found) in found {
         let shown = clone.at.path.display().to_string();
         let line = match found {
-            PathState::Sound => continue,
-            PathState::Missing { before } => {
+            CloneCheck::Sound => continue,
+            CloneCheck::Missing { before } => {
                 worst = if before { Status::Failed } else { worst };
                 missing.push((clone.at.path.clone(), clone.target.clone()));
                 if before { "was there and is gone".to_owned() } else { "not cloned yet".to_owned() }
             }
-            PathState::Damaged(why) => {
+            CloneCheck::Damaged(why) => {
                 worst = Status::Failed;
                 damaged.get_or_insert(clone.at.path.clone());
                 why
             }
-            PathState::Unknown(why) => format!("cannot be looked at: {why}"),
-            PathState::Untrusted(host) => {
+            CloneCheck::Unknown(why) => format!("cannot be looked at: {why}"),
+            CloneCheck::Untrusted(host) => {
                 untrusted.get_or_insert(clone.at.id.clone());
                 format!("not cloned yet: nobody here has said yes to {host}")
             }
@@ -97,9 +97,9 @@ pub(super) fn outcome(found: Vec<(Clone, PathState)>) -> Outcome {
 fn run(cx: &Context) -> Outcome {
     let teams = cx.clones().teams.clone();
     let all = teams.len();
-    let found: Vec<(Clone, PathState)> =
+    let found: Vec<(Clone, CloneCheck)> =
         teams.into_iter().map(|t| (probe(&t.at), t)).map(|(f, t)| (t, f)).collect();
-    if found.iter().all(|(_, found)| matches!(found, PathState::Sound)) {
+    if found.iter().all(|(_, found)| matches!(found, CloneCheck::Sound)) {
         return Outcome::passed(match all {
             0 => "none".to_owned(),
             n => format!("all {n} are there"),

@@ -1,6 +1,6 @@
 //! Is the ledger's clone there and sound?
 
-use super::clone_paths::{MAY_BE_CLONED, PathState, outcome, probe};
+use super::clone_paths::{CloneCheck, MAY_BE_CLONED, outcome, probe};
 use super::{Category, Check, Context, Outcome};
 
 pub(super) const CHECK: Check =
@@ -10,7 +10,7 @@ fn run(cx: &Context) -> Outcome {
     let clones = cx.clones();
     let Some(ledger) = &clones.ledger else { return Outcome::skipped("no ledger is known here") };
     match probe(&ledger.at) {
-        PathState::Sound => Outcome::passed(ledger.at.path.display().to_string()),
+        CloneCheck::Sound => Outcome::passed(ledger.at.path.display().to_string()),
         found => outcome(vec![(ledger.clone(), found)]),
     }
 }

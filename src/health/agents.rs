@@ -32,7 +32,7 @@ pub const LOOK_FIRST: Duration = Duration::from_secs(1);
 
 /// What a heartbeat tells of an agent. What is empty or zero is not told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Heartbeat<'a> {
+pub struct AgentHeartbeat<'a> {
     /// Which agent.
     pub agent: &'a str,
     /// Where it works.
@@ -149,7 +149,7 @@ impl Agent {
         if matches!(self.process, Process::Unseen(_)) { LOOK_FIRST } else { LOOK_EVERY }
     }
 
-    fn heard(&mut self, now: Now, beat: &Heartbeat<'_>) {
+    fn heard(&mut self, now: Now, beat: &AgentHeartbeat<'_>) {
         for (field, told) in
             [(&mut self.path, beat.path), (&mut self.parent, beat.parent), (&mut self.kind, beat.kind)]
         {
@@ -198,13 +198,13 @@ pub struct Agents {
 
 impl Agents {
     /// Takes in a heartbeat. Answers how long the next look at processes may wait on its account; `None` if it is about no agent.
-    pub fn beat(&mut self, now: Now, beat: &Heartbeat<'_>) -> Option<Duration> {
+    pub fn beat(&mut self, now: Now, beat: &AgentHeartbeat<'_>) -> Option<Duration> {
         let names = [beat.agent, beat.parent, beat.kind];
         if beat.agent.is_empty() || names.iter().any(|n| n.len() > NAME_MAX) || beat.path.len() > KEY_MAX {
             return None;
         }
         let cut = beat.command.floor_char_boundary(NAME_MAX);
-        let beat = Heartbeat { command: &beat.command[..cut], ..*beat };
+        let beat = AgentHeartbeat { command: &beat.command[..cut], ..*beat };
         if let Some(agent) = self.by_id.get_mut(beat.agent) {
             agent.heard(now, &beat);
             return Some(agent.probe_within());

@@ -68,7 +68,7 @@ impl ListenError {
 
 /// Whether a listener's path still leads to it.
 #[derive(Debug)]
-pub enum PathState {
+pub enum SocketState {
     /// Yes.
     Ours,
     /// The path was gone; it has been bound again.
@@ -203,19 +203,19 @@ impl Bound {
     }
 
     /// Whether the path still leads here. If it is gone, binds it again and replaces this socket by the new one.
-    pub(super) fn check(&mut self) -> PathState {
+    pub(super) fn check(&mut self) -> SocketState {
         match identity(&self.path) {
-            Ok(found) if found == self.identity => PathState::Ours,
-            Ok(_) => PathState::Taken,
+            Ok(found) if found == self.identity => SocketState::Ours,
+            Ok(_) => SocketState::Taken,
             // Who listens here holds the lock, or could not have bound in the first place.
             Err(e) if e.kind() == io::ErrorKind::NotFound => match bind(&self.path, true) {
                 Ok(fresh) => {
                     *self = fresh;
-                    PathState::Rebound
+                    SocketState::Rebound
                 }
-                Err(e) => PathState::Failed(e),
+                Err(e) => SocketState::Failed(e),
             },
-            Err(source) => PathState::Failed(ListenError::Io { path: self.path.clone(), source }),
+            Err(source) => SocketState::Failed(ListenError::Io { path: self.path.clone(), source }),
         }
     }
 
@@ -328,13 +328,13 @@ mod tests {
         let dir = dir();
         let path = dir.path().join("s.sock");
         let mut bound = bind(&path, true).unwrap();
-        assert!(matches!(bound.check(), PathState::Ours));
+        assert!(matches!(bound.check(), SocketState::Ours));
         fs::remove_file(&path).unwrap();
-        assert!(matches!(bound.check(), PathState::Rebound));
+        assert!(matches!(bound.check(), SocketState::Rebound));
         assert_eq!(probe(&path).unwrap(), Probe::Alive);
         fs::remove_file(&path).unwrap();
         let other = bind(&path, true).unwrap();
-        assert!(matches!(bound.check(), PathState::Taken));
+        assert!(matches!(bound.check(), SocketState::Taken));
         assert!(!bound.remove());
         assert!(other.remove());
     }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::limits::{CLOSE_WAIT, OUTBOX, OUTBOX_PROGRESS, STACK};
-use super::listen::{Bound, PathState};
+use super::listen::{Bound, SocketState};
 use super::published::{Published, Snapshot};
 use super::turn::Turn;
 use super::wire::{Message, Progress, Request, Response, Served};
@@ -109,7 +109,7 @@ pub(super) enum Command {
     Failed { conn: ConnId },
     Add { id: ListenerId, spec: ListenerSpec },
     Remove { id: ListenerId },
-    Check { id: ListenerId, then: Box<dyn FnOnce(PathState) + Send> },
+    Check { id: ListenerId, then: Box<dyn FnOnce(SocketState) + Send> },
     HandOver(Sender<()>),
     Close,
 }
@@ -276,7 +276,7 @@ impl ServerHandle {
 
     /// Looks whether the listener's path still leads to it and binds it again if it is gone; `then` is told, on the
     /// loop's thread, and must not block.
-    pub fn check_listener(&self, id: ListenerId, then: impl FnOnce(PathState) + Send + 'static) {
+    pub fn check_listener(&self, id: ListenerId, then: impl FnOnce(SocketState) + Send + 'static) {
         self.0.outbox.send(Command::Check { id, then: Box::new(then) });
     }
 

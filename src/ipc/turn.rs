@@ -20,7 +20,7 @@ use super::limits::{
     ACCEPT_RETRY_MAX, ACCEPT_RETRY_MIN, ACCEPTS_PER_TURN, CLOSE_DRAIN, CONNECTIONS_PER_LISTENER,
     CONNECTIONS_TOTAL, EVENTS_PER_TURN, LINE_MAX, LISTENERS, READ_DEADLINE, READ_FIRST, REAP_EVERY,
 };
-use super::listen::{Bound, PathState, peer_uid};
+use super::listen::{Bound, SocketState, peer_uid};
 use super::published::Published;
 use super::server::{Command, ConnId, Counters, Inbound, ListenerId, ListenerSpec, OnWritten, Outbox};
 use super::wire::{Progress, Response, Served};
@@ -487,10 +487,10 @@ impl Turn {
         }
     }
 
-    fn check(&mut self, id: ListenerId) -> PathState {
-        let Some(listener) = self.listeners.get_mut(&id) else { return PathState::Unknown };
+    fn check(&mut self, id: ListenerId) -> SocketState {
+        let Some(listener) = self.listeners.get_mut(&id) else { return SocketState::Unknown };
         let state = listener.bound.check();
-        if matches!(state, PathState::Rebound) {
+        if matches!(state, SocketState::Rebound) {
             log::warn!("ipc: {} was gone and has been bound again", listener.bound.path().display());
             let listener = &self.listeners[&id];
             self.watch(id, &listener.bound);

@@ -39,20 +39,26 @@ pub fn read(clone: &Path, dirs: &[&str], name: &str, cap: usize) -> io::Result<V
     file::read_open(File::from(openat(&dir, name, flags, Mode::empty())?), cap)
 }
 
+/// A new file beside `name`, to be renamed or linked to it.
+fn temporary(dir: &OwnedFd, name: &str, mode: u32) -> io::Result<(String, File)> {
+    // Always the same name, so that the next writer removes what a killed one left.
+    let temp = format!(".{name}.tmp");
+    match unlinkat(dir, &temp, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, &temp, flags, Mode::from_raw_mode(mode))?);
+    Ok((temp, file))
+}
+
 /// Replaces the file `name` in `dirs` below `clone`, 0600; missing directories are made. Two writers of one file have to be kept apart.
 ///
 /// # Errors
 /// A directory on the way is a link, or the disk refuses.
 pub fn replace(clone: &Path, dirs: &[&str], name: &str, text: &[u8]) -> io::Result<()> {
     let dir = enter(clone, dirs, true)?;
-    // Always the same name, so that the next writer removes what a killed one left.
-    let temp = format!(".{name}.tmp");
-    match unlinkat(&dir, &temp, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&dir, &temp, flags, Mode::from_raw_mode(0o600))?);
+    let (temp, mut file) = temporary(&dir, name, 0o600)?;
     let done = file.write_all(text).and_then(|()| Ok(renameat(&dir, &temp, &dir, name)?));
     if done.is_err() {
         // The first error is the one to report; a leftover is only untidy.
@@ -91,13 +97,7 @@ pub enum Placed {
 /// A directory on the way is a link, or the disk refuses.
 pub fn place(clone: &Path, dirs: &[&str], name: &str, bytes: &[u8]) -> io::Result<Placed> {
     let dir = enter(clone, dirs, true)?;
-    let temp = format!(".{name}.tmp");
-    match unlinkat(&dir, &temp, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(e) => return Err(e.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(&dir, &temp, flags, Mode::from_raw_mode(0o644))?);
+    let (temp, mut file) = temporary(&dir, name, 0o644)?;
     let linked = file.write_all(bytes).and_then(|()| Ok(linkat(&dir, &temp, &dir, name, AtFlags::empty())?));
     let _ = unlinkat(&dir, &temp, AtFlags::empty());
     match linked {

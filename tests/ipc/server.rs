@@ -11,7 +11,7 @@ use ox::ipc::client::ClientError;
 use ox::ipc::limits::{
     CONNECTIONS_PER_LISTENER, CONNECTIONS_TOTAL, IDLE_CLOSE, LINE_MAX, READ_DEADLINE, SYNC_HISTORY_MAX,
 };
-use ox::ipc::listen::PathState;
+use ox::ipc::listen::SocketState;
 use ox::ipc::wire::{
     ActivityEntry, ActivitySummary, Attach, Attached, Kind, Message, Progress, Projects, Response, Served,
     StatusData, SyncEvent,
@@ -716,13 +716,13 @@ fn ipc_04_a_deleted_socket_is_bound_again() {
         server.handle.check_listener(server.listener, move |state| tx.send(state).unwrap());
         rx.recv_timeout(HANG).unwrap()
     };
-    assert!(matches!(state(), PathState::Ours));
+    assert!(matches!(state(), SocketState::Ours));
     std::fs::remove_file(&server.path).unwrap();
     assert_eq!(server.client().ping(HANG).unwrap_err().to_string(), "daemon not running");
-    assert!(matches!(state(), PathState::Rebound));
+    assert!(matches!(state(), SocketState::Rebound));
     server.assert_alive();
     let kept = server.peer();
     assert_eq!(ask(&kept, PING), PONG);
     server.handle.remove_listener(server.listener);
-    assert!(matches!(state(), PathState::Unknown));
+    assert!(matches!(state(), SocketState::Unknown));
 }

@@ -392,8 +392,8 @@ impl<S: Script> FakeHost<S> {
             whispers::Effect::TellChanges { key, changes, .. } => {
                 // A job of a lane ends in any case.
                 let (wait, told) = match self.script.murmur(key) {
-                    Some((wait, true)) => (wait, whispers::Told::Kept),
-                    Some((wait, false)) => (wait, whispers::Told::Failed),
+                    Some((wait, true)) => (wait, whispers::NoteOutcome::Kept),
+                    Some((wait, false)) => (wait, whispers::NoteOutcome::Failed),
                     None => return,
                 };
                 let wait = wait + self.disk();
@@ -519,7 +519,7 @@ impl<S: Script> FakeHost<S> {
             }
             Effect::Whispers(whispers::Effect::TellChanges { key, changes, .. }) => {
                 let (key, changes) = (key.clone(), changes.clone());
-                whispers::Event::ChangesTold { key, told: whispers::Told::Failed, changes }.into()
+                whispers::Event::ChangesTold { key, told: whispers::NoteOutcome::Failed, changes }.into()
             }
             Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
             // Nobody hears of these either way, or they are no work.

@@ -138,7 +138,7 @@ fn changes_count_as_told_when_a_murmur_of_them_is_kept_and_not_before() {
     assert_eq!(told(&bench), [(610, "OxAAAA".into(), text.clone())]);
     assert_eq!(saves(&bench), before, "the murmur is not kept yet");
     // It never is: they are told with those that come meanwhile.
-    let came = |bench: &mut Bench, told: whispers::Told| {
+    let came = |bench: &mut Bench, told: whispers::NoteOutcome| {
         let changes = bench.wanted.iter().rev().find_map(|(_, e)| match e {
             Effect::Whispers(whispers::Effect::TellChanges { changes, .. }) => Some(changes.clone()),
             _ => None,
@@ -147,13 +147,13 @@ fn changes_count_as_told_when_a_murmur_of_them_is_kept_and_not_before() {
             whispers::Event::ChangesTold { key: ledger_key(PROJECT), told, changes: changes.unwrap() };
         bench.event(Event::Whispers(event));
     };
-    came(&mut bench, whispers::Told::Failed);
+    came(&mut bench, whispers::NoteOutcome::Failed);
     beat(&mut bench, "OxAAAA");
     change(&mut bench, root, &[("src/b.rs", Kind::Created)]);
     bench.pass(secs(595));
     assert_eq!(told(&bench)[1..], [(1210, "OxAAAA".into(), format!("new src/b.rs, {text}"))]);
     assert_eq!(saves(&bench), before);
-    came(&mut bench, whispers::Told::Kept);
+    came(&mut bench, whispers::NoteOutcome::Kept);
     bench.pass(secs(1));
     assert_eq!(saves(&bench), before + 1);
 }

@@ -12,7 +12,7 @@ use super::cx::Cx;
 use super::fact::Fact;
 use super::names::Id;
 use crate::health::activity::{REPOS_MAX, TEAMS_MAX, Tracker, WORKSPACES_MAX};
-use crate::health::agents::Heartbeat as AgentHeartbeat;
+use crate::health::agents::AgentHeartbeat;
 use crate::health::callers::Callers;
 use crate::ipc::wire::{Credentials, Heartbeat};
 use crate::kit::clock::{Mono, Now};

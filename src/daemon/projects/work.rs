@@ -13,7 +13,7 @@ use super::{AttachedFile, Entry, Registry};
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::host::latest::Latest;
 use crate::daemon::names::{Id, Via};
-use crate::ipc::listen::PathState;
+use crate::ipc::listen::SocketState;
 use crate::ipc::wire::{On, Response, Served};
 use crate::ipc::{ConnId, ListenerId, ListenerSpec, Published};
 use crate::kit::cancel::Cancel;
@@ -185,11 +185,11 @@ fn load(lanes: &Lanes, all: Vec<ToLoad>) {
 /// Has a socket's path looked at, and bound again if it is gone.
 fn check_socket(lanes: &Lanes, listener: ListenerId, id: Id) {
     let inbox = lanes.inbox.clone();
-    lanes.server.check_listener(listener, move |state: PathState| match state {
-        PathState::Ours | PathState::Unknown => {}
-        PathState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
-        PathState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
-        PathState::Taken => hint(&inbox, Event::Checked(vec![(id, Finding::Superseded)])),
+    lanes.server.check_listener(listener, move |state: SocketState| match state {
+        SocketState::Ours | SocketState::Unknown => {}
+        SocketState::Rebound => log::warn!("the socket of {id} was gone; it is bound again"),
+        SocketState::Failed(e) => log::error!("the socket of {id} is gone: {e}"),
+        SocketState::Taken => hint(&inbox, Event::Checked(vec![(id, Finding::Superseded)])),
     });
 }
 

@@ -29,7 +29,7 @@ pub struct Relay {
 
 /// What became of changed files that were to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum NoteOutcome {
     /// A murmur waits durably to be committed.
     Kept,
     /// The configuration wants none.
@@ -48,7 +48,7 @@ pub enum Event {
         /// In which clone.
         key: Key,
         /// How.
-        told: Told,
+        told: NoteOutcome,
         /// What was to be told.
         changes: Box<FileChanges>,
     },

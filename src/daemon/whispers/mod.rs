@@ -18,7 +18,7 @@ use crate::ipc::wire::{Murmur, Response, WhisperHistoryAsk, Whispers as Entries,
 use crate::kit::Class;
 use crate::whispers::nudge::Facts;
 use crate::whispers::{Ask, Attention, Scope};
-use event::{Effect, Event, Relay, Timer, Told};
+use event::{Effect, Event, NoteOutcome, Relay, Timer};
 pub(super) use worker::{commit_waiting, is_waiting, stuck};
 
 /// Agents at work are looked at this often for whether one is to be reminded that it may murmur (whispers and watching, 7.3).
@@ -74,10 +74,10 @@ impl Whispers {
             // A sync commits it soon.
             Event::Murmured(key) => cx.tell(Fact::Waiting(key)),
             Event::ChangesTold { key, told, changes } => {
-                if told == Told::Kept {
+                if told == NoteOutcome::Kept {
                     cx.tell(Fact::Waiting(key.clone()));
                 }
-                let failed = (told == Told::Failed).then_some(*changes);
+                let failed = (told == NoteOutcome::Failed).then_some(*changes);
                 cx.tell(Fact::TreeTold { key, failed });
             }
             Event::Relayed { key, failed } => {

@@ -1,6 +1,6 @@
 //! Which worker does what of murmurs and whispers, and what the core hears of it.
 
-use super::event::{Effect, Event, Told};
+use super::event::{Effect, Event, NoteOutcome};
 use super::worker::WhisperWorker;
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::Id;
@@ -38,11 +38,11 @@ impl Work {
                 let (worker, what) = (self.worker.clone(), changes.clone());
                 let work = move || {
                     let told = worker.tell_changes(&state, &root, &agents, &what);
-                    receipt.map(|receipt| receipt.send(told != Told::Failed));
+                    receipt.map(|receipt| receipt.send(told != NoteOutcome::Failed));
                     told
                 };
                 lanes.start(Lane::Disk, work, move |told| {
-                    Event::ChangesTold { key, told: told.unwrap_or(Told::Failed), changes }.into()
+                    Event::ChangesTold { key, told: told.unwrap_or(NoteOutcome::Failed), changes }.into()
                 });
             }
             Effect::Relay { key, relay } => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use jiff::Timestamp;
 
-use super::event::{Relay, Told};
+use super::event::{NoteOutcome, Relay};
 use super::notes::{TEAM_TOPIC, changes_murmur, entry, named, nudge_for, team_note, timed};
 use crate::git::{CloneLock, GitError, ManagedClone, Reader as Clone};
 use crate::ipc::wire::{Murmur as Message, Response, WhisperHistory, WhisperHistoryAsk, Whispers};
@@ -282,17 +282,17 @@ impl WhisperWorker {
         root: &Path,
         agents: &[String],
         changes: &FileChanges,
-    ) -> Told {
+    ) -> NoteOutcome {
         let project = match Project::load(root, &self.site.env) {
             Ok(project) => project,
             Err(e) => {
                 log::warn!("changed files are not told: {e}");
-                return Told::Failed;
+                return NoteOutcome::Failed;
             }
         };
         let (settings, _) = Settings::load(&self.site.env, &self.site.dirs, Some(&project));
         if !settings.murmurs_by_itself() {
-            return Told::Unwanted;
+            return NoteOutcome::Unwanted;
         }
         let now = self.now();
         let head = Clone::open(root).and_then(|reader| reader.head()).ok().and_then(|head| head.branch);
@@ -308,10 +308,10 @@ impl WhisperWorker {
         let kept =
             Outbox::of(state).put(&murmur).and_then(|()| self.stores.of(state).take_in(now, &[whisper], &[]));
         match kept {
-            Ok(_) => Told::Kept,
+            Ok(_) => NoteOutcome::Kept,
             Err(e) => {
                 log::warn!("changed files are not told: {e}");
-                Told::Failed
+                NoteOutcome::Failed
             }
         }
     }
