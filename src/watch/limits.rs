@@ -27,6 +27,8 @@ pub const PENDING_MAX: usize = 20_000;
 pub const PENDING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Directories watched below one root; a larger one is polled for the rest.
 pub const DIRS_MAX: usize = 50_000;
+/// Where more watches than this are let go of at once, a new watcher takes up the rest: for each one the library looks at all others.
+pub const UNWATCH_MAX: usize = 256;
 /// Directories deeper than this are not looked into.
 pub const DEPTH_MAX: usize = 64;
 /// Files that git neither tracks nor ignores and that are remembered; those beyond are counted, not told.

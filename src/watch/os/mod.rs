@@ -1,5 +1,6 @@
 //! The system's file watches: one watcher and one thread for everything that is watched, whatever the number of directories.
 
+mod system;
 mod table;
 #[cfg(test)]
 mod tests;

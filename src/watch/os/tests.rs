@@ -7,7 +7,7 @@ use super::*;
 use crate::kit::clock::{HANG as LIMIT, SystemClock, wait_until};
 use crate::watch::change::RootId;
 use crate::watch::hints::{Hints, Loss, Taken};
-use crate::watch::limits::COOKIES_MAX;
+use crate::watch::limits::{COOKIES_MAX, UNWATCH_MAX};
 
 const ROOT: RootId = RootId(1);
 
@@ -39,9 +39,9 @@ impl World {
 
     /// All that has happened is heard. The end of what was at a path before may have been taken for the end of what is there now: then it is
     /// not said to be watched, a hint names it, and whoever looks at hints adds it again.
-    fn settles(&self, dir: &str) {
+    fn settles(&self, dirs: &[&str]) {
         let hinted = self.paths();
-        if !self.watches.is_watched(ROOT, dir.as_bytes()) {
+        for &dir in dirs.iter().filter(|dir| !self.watches.is_watched(ROOT, dir.as_bytes())) {
             assert!(
                 hinted.iter().any(|(path, _)| path == dir),
                 "{dir} is not watched, and nobody says so: {hinted:?}"
@@ -49,7 +49,7 @@ impl World {
             self.add(dir);
         }
         self.taken();
-        assert!(self.watches.is_watched(ROOT, dir.as_bytes()));
+        assert!(dirs.iter().all(|dir| self.watches.is_watched(ROOT, dir.as_bytes())));
     }
 
     /// What came until now.
@@ -124,7 +124,7 @@ fn a_directory_that_moved_reports_at_its_new_place_once_it_is_added_there() {
     let w = world();
     fs::rename(w.at("d"), w.at("e")).unwrap();
     w.add("e");
-    w.settles("e");
+    w.settles(&["e"]);
     fs::write(w.at("e/f"), "1").unwrap();
     assert_eq!(w.paths(), named(&[("e/f", false)]));
     assert_eq!((w.watches.count(ROOT), w.watches.is_watched(ROOT, b"d")), (2, false));
@@ -138,7 +138,7 @@ fn a_directory_that_went_leaves_no_watch() {
         fs::create_dir(w.at("d")).unwrap();
         w.add("d");
     }
-    w.settles("d");
+    w.settles(&["d"]);
     fs::write(w.at("d/f"), "1").unwrap();
     assert_eq!(w.paths(), named(&[("d/f", false)]));
     fs::remove_dir_all(w.at("d")).unwrap();
@@ -199,5 +199,46 @@ fn directories_that_are_let_go_of_and_taken_up_at_once_stay_watched() {
         w.watches.forget(ROOT);
         w.add("");
         w.add("d");
+    }
+}
+
+#[test]
+fn another_directory_at_the_same_path_is_watched_anew() {
+    let w = world();
+    fs::create_dir(w.at("e")).unwrap();
+    w.add("e");
+    for round in 0..50 {
+        fs::rename(w.at("d"), w.at("x")).unwrap();
+        fs::rename(w.at("e"), w.at("d")).unwrap();
+        fs::rename(w.at("x"), w.at("e")).unwrap();
+        w.add("d");
+        w.add("e");
+        w.settles(&["d", "e"]);
+        fs::write(w.at("d/f"), "1").unwrap();
+        fs::write(w.at("e/f"), "1").unwrap();
+        assert_eq!(w.paths(), named(&[("d/f", false), ("e/f", false)]), "round {round}");
+    }
+}
+
+#[test]
+fn when_many_watches_are_let_go_of_nothing_is_missed_of_the_rest() {
+    let w = world();
+    let dirs: Vec<String> = (0..=UNWATCH_MAX).map(|n| format!("d/{n}")).collect();
+    dirs.iter().for_each(|dir| fs::create_dir(w.at(dir)).unwrap());
+    for round in 0..5 {
+        let other = RootId(200 + round);
+        for dir in &dirs {
+            w.watches.add(other, dir.as_bytes(), &w.at(dir)).unwrap();
+        }
+        w.taken();
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..500).for_each(|n| fs::write(w.at(&format!("{round}-{n}")), "1").unwrap()));
+            dirs.iter().for_each(|dir| fs::write(w.at(dir).join("x"), format!("{round}")).unwrap());
+            w.watches.forget(other);
+        });
+        assert_eq!(w.paths().len(), 500, "round {round}");
+        w.hints.take(other);
+        fs::write(w.at("d/0/x"), "1").unwrap();
+        assert!(w.taken().is_none() && w.hints.take(other).is_none(), "round {round}");
     }
 }

@@ -3,17 +3,18 @@
 //! Where the system watches each directory by itself (inotify) there is one watch a directory, and only those that were added. Elsewhere
 //! there is one a root with all that is below it, and what was not added is filtered out here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use notify::event::{EventKindMask, ModifyKind, RenameMode};
-use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecursiveMode};
 use parking_lot::{Condvar, Mutex};
 
+use super::system::{Identity, SystemWatcher};
 use super::table::{Place, Table};
 use super::{NoCookie, WatchError};
 use crate::watch::change::RootId;
@@ -21,11 +22,7 @@ use crate::watch::hints::{Hints, Loss, Touch};
 use crate::watch::limits::COOKIES_MAX;
 
 /// Whether each directory has a watch of its own.
-const EACH: bool = cfg!(any(target_os = "linux", target_os = "android"));
-
-/// What is asked of the system: everything that changes a directory's entries or a file's content or mode, and the end of writing, which
-/// alone tells of writes through a mapping. No opens, no reads: our own listings raise no event.
-const MASK: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
+pub(super) const EACH: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Names who hears of changes in plain directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +33,7 @@ pub type Listener = Box<dyn Fn(&str, Option<&[u8]>) + Send + Sync>;
 
 /// All watches of the process: one watcher of the system's, one thread.
 pub struct Watches {
-    watcher: Mutex<RecommendedWatcher>,
+    watcher: Mutex<SystemWatcher>,
     pub(super) shared: Arc<Shared>,
     cookies: Option<PathBuf>,
     number: AtomicU64,
@@ -46,6 +43,8 @@ pub(super) struct Shared {
     hints: Arc<Hints>,
     table: Mutex<Table>,
     listeners: Mutex<BTreeMap<ListenerId, Arc<Listener>>>,
+    /// Watched directories whose end was heard, until the watcher is called again: at most one entry for each of its watches.
+    pub(super) ended: Mutex<BTreeSet<PathBuf>>,
     /// Names of cookies that are waited for, and whether they have come.
     pub(super) cookies: Mutex<Vec<(Vec<u8>, bool)>>,
     came: Condvar,
@@ -61,12 +60,11 @@ impl Watches {
             hints,
             table: Mutex::default(),
             listeners: Mutex::default(),
+            ended: Mutex::default(),
             cookies: Mutex::default(),
             came: Condvar::new(),
         });
-        let hears = Arc::clone(&shared);
-        let config = Config::default().with_follow_symlinks(false).with_event_kinds(MASK);
-        let watcher = RecommendedWatcher::new(move |event| hears.hear(event), config)
+        let watcher = SystemWatcher::new(Arc::clone(&shared))
             .map_err(|e| WatchError::None(std::io::Error::other(e)))?;
         let cookies = match cookies {
             Some(dir) => {
@@ -134,22 +132,17 @@ impl Watches {
 
     fn watch(&self, place: Place, path: &Path, mode: RecursiveMode) -> Result<(), WatchError> {
         // A link at the end of the path would be followed.
-        let what = std::fs::symlink_metadata(path).and_then(|what| match what.is_dir() {
-            true => Ok(()),
-            false => Err(std::io::ErrorKind::NotADirectory.into()),
-        });
-        what.map_err(|e| WatchError::Path(path.to_path_buf(), e))?;
-        // The library's thread answers calls between two events, and takes the table for an event: so nobody calls it with the table locked.
+        let is = Identity::of(path).map_err(|e| WatchError::Path(path.to_path_buf(), e))?;
+        // Of a tree's directories the parent tells that one went, and they are looked into again; nobody tells so of the others.
+        let anew = !matches!(place, Place::Tree(..));
         let mut watcher = self.watcher.lock();
-        // The library takes the path alone for what it watches: a directory that was replaced would not be watched anew.
-        drop(watcher.unwatch(path));
         // Before the system watches, so that an end that is told at once is not missed.
         let dead = self.shared.table.lock().set(place, path);
-        let watched = watcher.watch(path, mode);
+        let watched = watcher.watch(path, is, mode, anew);
         if watched.is_err() {
             self.shared.table.lock().dropped(path);
         }
-        dead.into_iter().for_each(|path| drop(watcher.unwatch(&path)));
+        watcher.unwatch(dead.into_iter().collect());
         watched.map_err(|e| error_of(path, e))
     }
 
@@ -157,10 +150,7 @@ impl Watches {
     fn unwatch(&self, forget: impl FnOnce(&mut Table) -> Vec<PathBuf>) {
         let mut watcher = self.watcher.lock();
         let dead = forget(&mut self.shared.table.lock());
-        for path in dead {
-            // One that is gone has no watch any more, and where a root has one for all, its directories have none.
-            drop(watcher.unwatch(&path));
-        }
+        watcher.unwatch(dead);
     }
 
     /// Watches a directory and what is below it no longer.
@@ -250,7 +240,7 @@ impl Shared {
         !late || !waits(&mut cookies)
     }
 
-    fn hear(&self, event: notify::Result<Event>) {
+    pub(super) fn hear(&self, event: notify::Result<Event>) {
         match event {
             Err(e) => {
                 log::error!("file events cannot be read: {e}");
@@ -322,14 +312,7 @@ impl Shared {
 
     /// A directory that is watched itself went or moved away: the system watches it no longer under this name.
     fn ended(&self, path: &Path) {
-        let places = {
-            let mut table = self.table.lock();
-            let places = table.at(path).to_vec();
-            if EACH {
-                table.dropped(path);
-            }
-            places
-        };
+        let places = if EACH { self.dropped(path) } else { self.table.lock().at(path).to_vec() };
         for place in places {
             if let Place::Tree(root, dir) = place
                 && dir.is_empty()
@@ -339,13 +322,19 @@ impl Shared {
         }
     }
 
-    fn unmounted(&self, path: &Path) {
-        let places = {
-            let mut table = self.table.lock();
-            let places = table.at(path).to_vec();
+    /// The system watches a path no longer. Answers who was there.
+    fn dropped(&self, path: &Path) -> Vec<Place> {
+        let mut table = self.table.lock();
+        let places = table.at(path).to_vec();
+        if !places.is_empty() {
             table.dropped(path);
-            places
-        };
+            self.ended.lock().insert(path.to_path_buf());
+        }
+        places
+    }
+
+    fn unmounted(&self, path: &Path) {
+        let places = self.dropped(path);
         for place in places {
             if let Place::Tree(root, dir) = place {
                 self.hints.lost(root, if dir.is_empty() { Loss::Root } else { Loss::Kernel });
