@@ -4,7 +4,7 @@
 //! whatever it is told to unwatch it compares with all it watches (notify 9, `remove_watch`). So a path is unwatched only where another
 //! directory may be there, and where many are let go of at once, a new watcher takes up the rest instead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -36,12 +36,21 @@ impl Identity {
     }
 }
 
+/// What became of a watched directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// The library watches it no longer, nor what is below: it has taken that out, or will before it answers the next call.
+    Gone,
+    /// It has another path, by its own word, and the library may go on with it under this one.
+    Moved,
+}
+
 /// One watcher, and one thread in it that calls [`Shared`]. That thread answers calls between two events, so nobody calls it with a lock
 /// that it takes for an event.
 pub(super) struct SystemWatcher {
     watcher: RecommendedWatcher,
     shared: Arc<Shared>,
-    /// All it may watch, and which directory is known to be watched there. What ended since is in `shared.ended`.
+    /// All it may watch, and which directory is known to be watched there. What ended since is in `shared.ends`.
     watched: BTreeMap<PathBuf, Option<Identity>>,
 }
 
@@ -60,15 +69,15 @@ impl SystemWatcher {
         mode: RecursiveMode,
         anew: bool,
     ) -> notify::Result<()> {
-        self.forget_ended();
-        if let Some(known) = self.watched.get(path)
-            && (anew || *known != Some(is))
-        {
-            drop(self.watcher.unwatch(path));
+        self.hear_of_ends();
+        match self.watched.get(path) {
+            Some(known) if *known == Some(is) && !anew => return Ok(()),
+            Some(_) => drop(self.watcher.unwatch(path)),
+            None => {}
         }
         let watched = self.watcher.watch(path, mode);
-        // Its end may have been heard before the call was answered, or after: then it is not known whether it is watched.
-        let ended = self.forget_ended().iter().any(|ended| path.starts_with(ended));
+        // An end may have been heard before the call was answered, or after: then it is not known whether it is watched.
+        let ended = self.hear_of_ends().keys().any(|ended| path.starts_with(ended));
         if watched.is_ok() {
             self.watched.insert(path.to_path_buf(), (!ended).then_some(is));
         } else {
@@ -79,7 +88,7 @@ impl SystemWatcher {
 
     /// Watches these paths no longer.
     pub(super) fn unwatch(&mut self, paths: Vec<PathBuf>) {
-        self.forget_ended();
+        self.hear_of_ends();
         // One that is gone has no watch any more, and where a root has one for all, its directories have none.
         let mut paths = paths;
         paths.retain(|path| self.watched.remove(path).is_some());
@@ -112,17 +121,20 @@ impl SystemWatcher {
         Ok(())
     }
 
-    /// The library watches what ended no longer, nor what was below: it has taken that out, or will before it answers the next call.
-    fn forget_ended(&mut self) -> BTreeSet<PathBuf> {
-        let ended = std::mem::take(&mut *self.shared.ended.lock());
-        for gone in &ended {
-            let below = self.watched.range(gone.clone()..).map(|(path, _)| path);
-            let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(gone)).cloned().collect();
+    /// Takes over which watches ended, with all below them. Where the library goes on, it is not known for what.
+    fn hear_of_ends(&mut self) -> BTreeMap<PathBuf, End> {
+        let ends = std::mem::take(&mut *self.shared.ends.lock());
+        for (ended, end) in &ends {
+            let below = self.watched.range(ended.clone()..).map(|(path, _)| path);
+            let below: Vec<PathBuf> = below.take_while(|path| path.starts_with(ended)).cloned().collect();
             for path in below {
-                self.watched.remove(&path);
+                match end {
+                    End::Gone => self.watched.remove(&path),
+                    End::Moved => self.watched.insert(path, None),
+                };
             }
         }
-        ended
+        ends
     }
 }
 

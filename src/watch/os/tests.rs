@@ -242,3 +242,21 @@ fn when_many_watches_are_let_go_of_nothing_is_missed_of_the_rest() {
         assert!(w.taken().is_none() && w.hints.take(other).is_none(), "round {round}");
     }
 }
+
+#[test]
+fn a_root_that_moved_is_watched_anew_at_its_old_name_and_at_its_new_one() {
+    let w = world();
+    let moved = w.tmp.path().join("moved");
+    fs::rename(w.at(""), &moved).unwrap();
+    let lost = || w.hints.pulses().first().is_some_and(|(_, pulse)| pulse.lost == Some(Loss::Root));
+    assert!(wait_until(LIMIT, lost));
+    fs::create_dir_all(w.at("d")).unwrap();
+    w.add("");
+    w.add("d");
+    w.watches.add(RootId(2), b"", &moved).unwrap();
+    w.taken();
+    fs::write(w.at("d/f"), "1").unwrap();
+    fs::write(moved.join("f"), "1").unwrap();
+    assert_eq!(w.paths(), named(&[("d/f", false)]));
+    assert_eq!(w.hints.take(RootId(2)).unwrap().paths.len(), 1);
+}

@@ -3,7 +3,7 @@
 //! Where the system watches each directory by itself (inotify) there is one watch a directory, and only those that were added. Elsewhere
 //! there is one a root with all that is below it, and what was not added is filtered out here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use notify::event::{ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecursiveMode};
 use parking_lot::{Condvar, Mutex};
 
-use super::system::{Identity, SystemWatcher};
+use super::system::{End, Identity, SystemWatcher};
 use super::table::{Place, Table};
 use super::{NoCookie, WatchError};
 use crate::watch::change::RootId;
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     table: Mutex<Table>,
     listeners: Mutex<BTreeMap<ListenerId, Arc<Listener>>>,
     /// Watched directories whose end was heard, until the watcher is called again: at most one entry for each of its watches.
-    pub(super) ended: Mutex<BTreeSet<PathBuf>>,
+    pub(super) ends: Mutex<BTreeMap<PathBuf, End>>,
     /// Names of cookies that are waited for, and whether they have come.
     pub(super) cookies: Mutex<Vec<(Vec<u8>, bool)>>,
     came: Condvar,
@@ -60,7 +60,7 @@ impl Watches {
             hints,
             table: Mutex::default(),
             listeners: Mutex::default(),
-            ended: Mutex::default(),
+            ends: Mutex::default(),
             cookies: Mutex::default(),
             came: Condvar::new(),
         });
@@ -284,12 +284,12 @@ impl Shared {
         }
         let content = !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
         for path in &event.paths {
-            if ends {
-                self.ended(path);
-            }
             // The directory's own word that it moved comes after those of the entries, which may have told of a rename.
             let is_own = event.kind == EventKind::Modify(ModifyKind::Name(RenameMode::From))
                 && event.tracker().is_none();
+            if ends {
+                self.ended(path, if is_own { End::Moved } else { End::Gone });
+            }
             if !is_own {
                 self.entry(path, Touch { renamed: false, entry }, content);
             }
@@ -311,8 +311,8 @@ impl Shared {
     }
 
     /// A directory that is watched itself went or moved away: the system watches it no longer under this name.
-    fn ended(&self, path: &Path) {
-        let places = if EACH { self.dropped(path) } else { self.table.lock().at(path).to_vec() };
+    fn ended(&self, path: &Path, end: End) {
+        let places = if EACH { self.dropped(path, end) } else { self.table.lock().at(path).to_vec() };
         for place in places {
             if let Place::Tree(root, dir) = place
                 && dir.is_empty()
@@ -323,18 +323,18 @@ impl Shared {
     }
 
     /// The system watches a path no longer. Answers who was there.
-    fn dropped(&self, path: &Path) -> Vec<Place> {
+    fn dropped(&self, path: &Path, end: End) -> Vec<Place> {
         let mut table = self.table.lock();
         let places = table.at(path).to_vec();
         if !places.is_empty() {
             table.dropped(path);
-            self.ended.lock().insert(path.to_path_buf());
+            self.ends.lock().insert(path.to_path_buf(), end);
         }
         places
     }
 
     fn unmounted(&self, path: &Path) {
-        let places = self.dropped(path);
+        let places = self.dropped(path, End::Gone);
         for place in places {
             if let Place::Tree(root, dir) = place {
                 self.hints.lost(root, if dir.is_empty() { Loss::Root } else { Loss::Kernel });
