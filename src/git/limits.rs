@@ -33,14 +33,10 @@ pub const TREE_MEMORY: u64 = 192 << 20;
 pub const NETWORK_OUTPUT: u64 = 64 << 20;
 /// Bytes of one file that a git child which talks to a network may write: of one pack.
 pub const NETWORK_FILE: u64 = 8 << 30;
-/// A rebase: this long in all, and [`REBASE_PER_COMMIT`] for each local commit.
-pub const REBASE_BASE: Duration = Duration::from_secs(60);
-/// Additional time for each commit to replay.
-pub const REBASE_PER_COMMIT: Duration = Duration::from_secs(1);
-/// A rebase never runs longer than this.
-pub const REBASE_MAX: Duration = Duration::from_secs(900);
-/// Stops of one rebase that are resolved before it is given up.
-pub const REBASE_PASSES: usize = 5000;
+/// Own commits that are replayed on the remote's at once; more is an error.
+pub const REPLAY_MAX: usize = 5000;
+/// Replays begun anew because somebody committed meanwhile, before the integration gives up for now.
+pub const REPLAY_ATTEMPTS: u32 = 3;
 /// Attempts of one push; between them the remote's commits are brought in.
 pub const PUSH_ATTEMPTS: u32 = 3;
 /// Captures of dirty work that is written to meanwhile, before the integration gives up for now.
@@ -91,5 +87,3 @@ const _: () = assert!(
     CLONE_STALL.as_secs() < 300 && NETWORK_DEADLINE.as_secs() < 300 && LOCAL_DEADLINE.as_secs() < 300
 );
 const _: () = assert!(CHILD_MAX.as_secs() <= 600);
-/// Moves of HEAD that are looked at after a rebase was taken back.
-pub const HEAD_LOG_CAP: usize = 1000;

@@ -38,7 +38,7 @@ pub enum OpKind {
     Fetch,
     /// `git merge --ff-only`.
     FastForward,
-    /// `git rebase`.
+    /// `git rebase`, as versions before 0.2 replayed own commits; only ever found, never begun.
     Rebase,
     /// Putting dirty files aside or back.
     Rescue,
@@ -68,6 +68,9 @@ pub struct Op {
     pub branch: String,
     /// The commit it goes to; empty if it has none.
     pub target: String,
+    /// The commit that the branch goes on to from there, with the same files; empty if it stays.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub then: String,
     /// When it began.
     pub started: Timestamp,
 }
@@ -193,6 +196,7 @@ mod tests {
             head: "a".into(),
             branch: "main".into(),
             target: "b".into(),
+            then: String::new(),
             started: t,
         };
         lock.begin(op.clone()).unwrap();

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use git2::Oid;
+use jiff::tz::TimeZone;
 
 use super::change::resolve::ResolveRules;
 use super::command::{Git, Invocation, Profile, failure};
 use super::error::GitError;
-use super::limits::{STALE_DEAD_OWNER, STALE_OWNERLESS};
+use super::limits::{REPLAY_ATTEMPTS, STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
 use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
 use super::remote::discover::tracking;
@@ -26,7 +27,7 @@ pub struct ManagedClone<'l> {
     pub(super) path: PathBuf,
     pub(super) cancel: Cancel,
     pub(super) recovered: Vec<Rescue>,
-    identity: OnceCell<Vec<(&'static str, String)>>,
+    identity: OnceCell<Identity>,
     reader: RefCell<Option<(Cached, Rc<Reader>)>>,
 }
 
@@ -40,6 +41,15 @@ impl Cached {
         let stat = |file: &str| clone.join(".git").join(file).metadata().ok().map(stamp);
         Cached([stat("shallow"), stat("objects/pack")])
     }
+}
+
+/// Whose commits ours are.
+#[derive(Debug)]
+pub(super) struct Identity {
+    name: String,
+    email: String,
+    /// Whether git finds it by itself.
+    is_told: bool,
 }
 
 /// What a fetch found.
@@ -59,7 +69,7 @@ pub enum How {
     /// HEAD was behind only.
     FastForward,
     /// Local commits were replayed on top of the remote's.
-    Rebased {
+    Replayed {
         /// Paths whose conflict the rules decided.
         auto_resolved: Vec<PathBuf>,
     },
@@ -92,8 +102,8 @@ pub(super) enum Relation {
     Contained,
     /// HEAD has nothing of its own.
     Behind,
-    /// Both have commits of their own; how many HEAD has.
-    Diverged(usize),
+    /// Both have commits of their own.
+    Diverged,
 }
 
 impl<'l> ManagedClone<'l> {
@@ -169,12 +179,25 @@ impl<'l> ManagedClone<'l> {
         standing: &Standing,
         work: impl FnOnce(&mut Self) -> Result<T, GitError>,
     ) -> Result<T, GitError> {
+        self.within_op(kind, branch, standing, None, work)
+    }
+
+    /// [`ManagedClone::within`] for an operation that ends with the branch going on to `then`.
+    fn within_op<T>(
+        &mut self,
+        kind: OpKind,
+        branch: &str,
+        standing: &Standing,
+        then: Option<Oid>,
+        work: impl FnOnce(&mut Self) -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
         let text = |id: Option<Oid>| id.map(|i| i.to_string()).unwrap_or_default();
         self.lock.begin(Op {
             kind,
             head: text(standing.head),
             branch: branch.to_owned(),
             target: text(standing.upstream),
+            then: text(then),
             started: self.git.now().wall,
         })?;
         match work(self) {
@@ -252,23 +275,31 @@ impl<'l> ManagedClone<'l> {
         Err(failure("fetch", &out))
     }
 
-    /// Brings what was fetched into HEAD and the files: not at all, by fast-forward, or by rebasing local commits. Dirty
+    /// Brings what was fetched into HEAD and the files: not at all, by fast-forward, or by replaying local commits. Dirty
     /// files in the way are put aside before and back after.
     ///
     /// # Errors
     /// Nothing is lost by any: HEAD is where it was, or where it should be; dirty files lie in place or in a rescue ref
     /// that the next holder of the lock puts back.
     pub fn integrate(&mut self, branch: &str, rules: &ResolveRules) -> Result<Integrated, GitError> {
-        let standing = self.standing_deep(branch)?;
-        if standing.relation == Relation::Contained {
-            let (old, new) = (standing.head, standing.head);
-            return Ok(Integrated { old, new, how: How::Unchanged, rescued: None });
+        for _ in 0..REPLAY_ATTEMPTS {
+            let standing = self.standing_deep(branch)?;
+            let (head, upstream) = match (standing.relation, standing.head, standing.upstream) {
+                (Relation::Diverged, Some(head), Some(upstream)) => (head, upstream),
+                (Relation::Contained, head, _) => {
+                    return Ok(Integrated { old: head, new: head, how: How::Unchanged, rescued: None });
+                }
+                _ => {
+                    self.clear_lock_files()?;
+                    return self.fast_forward(branch, &standing, None);
+                }
+            };
+            self.clear_lock_files()?;
+            if let Some(done) = self.integrate_by_replay(branch, rules, head, upstream)? {
+                return Ok(done);
+            }
         }
-        self.clear_lock_files()?;
-        match standing.relation {
-            Relation::Diverged(ahead) => self.integrate_by_rebase(branch, rules, &standing, ahead),
-            _ => self.integrate_by_fast_forward(branch, &standing),
-        }
+        Err(GitError::Unquiet)
     }
 
     /// A merge, rebase or the like that somebody else has under way is an answer.
@@ -297,43 +328,62 @@ impl<'l> ManagedClone<'l> {
                 (_, 0) => Relation::Contained,
                 (0, _) => Relation::Behind,
                 // Nothing in common is refused, but for our own first commit that came too late: it gives way.
-                (ahead, _) if reader.is_related(h, u)? || self.own_seed(h, u)?.is_some() => {
-                    Relation::Diverged(ahead)
-                }
+                _ if reader.is_related(h, u)? || self.own_seed(h, u)?.is_some() => Relation::Diverged,
                 _ => return Err(GitError::Unrelated { branch: branch.to_owned() }),
             },
         };
         Ok(Standing { head, upstream, relation })
     }
 
-    fn integrate_by_fast_forward(
+    /// Moves HEAD, index and files from the head of `standing` to its upstream, and the branch then on to a commit with the same files.
+    fn fast_forward(
         &mut self,
         branch: &str,
         standing: &Standing,
+        then: Option<Oid>,
     ) -> Result<Integrated, GitError> {
         let done = |rescued| Integrated {
             old: standing.head,
-            new: standing.upstream,
+            new: then.or(standing.upstream),
             how: How::FastForward,
             rescued,
         };
-        self.within(OpKind::FastForward, branch, standing, |c| {
+        self.within_op(OpKind::FastForward, branch, standing, then, |c| {
             let refused = if c.is_in_the_way_of_sparse(standing)? {
                 None
             } else {
                 match c.merge(standing) {
-                    Ok(()) => return Ok(done(None)),
+                    Ok(()) => return c.go_on(branch, standing, then).map(|()| done(None)),
                     Err(e) if matches!(e.class(), Class::Conflict | Class::Bug) => Some(e),
                     Err(e) => return Err(e),
                 }
             };
             let Some(aside) = c.put_aside(standing)? else {
-                return refused.map_or_else(|| c.merge(standing).map(|()| done(None)), Err);
+                refused.map_or_else(|| c.merge(standing), Err)?;
+                return c.go_on(branch, standing, then).map(|()| done(None));
             };
-            let merged = c.merge(standing);
+            let merged = c.merge(standing).and_then(|()| c.go_on(branch, standing, then));
             let rescue = c.put_back(&aside)?;
             merged.map(|()| done(Some(rescue)))
         })
+    }
+
+    /// Moves the branch on, unless somebody has committed meanwhile.
+    fn go_on(&self, branch: &str, standing: &Standing, then: Option<Oid>) -> Result<(), GitError> {
+        match (standing.upstream, then) {
+            (Some(from), Some(to)) => self.move_branch(branch, from, to),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a branch from one commit to another one with the same files. Where it is somewhere else it stays.
+    pub(super) fn move_branch(&self, branch: &str, from: Oid, to: Oid) -> Result<(), GitError> {
+        let reader = self.reader()?;
+        let name = format!("refs/heads/{branch}");
+        match reader.repo().reference_matching(&name, to, true, from, "ox: own commits replayed") {
+            Err(e) if e.code() == git2::ErrorCode::Modified => Err(GitError::Unquiet),
+            moved => moved.map(drop).map_err(GitError::git2("moving the branch")),
+        }
     }
 
     fn merge(&self, standing: &Standing) -> Result<(), GitError> {
@@ -346,26 +396,28 @@ impl<'l> ManagedClone<'l> {
             .map(drop)
     }
 
-    fn integrate_by_rebase(
+    /// Replays own commits on the remote's, then moves there: first, as by a fast-forward, to a commit on top of HEAD with the files of the
+    /// last replayed one, so that what protects files in a fast-forward protects them here; then the branch alone. `None` if somebody
+    /// committed meanwhile, so that there is more to replay.
+    fn integrate_by_replay(
         &mut self,
         branch: &str,
         rules: &ResolveRules,
-        standing: &Standing,
-        ahead: usize,
-    ) -> Result<Integrated, GitError> {
-        let aside = self.within(OpKind::Rescue, branch, standing, |c| {
-            c.keep_merges(standing)?;
-            c.put_aside(standing)
-        })?;
-        // A failed rebase is taken back, and with it what was put aside.
-        let auto_resolved =
-            self.within(OpKind::Rebase, branch, standing, |c| c.rebase(rules, standing, ahead))?;
-        let rescued = match &aside {
-            Some(aside) => Some(self.within(OpKind::Rescue, branch, standing, |c| c.put_back(aside))?),
-            None => None,
-        };
-        let new = self.reader()?.head()?.commit;
-        Ok(Integrated { old: standing.head, new, how: How::Rebased { auto_resolved }, rescued })
+        head: Oid,
+        upstream: Oid,
+    ) -> Result<Option<Integrated>, GitError> {
+        let standing = Standing { head: Some(head), upstream: Some(upstream), relation: Relation::Diverged };
+        let replayed = self.within(OpKind::Fetch, branch, &standing, |c| c.replay(rules, head, upstream))?;
+        let bridge = self.bridge(head, replayed.tip)?;
+        let way = Standing { head: Some(head), upstream: Some(bridge), relation: Relation::Behind };
+        match self.fast_forward(branch, &way, Some(replayed.tip)) {
+            Ok(done) => {
+                let how = How::Replayed { auto_resolved: replayed.auto_resolved };
+                Ok(Some(Integrated { how, ..done }))
+            }
+            Err(_) if self.reader()?.head()?.commit.is_some_and(|now| now != head) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Puts all dirty tracked files and what is untracked in the way aside; `None` if there is nothing such.
@@ -415,8 +467,8 @@ impl<'l> ManagedClone<'l> {
         })
     }
 
-    /// Who commits: nothing to say if the user has told git, else a stand-in.
-    pub(super) fn identity(&self) -> Result<&[(&'static str, String)], GitError> {
+    /// Who commits: the one that the user has told git, else a stand-in.
+    pub(super) fn identity(&self) -> Result<&Identity, GitError> {
         if let Some(known) = self.identity.get() {
             return Ok(known);
         }
@@ -424,7 +476,7 @@ impl<'l> ManagedClone<'l> {
         Ok(self.identity.get_or_init(|| found))
     }
 
-    fn look_up_identity(&self) -> Result<Vec<(&'static str, String)>, GitError> {
+    fn look_up_identity(&self) -> Result<Identity, GitError> {
         // The user's name is theirs whatever remote the commits go to, so it is looked up with their configuration.
         let own = self.git.with_profile(Profile::SelfHosted);
         let ask = own.local("config", &self.path).args(["-z", "--get-regexp", r"^user\.(name|email)$"]);
@@ -437,17 +489,21 @@ impl<'l> ManagedClone<'l> {
                 _ => {}
             }
         }
-        if self.git.profile() == Profile::SelfHosted && name.is_some() && email.is_some() {
-            return Ok(Vec::new());
-        }
+        let is_told = self.git.profile() == Profile::SelfHosted && name.is_some() && email.is_some();
         let name = name.unwrap_or_else(|| "ox".to_owned());
         let email = email.unwrap_or_else(|| format!("ox@{}", self.git.machine()));
-        Ok(vec![
-            ("GIT_AUTHOR_NAME", name.clone()),
-            ("GIT_AUTHOR_EMAIL", email.clone()),
-            ("GIT_COMMITTER_NAME", name),
-            ("GIT_COMMITTER_EMAIL", email),
-        ])
+        Ok(Identity { name, email, is_told })
+    }
+
+    /// The line of a commit that says who wrote it and when.
+    pub(super) fn committer(&self) -> Result<String, GitError> {
+        let Identity { name, email, .. } = self.identity()?;
+        let plain = |text: &str| text.replace(['<', '>', '\n', '\0'], "");
+        let now = self.git.now().wall;
+        let minutes = now.to_zoned(TimeZone::system()).offset().seconds() / 60;
+        let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+        let zone = format!("{sign}{:02}{:02}", minutes / 60, minutes % 60);
+        Ok(format!("{} <{}> {} {zone}", plain(name), plain(email), now.as_second()))
     }
 
     /// As [`ManagedClone::local`], for commands that write commits. The author of a replayed commit stays who it was.
@@ -456,8 +512,13 @@ impl<'l> ManagedClone<'l> {
     }
 
     pub(super) fn as_user(&self, mut i: Invocation<'l>) -> Result<Invocation<'l>, GitError> {
-        for (name, value) in self.identity()? {
-            i = i.env(name, value);
+        let Identity { name, email, is_told } = self.identity()?;
+        if !is_told {
+            for (variable, value) in [("NAME", name), ("EMAIL", email)] {
+                for of in ["AUTHOR", "COMMITTER"] {
+                    i = i.env(&format!("GIT_{of}_{variable}"), value);
+                }
+            }
         }
         Ok(i)
     }

@@ -593,7 +593,7 @@ fn count(reader: &Reader, step: &Integrated, change: &mut Change, kept: &mut Con
         return;
     }
     change.pulled = true;
-    change.diverged |= matches!(step.how, How::Rebased { .. });
+    change.diverged |= matches!(step.how, How::Replayed { .. });
     change.files_in += reader.changed_files(step.old, step.new).unwrap_or_default() as u64;
 }
 

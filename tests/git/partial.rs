@@ -467,7 +467,7 @@ fn local_and_remote_commits_meet_in_a_shallow_partial_clone() {
     c.with(|m| {
         m.fetch("main").unwrap();
         let got = m.integrate("main", &rules()).unwrap();
-        assert_eq!(got.how, How::Rebased { auto_resolved: vec![] });
+        assert_eq!(got.how, How::Replayed { auto_resolved: vec![] });
         assert_eq!(m.unpushed("main").unwrap(), 1);
         m.push_retry("main", &rules()).unwrap();
     });
@@ -498,7 +498,7 @@ fn a_conflict_of_commits_is_decided_with_contents_that_were_not_here() {
     c.with(|m| {
         m.fetch("main").unwrap();
         let got = m.integrate("main", &rules()).unwrap();
-        assert_eq!(got.how, How::Rebased { auto_resolved: vec!["data/x/1.json".into()] });
+        assert_eq!(got.how, How::Replayed { auto_resolved: vec!["data/x/1.json".into()] });
         m.push_retry("main", &rules()).unwrap();
     });
     assert_eq!(s.sh(&bare, &["show", "main:data/x/1.json"]), "agents");
@@ -521,7 +521,7 @@ fn cut_off_history_is_fetched_where_branches_seem_to_have_nothing_in_common() {
     c.with(|m| {
         m.fetch("side").unwrap();
         let got = m.integrate("side", &rules()).unwrap();
-        assert!(matches!(got.how, How::Rebased { .. }), "{got:?}");
+        assert!(matches!(got.how, How::Replayed { .. }), "{got:?}");
     });
     assert!(!Reader::open(&c.path).unwrap().is_shallow());
     assert_eq!((c.read("docs/side.md"), c.read("docs/own.md")), ("side\n".into(), "own\n".into()));

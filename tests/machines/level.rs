@@ -48,11 +48,7 @@ pub fn left_in(machine: &Machine, repo: usize) -> Vec<String> {
             || (name.ends_with(".lock") && p.starts_with(&git))
     };
     found.extend(census::files(clone, &|p| is_left(p)).iter().map(|p| p.display().to_string()));
-    for (path, bytes) in files_of(clone) {
-        if has_markers(&bytes) {
-            found.push(format!("conflict marker in {}", path.display()));
-        }
-    }
+    found.extend(marked_files(clone).iter().map(|path| format!("conflict marker in {}", path.display())));
     let beside = clone.parent().into_iter().flat_map(|d| fs::read_dir(d).unwrap()).map(|e| e.unwrap().path());
     let known = |p: &PathBuf| machine.clones.contains(p);
     let name = clone.file_name().unwrap().to_string_lossy().into_owned();
@@ -62,6 +58,13 @@ pub fn left_in(machine: &Machine, repo: usize) -> Vec<String> {
             .map(|p| format!("left beside: {}", p.display())),
     );
     found
+}
+
+/// The files of a work tree in which git has marked a conflict; also while they are being changed.
+pub fn marked_files(clone: &Path) -> Vec<PathBuf> {
+    let git = clone.join(".git");
+    let files = census::files(clone, &|p| !p.starts_with(&git) && p.is_file());
+    files.into_iter().filter(|p| fs::read(p).is_ok_and(|bytes| has_markers(&bytes))).collect()
 }
 
 /// The files of a work tree, conflict copies too.

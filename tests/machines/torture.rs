@@ -1,12 +1,14 @@
 //! Rounds of edits, faults, kills and syncs, from a seed.
 
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ox::kit::clock::wait_until;
 use ox::kit::rng::Rng;
 
 use crate::machines::fleet::{Fleet, REPOS};
-use crate::machines::level::{Found, is_level, left_in};
+use crate::machines::level::{Found, is_level, left_in, marked_files};
 use crate::machines::person::{Person, Written};
 use crate::support::Background;
 use crate::support::http_git::Fault;
@@ -16,6 +18,8 @@ use crate::support::seed::{self, rounds};
 const STALL: Duration = Duration::from_millis(300);
 /// A kill comes at most so long after the syncs began.
 const KILL_WITHIN: Duration = Duration::from_millis(400);
+/// Between two readings of all files.
+const BREATH: Duration = Duration::from_millis(5);
 /// When nobody writes any more, so many passes over all machines make them level.
 const PASSES: usize = 6;
 
@@ -41,7 +45,7 @@ fn torture(seed: u64) {
             }
         }
         watch(&fleet, &written, "edits");
-        let (killed, lost) = syncs(&fleet, &mut rng);
+        let (killed, lost) = unmarked(&fleet, || syncs(&fleet, &mut rng));
         watch(&fleet, &written, "syncs");
         kills += killed;
         failed += lost;
@@ -82,6 +86,25 @@ fn watch(fleet: &Fleet, written: &Written, after: &str) {
     let missing = Found::anywhere(fleet).missing(written);
     let logs: Vec<String> = fleet.machines.iter().map(super::fleet::Machine::log).collect();
     assert!(missing.is_empty(), "lost by {after}: {missing:#?}\n{}", logs.join("\n----\n"));
+}
+
+/// While nobody's own git is at work, whoever reads the files of a clone never finds a conflict marked in one, whatever happens.
+fn unmarked<T>(fleet: &Fleet, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let ended = || done.load(Ordering::Relaxed);
+            while !wait_until(BREATH, ended) {
+                let clones = fleet.machines.iter().flat_map(|machine| &machine.clones);
+                let marked: Vec<PathBuf> = clones.flat_map(|clone| marked_files(clone)).collect();
+                assert_eq!(marked, Vec::<PathBuf>::new(), "a conflict is marked");
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+        result
+    })
 }
 
 /// All machines at once, with a fault and a kill; how many kills hit and how many syncs failed.

@@ -30,7 +30,7 @@ impl ManagedClone<'_> {
             check_path(&self.path, path)?;
         }
         self.refuse_foreign()?;
-        let unmerged: Vec<PathBuf> = self.unmerged()?.into_keys().collect();
+        let unmerged = self.reader()?.unmerged()?;
         if !unmerged.is_empty() {
             return Err(GitError::Conflict { paths: unmerged });
         }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
-use super::reapply::{LINK, hash_of};
+use super::merge::LINK;
+use super::reapply::hash_of;
 use crate::git::clone::sparse::Sparse;
 use crate::git::error::GitError;
 use crate::git::limits::FEW_CHANGES;

@@ -11,19 +11,16 @@ use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
 
 use super::exclude::CONFLICT_MARK;
 use super::in_the_way::{is_amid_others, lies_in_directories};
+use super::merge::{EXEC, FILE, LINK, merge_lines, merge_modes};
 use crate::git::command::{bytes_of, path_of, zero_ended};
 use crate::git::error::GitError;
-use crate::git::limits::{CHILD_MAX, MERGE_CAP, STAGING_NAMES};
+use crate::git::limits::{MERGE_CAP, STAGING_NAMES};
 use crate::git::managed::ManagedClone;
 use crate::git::read::local_work::open_elsewhere;
 use crate::git::rescue::{
     Captured, INDEX_MESSAGE, Kind, PENDING, RESCUE, Rescue, entry, on_disk, settle, tree_at,
 };
 use crate::kit::file::{exchange, read_capped, rename_new};
-
-const FILE: u32 = 0o100_644;
-const EXEC: u32 = 0o100_755;
-pub(in crate::git) const LINK: u32 = 0o120_000;
 
 type Entry = Option<(u32, Oid)>;
 
@@ -234,39 +231,19 @@ impl ManagedClone<'_> {
         let (Some((bm, b)), Some((mm, m)), Some((nm, n))) = (v.base, v.mine, v.new) else {
             return Ok(Outcome::Conflict);
         };
-        if [bm, mm, nm].iter().any(|mode| !matches!(*mode, FILE | EXEC)) {
-            return Ok(Outcome::Conflict);
-        }
-        let mode = if mm == bm { nm } else { mm };
+        let Some(mode) = merge_modes(bm, mm, nm) else { return Ok(Outcome::Conflict) };
+        let read = || read_capped(held, MERGE_CAP).map_err(GitError::io("reading", held));
+        let small = || fs::metadata(held).is_ok_and(|m| m.len() <= MERGE_CAP as u64);
         let bytes = if m == n || b == n {
-            read_capped(held, MERGE_CAP).map_err(GitError::io("reading", held)).map(Some)?
+            Some(read()?)
         } else if m == b {
             self.blob(n)
+        } else if let (true, Some(base), Some(new)) = (small(), self.blob(b), self.blob(n)) {
+            merge_lines(&base, &read()?, &new, v.path.extension().is_some_and(|e| e == "json"))?
         } else {
-            self.merge_lines(b, n, held)?
+            None
         };
-        let Some(bytes) = bytes else { return Ok(Outcome::Conflict) };
-        if v.path.extension().is_some_and(|e| e == "json") && !is_json(&bytes) {
-            return Ok(Outcome::Conflict);
-        }
-        Ok(Outcome::Merged(bytes, mode))
-    }
-
-    /// A line merge; `None` if it does not come out clean.
-    fn merge_lines(&self, base: Oid, new: Oid, held: &Path) -> Result<Option<Vec<u8>>, GitError> {
-        let small = |p: &Path| fs::metadata(p).is_ok_and(|m| m.len() <= MERGE_CAP as u64);
-        let (Some(base), Some(new)) = (self.blob(base), self.blob(new)) else { return Ok(None) };
-        if !small(held) {
-            return Ok(None);
-        }
-        let b = self.scratch("merge-base", &base, 0o600)?;
-        let n = self.scratch("merge-new", &new, 0o600)?;
-        let merge = self.local("merge-file").args(["-p", "-q", "--"]).arg(held).arg(&b).arg(&n);
-        let out = merge.deadline(CHILD_MAX).run_any(&self.cancel)?;
-        for path in [&b, &n] {
-            fs::remove_file(path).map_err(GitError::io("removing", path))?;
-        }
-        Ok((out.status.success() && !out.stdout_truncated).then_some(out.stdout))
+        Ok(bytes.map_or(Outcome::Conflict, |bytes| Outcome::Merged(bytes, mode)))
     }
 
     /// Writes a file of ours outside of the work tree, so that a kill leaves nothing in that; the next one replaces it.
@@ -505,8 +482,4 @@ pub(in crate::git) fn remove_empty(dir: &Path) {
     }
     // Fails where something is left, which is the point.
     let _ = fs::remove_dir(dir);
-}
-
-pub(in crate::git) fn is_json(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }

@@ -63,16 +63,16 @@ impl ManagedClone<'_> {
                 }
             }
             if op.kind == OpKind::Rebase {
-                self.abort_own_rebase(&op, cut_short)?;
+                self.abort_left_rebase(&op)?;
             }
             if half_done && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
                 self.roll_back_checkout(&op)?;
             }
+            if op.kind == OpKind::FastForward {
+                self.finish_move(&op)?;
+            }
             if op.kind == OpKind::Sparse {
                 self.roll_back_sparse()?;
-            }
-            if op.kind == OpKind::Rebase {
-                self.keep_strays(&op)?;
             }
         }
         self.put_back_pending()?;
@@ -115,80 +115,17 @@ impl ManagedClone<'_> {
         }
     }
 
-    /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
-    fn abort_own_rebase(&mut self, op: &Op, killed: bool) -> Result<(), GitError> {
-        if !self.rebase_under_way() {
-            return self.reattach(op);
-        }
-        let dir = self.git_dir().join("rebase-merge");
-        // An empty file was just being written.
-        let says = |file: &str| {
-            let text = fs::read_to_string(dir.join(file)).ok()?.trim().to_owned();
-            (!text.is_empty()).then_some(text)
-        };
-        let branch = format!("refs/heads/{}", op.branch);
-        match (says("head-name"), says("orig-head")) {
-            (Some(b), Some(h)) if b == branch && self.began_from(op, &h, says("onto"))? => {
-                // What somebody had committed meanwhile is replayed too, and comes back with the rest.
-                let op = &Op { head: h, ..op.clone() };
-                self.salvage(op, killed)?;
-                self.make_way_for_abort(op)?;
-                let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
-                aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
-            }
-            (Some(_), Some(_)) => Ok(()), // somebody else's
-            _ => {
-                // Killed while it was being set up: git itself cannot abort that.
-                if younger(&dir, op.started) {
-                    fs::remove_dir_all(&dir).map_err(GitError::io("removing", &dir))?;
-                }
-                self.reattach(op)
-            }
-        }
-    }
-
-    /// Whether the rebase that set out from `head` is the recorded one: between our look at HEAD and git's somebody may have committed.
-    fn began_from(&self, op: &Op, head: &str, onto: Option<String>) -> Result<bool, GitError> {
-        if head == op.head {
-            return Ok(true);
-        }
-        let (Ok(ours), Ok(head)) = (Oid::from_str(&op.head), Oid::from_str(head)) else { return Ok(false) };
-        Ok(onto.is_some_and(|onto| onto == op.target) && self.reader()?.is_ancestor(ours, head)?)
-    }
-
-    /// A replay that was killed has written files that the index does not have yet, and git refuses to abort over them. They
-    /// are HEAD's own, or the beginning of that; anything else is laid beside.
-    fn make_way_for_abort(&self, op: &Op) -> Result<(), GitError> {
-        let Ok(head) = Oid::from_str(&op.head) else { return Ok(()) };
-        let known = self.local("ls-files").arg("-z").run(&self.cancel)?.stdout;
-        let known: HashSet<&[u8]> = zero_split(&known).collect();
-        let reader = self.reader()?;
-        let tree = tree_at(reader.repo(), Some(head))?;
-        for path in self.changed_paths(None, head)?.into_iter().filter(|p| !known.contains(bytes_of(p))) {
-            let full = self.path.join(&path);
-            let Some(mode) = mode_of(&full)? else { continue };
-            let Some((_, id)) = entry(tree.as_ref(), &path) else { continue };
-            if hash_of(&full, mode)? == id || is_part_of(reader.repo(), &full, id) {
-                fs::remove_file(&full).map_err(GitError::io("removing", &full))?;
-            } else {
-                let beside = self.lay_beside(&path, &full, op.started.as_second())?;
-                log::warn!(
-                    "{} was in the way of taking a rebase back; it is now {}",
-                    path.display(),
-                    beside.display()
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// A rebase killed at its very begin may leave HEAD detached; the files it had begun to write are rolled back after this.
-    fn reattach(&self, op: &Op) -> Result<(), GitError> {
-        if self.rebase_under_way() || self.reader()?.head()?.branch.is_some() {
+    /// Where HEAD has come to the recorded commit, the branch goes on to the one that has the same files. Where somebody has committed on
+    /// top, the next replay does that.
+    fn finish_move(&self, op: &Op) -> Result<(), GitError> {
+        let (Ok(from), Ok(to)) = (Oid::from_str(&op.target), Oid::from_str(&op.then)) else { return Ok(()) };
+        if op.then.is_empty() || self.reader()?.head()?.commit != Some(from) {
             return Ok(());
         }
-        let branch = format!("refs/heads/{}", op.branch);
-        self.local("symbolic-ref").args(["HEAD", &branch]).run(&self.cancel).map(drop)
+        match self.move_branch(&op.branch, from, to) {
+            Err(GitError::Unquiet) => Ok(()),
+            moved => moved,
+        }
     }
 
     /// A checkout towards `op.target` that was killed leaves some files, and perhaps the index, on the way to it. Every path
@@ -293,7 +230,7 @@ pub(in crate::git) fn parse_staged(line: &[u8]) -> Option<(PathBuf, (u32, Oid))>
     (words.next()? == "0").then(|| (path_of(line.get(tab + 1..).unwrap_or_default()), (mode, id)))
 }
 
-fn younger(path: &Path, than: Timestamp) -> bool {
+pub(in crate::git) fn younger(path: &Path, than: Timestamp) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|m| m.modified()).ok();
     let Some(modified) = modified.and_then(|m| Timestamp::try_from(m).ok()) else { return false };
     modified + FILE_TIME_SLACK >= than

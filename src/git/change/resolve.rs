@@ -1,14 +1,10 @@
 //! Which side of a conflict wins without asking.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use git2::Oid;
+use git2::{Oid, Repository};
 
-use crate::git::command::{bytes_of, path_of, zero_split};
-use crate::git::error::GitError;
-use crate::git::managed::ManagedClone;
-use crate::git::rescue::{blobs, parse_oid};
+use crate::git::command::bytes_of;
 
 /// Prefixes of paths whose conflicts are decided (`auto`: the local version wins) or not (`none`). The longest one that a
 /// path begins with counts; of two equally long ones `none`; without one nothing is decided.
@@ -34,79 +30,25 @@ impl ResolveRules {
     }
 }
 
-/// The three versions of an unmerged path: what both began with, the branch that is rebased onto (the remote's), and the
-/// commit that is replayed (ours).
-#[derive(Clone, Copy, Debug, Default)]
+/// The versions of a path that both sides have changed: the remote's, and ours.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::git) struct Stages {
-    pub(in crate::git) base: Option<(u32, Oid)>,
     pub(in crate::git) remote: Option<(u32, Oid)>,
     pub(in crate::git) local: Option<(u32, Oid)>,
 }
 
-impl ManagedClone<'_> {
-    pub(in crate::git) fn unmerged(&self) -> Result<BTreeMap<PathBuf, Stages>, GitError> {
-        let out = self.local("ls-files").args(["-u", "-z"]).run(&self.cancel)?;
-        let mut found: BTreeMap<PathBuf, Stages> = BTreeMap::new();
-        for line in zero_split(&out.stdout) {
-            let Some(tab) = line.iter().position(|b| *b == b'\t') else { continue };
-            let (about, path) =
-                (line.get(..tab).unwrap_or_default(), line.get(tab + 1..).unwrap_or_default());
-            let about = String::from_utf8_lossy(about).into_owned();
-            let mut words = about.split(' ');
-            let mode = words.next().and_then(|m| u32::from_str_radix(m, 8).ok()).unwrap_or_default();
-            let version = Some((mode, parse_oid(words.next().unwrap_or_default())?));
-            let stages = found.entry(path_of(path)).or_default();
-            match words.next() {
-                Some("1") => stages.base = version,
-                Some("2") => stages.remote = version,
-                _ => stages.local = version,
-            }
-        }
-        Ok(found)
-    }
-
-    /// Decides all unmerged paths, or touches nothing and names those that no rule decides.
-    pub(in crate::git) fn resolve(
-        &self,
-        rules: &ResolveRules,
-        unmerged: &BTreeMap<PathBuf, Stages>,
-    ) -> Result<(), GitError> {
-        let undecided: Vec<PathBuf> = unmerged.keys().filter(|p| !rules.is_auto(p)).cloned().collect();
-        if !undecided.is_empty() {
-            return Err(GitError::Conflict { paths: undecided });
-        }
-        // Whether a version is a pointer is told by its content.
-        self.ensure_objects(&blobs(unmerged.values().flat_map(|s| [s.remote, s.local])))?;
-        let winners: BTreeMap<PathBuf, Option<(u32, Oid)>> =
-            unmerged.iter().map(|(p, s)| (p.clone(), self.winner(s))).collect();
-        // What is in the work tree of a path without a winner is git's mixture of both.
-        for (path, _) in winners.iter().filter(|(_, w)| w.is_none()) {
-            let full = self.path.join(path);
-            match std::fs::remove_file(&full) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(GitError::io("removing", &full)(e));
-                }
-                _ => {}
-            }
-        }
-        self.restore(&winners)
-    }
-
+impl Stages {
     /// The local version whole, or the only one there is. A complete pointer of the large file store beats what it points
     /// to, whichever side has it.
-    fn winner(&self, s: &Stages) -> Option<(u32, Oid)> {
-        if let (Some(remote), Some(local)) = (s.remote, s.local)
-            && self.is_pointer(remote.1)
-            && !self.is_pointer(local.1)
+    pub(in crate::git) fn winner(&self, repo: &Repository) -> Option<(u32, Oid)> {
+        let is_pointer = |id| repo.find_blob(id).is_ok_and(|b| is_lfs_pointer(b.content()));
+        if let (Some(remote), Some(local)) = (self.remote, self.local)
+            && is_pointer(remote.1)
+            && !is_pointer(local.1)
         {
-            return s.remote;
+            return self.remote;
         }
-        s.local.or(s.remote)
-    }
-
-    fn is_pointer(&self, id: Oid) -> bool {
-        let Ok(reader) = self.reader() else { return false };
-        reader.repo().find_blob(id).is_ok_and(|b| is_lfs_pointer(b.content()))
+        self.local.or(self.remote)
     }
 }
 

@@ -15,8 +15,9 @@ use std::{fmt, fs};
 use git2::{ErrorClass, ErrorCode, Index, Oid, Repository, RepositoryOpenFlags};
 use jiff::Timestamp;
 
+use super::command::path_of;
 use super::error::GitError;
-use super::limits::{HEAD_LOG_CAP, LOCK_FILES_CAP};
+use super::limits::LOCK_FILES_CAP;
 use crate::kit::process::may_live;
 
 /// Where HEAD is.
@@ -87,17 +88,6 @@ impl Reader {
             Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
             Err(e) => Err(GitError::git2("reading a ref")(e)),
         }
-    }
-
-    /// Where HEAD has been since `then`, newest first, as its log tells; at most [`HEAD_LOG_CAP`] moves. Without a log nothing.
-    ///
-    /// # Errors
-    /// A log that cannot be read.
-    pub fn head_since(&self, then: Timestamp) -> Result<Vec<Oid>, GitError> {
-        let log = self.repo.reflog("HEAD").map_err(GitError::git2("reading HEAD's log"))?;
-        // Whole seconds; and not in order where a clock was set back.
-        let recent = |entry: &git2::ReflogEntry<'_>| entry.committer().when().seconds() >= then.as_second();
-        Ok(log.iter().take(HEAD_LOG_CAP).filter(recent).map(|entry| entry.id_new()).collect())
     }
 
     /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.
@@ -224,6 +214,14 @@ impl Reader {
         index.map_err(GitError::git2("reading the index"))
     }
 
+    /// The paths whose merge nobody has settled yet, as the index has them.
+    pub(super) fn unmerged(&self) -> Result<Vec<PathBuf>, GitError> {
+        let index = self.index()?;
+        let conflicts = index.conflicts().map_err(GitError::git2("reading the index"))?;
+        let path = |c: git2::IndexConflict| c.our.or(c.their).or(c.ancestor).map(|e| path_of(&e.path));
+        Ok(conflicts.flatten().filter_map(path).collect())
+    }
+
     pub(super) fn repo(&self) -> &Repository {
         &self.repo
     }
@@ -247,7 +245,7 @@ pub fn work_tree_around(start: &Path) -> Option<PathBuf> {
     Repository::discover(start).ok()?.workdir().map(Path::to_path_buf)
 }
 
-/// Tells the library that partial clones may be opened; git before 2.43 marks them with an extension that it refuses otherwise.
+/// Tells the library that partial clones may be opened and written to; git before 2.43 marks them with an extension that it refuses otherwise.
 /// Whoever opens a repository without this room calls it first.
 pub fn prepare_library() {
     static ONCE: Once = Once::new();
@@ -260,6 +258,8 @@ pub fn prepare_library() {
         if let Err(e) = known {
             log::warn!("partial clones cannot be opened: {e}");
         }
+        // A tree may name contents that were left at the remote.
+        git2::opts::strict_object_creation(false);
     });
 }
 

@@ -9,7 +9,7 @@ use crate::git::change::resolve::ResolveRules;
 use crate::git::error::GitError;
 use crate::git::limits::PUSH_ATTEMPTS;
 use crate::git::lock::OpKind;
-use crate::git::managed::{Integrated, ManagedClone, Relation, Standing};
+use crate::git::managed::{Integrated, ManagedClone, Standing};
 use crate::kit::clock::wait_until;
 
 /// The result of [`ManagedClone::push_retry`].
@@ -82,10 +82,9 @@ impl ManagedClone<'_> {
     /// A clone that is not on the branch, or cannot be read.
     pub fn unpushed(&self, branch: &str) -> Result<usize, GitError> {
         let standing = self.standing(branch)?;
-        match (standing.relation, standing.head, standing.upstream) {
-            (Relation::Diverged(ahead), ..) => Ok(ahead),
-            (_, Some(h), Some(u)) => Ok(self.reader()?.ahead_behind(h, u)?.0),
-            (_, Some(h), None) => self.count_all(h),
+        match (standing.head, standing.upstream) {
+            (Some(h), Some(u)) => Ok(self.reader()?.ahead_behind(h, u)?.0),
+            (Some(h), None) => self.count_all(h),
             _ => Ok(0),
         }
     }

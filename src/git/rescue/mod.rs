@@ -105,7 +105,7 @@ impl ManagedClone<'_> {
         if unmerged.is_empty() { Ok(dirty) } else { Err(GitError::Conflict { paths: unmerged }) }
     }
 
-    /// Paths that the remote's commits add, and those that our own touch on their way.
+    /// Paths that the way to the upstream of `standing` adds.
     fn added(&self, standing: &Standing) -> Result<Vec<PathBuf>, GitError> {
         let Some(target) = standing.upstream else { return Ok(Vec::new()) };
         let target = target.to_string();
@@ -117,15 +117,7 @@ impl ManagedClone<'_> {
             None => self.local("ls-tree").args(["-r", "-z", "--name-only", &target]),
         };
         let out = list.run(&self.cancel)?;
-        let mut added: Vec<PathBuf> = zero_split(&out.stdout).map(path_of).collect();
-        if let Some(head) = standing.head {
-            // A replay also brings back for a moment what a later commit of ours has deleted; and where git sees one file that both
-            // sides renamed, which it does before 2.50 whatever it is told, the old name is its own until that is decided.
-            let log = self.local("log").args(["-z", "--format=", "--name-only", "--no-renames"]);
-            let out = log.args([&head.to_string(), &format!("^{target}")]);
-            added.extend(zero_split(&out.run(&self.cancel)?.stdout).map(path_of));
-        }
-        Ok(added)
+        Ok(zero_split(&out.stdout).map(path_of).collect())
     }
 
     /// Writes all of `dirty` into a commit, durably, and verifies it, to be put back later. Nothing is changed but refs
