@@ -11,12 +11,14 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::support::TestEnv;
 use common::support::http_git::GitServer;
 use common::{Daemon, Times, count_git, fixed, project, push_one, ratio, remote, rounds, time, title};
-use ox::git::{self, Git, Profile, discover};
+use ox::git::{self, CloneLock, Git, How, Profile, ResolveRules, discover};
 use ox::http::Client;
 use ox::kit::cancel::Cancel;
 use ox::kit::clock::SystemClock;
@@ -27,6 +29,7 @@ fn main() {
     http_remote();
     looks();
     processes();
+    diverged();
 }
 
 /// Ledger and control clone of the same repository on this machine.
@@ -147,4 +150,55 @@ fn processes() {
     };
     fixed("git processes, nothing new, path remote", count(false), "", 0.0);
     fixed("git processes, one commit, path remote", count(true), "", 2.0);
+}
+
+/// Bringing ten new commits below ten own ones.
+fn diverged() {
+    let mut env = TestEnv::new();
+    let (bare, writer) = remote(&env, "ledger.git");
+    let url = bare.to_str().unwrap();
+    for name in ["control", "managed"] {
+        env.git(env.work(), ["clone", "-q", url, name]);
+    }
+    let (control, managed) = (env.work().join("control"), env.work().join("managed"));
+    let git_of = |env: &TestEnv| {
+        let vars = git::Env::of(env.vars().map(|(n, v)| (n.to_owned(), v.to_owned())));
+        Git::new(Profile::SelfHosted, vars, Arc::new(SystemClock), "bench")
+    };
+    let (lock, plain) = (env.work().join("managed.lock"), git_of(&env));
+    let pull = |git: &Git| {
+        let mut lock = CloneLock::acquire(&lock, Duration::ZERO).unwrap().unwrap();
+        let mut clone = lock.open(git, &managed, &Cancel::new()).unwrap();
+        clone.fetch("main").unwrap();
+        let step = clone.integrate("main", &ResolveRules::default()).unwrap();
+        assert!(matches!(step.how, How::Replayed { .. }));
+    };
+    let commits = |env: &TestEnv, work: &Path, what: &str| {
+        for n in 0..10 {
+            let name = format!("{what}-{n}.md");
+            fs::write(work.join(&name), &name).unwrap();
+            env.git(work, ["add", &name]);
+            env.git(work, ["commit", "-q", "-m", &name]);
+        }
+    };
+    let diverge = |env: &TestEnv, n: usize| {
+        for work in [&control, &managed] {
+            env.git(work, ["reset", "-q", "--hard", "origin/main"]);
+            commits(env, work, &format!("own-{n}"));
+        }
+        commits(env, &writer, &format!("theirs-{n}"));
+        env.git(&writer, ["push", "-q", "origin", "HEAD:main"]);
+    };
+    let (mut ours, mut floor) = (Times::default(), Times::default());
+    for n in 0..rounds(20) {
+        diverge(&env, n);
+        floor.push(time(|| env.git(&control, ["pull", "-q", "--rebase"])));
+        ours.push(time(|| pull(&plain)));
+    }
+    diverge(&env, usize::MAX);
+    let log = count_git(&mut env);
+    pull(&git_of(&env));
+    let children = fs::read_to_string(&log).unwrap().lines().count();
+    ratio("10 own commits over 10 new / git pull --rebase", ours.p50(), floor.p50(), "ms", 1.0);
+    fixed("git processes, 10 own commits over 10 new", children as f64, "", 3.0);
 }
