@@ -13,6 +13,25 @@ use crate::project::PROJECT_DIR;
 
 /// Hooks and signing may take their time.
 const DEADLINE: Duration = Duration::from_secs(300);
+/// What tells git of one repository, as it does its hooks and aliases (`git rev-parse --local-env-vars`): it need not be this one.
+const OTHER_REPOSITORY: [&str; 16] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_NAMESPACE",
+];
 const MESSAGE: &str = "Add ox project files";
 
 /// Commits what is new or changed in `.sageox/` and not ignored. `None` if there is nothing. What else is staged stays
@@ -49,7 +68,8 @@ fn unstage(root: &Path) -> Outcome<Output> {
 
 fn git(root: &Path, args: &[&str]) -> Outcome<Output> {
     let what = || Failure::new(Exit::Failed, format!("git {} failed", args.first().unwrap_or(&"")));
-    let command = Cmd::new("git").args(args).keep_all_env().dir(root).deadline(DEADLINE);
+    let command = Cmd::new("git").args(args).keep_all_env().without_env(&OTHER_REPOSITORY);
+    let command = command.dir(root).deadline(DEADLINE);
     let output = run(command, &Cancel::new()).map_err(|e| what().because(&e))?;
     if output.status.success() {
         return Ok(output);

@@ -99,6 +99,7 @@ fn watching(w: &WatchingStatus, now: Timestamp) -> String {
     let mut parts = match w.mode.as_str() {
         "starting" => return "the work tree is looked at for the first time".into(),
         "gone" => return "the work tree is not there; it is looked for every 30s".into(),
+        "unreadable" => return format!("not watched: {}", w.reason),
         "polling" => vec!["polling".to_string()],
         _ => Vec::new(),
     };

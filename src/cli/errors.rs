@@ -3,7 +3,9 @@
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::daemon::reach::ReachError;
+use crate::git::{NoWorkTree, is_in_repository};
 use crate::ipc::client::ClientError;
+use crate::kit::shell;
 use crate::project::Error;
 use crate::sync::SetupError;
 
@@ -11,7 +13,12 @@ use crate::sync::SetupError;
 pub fn of_project(error: &Error) -> Failure {
     let exit = Exit::of_class(error.class());
     match error {
-        Error::NoProject { from } => Failure::new(exit, "no project here").on_path(from).hint("ox init"),
+        Error::NoProject { from } if is_in_repository(from) => {
+            Failure::new(exit, "this repository does not use ox yet").on_path(from).hint("ox up")
+        }
+        Error::NoProject { from } => {
+            Failure::new(exit, "not in a git repository").on_path(from).hint("git init")
+        }
         Error::NotInitialized { root } => {
             Failure::new(exit, "the project is not initialised").on_path(root).hint("ox init")
         }
@@ -65,14 +72,30 @@ pub fn of_client(what: &str, error: &ClientError) -> Failure {
     }
 }
 
+fn of_no_work_tree(error: &NoWorkTree) -> Failure {
+    match error {
+        NoWorkTree::NoRepository { start } => {
+            Failure::new(Exit::Usage, "not in a git repository").on_path(start).hint("git init")
+        }
+        NoWorkTree::Bare { path } => Failure::new(Exit::Usage, "a bare repository has no files to work on")
+            .on_path(path)
+            .hint(format!("git clone {}", shell::word(&path.to_string_lossy()))),
+        NoWorkTree::Refused { path, why, remedy } => {
+            let status = || format!("git -C {} status", shell::word(&path.to_string_lossy()));
+            Failure::new(Exit::Usage, "git does not read this repository")
+                .on_path(path)
+                .because_of(why)
+                .hint(remedy.clone().unwrap_or_else(status))
+        }
+    }
+}
+
 /// A failure from setting up or moving a ledger.
 pub fn of_setup(what: &str, error: &SetupError) -> Failure {
     let failure = Failure::new(Exit::of_class(error.class()), what);
     match error {
         SetupError::Project(error) => of_project(error),
-        SetupError::NoRepository { path } => {
-            Failure::new(Exit::Usage, "no git repository here").on_path(path).hint("git init")
-        }
+        SetupError::NoWorkTree(error) => of_no_work_tree(error),
         SetupError::NoRepoId { root } => {
             Failure::new(Exit::Usage, "the project has no repo_id").on_path(root).hint("ox init --force")
         }

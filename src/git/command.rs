@@ -16,6 +16,7 @@ use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, Cmd, Output};
 use crate::kit::clock::{Clock, Now};
 use crate::kit::mask::sanitise;
+use crate::kit::shell;
 
 /// Whose configuration git sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,7 +138,7 @@ impl Git {
     /// What git is told to ask for credentials; nothing unless the profile is the vendor's and there is a helper.
     pub(super) fn helper_command(&self) -> Option<String> {
         let program = self.helper.as_deref().filter(|_| self.profile == Profile::Vendor)?;
-        Some(format!("!{} git-credential-helper", quote_for_shell(program.as_os_str()).to_string_lossy()))
+        Some(format!("!{} git-credential-helper", shell::word(&program.to_string_lossy())))
     }
 
     /// The same, looking at remotes over HTTP in process by `client`. What is learnt about servers is shared by clones.
@@ -295,7 +296,7 @@ impl Git {
                 command = own.into();
             } else if let Some(own) = self.env.get("GIT_SSH") {
                 // GIT_SSH names a program, GIT_SSH_COMMAND is read by a shell.
-                command = quote_for_shell(own);
+                command = shell::word(&own.to_string_lossy()).into();
             }
         }
         command.push(" -o BatchMode=yes -o ConnectTimeout=10");
@@ -604,13 +605,6 @@ pub(super) fn host_of(url: &str) -> String {
         None => url,
     };
     sanitise(authority.rsplit('@').next().unwrap_or_default())
-}
-
-fn quote_for_shell(word: &OsStr) -> OsString {
-    let mut quoted = OsString::from("'");
-    quoted.push(word.to_string_lossy().replace('\'', "'\\''"));
-    quoted.push("'");
-    quoted
 }
 
 /// `git version 2.47.3`, also with a vendor's suffix.

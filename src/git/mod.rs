@@ -35,12 +35,12 @@ pub use error::GitError;
 pub use lock::{CloneLock, Op, OpKind, Stamp};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use read::blobs::{BlobContent, BlobEntry};
+pub use read::find::{NoWorkTree, find_work_tree, is_in_repository, unreadable};
 pub use read::local_work::{LocalWork, Unmovable, open_elsewhere, unmovable};
 pub use read::unsaved::unsaved;
 pub use read::work_tree::{Recorded, Tracked, WorkTree};
 pub use read::{
     Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, verify,
-    work_tree_around,
 };
 pub use remote::credentials::Bare;
 pub use remote::discover::{Remote, discover};

@@ -145,6 +145,12 @@ impl Cmd {
         self
     }
 
+    /// Takes variables out of what it is handed.
+    pub fn without_env(mut self, names: &[&str]) -> Cmd {
+        self.env.retain(|(name, _)| !names.iter().any(|taken| name == taken));
+        self
+    }
+
     /// The directory it runs in.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Cmd {
         self.dir = dir.as_ref().into();

@@ -25,6 +25,7 @@ pub mod ring;
 pub mod rng;
 pub mod secret;
 pub mod semaphore;
+pub mod shell;
 pub mod text;
 pub mod thread;
 

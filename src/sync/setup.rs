@@ -8,7 +8,9 @@ use super::former::PreviousRemotes;
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
-use crate::git::{CloneLock, GitError, Reader, ResolveRules, create_bare, discover, work_tree_around};
+use crate::git::{
+    CloneLock, GitError, NoWorkTree, Reader, ResolveRules, create_bare, discover, find_work_tree,
+};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
@@ -49,12 +51,9 @@ pub enum SetupError {
     /// The address of the ledger is not one that may be used.
     #[error("ledger address: {0}")]
     BadUrl(String),
-    /// There is no git repository to initialise.
-    #[error("{} is not inside a git repository; run: git init", path.display())]
-    NoRepository {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
+    /// There is no work tree to initialise.
+    #[error(transparent)]
+    NoWorkTree(#[from] NoWorkTree),
     /// The project has a ledger already, and it is another one.
     #[error("this project already has the ledger {current}; to move it run: ox ledger set-remote URL")]
     HasLedger {
@@ -156,7 +155,7 @@ pub struct Initialised {
 /// # Errors
 /// No git repository there, another ledger than the one asked for, or a file that cannot be written.
 pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<Initialised, SetupError> {
-    let root = work_tree(start)?;
+    let root = work_tree(site, start)?;
     // Two at once would make two ids.
     let lock = site.dirs.init_lock(&root);
     let _one = FileLock::acquire(&lock, std::time::Duration::from_secs(10))
@@ -203,9 +202,8 @@ fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
     Ok(TrustedHosts::trust(&site.dirs, remote)?)
 }
 
-fn work_tree(start: &Path) -> Result<PathBuf, SetupError> {
-    let dir =
-        work_tree_around(start).ok_or_else(|| SetupError::NoRepository { path: start.to_path_buf() })?;
+fn work_tree(site: &Site, start: &Path) -> Result<PathBuf, SetupError> {
+    let dir = find_work_tree(site.git(true), start, &Cancel::new())?;
     dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
 }
 

@@ -108,6 +108,8 @@ pub enum Reason {
     Overflow,
     /// There is no watcher.
     NoWatcher,
+    /// The repository or its directory cannot be read, and why.
+    Unreadable(String),
 }
 
 impl Reason {
@@ -136,6 +138,7 @@ impl Reason {
                  the tree is looked at every few seconds until that ends"
                     .to_string()
             }
+            Reason::Unreadable(why) => format!("changed files are not told to the team: {why}"),
             Reason::NoWatcher => {
                 "no file watcher could be made (fs.inotify.max_user_instances); the tree is looked at every few \
                  seconds; to raise the limit: sudo sysctl fs.inotify.max_user_instances=512"
@@ -157,6 +160,8 @@ pub enum Mode {
     Degraded(Reason),
     /// The root is not there.
     Gone,
+    /// It is there, and cannot be looked at.
+    Unreadable(Reason),
 }
 
 impl Mode {
@@ -167,13 +172,14 @@ impl Mode {
             Mode::Watching => "watching",
             Mode::Degraded(_) => "polling",
             Mode::Gone => "gone",
+            Mode::Unreadable(_) => "unreadable",
         }
     }
 
     /// What keeps it from watching everything.
     pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Mode::Degraded(reason) => Some(reason),
+            Mode::Degraded(reason) | Mode::Unreadable(reason) => Some(reason),
             _ => None,
         }
     }

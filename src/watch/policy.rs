@@ -47,6 +47,8 @@ pub enum ScanStatus {
     NoCookie,
     /// The root is not there.
     Gone,
+    /// It is there, and could not be looked at.
+    Unreadable(Reason),
 }
 
 /// What a job reports.
@@ -353,12 +355,16 @@ impl Machine {
                 self.counters.overflows += 1;
                 return self.lose(now);
             }
-            ScanStatus::Gone => {
-                self.counters.mode = Mode::Gone;
+            ScanStatus::Gone | ScanStatus::Unreadable(_) => {
+                self.counters.mode = match report.found {
+                    ScanStatus::Unreadable(reason) => Mode::Unreadable(reason),
+                    _ => Mode::Gone,
+                };
                 self.counters.dirs_watched = 0;
                 self.lost |= ran.lost;
                 self.scan_at = Some(now + ROOT_LOOK);
-                return effects.extend(self.answer(ran.flushes));
+                effects.extend(self.answer(ran.flushes));
+                return self.tell_trouble(effects);
             }
             ScanStatus::Scanned => {}
         }
@@ -447,6 +453,10 @@ impl Machine {
         if report.rescan {
             self.scan_at = Some(now);
         }
+        self.tell_trouble(effects);
+    }
+
+    fn tell_trouble(&mut self, effects: &mut Vec<Effect>) {
         let trouble = self.counters.mode.reason().cloned();
         if trouble != self.told {
             self.told.clone_from(&trouble);

@@ -255,6 +255,24 @@ fn a_root_that_is_gone_is_looked_for_and_compared_when_it_is_back() {
 }
 
 #[test]
+fn a_root_that_cannot_be_read_is_not_gone_and_says_why_until_it_can() {
+    let mut m = watching();
+    let why = Reason::Unreadable("its index is split".into());
+    let unreadable = || done(Report { found: ScanStatus::Unreadable(why.clone()), ..scanned() });
+    let lost = Event::Pulse(Pulse { span: (sec(100), sec(100)), lost: Some(Loss::Root) });
+    assert_eq!(m.handle(sec(100), lost), [SCAN]);
+    assert_eq!(m.handle(sec(100), unreadable()), [Effect::Trouble(Some(why.clone()))]);
+    assert_eq!((m.counters().mode.name(), m.counters().mode.reason()), ("unreadable", Some(&why)));
+    // Told once, tried again.
+    assert_eq!((m.next_deadline(), m.handle(sec(130), Event::Due)), (Some(sec(130)), vec![SCAN]));
+    assert!(m.handle(sec(130), unreadable()).is_empty());
+    assert_eq!(m.handle(sec(160), Event::Due), [SCAN]);
+    let effects = m.handle(sec(160), done(scanned()));
+    assert!(effects.contains(&Effect::Trouble(None)), "{effects:?}");
+    assert_eq!(m.counters().mode, Mode::Watching);
+}
+
+#[test]
 fn a_sleep_of_the_machine_is_followed_by_a_look_at_everything() {
     let mut m = watching();
     assert_eq!(m.handle(sec(100), Event::Jumped), [SCAN]);

@@ -1,6 +1,8 @@
 //! Runs the jobs that the policy asks for. Called from a pool's thread; a root's job has its view for itself while it runs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +10,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::change::{Reason, RootId};
-use super::files::{Entry, Stat};
+use super::files::Stat;
 use super::hints::{Hints, Taken};
 use super::limits::COOKIE_WAIT;
 use super::os::Watches;
 use super::policy::{Report, ScanStatus, Task};
 use super::saved::Saved;
-use super::view::{Job, View, stat};
-use crate::git::GitError;
+use super::view::{Job, View};
+use crate::git::{GitError, unreadable};
 use crate::kit::clock::{Clock, Mono};
 
 /// What is watched.
@@ -107,7 +109,10 @@ impl Runner {
     }
 
     fn scan(&self, id: RootId, root: &Root, state: &mut State, add: bool) -> Report {
-        let Some(identity) = identity(&root.path) else { return self.gone(id, state) };
+        let identity = match identity(&root.path) {
+            Ok(identity) => identity,
+            Err(e) => return self.missing(id, state, &e),
+        };
         // What was said until now is found by looking at everything.
         drop(self.hints.take(id));
         let excluded = excluded(root);
@@ -132,7 +137,11 @@ impl Runner {
             }
             Err(e) => {
                 log::warn!("{} is not watched: {e}", root.path.display());
-                return self.gone(id, state);
+                return self.leave(
+                    id,
+                    state,
+                    ScanStatus::Unreadable(Reason::Unreadable(unreadable(&e.to_string()))),
+                );
             }
         };
         let walked = view.walk(&mut job, b"");
@@ -166,19 +175,31 @@ impl Runner {
         report(ScanStatus::Scanned, &state.view)
     }
 
-    fn gone(&self, id: RootId, state: &State) -> Report {
+    /// A root that cannot be looked at is not taken for one that is gone.
+    fn missing(&self, id: RootId, state: &State, e: &io::Error) -> Report {
+        let found = match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanStatus::Gone,
+            _ => ScanStatus::Unreadable(Reason::Unreadable(format!(
+                "the directory cannot be read: {}",
+                e.kind()
+            ))),
+        };
+        self.leave(id, state, found)
+    }
+
+    fn leave(&self, id: RootId, state: &State, found: ScanStatus) -> Report {
         if let Some(watches) = &self.watches {
             watches.forget(id);
         }
         drop(self.hints.take(id));
-        report(ScanStatus::Gone, &state.view)
+        report(found, &state.view)
     }
 
     fn verify(&self, id: RootId, root: &Root, state: &mut State, forced: bool, cookie: bool) -> Report {
-        let same = identity(&root.path);
-        if same.is_none() {
-            return self.gone(id, state);
-        }
+        let same = match identity(&root.path) {
+            Ok(identity) => Some(identity),
+            Err(e) => return self.missing(id, state, &e),
+        };
         if !forced && state.view.is_git_busy() {
             return report(ScanStatus::GitBusy, &state.view);
         }
@@ -256,15 +277,14 @@ fn sorted(changes: Vec<super::Change>) -> Vec<super::Change> {
     by_path.into_iter().filter_map(change).collect()
 }
 
-fn identity(dir: &Path) -> Option<(u64, u64)> {
-    match stat(dir) {
-        Entry::Dir(dev, ino) => Some((dev, ino)),
-        _ => None,
-    }
+/// Device and inode of a directory.
+fn identity(dir: &Path) -> io::Result<(u64, u64)> {
+    let what = std::fs::symlink_metadata(dir)?;
+    if what.is_dir() { Ok((what.dev(), what.ino())) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn excluded(root: &Root) -> BTreeSet<(u64, u64)> {
-    root.exclude.iter().filter_map(|dir| identity(dir)).collect()
+    root.exclude.iter().filter_map(|dir| identity(dir).ok()).collect()
 }
 
 /// File systems that do not tell of what others change in them, by the number that `statfs` gives (linux/magic.h).

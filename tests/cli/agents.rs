@@ -203,7 +203,7 @@ fn an_agent_works_without_a_daemon_and_is_told_that_nothing_is_kept_current() {
     assert!(document["agents"].is_array(), "{document}");
     assert_eq!(env.daemon_pid(), None);
     let outside = env.ox_in(env.work(), ["agent", "prime"]).fails(2);
-    assert!(outside.stderr.contains("ox init"), "{outside:?}");
+    assert!(outside.stderr.contains("not in a git repository"), "{outside:?}");
 }
 
 #[test]

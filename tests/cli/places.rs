@@ -1,0 +1,144 @@
+//! Where a repository may lie, in what form, and what is said of one that cannot be read.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use crate::support::{TestEnv, until_or};
+
+/// `ox up` in `start` sets up the work tree `root`, and every later command there and below finds it.
+#[track_caller]
+fn check_up(env: &TestEnv, start: &Path, root: &Path) {
+    let up = env.ox_in(start, ["up"]).ok();
+    assert!(up.stdout.contains("is up"), "{up:?}");
+    assert!(root.join(".sageox/config.json").is_file(), "{up:?}");
+    let status = env.ox_in(start, ["status", "--json"]).ok().json();
+    assert_eq!(status["project"]["directory"].as_str(), root.to_str(), "{status}");
+}
+
+#[test]
+fn a_work_tree_is_where_git_says_it_is() {
+    let env = TestEnv::new();
+    let at = |name: &str| env.work().join(name);
+    let git = |args: &[&str]| env.git(env.work(), args);
+    fs::create_dir(at("gits")).unwrap();
+    git(&["init", "-q", "--separate-git-dir", "gits/app.git", "app"]);
+    git(&["init", "-q", "plain"]);
+    git(&["init", "-q", "linked-main"]);
+    fs::create_dir_all(at("plain/a/b")).unwrap();
+    env.git(at("linked-main"), ["commit", "-q", "--allow-empty", "-m", "1"]);
+    env.git(at("linked-main"), ["worktree", "add", "-q", at("linked").to_str().unwrap()]);
+    git(&["init", "-q", "moved"]);
+    fs::rename(at("moved/.git"), at("gits/moved")).unwrap();
+    symlink(at("gits/moved"), at("moved/.git")).unwrap();
+    for (start, root) in [("app", "app"), ("plain/a/b", "plain"), ("linked", "linked"), ("moved", "moved")] {
+        check_up(&env, &at(start), &at(root));
+    }
+    assert!(!at("gits/.sageox").exists() && !at(".sageox").exists());
+    assert!(!at("linked-main/.sageox").exists());
+    env.stop_daemon();
+}
+
+/// What the library cannot read git reads; the watcher says why it does not watch, and what helps.
+#[test]
+fn a_repository_in_a_form_of_its_own_is_set_up_and_says_why_it_is_not_watched() {
+    let env = TestEnv::new();
+    let forms: [(&str, &[&str], &str); 3] = [
+        ("reftable", &["init", "-q", "--ref-format=reftable"], "git refs migrate --ref-format=files"),
+        ("sha256", &["init", "-q", "--object-format=sha256"], "SHA-256"),
+        ("split", &["init", "-q"], "git update-index --no-split-index"),
+    ];
+    for (name, init, said) in forms {
+        let root = env.work().join(name);
+        let args: Vec<&str> = init.iter().copied().chain([name]).collect();
+        if env.try_git(env.work(), &args).code != Some(0) {
+            println!("skipped: this git has no {name}");
+            continue;
+        }
+        fs::write(root.join("a"), "1\n").unwrap();
+        env.git(&root, ["add", "a"]);
+        env.git(&root, ["commit", "-q", "-m", "1"]);
+        if name == "split" {
+            env.git(&root, ["update-index", "--split-index"]);
+        }
+        check_up(&env, &root, &root);
+        env.ox_in(&root, ["agent", "prime"]).ok();
+        let status = || env.ox_in(&root, ["daemon", "status", "-v"]).stdout;
+        until_or(|| status().contains(said), || format!("{name}: {}", status()));
+        let status = env.ox_in(&root, ["status"]).ok().stdout;
+        assert!(status.contains("not told to the team") && status.contains("attention"), "{name}: {status}");
+        let doctor = env.ox_in(&root, ["doctor"]).stdout;
+        assert!(doctor.contains(said), "{name}: {doctor}");
+    }
+    env.stop_daemon();
+}
+
+#[test]
+fn a_repository_that_git_refuses_is_never_called_absent() {
+    let env = TestEnv::new();
+    let root = env.repo("r");
+    let config = fs::read(root.join(".git/config")).unwrap();
+    fs::write(root.join(".git/config"), "[core\nbroken").unwrap();
+    let failed = env.ox_in(&root, ["up"]).fails(2);
+    assert!(failed.stderr.contains("git does not read this repository"), "{failed:?}");
+    assert!(failed.stderr.contains("bad config"), "{failed:?}");
+    fs::write(root.join(".git/config"), config).unwrap();
+
+    let bare = env.bare("b.git");
+    let failed = env.ox_in(&bare, ["up"]).fails(2);
+    assert!(failed.stderr.contains("bare repository") && failed.stderr.contains("git clone"), "{failed:?}");
+
+    let failed = env.ox_in(env.work(), ["up"]).fails(2);
+    assert!(failed.stderr.contains("not in a git repository"), "{failed:?}");
+    let failed = env.ox_in(&root, ["sync"]).fails(2);
+    assert!(failed.stderr.contains("does not use ox yet") && failed.stderr.contains("ox up"), "{failed:?}");
+}
+
+/// Whose repository may be worked in git decides, by `safe.directory`, in all its forms; and its remedy is printed.
+#[test]
+fn a_repository_of_another_owner_is_taken_as_git_takes_it() {
+    let env = TestEnv::new();
+    let root = env.repo("r");
+    let owned = fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
+        .and_then(|()| chown(&root, Some(12345), None))
+        .and_then(|()| chown(root.join(".git"), Some(12345), None));
+    if owned.is_err() {
+        println!("skipped: only root gives files away");
+        return;
+    }
+    let failed = env.ox_in(&root, ["up"]).fails(2);
+    assert!(failed.stderr.contains("dubious ownership"), "{failed:?}");
+    let remedy = failed.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap().to_owned();
+    assert!(remedy.starts_with("git config --global --add safe.directory "), "{failed:?}");
+    let words: Vec<&str> = remedy.split_whitespace().skip(1).collect();
+    env.git(env.work(), &words);
+    check_up(&env, &root, &root);
+    env.stop_daemon();
+}
+
+/// A hook, `git rebase --exec` or an alias tells its children of one repository; that need not be the one of the current directory.
+#[test]
+fn variables_that_name_another_repository_reach_no_child() {
+    let mut env = TestEnv::new();
+    let (root, other) = (env.repo("r"), env.repo("other"));
+    let before = env.git(&other, ["rev-parse", "HEAD"]);
+    let names = [
+        ("GIT_DIR", ".git"),
+        ("GIT_WORK_TREE", ""),
+        ("GIT_INDEX_FILE", ".git/index"),
+        ("GIT_OBJECT_DIRECTORY", ".git/objects"),
+        ("GIT_COMMON_DIR", ".git"),
+    ];
+    for (name, below) in names {
+        env.set(name, other.join(below));
+    }
+    env.ox_in(&root, ["init", "--commit"]).ok();
+    env.ox_in(&root, ["up"]).ok();
+    env.ox_in(&root, ["sync"]).ok();
+    names.iter().for_each(|(name, _)| env.unset(name));
+    assert_eq!(env.git(&other, ["rev-parse", "HEAD"]), before);
+    assert_eq!(env.git(&other, ["status", "--porcelain"]), "");
+    assert_eq!(env.git(&root, ["log", "-1", "--format=%s"]), "Add ox project files");
+    assert_eq!(env.git(&root, ["fsck", "--no-dangling"]), "");
+    env.stop_daemon();
+}
