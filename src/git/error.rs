@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::limits::NAMED_PATHS;
+use super::limits::{NAMED_PATHS, REPLAY_MAX};
 use crate::http::HttpError;
 use crate::kit::Class;
 use crate::kit::child::ChildError;
@@ -149,6 +149,9 @@ pub enum GitError {
         /// The paths.
         paths: Vec<PathBuf>,
     },
+    /// More own commits than are replayed.
+    #[error("more than {REPLAY_MAX} commits wait that the remote lacks, while it has others")]
+    TooManyCommits,
     /// Our own rebase could not be taken back; the next holder of the lock tries again.
     #[error("a rebase could not be aborted: {message}")]
     RebaseStuck {
@@ -236,7 +239,9 @@ impl GitError {
                 io::ErrorKind::InvalidData => Class::Damage,
                 _ => Class::of_io(source),
             },
-            GitError::Conflict { .. } | GitError::Unrelated { .. } => Class::Conflict,
+            GitError::Conflict { .. } | GitError::TooManyCommits | GitError::Unrelated { .. } => {
+                Class::Conflict
+            }
             GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
             GitError::NotSmart { .. }
             | GitError::TooLarge { .. }

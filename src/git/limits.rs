@@ -35,6 +35,8 @@ pub const NETWORK_OUTPUT: u64 = 64 << 20;
 pub const NETWORK_FILE: u64 = 8 << 30;
 /// Own commits that are replayed on the remote's at once; more is an error.
 pub const REPLAY_MAX: usize = 5000;
+/// Commits of the remote that are compared with own ones, which may have come there another way: the newest since both sides parted.
+pub const KNOWN_CHANGES_MAX: usize = 1000;
 /// Replays begun anew because somebody committed meanwhile, before the integration gives up for now.
 pub const REPLAY_ATTEMPTS: u32 = 3;
 /// Attempts of one push; between them the remote's commits are brought in.

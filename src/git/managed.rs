@@ -352,20 +352,31 @@ impl<'l> ManagedClone<'l> {
             let refused = if c.is_in_the_way_of_sparse(standing)? {
                 None
             } else {
-                match c.merge(standing) {
+                match c.merge(branch, standing) {
                     Ok(()) => return c.go_on(branch, standing, then).map(|()| done(None)),
                     Err(e) if matches!(e.class(), Class::Conflict | Class::Bug) => Some(e),
                     Err(e) => return Err(e),
                 }
             };
+            c.still_at(branch, standing)?;
             let Some(aside) = c.put_aside(standing)? else {
-                refused.map_or_else(|| c.merge(standing), Err)?;
+                refused.map_or_else(|| c.merge(branch, standing), Err)?;
                 return c.go_on(branch, standing, then).map(|()| done(None));
             };
-            let merged = c.merge(standing).and_then(|()| c.go_on(branch, standing, then));
+            let merged = c.merge(branch, standing).and_then(|()| c.go_on(branch, standing, then));
             let rescue = c.put_back(&aside)?;
+            if merged.is_err() {
+                c.recovered.push(rescue.clone());
+            }
             merged.map(|()| done(Some(rescue)))
         })
+    }
+
+    /// Whoever commits, resets or changes the branch meanwhile has a say: what was planned for another HEAD is not done.
+    fn still_at(&self, branch: &str, standing: &Standing) -> Result<(), GitError> {
+        let head = self.reader()?.head()?;
+        let on = head.branch.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
+        if on == Some(branch) && head.commit == standing.head { Ok(()) } else { Err(GitError::Unquiet) }
     }
 
     /// Moves the branch on, unless somebody has committed meanwhile.
@@ -379,6 +390,12 @@ impl<'l> ManagedClone<'l> {
     /// Moves a branch from one commit to another one with the same files. Where it is somewhere else it stays.
     pub(super) fn move_branch(&self, branch: &str, from: Oid, to: Oid) -> Result<(), GitError> {
         let reader = self.reader()?;
+        let tree = |id| reader.repo().find_commit(id).map(|commit| commit.tree_id());
+        let trees =
+            tree(from).and_then(|from| Ok((from, tree(to)?))).map_err(GitError::git2("reading a commit"))?;
+        if trees.0 != trees.1 {
+            return Err(GitError::Damaged { what: "a replay", proof: format!("{from} and {to} differ") });
+        }
         let name = format!("refs/heads/{branch}");
         match reader.repo().reference_matching(&name, to, true, from, "ox: own commits replayed") {
             Err(e) if e.code() == git2::ErrorCode::Modified => Err(GitError::Unquiet),
@@ -386,7 +403,8 @@ impl<'l> ManagedClone<'l> {
         }
     }
 
-    fn merge(&self, standing: &Standing) -> Result<(), GitError> {
+    fn merge(&self, branch: &str, standing: &Standing) -> Result<(), GitError> {
+        self.still_at(branch, standing)?;
         let target = standing.upstream.map(|u| u.to_string()).unwrap_or_default();
         // Without --no-overwrite-ignore git replaces ignored files without a word.
         self.lazy("merge")?
@@ -406,16 +424,17 @@ impl<'l> ManagedClone<'l> {
         head: Oid,
         upstream: Oid,
     ) -> Result<Option<Integrated>, GitError> {
-        let standing = Standing { head: Some(head), upstream: Some(upstream), relation: Relation::Diverged };
-        let replayed = self.within(OpKind::Fetch, branch, &standing, |c| c.replay(rules, head, upstream))?;
-        let bridge = self.bridge(head, replayed.tip)?;
-        let way = Standing { head: Some(head), upstream: Some(bridge), relation: Relation::Behind };
-        match self.fast_forward(branch, &way, Some(replayed.tip)) {
-            Ok(done) => {
-                let how = How::Replayed { auto_resolved: replayed.auto_resolved };
-                Ok(Some(Integrated { how, ..done }))
-            }
-            Err(_) if self.reader()?.head()?.commit.is_some_and(|now| now != head) => Ok(None),
+        let replayed = self.replay(branch, rules, head, upstream)?;
+        let how = How::Replayed { auto_resolved: replayed.auto_resolved };
+        let is_merge = self.reader()?.is_ancestor(head, replayed.tip)?;
+        let (next, then) = match is_merge {
+            true => (replayed.tip, None),
+            false => (self.bridge(head, replayed.tip)?, Some(replayed.tip)),
+        };
+        let way = Standing { head: Some(head), upstream: Some(next), relation: Relation::Behind };
+        match self.fast_forward(branch, &way, then) {
+            Ok(done) => Ok(Some(Integrated { how, ..done })),
+            Err(GitError::Unquiet) if self.reader()?.head()?.commit != Some(head) => Ok(None),
             Err(e) => Err(e),
         }
     }

@@ -191,9 +191,11 @@ impl Job<'_> {
             return Ok(self.level(Change::default(), kept));
         }
         let mut clone = lock.open(self.git(), path, self.cancel).map_err(failure)?;
-        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
         let mut change = Change::default();
-        match self.bring_up_to_date(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress) {
+        let brought =
+            self.bring_up_to_date(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress);
+        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
+        match brought {
             Ok(()) => Ok(self.level(change, kept)),
             Err(e) => {
                 // What was laid beside is remembered, whatever else failed.

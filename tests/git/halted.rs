@@ -83,6 +83,19 @@ fn a_commit_made_during_a_rebase_of_an_older_version_is_kept() {
     check_aborted(&c, &head, &["committed meanwhile"]);
 }
 
+#[test]
+fn what_only_lies_there_or_is_only_staged_is_kept_and_not_in_the_way() {
+    let s = Sandbox::new();
+    let (c, head) = halted(&s, true);
+    c.sh(&["rm", "-q", "--cached", "notes/own2"]);
+    c.write("notes/own2", "untracked meanwhile\n");
+    c.write("notes/b", "staged meanwhile\n");
+    c.sh(&["add", "notes/b"]);
+    c.write("notes/b", "1\n2\n3\n4\n");
+    check_aborted(&c, &head, &["untracked meanwhile", "staged meanwhile"]);
+    assert_eq!(c.read("notes/own2"), "own\n");
+}
+
 /// Between our look at HEAD and git's somebody commits: the rebase sets out from that, and is ours all the same.
 #[test]
 fn a_rebase_that_took_a_commit_of_the_last_moment_along_is_aborted() {

@@ -232,3 +232,159 @@ fn killed_replays_leave_before_or_after() {
     }
     println!("{} ended after, {} before", ends[0], ends[1]);
 }
+
+/// Who pulls by hand brings commits of the remote in by a merge. They are no change of that merge: what the remote takes back later stays
+/// taken back.
+#[test]
+fn what_a_merge_of_the_remote_brought_in_is_not_brought_back() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("doc", "1\n")]);
+    let c = s.clone(&remote, "c");
+    s.commit(&c.path, &[("own", "own\n")], "own");
+    s.push_elsewhere(&remote, |w| {
+        write(&w.join("leaked"), "secret\n");
+        write(&w.join("doc"), "2\n");
+    });
+    c.sh(&["pull", "-q", "--no-rebase", "--no-edit"]);
+    s.push_elsewhere(&remote, |w| {
+        std::fs::remove_file(w.join("leaked")).unwrap();
+        write(&w.join("doc"), "1\n");
+    });
+    c.pull();
+    assert_eq!((c.read("doc"), c.read("own")), ("1\n".into(), "own\n".into()));
+    assert!(!c.path.join("leaked").exists());
+    assert_eq!(c.status(), "");
+}
+
+/// A clone whose replay was killed when HEAD had come to the commit on the way, and the branch had not gone on; with the commit that it
+/// was to go on to.
+fn on_the_way<'s>(s: &'s Sandbox, remote: &std::path::Path) -> (crate::support::git::Cloned<'s>, String) {
+    let c = s.clone(remote, "c");
+    let head = s.commit(&c.path, &[("own", "own\n")], "own");
+    s.push_elsewhere(remote, |w| {
+        write(&w.join("leaked"), "secret\n");
+        write(&w.join("doc"), "2\n");
+    });
+    c.sh(&["fetch", "-q"]);
+    let tree = c.sh(&["merge-tree", "--write-tree", "HEAD", "origin/main"]);
+    let tip = c.sh(&["commit-tree", "-p", "origin/main", "-m", "own", &tree]);
+    let bridge = c.sh(&["commit-tree", "-p", &tip, "-p", &head, "-m", "on the way", &tree]);
+    c.sh(&["merge", "-q", "--ff-only", &bridge]);
+    let op = format!(
+        r#"{{"op":{{"kind":"fast-forward","head":"{head}","branch":"main","target":"{bridge}","then":"{tip}","started":"{}"}}}}"#,
+        jiff::Timestamp::now()
+    );
+    write(&c.lock, &op);
+    (c, tip)
+}
+
+#[test]
+fn a_replay_killed_at_its_last_step_is_finished() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("doc", "1\n")]);
+    let (c, tip) = on_the_way(&s, &remote);
+    c.with(|_| ());
+    assert_eq!((c.sh(&["rev-parse", "HEAD"]), c.status()), (tip, String::new()));
+    assert_eq!(c.sh(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+}
+
+#[test]
+fn a_commit_made_on_the_way_of_a_killed_replay_brings_nothing_back() {
+    for amended in [false, true] {
+        let s = Sandbox::new();
+        let remote = s.remote("r", &[("doc", "1\n")]);
+        let (c, _) = on_the_way(&s, &remote);
+        c.write("more", "more\n");
+        c.sh(&["add", "more"]);
+        c.sh(if amended {
+            &["commit", "-q", "--amend", "-m", "m"][..]
+        } else {
+            &["commit", "-q", "-m", "m"]
+        });
+        s.push_elsewhere(&remote, |w| {
+            std::fs::remove_file(w.join("leaked")).unwrap();
+            write(&w.join("doc"), "1\n");
+        });
+        c.pull();
+        assert_eq!(
+            (c.read("doc"), c.read("own"), c.read("more")),
+            ("1\n".into(), "own\n".into(), "more\n".into())
+        );
+        assert!(!c.path.join("leaked").exists(), "{amended}");
+        assert_eq!(c.status(), "");
+        c.with(|m| m.push_retry("main", &rules()).unwrap());
+    }
+}
+
+#[test]
+fn a_branch_goes_on_to_nothing_that_is_not_there() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("doc", "1\n")]);
+    let (c, tip) = on_the_way(&s, &remote);
+    let at = c.sh(&["rev-parse", "HEAD"]);
+    write(&c.lock, &std::fs::read_to_string(&c.lock).unwrap().replace(&tip, &"1".repeat(40)));
+    c.with(|_| ());
+    assert_eq!((c.sh(&["rev-parse", "HEAD"]), c.status()), (at, String::new()));
+    c.pull();
+}
+
+/// Whoever commits in the moment in which the files are to move has their commit replayed too, and what they wrote since stays.
+#[test]
+fn a_commit_of_the_last_moment_is_replayed_with_the_others() {
+    let mut s = Sandbox::new();
+    let remote = s.remote("r", &[("doc", "1\n")]);
+    let clone = s.at("c");
+    // In a shell of its own, with the real git and no variable of ours.
+    let work = "echo first >n && git add n && git commit -q -m meanwhile && echo second >n";
+    let mark = s.at("worked");
+    s.git_that(&format!(
+        "case \" $* \" in *' merge '*) if [ ! -e '{0}' ]; then touch '{0}'; (cd '{1}'; env -i PATH=\"${{PATH#*:}}\" HOME=\"$HOME\" \
+         sh -c '{work}'); fi;; esac",
+        mark.display(),
+        clone.display()
+    ));
+    let c = s.clone(&remote, "c");
+    s.commit(&c.path, &[("own", "own\n")], "own");
+    s.push_elsewhere(&remote, |w| write(&w.join("doc"), "2\n"));
+    c.pull();
+    assert_eq!(
+        (c.read("doc"), c.read("own"), c.read("n")),
+        ("2\n".into(), "own\n".into(), "second\n".into())
+    );
+    assert_eq!(c.sh(&["log", "--format=%s", "origin/main.."]), "meanwhile\nown");
+    assert_eq!(c.status(), " M n");
+    assert!(mark.exists());
+}
+
+/// What the remote has taken in another way, and changed or taken back since, is not said again.
+#[test]
+fn what_came_to_the_remote_another_way_is_not_replayed() {
+    for then in ["c\n", "a\n"] {
+        let s = Sandbox::new();
+        let remote = s.remote("r", &[("notes/f", "a\n")]);
+        let c = s.clone(&remote, "c");
+        s.commit(&c.path, &[("notes/f", "b\n")], "mine");
+        s.commit(&c.path, &[("notes/g", "g\n")], "more");
+        s.push_elsewhere(&remote, |w| write(&w.join("notes/f"), "b\n"));
+        s.push_elsewhere(&remote, |w| write(&w.join("notes/f"), then));
+        c.pull();
+        assert_eq!((c.read("notes/f"), c.read("notes/g")), (then.into(), "g\n".into()));
+        assert_eq!(c.sh(&["log", "--format=%s", "origin/main.."]), "more");
+    }
+}
+
+#[test]
+fn a_file_that_became_another_repository_is_replayed() {
+    let s = Sandbox::new();
+    let remote = s.remote("r", &[("n", "1\n"), ("a", "1\n")]);
+    let c = s.clone(&remote, "c");
+    let id = c.sh(&["rev-parse", "HEAD"]);
+    c.sh(&["rm", "-q", "n"]);
+    std::fs::create_dir(c.path.join("n")).unwrap();
+    c.sh(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},n")]);
+    c.sh(&["commit", "-q", "-m", "kinds"]);
+    s.push_elsewhere(&remote, |w| write(&w.join("b"), "b\n"));
+    c.pull();
+    assert_eq!(c.sh(&["ls-tree", "HEAD", "n"]), format!("160000 commit {id}\tn"));
+    assert_eq!((c.read("b"), c.status()), ("b\n".into(), String::new()));
+}

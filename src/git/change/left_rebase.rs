@@ -2,13 +2,14 @@
 //! kept in rescue refs. To be removed one release after 0.2.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::repair::younger;
 use crate::git::command::{path_of, zero_split};
 use crate::git::error::GitError;
 use crate::git::lock::Op;
 use crate::git::managed::ManagedClone;
-use crate::git::rescue::{Dirty, RESCUE};
+use crate::git::rescue::{Dirty, RESCUE, parse_oid};
 
 impl ManagedClone<'_> {
     /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
@@ -29,7 +30,7 @@ impl ManagedClone<'_> {
                 if !ours {
                     return Ok(());
                 }
-                self.keep_left_work()?;
+                self.keep_left_work(&head)?;
                 // Everything that differs is kept, so nothing is in the way of this.
                 self.lazy("reset")?.args(["--hard", "-q"]).run(&self.cancel)?;
                 let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
@@ -45,15 +46,35 @@ impl ManagedClone<'_> {
         }
     }
 
-    /// Keeps HEAD and every file that differs from it: commits that somebody made meanwhile, and edits.
-    fn keep_left_work(&mut self) -> Result<(), GitError> {
+    /// Keeps HEAD, what is staged and every file that differs: commits that somebody made meanwhile, and edits. Takes away what is in no
+    /// index and would be in the way of going back to `before`.
+    fn keep_left_work(&mut self, before: &str) -> Result<(), GitError> {
         let Some(head) = self.reader()?.head()?.commit else { return Ok(()) };
         self.name_capture(&[RESCUE], head)?;
-        let differs = self.local("diff-index").args(["-z", "--name-only", "--ignore-submodules=all"]);
-        let out = differs.args([&head.to_string(), "--"]).run(&self.cancel)?;
-        let dirty: Dirty = zero_split(&out.stdout).map(|path| (path_of(path), false)).collect();
+        let differs = |cached: &[&str]| -> Result<Vec<PathBuf>, GitError> {
+            let list = self.local("diff-index").args(["-z", "--name-only", "--ignore-submodules=all"]);
+            let out = list.args(cached).args([&head.to_string(), "--"]).run(&self.cancel)?;
+            Ok(zero_split(&out.stdout).map(path_of).collect())
+        };
+        let mut dirty: Dirty = differs(&[])?.into_iter().map(|path| (path, false)).collect();
+        let staged = self.index_entries(&differs(&["--cached"])?)?;
+        if !staged.is_empty() {
+            let entries = staged.into_iter().map(|(path, entry)| (path, Some(entry))).collect();
+            let commit = self.write_capture(&entries, false, Some(head))?;
+            self.name_capture(&[RESCUE], commit)?;
+        }
+        let added = self.changed_paths(Some(head), parse_oid(before)?)?;
+        let known = self.index_entries(&added)?;
+        let is_loose = |path: &PathBuf| {
+            !known.contains_key(path) && fs::symlink_metadata(self.path.join(path)).is_ok_and(|m| !m.is_dir())
+        };
+        let loose: Vec<PathBuf> = added.into_iter().filter(is_loose).collect();
+        dirty.extend(loose.iter().map(|path| (path.clone(), false)));
         if !dirty.is_empty() {
             self.capture_as(&[RESCUE], &dirty, Some(head))?;
+        }
+        for path in loose.iter().map(|path| self.path.join(path)) {
+            fs::remove_file(&path).map_err(GitError::io("removing", &path))?;
         }
         log::warn!("what lay in the clone during a rebase of an older version is kept (ox rescue list)");
         Ok(())

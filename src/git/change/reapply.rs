@@ -276,8 +276,12 @@ impl ManagedClone<'_> {
             Some(mode) => hash_of(place, mode)? == id || !self.is_left_part(place, id)?,
             None => place.is_dir(),
         };
-        // Outside of the set of files it has no place.
-        if whole || self.skipped()?.contains(&v.path) || !safe_parent(&self.path, &v.path)? {
+        // Somebody may have taken it out of the index since; and outside of the set of files it has no place.
+        if whole
+            || self.reader()?.index()?.get_path(&v.path, 0).is_none()
+            || self.skipped()?.contains(&v.path)
+            || !safe_parent(&self.path, &v.path)?
+        {
             return Ok(());
         }
         if mode.is_some() && !self.take_away(place, v.new)? {

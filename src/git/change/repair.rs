@@ -68,8 +68,11 @@ impl ManagedClone<'_> {
             if half_done && matches!(op.kind, OpKind::FastForward | OpKind::Rebase | OpKind::Seed) {
                 self.roll_back_checkout(&op)?;
             }
-            if op.kind == OpKind::FastForward {
-                self.finish_move(&op)?;
+            if op.kind == OpKind::FastForward
+                && let Err(e) = self.finish_move(&op)
+            {
+                // All files and commits are there; the branch only stays at a commit of its own.
+                log::warn!("the end of a replay: {e}");
             }
             if op.kind == OpKind::Sparse {
                 self.roll_back_sparse()?;
@@ -119,7 +122,9 @@ impl ManagedClone<'_> {
     /// top, the next replay does that.
     fn finish_move(&self, op: &Op) -> Result<(), GitError> {
         let (Ok(from), Ok(to)) = (Oid::from_str(&op.target), Oid::from_str(&op.then)) else { return Ok(()) };
-        if op.then.is_empty() || self.reader()?.head()?.commit != Some(from) {
+        let head = self.reader()?.head()?;
+        let is_there = head.commit == Some(from) && head.branch == Some(format!("refs/heads/{}", op.branch));
+        if op.then.is_empty() || !is_there || self.refuse_foreign().is_err() {
             return Ok(());
         }
         match self.move_branch(&op.branch, from, to) {

@@ -2,22 +2,28 @@
 //! Index, files and refs stay as they are, so whoever looks sees the clone before it or after it, and a conflict that no rule decides is
 //! found before anything has changed. A kill leaves objects that nothing names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use git2::build::TreeUpdateBuilder;
-use git2::{Commit, Delta, FileMode, ObjectType, Oid, Repository, Sort, Tree};
+use git2::{Commit, FileMode, MergeOptions, ObjectType, Oid, Repository, Sort, Tree};
 
 use super::merge::{merge_lines, merge_modes};
-use super::resolve::{ResolveRules, Stages};
+use super::resolve::{ResolveRules, winner};
 use crate::git::clone::seed::SEED;
 use crate::git::command::path_of;
 use crate::git::error::GitError;
-use crate::git::limits::{MERGE_CAP, REPLAY_MAX};
-use crate::git::managed::ManagedClone;
+use crate::git::limits::{KNOWN_CHANGES_MAX, MERGE_CAP, REPLAY_MAX};
+use crate::git::lock::OpKind;
+use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::read::local_work::GITLINK;
+use crate::git::read::unmerged;
 use crate::git::rescue::{blobs, entry};
 
 type Entry = Option<(u32, Oid)>;
+
+/// What differs between two trees, by path: what was there, and what is.
+type Changes = BTreeMap<PathBuf, (Entry, Entry)>;
 
 /// What came of a replay.
 pub(in crate::git) struct Replayed {
@@ -33,42 +39,58 @@ struct Replay<'r> {
     rules: &'r ResolveRules,
     upstream: Oid,
     committer: String,
+    /// Changes that the remote has made since both sides parted.
+    known: HashSet<Changes>,
     /// What became of each own commit.
     done: HashMap<Oid, Oid>,
     decided: BTreeSet<PathBuf>,
 }
 
 impl ManagedClone<'_> {
-    /// Writes HEAD's own commits anew on top of the remote's.
+    /// Writes HEAD's own commits anew on top of the remote's; where merges among them have brought in commits of the remote, so that one
+    /// change may stand in several of them, writes one merge of both sides instead.
     pub(in crate::git) fn replay(
-        &self,
+        &mut self,
+        branch: &str,
         rules: &ResolveRules,
         head: Oid,
         upstream: Oid,
     ) -> Result<Replayed, GitError> {
         let reader = self.reader()?;
         let repo = reader.repo();
-        let own = own_commits(repo, head, upstream, self.own_seed(head, upstream)?)
-            .map_err(GitError::git2("listing own commits"))?;
+        let what = || GitError::git2("listing own commits");
+        let seed = self.own_seed(head, upstream)?;
+        let own = own_commits(repo, head, upstream, seed).map_err(what())?;
         if own.len() > REPLAY_MAX {
-            let text = format!("more than {REPLAY_MAX} commits of this clone's own to replay");
-            return Err(GitError::failed("replay", None, &text));
+            return Err(GitError::TooManyCommits);
         }
-        let wanted = contested(repo, &own, upstream).map_err(GitError::git2("comparing commits"))?;
-        self.ensure_objects(&wanted)?;
-        let (done, decided) = (HashMap::new(), BTreeSet::new());
-        let mut replay = Replay { repo, rules, upstream, committer: self.committer()?, done, decided };
-        let tip = match self.replay_all(&mut replay, &own) {
-            Ok(()) => replay.onto(head),
-            // What a person has settled in a merge of their own is not asked for again.
-            Err(GitError::Conflict { paths }) if own.iter().any(|c| c.parent_count() > 1) => {
-                replay.decided.clear();
-                match replay.merge(head) {
-                    Err(GitError::Conflict { .. }) => return Err(GitError::Conflict { paths }),
-                    merged => merged?,
+        if reader.is_partial() {
+            let wanted = contested(repo, &own, upstream).map_err(what())?;
+            let standing =
+                Standing { head: Some(head), upstream: Some(upstream), relation: Relation::Diverged };
+            self.within(OpKind::Fetch, branch, &standing, |c| c.ensure_objects(&wanted))?;
+        }
+        let mut replay = Replay {
+            repo,
+            rules,
+            upstream,
+            committer: self.committer()?,
+            known: known_changes(repo, head, upstream).map_err(what())?,
+            done: HashMap::new(),
+            decided: BTreeSet::new(),
+        };
+        let tip = if begins_once(&own, seed) {
+            match self.replay_all(&mut replay, &own) {
+                Ok(()) => replay.onto(head),
+                // What a person has settled in a merge of their own is not asked for again.
+                Err(GitError::Conflict { .. }) if own.iter().any(|c| c.parent_count() > 1) => {
+                    replay.decided.clear();
+                    replay.merge(head)?
                 }
+                Err(e) => return Err(e),
             }
-            Err(e) => return Err(e),
+        } else {
+            replay.merge(head)?
         };
         Ok(Replayed { tip, auto_resolved: replay.decided.into_iter().collect() })
     }
@@ -76,7 +98,7 @@ impl ManagedClone<'_> {
     fn replay_all(&self, replay: &mut Replay<'_>, own: &[Commit<'_>]) -> Result<(), GitError> {
         for commit in own {
             if self.cancel.is_cancelled() {
-                return Err(GitError::Cancelled { sub: "replay" });
+                return Err(GitError::Unquiet);
             }
             let new = replay.step(commit)?;
             replay.done.insert(commit.id(), new);
@@ -84,14 +106,16 @@ impl ManagedClone<'_> {
         Ok(())
     }
 
-    /// Writes a commit with the tree of `tip` on top of `head`: the same files, and a way there by fast-forward.
+    /// Writes a commit with the files of `tip` to which `head` may be fast-forwarded. It leads to `tip` as well, so that whatever somebody
+    /// builds on it before the branch has gone on stands on all commits of both.
     pub(in crate::git) fn bridge(&self, head: Oid, tip: Oid) -> Result<Oid, GitError> {
         let reader = self.reader()?;
         let repo = reader.repo();
         let tree = repo.find_commit(tip).map_err(GitError::git2("reading a commit"))?.tree_id();
         let who = self.committer()?;
-        let text =
-            format!("tree {tree}\nparent {head}\nauthor {who}\ncommitter {who}\n\nox: on the way to {tip}\n");
+        let text = format!(
+            "tree {tree}\nparent {tip}\nparent {head}\nauthor {who}\ncommitter {who}\n\nox: on the way to {tip}\n"
+        );
         write_commit(repo, text.as_bytes())
     }
 
@@ -110,20 +134,29 @@ impl Replay<'_> {
         self.done.get(&commit).copied().unwrap_or(self.upstream)
     }
 
-    /// Replays one commit; one that has nothing left to say becomes what it stands on.
+    /// Replays one commit; one that has nothing left to say becomes what it stands on, and so does one that the remote has already, perhaps
+    /// with another change or its own taking back on top.
     fn step(&mut self, commit: &Commit<'_>) -> Result<Oid, GitError> {
-        let read = GitError::git2("reading a commit");
-        let read_tree = |id: Oid| self.repo.find_commit(id).and_then(|c| c.tree());
+        let what = || GitError::git2("reading a commit");
+        let tree_of = |id: Oid| self.repo.find_commit(id).and_then(|c| c.tree());
         let first = commit.parent_ids().next();
-        let base = first.map(read_tree).transpose().map_err(GitError::git2("reading a tree"))?;
+        let base = first.map(tree_of).transpose().map_err(what())?;
         let on = first.map_or(self.upstream, |parent| self.onto(parent));
-        let ours = read_tree(on).map_err(GitError::git2("reading a tree"))?;
-        let theirs = commit.tree().map_err(read)?;
-        let tree = self.apply(base.as_ref(), &ours, &theirs)?;
+        let (ours, theirs) = (tree_of(on).map_err(what())?, commit.tree().map_err(what())?);
         let parents = self.parents(commit)?;
-        let said_something = base.is_none_or(|base| base.id() != theirs.id());
-        if parents == [on] && tree == ours.id() && said_something {
-            return Ok(on);
+        let said_something = base.as_ref().is_none_or(|base| base.id() != theirs.id());
+        if commit.parent_count() == 1 && said_something {
+            let changes = changes(self.repo, base.as_ref(), &theirs).map_err(what())?;
+            if self.known.contains(&changes) {
+                return Ok(on);
+            }
+        }
+        let tree = self.apply(base.as_ref(), &ours, &theirs)?;
+        if let [only] = parents[..]
+            && said_something
+            && tree == tree_of(only).map_err(what())?.id()
+        {
+            return Ok(only);
         }
         let text = rewritten(commit, tree, &parents, &self.committer);
         write_commit(self.repo, &text)
@@ -150,15 +183,29 @@ impl Replay<'_> {
     /// One merge of both sides instead of a replay.
     fn merge(&mut self, head: Oid) -> Result<Oid, GitError> {
         let what = || GitError::git2("merging commits");
-        let bases = self.repo.merge_bases(head, self.upstream).map_err(what())?;
-        let [base] = bases[..] else { return Err(GitError::Conflict { paths: Vec::new() }) };
-        let tree = |id: Oid| self.repo.find_commit(id).and_then(|c| c.tree()).map_err(what());
-        let merged = self.apply(Some(&tree(base)?), &tree(self.upstream)?, &tree(head)?)?;
-        let (who, upstream) = (&self.committer, self.upstream);
-        let text = format!(
-            "tree {merged}\nparent {head}\nparent {upstream}\nauthor {who}\ncommitter {who}\n\nMerge the remote's commits\n"
-        );
-        write_commit(self.repo, text.as_bytes())
+        let (repo, upstream) = (self.repo, self.upstream);
+        let commit = |id: Oid| repo.find_commit(id).map_err(what());
+        let tree = |id: Oid| commit(id)?.tree().map_err(what());
+        let bases = repo.merge_bases(head, upstream).map_err(what())?;
+        let merged = if let [base] = bases[..] {
+            self.apply(Some(&tree(base)?), &tree(upstream)?, &tree(head)?)?
+        } else {
+            // Each side has merged the other before: the library merges what they have in common first.
+            let mut options = MergeOptions::new();
+            options.find_renames(false);
+            let index = repo.merge_commits(&commit(upstream)?, &commit(head)?, Some(&options));
+            let mut index = index.map_err(what())?;
+            let paths = unmerged(&index)?;
+            if !paths.is_empty() {
+                return Err(GitError::Conflict { paths });
+            }
+            index.write_tree_to(repo).map_err(what())?
+        };
+        let who = &self.committer;
+        let parents = format!("parent {head}\nparent {upstream}\n");
+        let text =
+            format!("tree {merged}\n{parents}author {who}\ncommitter {who}\n\nMerge the remote's commits\n");
+        write_commit(repo, text.as_bytes())
     }
 
     /// Applies what `theirs` changed since `base` to `ours`.
@@ -176,10 +223,16 @@ impl Replay<'_> {
         for (path, (old, new)) in changes {
             let our = entry(Some(ours), &path);
             let result = if our == old { new } else { self.settle(&path, old, our, new, &mut undecided)? };
-            match result {
-                _ if result == our => {}
-                Some(entry) => drop(there.insert(path, entry)),
-                None => gone.push(path),
+            if result == our {
+                continue;
+            }
+            let is_link = |entry: Entry| entry.is_some_and(|(mode, _)| mode == GITLINK);
+            // The library puts no file in the place of another repository, nor the other way round.
+            if result.is_none() || (our.is_some() && is_link(our) != is_link(result)) {
+                gone.push(path.clone());
+            }
+            if let Some(entry) = result {
+                there.insert(path, entry);
             }
         }
         let without = updated(self.repo, ours, &gone, &BTreeMap::new())?;
@@ -212,7 +265,7 @@ impl Replay<'_> {
             return Ok(our);
         }
         self.decided.insert(path.to_owned());
-        Ok(Stages { remote: our, local: new }.winner(self.repo))
+        Ok(winner(self.repo, our, new))
     }
 
     fn merge_contents(
@@ -246,7 +299,7 @@ impl Replay<'_> {
     }
 }
 
-/// The commits that `head` has and `upstream` and `seed` have not, oldest first.
+/// The commits that `head` has and `upstream` and `seed` have not, oldest first; one more than are replayed where there are too many.
 fn own_commits(
     repo: &Repository,
     head: Oid,
@@ -260,7 +313,33 @@ fn own_commits(
     if let Some(seed) = seed {
         walk.hide(seed)?;
     }
-    walk.map(|id| repo.find_commit(id?)).collect()
+    walk.take(REPLAY_MAX + 1).map(|id| repo.find_commit(id?)).collect()
+}
+
+/// Whether own commits set out from one commit of the remote only. Where they do from several, a merge among them has brought commits of
+/// the remote in, which are no change of its own.
+fn begins_once(own: &[Commit<'_>], seed: Option<Oid>) -> bool {
+    let ids: HashSet<Oid> = own.iter().map(Commit::id).collect();
+    let parents = own.iter().flat_map(Commit::parent_ids);
+    let begins: HashSet<Oid> = parents.filter(|id| !ids.contains(id) && Some(*id) != seed).collect();
+    begins.len() <= 1
+}
+
+/// What single commits of the remote have changed since `head` parted from it, of the newest ones.
+fn known_changes(repo: &Repository, head: Oid, upstream: Oid) -> Result<HashSet<Changes>, git2::Error> {
+    let mut walk = repo.revwalk()?;
+    walk.push(upstream)?;
+    walk.hide(head)?;
+    let mut known = HashSet::new();
+    for id in walk.take(KNOWN_CHANGES_MAX) {
+        let commit = repo.find_commit(id?)?;
+        // History may be cut off below.
+        let Ok(parent) = commit.parent(0) else { continue };
+        if commit.parent_count() == 1 {
+            known.insert(changes(repo, Some(&parent.tree()?), &commit.tree()?)?);
+        }
+    }
+    Ok(known)
 }
 
 /// The contents that a replay has to look into: of paths where the remote has neither what an own commit found nor what it left.
@@ -279,31 +358,13 @@ fn contested(repo: &Repository, own: &[Commit<'_>], upstream: Oid) -> Result<Vec
     Ok(wanted)
 }
 
-/// What differs between two trees, by path: what was there, and what is.
-fn changes(
-    repo: &Repository,
-    from: Option<&Tree<'_>>,
-    to: &Tree<'_>,
-) -> Result<BTreeMap<PathBuf, (Entry, Entry)>, git2::Error> {
+fn changes(repo: &Repository, from: Option<&Tree<'_>>, to: &Tree<'_>) -> Result<Changes, git2::Error> {
     let diff = repo.diff_tree_to_tree(from, Some(to), None)?;
-    let mut changes: BTreeMap<PathBuf, (Entry, Entry)> = BTreeMap::new();
-    for delta in diff.deltas() {
-        let side = |file: git2::DiffFile<'_>| {
-            Some((path_of(file.path_bytes()?), (u32::from(file.mode()), file.id())))
-        };
-        // A change of kind comes as two: what is gone, and what came in its place.
-        if delta.status() != Delta::Added
-            && let Some((path, old)) = side(delta.old_file())
-        {
-            changes.entry(path).or_default().0 = Some(old);
-        }
-        if delta.status() != Delta::Deleted
-            && let Some((path, new)) = side(delta.new_file())
-        {
-            changes.entry(path).or_default().1 = Some(new);
-        }
-    }
-    Ok(changes)
+    let path = |delta: git2::DiffDelta<'_>| {
+        delta.new_file().path_bytes().or_else(|| delta.old_file().path_bytes()).map(path_of)
+    };
+    let paths = diff.deltas().filter_map(path);
+    Ok(paths.map(|path| (path.clone(), (entry(from, &path), entry(Some(to), &path)))).collect())
 }
 
 /// A tree without some paths and with others; a directory that is left empty goes.

@@ -30,26 +30,25 @@ impl ResolveRules {
     }
 }
 
-/// The versions of a path that both sides have changed: the remote's, and ours.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::git) struct Stages {
-    pub(in crate::git) remote: Option<(u32, Oid)>,
-    pub(in crate::git) local: Option<(u32, Oid)>,
-}
-
-impl Stages {
-    /// The local version whole, or the only one there is. A complete pointer of the large file store beats what it points
-    /// to, whichever side has it.
-    pub(in crate::git) fn winner(&self, repo: &Repository) -> Option<(u32, Oid)> {
-        let is_pointer = |id| repo.find_blob(id).is_ok_and(|b| is_lfs_pointer(b.content()));
-        if let (Some(remote), Some(local)) = (self.remote, self.local)
-            && is_pointer(remote.1)
-            && !is_pointer(local.1)
-        {
-            return self.remote;
-        }
-        self.local.or(self.remote)
+/// Of a path that both sides have changed the local version whole, or the only one there is. A complete pointer of the large file store
+/// beats what it points to, whichever side has it.
+pub(in crate::git) fn winner(
+    repo: &Repository,
+    remote: Option<(u32, Oid)>,
+    local: Option<(u32, Oid)>,
+) -> Option<(u32, Oid)> {
+    let is_pointer = |id| {
+        let is_small =
+            repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size <= POINTER_MAX);
+        is_small && repo.find_blob(id).is_ok_and(|blob| is_lfs_pointer(blob.content()))
+    };
+    if let (Some(there), Some(here)) = (remote, local)
+        && is_pointer(there.1)
+        && !is_pointer(here.1)
+    {
+        return remote;
     }
+    local.or(remote)
 }
 
 /// Bytes of the largest pointer.

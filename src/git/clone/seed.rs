@@ -82,7 +82,7 @@ impl ManagedClone<'_> {
         let standing = self.standing(branch)?;
         let reader = self.reader()?;
         if standing.head.is_some() && standing.head == reader.target(SEED)? {
-            // --keep refuses where a file was changed since; then the rebase of the next integration decides.
+            // --keep refuses where a file was changed since; then the replay of the next integration decides.
             let kept = self.within(OpKind::Seed, branch, &standing, |c| {
                 c.lazy("reset")?.args(["--keep", "-q", &theirs.to_string()]).run(&c.cancel).map(drop)
             });

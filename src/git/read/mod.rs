@@ -217,15 +217,19 @@ impl Reader {
 
     /// The paths whose merge nobody has settled yet, as the index has them.
     pub(super) fn unmerged(&self) -> Result<Vec<PathBuf>, GitError> {
-        let index = self.index()?;
-        let conflicts = index.conflicts().map_err(GitError::git2("reading the index"))?;
-        let path = |c: git2::IndexConflict| c.our.or(c.their).or(c.ancestor).map(|e| path_of(&e.path));
-        Ok(conflicts.flatten().filter_map(path).collect())
+        unmerged(&self.index()?)
     }
 
     pub(super) fn repo(&self) -> &Repository {
         &self.repo
     }
+}
+
+/// The paths of an index that are in conflict.
+pub(super) fn unmerged(index: &Index) -> Result<Vec<PathBuf>, GitError> {
+    let conflicts = index.conflicts().map_err(GitError::git2("reading the index"))?;
+    let path = |c: git2::IndexConflict| c.our.or(c.their).or(c.ancestor).map(|e| path_of(&e.path));
+    Ok(conflicts.flatten().filter_map(path).collect())
 }
 
 impl fmt::Debug for Reader {
