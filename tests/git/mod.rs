@@ -1,5 +1,6 @@
 //! The git room on real repositories: sync by many, foreign work, bad configurations, dirty files, kills.
 
+mod kinds;
 mod partial;
 mod replays;
 

@@ -93,7 +93,7 @@ pub(in crate::git) fn is_amid_others(index: &Index, path: &Path) -> bool {
     above || index.find_prefix(path.join("")).is_ok()
 }
 
-fn is_left_out(e: &IndexEntry) -> bool {
+pub(in crate::git) fn is_left_out(e: &IndexEntry) -> bool {
     e.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
 }
 
@@ -115,6 +115,13 @@ pub(in crate::git) fn lies_in_directories(root: &Path, path: &Path) -> Result<bo
         }
     }
     Ok(true)
+}
+
+/// Whether a directory of `path` is a link in the work tree: what lies behind that is not the clone's, and is neither read nor changed.
+pub(in crate::git) fn leads_through_link(root: &Path, path: &Path) -> bool {
+    let above = path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+    let is_link = |dir: &Path| fs::symlink_metadata(root.join(dir)).is_ok_and(|what| what.is_symlink());
+    above.into_iter().any(is_link)
 }
 
 /// Whether nothing is at `path`, and no file or link in place of a directory of it.

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
 
 use super::exclude::CONFLICT_MARK;
-use super::in_the_way::{is_amid_others, lies_in_directories};
+use super::in_the_way::{is_amid_others, leads_through_link, lies_in_directories};
 use super::merge::{EXEC, FILE, LINK, merge_lines, merge_modes};
 use crate::git::command::{bytes_of, path_of, zero_ended};
 use crate::git::error::GitError;
@@ -108,6 +108,14 @@ impl ManagedClone<'_> {
     ) -> Result<bool, GitError> {
         let held = hold.join(&v.path);
         let place = self.path.join(&v.path);
+        if leads_through_link(&self.path, &v.path) {
+            // Somebody's link has the place of its directory.
+            return if mode_of(&held)?.is_some() {
+                self.put_beside(&v, &held, time, rescue)
+            } else {
+                Ok(true)
+            };
+        }
         let Some(mode) = mode_of(&held)? else {
             return if v.mine.is_none() { self.put_back_deletion(&v, &place) } else { Ok(true) };
         };
@@ -270,7 +278,7 @@ impl ManagedClone<'_> {
 
     /// Makes sure HEAD's version is in its place, when what is there is nothing or a part of it.
     fn ensure_new(&self, v: &Versions, place: &Path) -> Result<(), GitError> {
-        let Some((_, id)) = v.new else { return Ok(()) };
+        let Some((_, id)) = v.new.filter(|_| !leads_through_link(&self.path, &v.path)) else { return Ok(()) };
         let mode = mode_of(place)?;
         let whole = match mode {
             Some(mode) => hash_of(place, mode)? == id || !self.is_left_part(place, id)?,

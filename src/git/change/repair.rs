@@ -10,6 +10,7 @@ use std::time::Duration;
 use git2::Oid;
 use jiff::Timestamp;
 
+use super::in_the_way::leads_through_link;
 use super::reapply::{hash_of, is_part_of, mode_of};
 use crate::git::command::{bytes_of, path_of, zero_split};
 use crate::git::error::GitError;
@@ -163,7 +164,7 @@ impl ManagedClone<'_> {
         let repo = reader.repo();
         let (from, to) = (tree_at(repo, head)?, tree_at(repo, Some(target))?);
         let mut entries = Entries::new();
-        for path in changed {
+        for path in changed.into_iter().filter(|path| !leads_through_link(&self.path, path)) {
             let (old, new) = (entry(from.as_ref(), &path), entry(to.as_ref(), &path));
             let full = self.path.join(&path);
             let disk = match mode_of(&full)? {

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
-use crate::git::change::reapply::{is_part_of, mode_of};
+use crate::git::change::in_the_way::{is_left_out, leads_through_link};
+use crate::git::change::reapply::{is_part_of, mode_of, remove_empty};
 use crate::git::command::{Git, Invocation, Version, bytes_of, path_of, zero_ended, zero_split};
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
 use crate::git::read::Reader;
+use crate::git::rescue::{Dirty, RESCUE, Rescue, obstacles};
 use crate::kit::cancel::Cancel;
 use crate::kit::file::{read_capped, write_atomic};
 
@@ -230,6 +232,10 @@ impl ManagedClone<'_> {
         let head = self.reader()?.head()?;
         let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
         let branch = head.branch.unwrap_or_default();
+        // Git counts as deleted what it has left out where something else lies.
+        let index = self.reader()?.index()?;
+        let left_out = |path: &Vec<u8>| index.get_path(&path_of(path), 0).is_some_and(|e| is_left_out(&e));
+        let before: Vec<Vec<u8>> = dirty.iter().filter(|path| !left_out(path)).cloned().collect();
         write_private(&self.dirty_note(), &dirty.join(&0))?;
         self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
             // What the index has not looked at since it was made counts as changed, and would stay behind.
@@ -237,7 +243,43 @@ impl ManagedClone<'_> {
             refresh.run_any(&c.cancel)?;
             c.apply_sparse(&wanted)
         })?;
+        self.make_room(&standing, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &before)?;
         Ok(true)
+    }
+
+    /// Git leaves out what would come to where something untracked lies, a file in place of its directory say, and calls it deleted: then
+    /// that gives way, and lies beside. `before` was dirty already.
+    fn make_room(&mut self, standing: &Standing, branch: &str, before: &[Vec<u8>]) -> Result<(), GitError> {
+        let now = self.changed_places()?.into_iter();
+        let missing = now.filter(|(xy, path)| xy == b" D" && !before.contains(path));
+        let missing: Vec<PathBuf> = missing.map(|(_, path)| path_of(&path)).collect();
+        let mut found = Vec::new();
+        for path in &missing {
+            obstacles(&self.path, path, &mut found)?;
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let in_the_way: Dirty = found.into_iter().map(|path| (path, false)).collect();
+        let rescue = self.within(OpKind::Rescue, branch, standing, |c| {
+            // From here on the rescue ref has all of it, whatever becomes of the files.
+            let captured = c.capture_as(&[RESCUE], &in_the_way, standing.head)?;
+            let hold = c.hold(captured.time);
+            c.move_to_hold(&captured.paths, &hold)?;
+            missing.iter().for_each(|path| remove_empty(&c.path.join(path)));
+            let again = c.lazy("checkout-index")?.args(["-u", "-q", "-z", "--stdin"]);
+            again.stdin(zero_ended(&missing)).deadline(CHILD_MAX).run(&c.cancel)?;
+            let mut copies = Vec::new();
+            for path in &captured.paths {
+                copies.push(c.lay_beside(path, &hold.join(path), captured.time)?);
+            }
+            c.ensure_conflict_exclude()?;
+            remove_empty(&hold);
+            let reference = format!("{RESCUE}{}", captured.time);
+            Ok(Rescue { reference, conflicts: captured.paths, copies })
+        })?;
+        self.recovered.push(rescue);
+        Ok(())
     }
 
     fn apply_sparse(&self, sparse: &Sparse) -> Result<(), GitError> {
@@ -316,7 +358,9 @@ impl ManagedClone<'_> {
         let mut half_done = Vec::new();
         for path in &new {
             let full = self.path.join(path);
-            let Some((_, id)) = index.get(path) else { continue };
+            let Some((_, id)) = index.get(path).filter(|_| !leads_through_link(&self.path, path)) else {
+                continue;
+            };
             if mode_of(&full)?.is_none() || is_part_of(reader.repo(), &full, *id) {
                 half_done.extend([bytes_of(path), b"\0"].concat());
             }

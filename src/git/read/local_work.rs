@@ -15,7 +15,7 @@ use crate::git::change::repair::parse_staged;
 use crate::git::command::{Git, bytes_of, path_of, zero_split};
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, OPEN_SETTLES, PLAIN_FILES_CAP};
-use crate::git::rescue::{Kind, OnDisk, on_disk};
+use crate::git::rescue::{Kind, OnDisk, on_disk, on_disk_in};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::wait_until;
 
@@ -105,7 +105,7 @@ impl LocalWork {
                 [x, y] => {
                     let (staged, announced) = (x != b' ', x == b' ' && y == b'A');
                     let entry = index.get(&name).copied();
-                    let found = on_disk(&path.join(&name));
+                    let found = on_disk_in(path, &name);
                     let found = found.map(|disk| Piece { staged, announced, index: entry, disk });
                     pieces.insert(name, found);
                 }
@@ -187,7 +187,7 @@ fn disk_bytes(disk: &OnDisk) -> Vec<u8> {
 }
 
 fn untracked(root: &Path, path: &Path) -> Result<Piece, GitError> {
-    Ok(Piece { staged: false, announced: false, index: None, disk: on_disk(&root.join(path))? })
+    Ok(Piece { staged: false, announced: false, index: None, disk: on_disk_in(root, path)? })
 }
 
 /// Status marks and paths: dirty, untracked, ignored. A directory's name ends with a slash.
@@ -322,7 +322,7 @@ fn hidden_change(
             continue;
         }
         let name = path_of(name);
-        let mode = match on_disk(&path.join(&name))?.kind {
+        let mode = match on_disk_in(path, &name)?.kind {
             Kind::Absent => continue,
             Kind::File(mode) => mode,
             Kind::Link => 0o120_000,

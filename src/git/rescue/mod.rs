@@ -15,6 +15,7 @@ use std::{fs, io};
 use git2::{Oid, Repository, Tree};
 use jiff::Timestamp;
 
+use super::change::in_the_way::leads_through_link;
 use super::change::reapply::remove_empty;
 use super::command::{bytes_of, failure, path_of, zero_ended, zero_split};
 use super::error::GitError;
@@ -154,7 +155,7 @@ impl ManagedClone<'_> {
     }
 
     fn stat_files(&self, dirty: &Dirty) -> Result<BTreeMap<PathBuf, OnDisk>, GitError> {
-        dirty.keys().map(|p| Ok((p.clone(), on_disk(&self.path.join(p))?))).collect()
+        dirty.keys().map(|p| Ok((p.clone(), on_disk_in(&self.path, p)?))).collect()
     }
 
     /// Stores the bytes as they are, without any filter; git reads the files itself, so their size does not matter.
@@ -284,12 +285,11 @@ impl ManagedClone<'_> {
         Ok(time)
     }
 
-    /// Moves the captured files into the hold and puts HEAD's versions in their place, in the index too.
-    pub(super) fn clear_away(&mut self, captured: &Captured, head: Option<Oid>) -> Result<(), GitError> {
-        let hold = self.hold(captured.time);
-        for path in &captured.paths {
+    /// Moves files into the hold, as far as they are there.
+    pub(super) fn move_to_hold(&self, paths: &[PathBuf], hold: &Path) -> Result<(), GitError> {
+        for path in paths {
             let (from, to) = (self.path.join(path), hold.join(path));
-            if matches!(on_disk(&from)?.kind, Kind::Absent) {
+            if matches!(on_disk_in(&self.path, path)?.kind, Kind::Absent) {
                 continue;
             }
             if let Some(dir) = to.parent() {
@@ -297,6 +297,12 @@ impl ManagedClone<'_> {
             }
             fs::rename(&from, &to).map_err(GitError::io("moving", &from))?;
         }
+        Ok(())
+    }
+
+    /// Moves the captured files into the hold and puts HEAD's versions in their place, in the index too.
+    pub(super) fn clear_away(&mut self, captured: &Captured, head: Option<Oid>) -> Result<(), GitError> {
+        self.move_to_hold(&captured.paths, &self.hold(captured.time))?;
         let entries = {
             let reader = self.reader()?;
             let tree = tree_at(reader.repo(), head)?;
@@ -477,6 +483,17 @@ pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Ve
     entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
 }
 
+/// What is on disk under a path of the work tree `root`; nothing behind a link.
+///
+/// # Errors
+/// As [`on_disk`].
+pub(super) fn on_disk_in(root: &Path, path: &Path) -> Result<OnDisk, GitError> {
+    match leads_through_link(root, path) {
+        true => Ok(OnDisk { kind: Kind::Absent, stat: (0, 0, 0, 0, 0) }),
+        false => on_disk(&root.join(path)),
+    }
+}
+
 /// What is on disk under a path.
 ///
 /// # Errors
@@ -508,7 +525,7 @@ pub(super) fn on_disk(path: &Path) -> Result<OnDisk, GitError> {
 
 /// Everything on disk that keeps a file from being put at `path`: the file itself, a file among its parents, or all files
 /// below if it is a directory.
-fn obstacles(root: &Path, path: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
+pub(super) fn obstacles(root: &Path, path: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
     let mut at = PathBuf::new();
     let parts: Vec<_> = path.components().collect();
     for (i, part) in parts.iter().enumerate() {
