@@ -464,6 +464,21 @@ impl<'l> ManagedClone<'l> {
         if left.is_empty() { Ok(()) } else { Err(GitError::LockFiles { files: left }) }
     }
 
+    /// Gives the branch that HEAD is on the name it has at the remote now; what was known of the remote's under the old one is forgotten.
+    ///
+    /// # Errors
+    /// What git's output tells of: there is a branch of that name, say.
+    pub fn rename_branch(&mut self, old: &str, new: &str) -> Result<(), GitError> {
+        self.within_refs(|c| {
+            c.local("branch").args(["-m", "--", old, new]).run(&c.cancel)?;
+            c.local("config")
+                .args([format!("branch.{new}.merge"), format!("refs/heads/{new}")])
+                .run(&c.cancel)?;
+            let gone = format!("refs/remotes/origin/{old}");
+            c.local("update-ref").args(["-d", &gone]).run(&c.cancel).map(drop)
+        })
+    }
+
     /// Sets the URL of `origin`, adding the remote if it is missing. What was known of another remote's branches is
     /// forgotten first: it says nothing about this one.
     ///

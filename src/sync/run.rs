@@ -255,8 +255,21 @@ impl Job<'_> {
             }
         };
         if tip.is_none() && view.tracking.is_some() && !moved {
-            // It had the branch: an emptied remote is not filled again behind its owner's back.
-            return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
+            let Some(name) = self.renamed(&view.branch)? else {
+                // It had the branch: an emptied remote is not filled again behind its owner's back.
+                return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
+            };
+            log::warn!("{}: branch {} of the remote is now {name}; followed", self.at, view.branch);
+            clone.rename_branch(&view.branch, &name)?;
+            let view = View { branch: name, tracking: None, ..view.clone() };
+            return self.bring_up_to_date(
+                clone,
+                &view,
+                RemoteTip::NotYet,
+                false,
+                (change, kept),
+                on_progress,
+            );
         }
         let rules = Shape::of(&self.at, clone.path()).rules();
         let step = clone.integrate(&view.branch, &rules)?;
@@ -280,6 +293,12 @@ impl Job<'_> {
             log::warn!("old rescue refs of {}: {e}", self.at.path.display());
         }
         Ok(())
+    }
+
+    /// What the remote's default branch is called, if it has one of another name than `branch`, which it has no longer.
+    fn renamed(&self, branch: &str) -> Result<Option<String>, GitError> {
+        let remote = discover(self.git(), &self.at.url(), None, self.cancel)?;
+        Ok(remote.head_branch.filter(|name| name != branch && remote.tip.is_some()))
     }
 
     /// A ledger follows its project's configuration to another remote, but not back to one that it was moved away from: that is an older
@@ -621,6 +640,7 @@ enum RemoteTip {
 }
 
 /// The clone as it stands.
+#[derive(Clone)]
 struct View {
     branch: String,
     head: Option<Oid>,

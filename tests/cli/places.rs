@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use crate::support::http_git::GitServer;
 use crate::support::{TestEnv, until_or};
 
 /// `ox up` in `start` sets up the work tree `root`, and every later command there and below finds it.
@@ -141,4 +142,57 @@ fn variables_that_name_another_repository_reach_no_child() {
     assert_eq!(env.git(&root, ["log", "-1", "--format=%s"]), "Add ox project files");
     assert_eq!(env.git(&root, ["fsck", "--no-dangling"]), "");
     env.stop_daemon();
+}
+
+/// The default branch of a ledger or a team is renamed at its host, as hosts offer it: every clone follows, and nothing is lost.
+#[test]
+fn a_branch_renamed_at_the_host_is_followed() {
+    for over_http in [false, true] {
+        let env = TestEnv::new();
+        let served = env.work().join("srv");
+        fs::create_dir(&served).unwrap();
+        for name in ["ledger", "team"] {
+            let bare = served.join(format!("{name}.git"));
+            env.git(&served, ["init", "-q", "--bare", "-b", "master", bare.to_str().unwrap()]);
+            env.git(env.work(), ["clone", "-q", bare.to_str().unwrap(), name]);
+            let work = env.work().join(name);
+            fs::write(work.join("a"), "1\n").unwrap();
+            env.git(&work, ["add", "a"]);
+            env.git(&work, ["commit", "-q", "-m", "1"]);
+            env.git(&work, ["push", "-q", "origin", "HEAD:master"]);
+        }
+        let server = GitServer::start(&env, &served);
+        let url = |name: &str| match over_http {
+            true => server.url(&format!("{name}.git")),
+            false => served.join(format!("{name}.git")).to_str().unwrap().to_owned(),
+        };
+        let repo = env.repo("r");
+        let team = format!("plat={}", url("team"));
+        env.ox_in(&repo, ["init", "--yes", "--ledger", &url("ledger"), "--team", &team]).ok();
+        env.ox_in(&repo, ["up", "--yes"]).ok();
+        env.ox_in(&repo, ["sync", "--all-teams"]).ok();
+        for name in ["ledger", "team"] {
+            let bare = served.join(format!("{name}.git"));
+            env.git(&bare, ["branch", "-m", "master", "trunk"]);
+            env.git(&bare, ["symbolic-ref", "HEAD", "refs/heads/trunk"]);
+        }
+        let ledger = env.ox_in(&repo, ["status", "--json"]).ok().json()["ledger"]["path"].clone();
+        let ledger = Path::new(ledger.as_str().unwrap());
+        fs::write(ledger.join("own"), "own\n").unwrap();
+        env.git(ledger, ["add", "own"]);
+        env.git(ledger, ["commit", "-q", "-m", "own"]);
+        env.ox_in(&repo, ["sync"]).ok();
+        env.ox_in(&repo, ["sync", "--all-teams"]).ok();
+        assert_eq!(env.git(ledger, ["symbolic-ref", "HEAD"]), "refs/heads/trunk");
+        assert_eq!(env.git(served.join("ledger.git"), ["show", "trunk:own"]), "own");
+        assert_eq!(
+            env.git(served.join("ledger.git"), ["for-each-ref", "--format=%(refname)"]),
+            "refs/heads/trunk"
+        );
+        env.git(ledger, ["fetch", "-q"]);
+        env.git(ledger, ["status", "--porcelain"]);
+        let status = env.ox_in(&repo, ["status"]).ok().stdout;
+        assert!(!status.contains("no branch") && !status.contains("diverged"), "{status}");
+        env.stop_daemon();
+    }
 }
