@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use super::global::Global;
 use super::ui::Ui;
+use crate::daemon::reach;
 use crate::ipc::client::Client;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::{Dirs, Env, Error, Project, RedactRules};
@@ -73,8 +74,7 @@ impl Cx {
 
     /// A client of the project's own socket.
     pub fn client(&self, project: &Project) -> Client {
-        Client::new(self.dirs.project_socket(&project.workspace_id))
-            .named(&project.workspace_id, &project.legacy_workspace_id)
+        reach::client_of(&self.dirs, project).named(&project.workspace_id, &project.legacy_workspace_id)
     }
 
     /// The home directory, for `~`; the root directory if there is none.

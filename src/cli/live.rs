@@ -34,7 +34,7 @@ pub enum Seen {
 pub fn probe(cx: &Cx, project: Option<&Project>) -> Outcome<Seen> {
     // Where all is well this is the one question.
     if let Some(project) = project {
-        let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+        let client = reach::client_of(&cx.dirs, project);
         match client.status_and_agents() {
             Ok((data, agents)) => {
                 let (data, agents) = (Box::new(data), agents.map(|all| all.instances));

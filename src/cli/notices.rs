@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::context::Cx;
 use super::ui::text::{age, clean, count, cut, relative};
+use crate::daemon::reach;
 use crate::health::errors::StoredError;
-use crate::ipc::client::{Client, NO_PAYLOAD};
+use crate::ipc::client::NO_PAYLOAD;
 use crate::ipc::limits::client::DEFAULT;
 use crate::ipc::wire::{DaemonIssue, Message};
 use crate::kit::file;
@@ -27,7 +28,7 @@ pub const QUOTED_MAX: usize = 200;
 
 /// Tells an agent what the daemon cannot mend by itself. Silent when there is no daemon, or none that answers at once.
 pub fn issues(cx: &Cx, project: &Project) {
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+    let client = reach::client_of(&cx.dirs, project);
     if let Ok(data) = client.status()
         && data.needs_help
     {
@@ -95,7 +96,7 @@ pub fn banner(cx: &Cx, project: &Project) {
     if !cx.ui.is_read_by_a_person() || last.is_some_and(|last| age(last, cx.now()) < BANNER_EVERY) {
         return;
     }
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+    let client = reach::client_of(&cx.dirs, project);
     let unseen: Vec<StoredError> =
         client.call_as(Message::GetErrors, NO_PAYLOAD, DEFAULT).unwrap_or_default();
     if let Some(text) = banner_text(&unseen, cx.now()) {

@@ -33,6 +33,8 @@ pub(super) enum Fact {
         /// What the process ends of, if it was the last one.
         why: &'static str,
     },
+    /// A project is served from another directory from now on.
+    Moved(Id),
     /// The files of a project may say something else now.
     FilesChanged(Id),
     /// The machine slept, or the clock was set.

@@ -130,6 +130,10 @@ impl Parts {
             Fact::RunEnded(_) | Fact::LoginRefused { .. } => self.records.hear(cx, fact),
             Fact::Delivered { .. } => self.presence.hear(cx, fact),
             Fact::TreeChanged { .. } => self.whispers.hear(cx, fact),
+            Fact::Moved(_) => {
+                self.clones.hear(cx, fact);
+                self.trees.hear(cx, fact);
+            }
             Fact::TreeTold { .. } | Fact::TreeLeft { .. } => self.trees.hear(cx, fact),
         }
     }

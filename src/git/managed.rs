@@ -474,6 +474,11 @@ impl<'l> ManagedClone<'l> {
             c.local("config")
                 .args([format!("branch.{new}.merge"), format!("refs/heads/{new}")])
                 .run(&c.cancel)?;
+            let fetched = |name: &str| format!("+refs/heads/{name}:refs/remotes/origin/{name}");
+            let asked = c.local("config").args(["--get", "remote.origin.fetch"]).run_any(&c.cancel)?;
+            if asked.stdout.trim_ascii() == fetched(old).as_bytes() {
+                c.local("config").args(["remote.origin.fetch", &fetched(new)]).run(&c.cancel)?;
+            }
             let gone = format!("refs/remotes/origin/{old}");
             c.local("update-ref").args(["-d", &gone]).run(&c.cancel).map(drop)
         })

@@ -93,6 +93,11 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 #[allow(clippy::cast_possible_wrap)] // a flag of the system, far below the sign
 pub const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
+/// Whether nothing is there. What cannot be looked at is not gone.
+pub fn is_gone(path: &Path) -> bool {
+    matches!(std::fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound)
+}
+
 /// Reads a regular file of at most `cap` bytes.
 ///
 /// # Errors

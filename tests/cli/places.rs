@@ -196,3 +196,67 @@ fn a_branch_renamed_at_the_host_is_followed() {
         env.stop_daemon();
     }
 }
+
+/// The daemon knows a project by one of its directories. When that is removed or renamed, whoever works in another one, or in the renamed,
+/// goes on at once; a directory that is there and is not this project's is never taken for it.
+#[test]
+fn a_project_whose_directory_went_is_served_from_where_somebody_works() {
+    let env = TestEnv::new();
+    let repo = env.repo("r");
+    env.ox_in(&repo, ["init", "--commit"]).ok();
+    let at = |name: &str| env.work().join(name);
+    for name in ["one", "two"] {
+        env.git(&repo, ["worktree", "add", "-q", at(name).to_str().unwrap()]);
+        env.ox_in(at(name), ["up"]).ok();
+    }
+    let served = || env.ox(["daemon", "list", "--json"]).ok().stdout;
+    assert!(served().contains(at("one").to_str().unwrap()));
+    // Still there: it stays.
+    env.ox_in(at("two"), ["sync"]).ok();
+    assert!(served().contains(at("one").to_str().unwrap()));
+    env.git(&repo, ["worktree", "remove", "--force", at("one").to_str().unwrap()]);
+    env.ox_in(at("two"), ["sync"]).ok();
+    env.ox_in(at("two"), ["up"]).ok();
+    assert!(served().contains(at("two").to_str().unwrap()), "{}", served());
+    env.ox_in(at("two"), ["daemon", "stop"]).ok();
+
+    let plain = env.repo("before");
+    env.ox_in(&plain, ["up"]).ok();
+    fs::rename(&plain, at("after")).unwrap();
+    env.ox_in(at("after"), ["sync"]).ok();
+    env.ox_in(at("after"), ["murmur", "--topic", "t", "still here"]).ok();
+    assert!(served().contains(at("after").to_str().unwrap()), "{}", served());
+    let copy = at("copy");
+    env.git(env.work(), ["clone", "-q", at("after").to_str().unwrap(), copy.to_str().unwrap()]);
+    env.stop_daemon();
+}
+
+/// The daemon was started in a login session; `cron`, `su` or a container asks about it with other directories for sockets.
+#[test]
+fn a_daemon_is_found_whatever_the_runtime_directory() {
+    let mut env = TestEnv::new();
+    let repo = env.repo("r");
+    env.ox_in(&repo, ["up"]).ok();
+    let tmp = env.work().join("tmp");
+    fs::create_dir(&tmp).unwrap();
+    let before = env.runtime();
+    for (runtime, temporary) in [(None, Some(&tmp)), (Some(&tmp), None)] {
+        match runtime {
+            Some(dir) => env.set("XDG_RUNTIME_DIR", dir),
+            None => env.unset("XDG_RUNTIME_DIR"),
+        }
+        if let Some(dir) = temporary {
+            env.set("TMPDIR", dir);
+        }
+        let status = env.ox_in(&repo, ["status"]).ok().stdout;
+        assert!(status.contains("Healthy"), "{status}");
+        env.ox_in(&repo, ["sync"]).ok();
+        let told = env.ox_in(&repo, ["murmur", "--topic", "t", "hello"]).ok();
+        assert!(!told.stderr.contains("no daemon"), "{told:?}");
+        assert!(env.ox_in(&repo, ["daemon", "errors"]).ok().stdout.len() < 200);
+    }
+    env.ox_in(&repo, ["daemon", "stop"]).ok();
+    env.set("XDG_RUNTIME_DIR", before);
+    assert!(!env.ox(["daemon", "list"]).stdout.contains(repo.to_str().unwrap()));
+    env.stop_daemon();
+}

@@ -62,7 +62,7 @@ pub struct Steady {
 }
 
 impl Script for Steady {
-    fn attach(&mut self, root: &Path, _: &[Id]) -> (Duration, AttachEnd) {
+    fn attach(&mut self, root: &Path, _: &BTreeMap<Id, PathBuf>) -> (Duration, AttachEnd) {
         (QUICK, AttachEnd::Ready(Box::new(self.found(root))))
     }
 

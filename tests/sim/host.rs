@@ -28,7 +28,7 @@ const WALL: i64 = 1_780_000_000;
 
 /// What comes of work, and when. Where a script says nothing all is well at once.
 pub trait Script {
-    fn attach(&mut self, root: &Path, served: &[Id]) -> (Duration, AttachEnd);
+    fn attach(&mut self, root: &Path, served: &BTreeMap<Id, PathBuf>) -> (Duration, AttachEnd);
     fn load(&mut self, id: &Id) -> (Duration, Option<Loaded>);
     fn sync(&mut self, now: Now, job: &JobId, forced: bool) -> (Duration, Outcome);
     fn clone(&mut self, now: Now, job: &JobId) -> (Duration, Outcome);

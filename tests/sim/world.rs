@@ -532,10 +532,10 @@ impl World {
 }
 
 impl Script for Life {
-    fn attach(&mut self, root: &Path, served: &[Id]) -> (Duration, AttachEnd) {
+    fn attach(&mut self, root: &Path, served: &BTreeMap<Id, PathBuf>) -> (Duration, AttachEnd) {
         let (id, project) = self.projects.iter().find(|(_, p)| p.root == root).unwrap();
         let (id, names) = (id.clone(), project.names.clone());
-        let end = if served.contains(&id) {
+        let end = if served.contains_key(&id) {
             AttachEnd::Served(id)
         } else if self.plan.life && self.rng.chance(5) {
             AttachEnd::Failed("could not".into())

@@ -13,8 +13,8 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::daemon::VERSION as WIRE;
+use crate::daemon::reach;
 use crate::health::StoredErrors;
-use crate::ipc::client::Client;
 use crate::project::Project;
 use crate::project::settings::Settings;
 use crate::redact::hide_home;
@@ -78,7 +78,7 @@ fn collect(cx: &Cx, project: Option<&Project>) -> Value {
     all.insert("doctor".into(), crate::doctor::run(&doctor::gather(cx)).to_json());
     all.insert("settings".into(), settings(cx, project));
     if let Some(project) = project {
-        let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+        let client = reach::client_of(&cx.dirs, project);
         let or_why = |answer: Result<Value, String>| answer.unwrap_or_else(|why| json!({ "error": why }));
         let status = client.status_patiently().map(|s| json!(s)).map_err(|e| e.to_string());
         all.insert("status".into(), or_why(status));

@@ -1,6 +1,7 @@
 //! The client's side of the daemon's life: finding it, starting it, stopping it. Prints nothing.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::daemon::projects::Registry;
@@ -10,9 +11,10 @@ use crate::ipc::wire::{Attached, ProjectInfo};
 use crate::kit::Class;
 use crate::kit::child::{self, Cmd};
 use crate::kit::clock::{self, Clock, SystemClock, wait_until};
+use crate::kit::file::is_gone;
 use crate::kit::lock::{self, FileLock};
 use crate::project::settings::Settings;
-use crate::project::{Dirs, Env, Project};
+use crate::project::{Dirs, Env, PROJECT_DIR, Project};
 
 /// A daemon that has started answers within this.
 pub const START_MAX: Duration = Duration::from_secs(5);
@@ -134,8 +136,17 @@ pub fn pid(dirs: &Dirs) -> u32 {
     host(dirs).1
 }
 
-fn project_client(dirs: &Dirs, project: &Project) -> Client {
-    named(Client::new(dirs.project_socket(&project.workspace_id)), project)
+/// The client of whoever serves the project, without looking whether anybody does: at the project's socket, or where the host says it is,
+/// which may have been started with other runtime directories.
+pub fn client_of(dirs: &Dirs, project: &Project) -> Client {
+    let own = dirs.project_socket(&project.workspace_id);
+    let told = || {
+        let served = projects(dirs).unwrap_or_default();
+        let ours = served.into_iter().find(|p| p.workspace_id == project.workspace_id);
+        ours.map(|p| PathBuf::from(p.socket_path))
+    };
+    let socket = if own.exists() { own } else { told().unwrap_or(own) };
+    named(Client::new(socket), project)
 }
 
 fn named(client: Client, project: &Project) -> Client {
@@ -285,7 +296,7 @@ fn await_answer(dirs: &Dirs) -> Result<Started, ReachError> {
 /// # Errors
 /// [`ReachError::NotRunning`], [`ReachError::Unresponsive`], or that the project is refused.
 pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
-    let client = project_client(dirs, project);
+    let client = client_of(dirs, project);
     match client.ping(PING) {
         Ok(()) => return Ok(client),
         Err(ClientError::NotRunning { .. } | ClientError::Closed { .. }) => {}
@@ -326,6 +337,7 @@ pub fn ensure(dirs: &Dirs, env: &Env, project: &Project) -> Result<Client, Reach
                 may_start(dirs, env)?;
                 start(dirs, env).and_then(|_| attach(dirs, project))
             }
+            Ok(_) if is_served_from_nowhere(dirs, project) => attach(dirs, project),
             other => other,
         };
         match result {
@@ -339,6 +351,14 @@ pub fn ensure(dirs: &Dirs, env: &Env, project: &Project) -> Result<Client, Reach
             other => return other,
         }
     }
+}
+
+/// Whether the directory that the daemon knows the project by is gone: a work tree that was removed, or renamed.
+fn is_served_from_nowhere(dirs: &Dirs, project: &Project) -> bool {
+    let served = projects(dirs).unwrap_or_default();
+    let from =
+        served.iter().find(|p| p.workspace_id == project.workspace_id).map(|p| Path::new(&p.project_root));
+    from.is_some_and(|from| from != project.root && is_gone(&from.join(PROJECT_DIR)))
 }
 
 /// Whether commands may start the daemon by themselves.
@@ -360,7 +380,7 @@ fn may_start(dirs: &Dirs, env: &Env) -> Result<(), ReachError> {
 /// # Errors
 /// It is there and does not answer, or refuses.
 pub fn stop_project(dirs: &Dirs, project: &Project) -> Result<Stopped, ReachError> {
-    let client = project_client(dirs, project);
+    let client = client_of(dirs, project);
     match client.stop() {
         Ok(()) => {}
         Err(ClientError::NotRunning { .. }) => return Ok(Stopped { was_running: false }),

@@ -140,6 +140,7 @@ impl Clones {
             Fact::Attached { id, again, .. } => self.attached(cx, id, *again),
             Fact::Loaded { id, loaded } => self.loaded(cx, id, loaded.as_deref()),
             Fact::Detached { id, superseded, .. } => self.detached(cx, id, *superseded),
+            Fact::Moved(id) => self.moved(cx, id),
             Fact::Jumped => self.jumped(cx),
             Fact::Heard { id, teams, .. } => self.used(cx, id, teams),
             Fact::Waiting(key) => self.touched(cx, key),
@@ -231,6 +232,16 @@ impl Clones {
         self.states.insert(key.clone(), state);
         self.changed(cx, &key);
         self.plan(cx, &key);
+    }
+
+    /// A project is served from another directory: its ledger is that of what the configuration there says.
+    fn moved(&mut self, cx: &Cx, id: &Id) {
+        let Some(project) = cx.shared.project(id) else { return };
+        if let Some(CloneState { target: Target::Ledger { root, .. }, .. }) =
+            self.states.get_mut(&Key::Ledger(id.clone()))
+        {
+            root.clone_from(&project.root);
+        }
     }
 
     /// A project is served no longer: whoever waits for something of it is told so.

@@ -1,5 +1,6 @@
 //! Finding out what a project is, and binding and recording its socket. Runs on a `disk` thread.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use crate::health::StoredErrors;
 use crate::ipc::listen::{self, Bound};
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
+use crate::kit::file::is_gone;
 use crate::kit::gotime::GoTime;
-use crate::project::{Config, Dirs, Project, settings::Settings};
+use crate::project::{Config, Dirs, PROJECT_DIR, Project, settings::Settings};
 use crate::sync::{self, Site, Timing};
 
 /// What attaching left to be served.
@@ -29,7 +31,7 @@ pub fn attach(
     site: &Site,
     registry: &Registry,
     root: &Path,
-    served: &[Id],
+    served: &BTreeMap<Id, PathBuf>,
     stop: &Cancel,
 ) -> (AttachEnd, Option<Socket>) {
     match try_attach(site, registry, root, served, stop) {
@@ -42,7 +44,7 @@ fn try_attach(
     site: &Site,
     registry: &Registry,
     root: &Path,
-    served: &[Id],
+    served: &BTreeMap<Id, PathBuf>,
     stop: &Cancel,
 ) -> Result<(AttachEnd, Option<Socket>), String> {
     // Another daemon is not asked to make way for one that ends itself.
@@ -53,8 +55,9 @@ fn try_attach(
     }
     let project = Project::load(root, &site.env).map_err(|e| e.to_string())?;
     let id: Id = Arc::from(project.workspace_id.as_str());
-    if served.contains(&id) {
-        return Ok((AttachEnd::Served(id), None));
+    if let Some(from) = served.get(&id) {
+        let moved = from != root && is_gone(&from.join(PROJECT_DIR));
+        return Ok((if moved { AttachEnd::Moved(id) } else { AttachEnd::Served(id) }, None));
     }
     takeover::clear_way(&site.dirs, registry, &project.workspace_id)?;
     if project.legacy_workspace_id != project.workspace_id {

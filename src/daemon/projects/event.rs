@@ -1,5 +1,6 @@
 //! What projects hear, want done and wait for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub enum AttachEnd {
     Ready(Box<Attachable>),
     /// The project is served already, under this id.
     Served(Id),
+    /// It is served from a directory that is gone.
+    Moved(Id),
     /// It cannot be served.
     Failed(String),
 }
@@ -108,8 +111,8 @@ pub enum Effect {
     Attach {
         /// The directory that holds `.sageox`.
         root: PathBuf,
-        /// Projects that are served already.
-        served: Vec<Id>,
+        /// Projects that are served already, and from where.
+        served: BTreeMap<Id, PathBuf>,
     },
     /// Serve the bound socket of an attached project.
     Serve {

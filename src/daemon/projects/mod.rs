@@ -166,7 +166,7 @@ impl Projects {
     /// One at a time, so that two directories of one project cannot race for its socket.
     fn attach_next(&mut self, cx: &mut Cx) {
         if let Some(next) = self.attaching.front() {
-            let served = cx.shared.projects().keys().cloned().collect();
+            let served = cx.shared.projects().iter().map(|(id, p)| (id.clone(), p.root.clone())).collect();
             cx.push(Effect::Attach { root: next.root.clone(), served });
         }
     }
@@ -184,6 +184,7 @@ impl Projects {
                 }
                 None => Response::busy("attach"),
             },
+            AttachEnd::Moved(id) => self.moved(cx, &id, root.clone()),
             AttachEnd::Failed(text) => {
                 log::warn!("{}: not attached: {text}", root.display());
                 Response::error(text)
@@ -194,6 +195,25 @@ impl Projects {
         }
         self.attach_next(cx);
         self.watch_emptiness(cx);
+    }
+
+    /// The directory that a project was served from is gone, and somebody works in another one of it: that has its place.
+    fn moved(&mut self, cx: &mut Cx, id: &Id, root: PathBuf) -> Response {
+        let Some(project) = cx.shared.projects_mut().get_mut(id) else { return Response::busy("attach") };
+        log::info!(
+            "[{}] {} is gone: served from {}",
+            project.label(),
+            project.root.display(),
+            root.display()
+        );
+        project.root = root;
+        let response = served(id, project);
+        cx.push(Effect::CheckSocket(id.clone()));
+        cx.stale(id);
+        cx.tell(Fact::Moved(id.clone()));
+        self.load(cx, std::slice::from_ref(id));
+        self.remember(cx);
+        response
     }
 
     fn attached(&mut self, cx: &mut Cx, found: Attachable, again: bool) -> Response {

@@ -1,7 +1,7 @@
 //! What workers do for projects: sockets, registry entries, and the files of a project.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use crate::ipc::listen::SocketState;
 use crate::ipc::wire::{On, Response, Served};
 use crate::ipc::{ConnId, ListenerId, ListenerSpec, Published};
 use crate::kit::cancel::Cancel;
+use crate::kit::file::is_gone;
 use crate::project::{Dirs, Project};
 use crate::sync::{self, Site};
 
@@ -90,7 +91,7 @@ impl Work {
         }
     }
 
-    fn attach(&self, lanes: &Lanes, root: PathBuf, served: Vec<Id>) {
+    fn attach(&self, lanes: &Lanes, root: PathBuf, served: BTreeMap<Id, PathBuf>) {
         let (site, registry) = (lanes.site.clone(), self.registry.clone());
         let (ready, at, stop) = (Arc::clone(&self.ready), root.clone(), lanes.stop.clone());
         let work = move || {
@@ -263,8 +264,4 @@ fn restore(dirs: &Dirs, registry: &Registry, mine: &Entry, lost: bool, detached:
     if let Err(e) = registry.restore(mine, still) {
         log::warn!("registry: {e}");
     }
-}
-
-fn is_gone(path: &Path) -> bool {
-    matches!(std::fs::symlink_metadata(path), Err(e) if e.kind() == std::io::ErrorKind::NotFound)
 }

@@ -80,7 +80,8 @@ impl Trees {
     pub(super) fn hear(&mut self, cx: &mut Cx, fact: &Fact) {
         match fact {
             Fact::Heard { id, agent: true, .. } => self.watch(cx, id),
-            Fact::Detached { id, .. } => self.forget(cx, id),
+            // The next word of an agent has it watched where it is.
+            Fact::Detached { id, .. } | Fact::Moved(id) => self.forget(cx, id),
             Fact::TreeTold { key: Key::Ledger(id), failed } => self.told(cx, id, failed.as_ref()),
             Fact::TreeLeft { root, told } => cx.push(Effect::Forget { root: *root, told: told.clone() }),
             Fact::Jumped => {

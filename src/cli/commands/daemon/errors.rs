@@ -7,6 +7,7 @@ use crate::cli::errors::of_client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::{Table, relative};
+use crate::daemon::reach;
 use crate::health::StoredErrors;
 use crate::health::errors::StoredError;
 use crate::ipc::client::{Client, ClientError, NO_PAYLOAD};
@@ -28,7 +29,7 @@ pub struct Args {
 /// Lists or marks them: by way of the daemon, or in its file if it is not there.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
-    let client = Client::new(cx.dirs.project_socket(&project.workspace_id));
+    let client = reach::client_of(&cx.dirs, &project);
     if let Some(ids) = &args.mark {
         return mark(cx, &project, &client, ids);
     }
