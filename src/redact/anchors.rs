@@ -106,7 +106,9 @@ impl Anchors {
             }
             Means::Rule(rule, gate) => {
                 let fits = match gate {
-                    Gate::Run(_) | Gate::AfterHex => exact() && gate.fits(line, start, end),
+                    Gate::Run(_) | Gate::Dotted(..) | Gate::AfterHex => {
+                        exact() && gate.fits(line, start, end)
+                    }
                     _ => gate.fits(line, start, end),
                 };
                 fits.then_some(Seen::Rule { rule, at: start })
@@ -150,11 +152,10 @@ impl Gate {
     fn fits(self, line: &[u8], start: usize, end: usize) -> bool {
         let rest = &line[end..];
         match self {
-            Gate::Run(n) => {
-                rest.len() >= n
-                    && rest[..n]
-                        .iter()
-                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/' | b'='))
+            Gate::Run(n) => rest.len() >= n && rest[..n].iter().all(is_run_byte),
+            Gate::Dotted(least, most) => {
+                let run = rest.iter().take(most + 1).take_while(|b| is_run_byte(b)).count();
+                (least..=most).contains(&run) && rest.get(run) == Some(&b'.')
             }
             Gate::AfterHex => {
                 rest.first().is_some_and(u8::is_ascii_digit)
@@ -188,6 +189,11 @@ impl Gate {
             Gate::Word | Gate::Begin => true,
         }
     }
+}
+
+/// What keys are made of.
+fn is_run_byte(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'+' | b'/' | b'=')
 }
 
 /// Whether a name that ends before `rest` gets a value.

@@ -23,6 +23,8 @@ pub(super) struct BuiltIn {
 pub(super) enum Gate {
     /// Exactly these letters, then so many of `A-Za-z0-9_-+/=`.
     Run(usize),
+    /// Exactly these letters, then from so many to so many of the same as in `Run`, then a dot.
+    Dotted(usize, usize),
     /// Exactly these letters, 32 hex digits before them and one digit after.
     AfterHex,
     /// A name in any case, then `=` or `:`, perhaps with quotes and blanks between.
@@ -43,7 +45,7 @@ pub(super) enum Gate {
     Begin,
 }
 
-use Gate::{AfterHex, Argument, Assigned, Begin, Export, Run, Scheme, UserInfo, UserToken, Word};
+use Gate::{AfterHex, Argument, Assigned, Begin, Dotted, Export, Run, Scheme, UserInfo, UserToken, Word};
 
 /// A rule whose matches are all of `pattern`, or only its group if it has one. A group `bare` must not be ordinary words: names
 /// like `weight_of_the_whole_…` end in the start of a token.
@@ -99,11 +101,35 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         anchors: &[("-----BEGIN ", Begin)],
         form: Form::Block,
     },
+    // The same in base64, as in `client-key-data` of a kubeconfig: what follows `-----BEGIN ` says whether it is private.
+    plain(
+        "encoded_private_key",
+        "[REDACTED_PRIVATE_KEY]",
+        &[("LS0tLS1CRUdJTi", Run(40))],
+        concat!(
+            "LS0tLS1CRUdJTi(?:BQUklWQVRFIEtFW|BSU0EgUFJJVkFUR|BFQy|BEU0Eg|BPUEVOU1NI|BFTkNSWVBURUQ|BQR1AgUFJJVkFUR)",
+            "[A-Za-z0-9+/]{20,}={0,2}"
+        ),
+    ),
     plain(
         "aws_access_key",
         "[REDACTED_AWS_KEY]",
-        &[("AKIA", Run(16)), ("ASIA", Run(16))],
-        "A(?:KI|SI)A[A-Z0-9]{16}",
+        &[("AKIA", Run(16)), ("ASIA", Run(16)), ("ABIA", Run(16)), ("ACCA", Run(16))],
+        "A(?:KI|SI|BI|CC)A[A-Z0-9]{16}",
+    ),
+    plain(
+        "aws_session_token",
+        "[REDACTED_AWS_SECRET]",
+        &[
+            ("IQoJb3JpZ2luX2Vj", Run(60)),
+            ("FwoGZXIvYXdzE", Run(60)),
+            ("FQoGZXIvYXdzE", Run(60)),
+            ("bedrock-api-key-", Run(40)),
+        ],
+        concat!(
+            "(?:(?:IQoJb3JpZ2luX2Vj|F[wQ]oGZXIvYXdzE)[A-Za-z0-9+/]{60,}",
+            "|bedrock-api-key-[A-Za-z0-9+/]{40,})={0,2}"
+        ),
     ),
     named(
         "aws_secret_key",
@@ -177,8 +203,9 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("xoxc-", Run(10)),
             ("xoxd-", Run(10)),
             ("xapp-", Run(20)),
+            ("xwfp-", Run(20)),
         ],
-        r"(?:xox[abpsrecd]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{20,})",
+        r"(?:xox[abpsrecd]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{20,}|xwfp-[0-9]+-[A-Za-z0-9\-]{18,})",
     ),
     plain(
         "slack_webhook",
@@ -191,6 +218,22 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         "[REDACTED_DISCORD_WEBHOOK]",
         &[("/api/webhooks/", Word)],
         r"/api/webhooks/([0-9]{15,21}/[A-Za-z0-9_\-]{40,})",
+    ),
+    plain(
+        "webhook",
+        "[REDACTED_WEBHOOK]",
+        &[
+            ("webhook.office.com/webhookb2/", Word),
+            ("hooks.zapier.com/hooks/", Word),
+            (".make.com/", Word),
+            ("maker.ifttt.com/", Word),
+        ],
+        concat!(
+            r"(?:webhook\.office\.com/webhookb2/([A-Za-z0-9@\-]{36,80}/IncomingWebhook/[A-Za-z0-9/_\-]{32,})",
+            r"|hooks\.zapier\.com/hooks/(?:catch|standard)/([0-9]{4,}/[A-Za-z0-9]{5,})",
+            r"|hook\.[a-z0-9]{2,8}\.make\.com/([A-Za-z0-9]{24,})",
+            r"|maker\.ifttt\.com/(?:trigger/[A-Za-z0-9_\-]{1,64}/(?:json/)?with/key|use)/([A-Za-z0-9_\-]{20,}))"
+        ),
     ),
     plain(
         "telegram_token",
@@ -267,6 +310,24 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         ),
     ),
     plain(
+        "model_key",
+        "[REDACTED_MODEL_KEY]",
+        &[
+            ("tvly-", Run(20)),
+            ("tgp_v1_", Run(40)),
+            ("jina_", Run(40)),
+            ("pcsk_", Run(40)),
+            ("e2b_", Run(40)),
+            ("wandb_v1_", Run(40)),
+            ("sk-lf-", Run(36)),
+        ],
+        concat!(
+            r"(?:tvly-(?:dev-|prod-)?[A-Za-z0-9]{20,}|tgp_v1_[A-Za-z0-9_\-]{40,}|jina_[A-Za-z0-9]{40,}",
+            r"|pcsk_[A-Za-z0-9]{4,8}_[A-Za-z0-9]{40,}|e2b_[0-9a-f]{40}|wandb_v1_[A-Za-z0-9_\-]{40,}",
+            r"|sk-lf-[0-9a-f\-]{36})"
+        ),
+    ),
+    plain(
         "vault_token",
         "[REDACTED_VAULT_TOKEN]",
         &[("hvs.", Run(24)), ("hvb.", Run(24)), ("hvr.", Run(24))],
@@ -296,13 +357,37 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         &[("tskey-", Run(16))],
         r"tskey-(?<bare>[a-z]+-[A-Za-z0-9\-]{12,})",
     ),
+    // The parts of a connection string behind its key go with it, as the host of a URL does.
     named(
         "azure_connection",
         "[REDACTED_AZURE_KEY]",
         &[("accountkey", Assigned), ("sharedaccesskey", Assigned)],
         "(?:account|sharedaccess)key",
-        "[A-Za-z0-9+/]{40,}={0,2}",
+        r"[A-Za-z0-9+/]{40,}={0,2}(?:;[a-z]{4,40}=[a-z0-9.:/_\-]{1,200}){0,8}",
     ),
+    // Keys that hold the name of their service, in base64 before their check sum.
+    BuiltIn {
+        name: "azure_marked_key",
+        token: "[REDACTED_AZURE_KEY]",
+        anchors: &[
+            ("+ASt", Run(7)),
+            ("+ASb", Run(6)),
+            ("+AEh", Run(6)),
+            ("+ARm", Run(6)),
+            ("+ABa", Run(7)),
+            ("+ACR", Run(6)),
+            ("ACDb", Run(7)),
+            ("AzCa", Run(6)),
+            ("AzFu", Run(7)),
+            ("AIoT", Run(6)),
+            ("AzSe", Run(6)),
+            ("JQQJ99", Run(20)),
+        ],
+        form: Form::Word(concat!(
+            r"(?:[A-Za-z0-9+/]{33,76}(?:\+(?:A(?:St|Sb|Eh|Rm|Ba|CR))|ACDb|AzCa|AzFu|AIoT)[A-Za-z0-9+/]{5,8}={1,2}",
+            "|[A-Za-z0-9]{42}AzSe[A-D][A-Za-z0-9]{5}|[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{20,})"
+        )),
+    },
     plain(
         "azure_client_secret",
         "[REDACTED_AZURE_KEY]",
@@ -324,8 +409,17 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     plain(
         "cloudflare_key",
         "[REDACTED_CLOUDFLARE_KEY]",
-        &[("v1.0-", Run(24)), ("cfut_", Run(40)), ("cfat_", Run(40)), ("cfk_", Run(40))],
-        "(?:v1\\.0-[0-9a-f]{24}-[0-9a-f]{100,}|cf(?:ut|at|k)_[A-Za-z0-9]{40,})",
+        &[
+            ("v1.0-", Run(24)),
+            ("cfut_", Run(40)),
+            ("cfat_", Run(40)),
+            ("cfk_", Run(40)),
+            ("eyJhIjoi", Run(100)),
+        ],
+        concat!(
+            r"(?:v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}|cf(?:ut|at|k)_[A-Za-z0-9]{40,}",
+            r"|eyJhIjoi[A-Za-z0-9+/_\-]{100,}={0,2})"
+        ),
     ),
     plain(
         "supabase_key",
@@ -349,8 +443,8 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     plain(
         "sentry_token",
         "[REDACTED_SENTRY_TOKEN]",
-        &[("sntrys_", Run(40)), ("sntryu_", Run(40))],
-        r"sntry[su]_[A-Za-z0-9_\-+/=]{40,}",
+        &[("sntrys_", Run(40)), ("sntryu_", Run(40)), ("sntryi_", Run(40))],
+        r"sntry[sui]_[A-Za-z0-9_\-+/=]{40,}",
     ),
     plain(
         "service_key",
@@ -366,6 +460,9 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("shpss_", Run(32)),
             ("pscale_pw_", Run(32)),
             ("pscale_tkn_", Run(32)),
+            ("pscale_oauth_", Run(32)),
+            ("secret-test-", Run(36)),
+            ("secret-live-", Run(36)),
             ("pul-", Run(40)),
             ("rubygems_", Run(48)),
             ("PMAK-", Run(24)),
@@ -389,11 +486,106 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("sqa_", Run(40)),
         ],
         concat!(
-            r"(?:lin_(?:api|oauth)_|ntn_|figd_|shp(?:at|ca|pa|ss)_|pscale_(?:pw|tkn)_|pul-|rubygems_|PMAK-|HRKU-|nfp_",
+            r"(?:lin_(?:api|oauth)_|ntn_|figd_|shp(?:at|ca|pa|ss)_|pscale_(?:pw|tkn|oauth)_|secret-(?:test|live)-|pul-|rubygems_|PMAK-|HRKU-|nfp_",
             r"|napi_|bkua_|CCIPAT_|sgp_|phx_|xkeysib-|sq0(?:atp|csp)-|shippo_(?:live|test)_|pnu_|rdme_|tfp_|sq[upa]_)",
             r"(?<bare>[A-Za-z0-9_\-]{20,})"
         ),
     ),
+    plain(
+        "service_key",
+        "[REDACTED_SERVICE_KEY]",
+        &[
+            ("CFPAT-", Run(43)),
+            ("CLOJARS_", Run(60)),
+            ("CCIPRJ_", Run(40)),
+            ("duffel_test_", Run(43)),
+            ("duffel_live_", Run(43)),
+            ("FLWSECK-", Run(12)),
+            ("FLWSECK_TEST-", Run(12)),
+            ("fio-u-", Run(64)),
+            ("fm1r_", Run(100)),
+            ("fm1a_", Run(100)),
+            ("fm2_", Run(100)),
+            ("s-s4t2ud-", Run(64)),
+            ("s-s4t2af-", Run(64)),
+            ("nfc_", Run(36)),
+            ("nfo_", Run(36)),
+            ("nfb_", Run(36)),
+            ("nfu_", Run(36)),
+            ("pnb_", Run(36)),
+            ("xsmtpsib-", Run(64)),
+            ("slk_", Run(64)),
+            ("tk-us-", Run(48)),
+            ("sm_aat_", Run(16)),
+            ("sm_pat_", Run(16)),
+            ("sm_sat_", Run(16)),
+            ("ddp_", Run(36)),
+            ("ddw_", Run(36)),
+            ("jsrp_", Run(60)),
+            ("vercel_blob_rw_", Run(30)),
+            ("vcp_", Run(24)),
+            ("vci_", Run(24)),
+            ("vca_", Run(24)),
+            ("vcr_", Run(24)),
+            ("vck_", Run(24)),
+            ("mdb_sa_sk_", Run(40)),
+            ("bce-v3/ALTAK-", Run(60)),
+            ("akab-", Run(33)),
+            ("hcaik_", Run(58)),
+            ("hcbik_", Run(58)),
+            ("hcxik_", Run(58)),
+            ("hcaic_", Run(58)),
+            ("hcxic_", Run(58)),
+            ("hcamk_", Run(58)),
+            ("hcbmk_", Run(58)),
+            ("rootly_", Run(64)),
+            ("dbtc_", Run(40)),
+            ("dbtu_", Run(40)),
+            ("dbts_", Run(40)),
+            ("packagist_", Run(60)),
+            ("censys_", Run(33)),
+            ("rnd_", Run(28)),
+            ("sec-c-", Run(40)),
+            ("phs_", Run(40)),
+            ("access_token$production$", Run(16)),
+            ("access_token$sandbox$", Run(16)),
+            ("msh", Run(38)),
+        ],
+        concat!(
+            r"(?:CFPAT-[A-Za-z0-9_\-]{43}|CLOJARS_[a-z0-9]{60}|CCIPRJ_[A-Za-z0-9]{10,}_[0-9a-f]{40}",
+            r"|duffel_(?:test|live)_[A-Za-z0-9_\-=]{43}|FLWSECK(?:_TEST)?-[A-Za-z0-9]{12,}(?:-X)?|fio-u-[A-Za-z0-9_\-=]{64}",
+            r"|fm(?:1[ar]|2)_[A-Za-z0-9+/]{100,}={0,3}|s-s4t2(?:ud|af)-[0-9a-f]{64}|nf[cobu]_[A-Za-z0-9]{36,}|pnb_[A-Za-z0-9]{36,}",
+            r"|xsmtpsib-[0-9a-f]{64}-[A-Za-z0-9]{16}|slk_[0-9a-f]{64}|tk-us-[A-Za-z0-9_\-]{48}|sm_[aps]at_[A-Za-z0-9]{16,}",
+            r"|dd[pw]_[A-Za-z0-9]{36,}|jsrp_[0-9a-f]{60,}|vercel_blob_rw_[A-Za-z0-9]{8,}_[A-Za-z0-9]{20,}|vc[piark]_[A-Za-z0-9]{24,}",
+            r"|mdb_sa_sk_[A-Za-z0-9_\-]{40,}|bce-v3/ALTAK-[A-Za-z0-9]{21}/[0-9a-f]{40}|akab-[a-z0-9]{16}-[a-z0-9]{16}",
+            r"|hc[abx](?:ik|ic|mk)_[a-z0-9]{58}|rootly_[0-9a-f]{64}|dbt[cus]_[A-Za-z0-9_\-=]{40,}|packagist_[a-z]{3}_[0-9a-f]{60,}",
+            r"|censys_[A-Za-z0-9]{8}_[A-Za-z0-9]{24,}|rnd_[A-Za-z0-9]{28,}|sec-c-[A-Za-z0-9+/]{40,}={0,2}",
+            r"|phs_[A-Za-z0-9]{40,}|access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[0-9a-f]{32}",
+            "|[0-9a-f]{10}msh[0-9a-f]{15}p1[0-9a-f]{6}jsn[0-9a-f]{12})"
+        ),
+    ),
+    plain("maxmind_key", "[REDACTED_SERVICE_KEY]", &[("_mmk", Word)], "[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk"),
+    // A UUID is a secret only behind one of these; whole words, for `my-api-…` is somebody's id.
+    BuiltIn {
+        name: "uuid_key",
+        token: "[REDACTED_SERVICE_KEY]",
+        anchors: &[
+            ("access-sandbox-", Run(36)),
+            ("access-development-", Run(36)),
+            ("access-production-", Run(36)),
+            ("pat-na", Run(38)),
+            ("pat-eu", Run(38)),
+            ("pat-ap", Run(38)),
+            ("sdk-", Run(36)),
+            ("api-", Run(36)),
+            ("waka_", Run(36)),
+            ("amzn.mws.", Run(36)),
+        ],
+        form: Form::Word(concat!(
+            r"(?:access-(?:sandbox|development|production)-|pat-(?:na|eu|ap)[0-9]-|sdk-|api-|waka_|amzn\.mws\.)",
+            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+        )),
+    },
     // Beginnings so short that random text has them, hence whole words.
     BuiltIn {
         name: "short_prefix_key",
@@ -408,10 +600,33 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("AKID", Run(32)),
             ("EZAK", Run(54)),
             ("EZTK", Run(54)),
+            ("ABSK", Run(100)),
+            ("AQVN", Run(35)),
+            ("dG9rOj", Run(50)),
+            ("xprv", Run(107)),
+            ("cio", Run(32)),
+            ("ico-", Run(32)),
+            ("da2-", Run(26)),
+            ("API-", Run(26)),
+            ("EAA", Run(100)),
+            ("IGQ", Run(100)),
+            ("oauth:", Run(30)),
+            ("pk_", Run(38)),
+            ("sk_", Run(48)),
+            ("fc-", Run(32)),
+            ("cflt", Run(60)),
+            ("A3-", Run(30)),
+            ("1/1", Run(15)),
+            ("2/1", Run(15)),
+            ("cmVmdGtuOj", Run(40)),
         ],
         form: Form::Word(concat!(
             "(?:secret_[A-Za-z0-9]{43}|re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}|fo1_[A-Za-z0-9_\\-]{40,}|oy2[a-z0-9]{43}",
-            "|AKCp[A-Za-z0-9]{60,}|LTAI[A-Za-z0-9]{17,21}|AKID[A-Za-z0-9]{32}|EZ[AT]K[A-Za-z0-9]{54})"
+            "|AKCp[A-Za-z0-9]{60,}|LTAI[A-Za-z0-9]{17,21}|AKID[A-Za-z0-9]{32}|EZ[AT]K[A-Za-z0-9]{54}|cio[A-Za-z0-9]{32}",
+            "|ico-[A-Za-z0-9]{32}|da2-[a-z0-9]{26}|API-[A-Z0-9]{26}|(?:EAA|IGQ)[A-Za-z0-9]{100,}|oauth:[a-z0-9]{30}",
+            "|pk_[0-9]{5,}_[A-Z0-9]{32}|sk_[0-9a-f]{48}|fc-[0-9a-f]{32}|cflt[A-Za-z0-9+/]{60}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-){3,4}[A-Z0-9]{5}",
+            "|[12]/1[0-9]{15}(?:/1[0-9]{15})?:[0-9a-f]{32}|cmVmdGtuOj[A-Za-z0-9]{40,}",
+            "|ABSK[A-Za-z0-9+/]{100,}={0,2}|AQVN[A-Za-z0-9_\\-]{35,}|dG9rOj[A-Za-z0-9+/]{50,}={0,2}|xprv[A-Za-z0-9]{107})"
         )),
     },
     plain(
@@ -427,15 +642,40 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("dp.pt.", Run(40)),
             ("dp.ct.", Run(40)),
             ("dp.sa.", Run(40)),
+            ("dp.scim.", Run(40)),
+            ("dp.audit.", Run(40)),
             (".atlasv1.", Run(60)),
             ("dt0c01.", Run(24)),
+            ("dt0s01.", Dotted(8, 32)),
+            ("dt0s02.", Dotted(8, 32)),
+            ("dt0s08.", Dotted(8, 32)),
+            ("dt0s16.", Dotted(8, 32)),
+            ("pat", Dotted(14, 14)),
+            ("pat.", Dotted(22, 22)),
+            ("sat.", Dotted(22, 22)),
+            ("sk.eyJ", Dotted(20, 400)),
+            ("tk.eyJ", Dotted(20, 400)),
+            ("st.", Dotted(24, 24)),
+            ("0.", Dotted(36, 36)),
+            ("00D", Run(12)),
+            ("WPL_AP1.", Dotted(16, 16)),
+            ("perm:", Dotted(4, 80)),
+            ("perm-", Dotted(4, 80)),
+            ("eyJ0eXAiOiAiVENWMiJ9.", Dotted(20, 400)),
+            (":APA91b", Run(120)),
             ("sha256~", Run(40)),
             ("ops_eyJ", Run(60)),
             ("sl.", Run(100)),
         ],
         concat!(
-            r"(?:dp\.(?:pt|ct|sa)\.[A-Za-z0-9]{40,}",
-            r"|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,}|dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+            r"(?:dp\.(?:pt|ct|sa|scim|audit)\.[A-Za-z0-9]{40,}",
+            r"|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-=]{60,}|dt0[cs][0-9]{2}\.[A-Z0-9]{8,32}\.[A-Z0-9]{64}",
+            r"|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|[ps]at\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}",
+            r"|[st]k\.eyJ[A-Za-z0-9_\-]{20,400}\.[A-Za-z0-9_\-]{20,}|st\.[0-9a-f]{24}\.[0-9a-f]{32}\.[0-9a-f]{32}",
+            r"|0\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[A-Za-z0-9]{30}:[A-Za-z0-9+/]{22}==",
+            r"|00D[A-Za-z0-9]{12,15}![A-Za-z0-9_.]{80,}|WPL_AP1\.[A-Za-z0-9]{16}\.[A-Za-z0-9+/]{6,}={0,2}",
+            r"|perm[:\-][A-Za-z0-9+/=]{4,80}\.[A-Za-z0-9+/=\-]{4,80}\.[A-Za-z0-9+/=]{20,}",
+            r"|eyJ0eXAiOiAiVENWMiJ9\.[A-Za-z0-9_\-]{20,400}\.[A-Za-z0-9_\-]{20,}|AAAA[A-Za-z0-9_\-]{7}:APA91b[A-Za-z0-9_\-]{120,}",
             r"|sha256~[A-Za-z0-9_\-]{40,}|ops_eyJ[A-Za-z0-9+/]{60,}={0,2}|sl\.[A-Za-z0-9_\-]{100,})"
         ),
     ),

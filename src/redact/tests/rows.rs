@@ -81,6 +81,98 @@ fn near_misses_stay() {
     }
 }
 
+/// What begins like the keys of a service, or is as long as one, and is none.
+#[test]
+fn neighbours_of_token_families_stay() {
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    for text in [
+        p(["AC", "CA"], "lower-case-letters"),
+        p(["gl", "rt-"], "is-what-a-runner-has"),
+        p(["tv", "ly-"], "search-results"),
+        p(["pc", "sk_"], "index_of_the_whole_company_and_all_of_its_parts"),
+        p(["ji", "na_"], "embeddings_v3_base_en_and_more_of_the_same_kind"),
+        p(["e2", "b_"], "sandbox_of_the_whole_team_and_more_of_the_same"),
+        p(["rn", "d_"], "of_the_names_that_this_library_has_got"),
+        p(["nf", "c_"], &x(35)),
+        p(["secret", "-live-"], "configuration-of-the-whole-company-here"),
+        p(["fc", "-"], &hex(31)),
+        p(["sk", "_"], &hex(47)),
+        p(["di", "sk_"], &hex(48)),
+        p(["ma", "da2-"], "abcdefghijklmnopqrstuvwxyz"),
+        p(["pico", "-"], &x(32)),
+        p(["AP", "I-"], "GATEWAY"),
+        p(["pa", "ttern_matching."], "is_what_this_does"),
+        p(["pa", "t."], "is.a.name"),
+        p(["te", "st."], &[hex(24), hex(8)].join(".")),
+        p(["0.", "1.2-"], "alpha.1"),
+        p(["pe", "rm:"], "read.write.all"),
+        p(["dt", "0c01."], "SHORT"),
+        p(["cio", "_"], &x(32)),
+        ["2/1", "200123456789012/1200123456789012"].concat(),
+        format!("request {uuid}"),
+        format!("my-sdk{uuid} and theapi-{uuid}"),
+        format!("accessing-{uuid}"),
+        format!("sha512-{}==", x(86)),
+        "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUlJQklqQU5CZ2txaGtpRzl3MEJBUUVGQUFPQ0FROEE=".into(),
+        "https://hook.example.make.com/ and https://www.make.com/en/help/webhooks-and-more".into(),
+        "hooks.zapier.com/hooks/catch is where they go".into(),
+        "https://acme.webhook.office.com/webhookb2/ is the address".into(),
+        "access_token$production$ and then".into(),
+        "EndpointSuffix=core.windows.net;AccountName=a".into(),
+    ] {
+        stays(&text);
+    }
+}
+
+#[test]
+fn what_follows_the_key_of_a_connection_goes_with_it() {
+    let key = x(86);
+    for (text, expected) in [
+        (
+            format!("Protocol=https;AccountName=a;AccountKey={key}==;EndpointSuffix=core.windows.net"),
+            "Protocol=https;AccountName=a;[REDACTED_AZURE_KEY]",
+        ),
+        (
+            format!(
+                "\"Name=a;AccountKey={key}==;BlobEndpoint=http://h:10000/a;QueueEndpoint=http://h/a;\", x"
+            ),
+            "\"Name=a;[REDACTED_AZURE_KEY];\", x",
+        ),
+        (
+            format!("Endpoint=sb://a/;SharedAccessKey={}=;EntityPath=hub and more", x(43)),
+            "Endpoint=sb://a/;[REDACTED_AZURE_KEY] and more",
+        ),
+        (
+            format!("{{\"AccountKey\": \"{key}==\", \"EndpointSuffix\": \"h\"}}"),
+            "{\"AccountKey\": \"[REDACTED_AZURE_KEY]\", \"EndpointSuffix\": \"h\"}",
+        ),
+    ] {
+        check(&text, expected);
+    }
+}
+
+#[test]
+fn of_a_webhook_the_address_stays_and_the_rest_goes() {
+    let id = "01234567-89ab-cdef-0123-456789abcdef";
+    for (text, expected) in [
+        (
+            format!("https://acme.webhook.office.com/webhookb2/{id}@{id}/IncomingWebhook/{}/{id} x", hex(32)),
+            "https://acme.webhook.office.com/webhookb2/[REDACTED_WEBHOOK] x",
+        ),
+        (
+            format!("https://hooks.zapier.com/hooks/catch/1234567/{}/", x(7)),
+            "https://hooks.zapier.com/hooks/catch/[REDACTED_WEBHOOK]/",
+        ),
+        (format!("'https://hook.eu2.make.com/{}'", x(32)), "'https://hook.eu2.make.com/[REDACTED_WEBHOOK]'"),
+        (
+            format!("https://maker.ifttt.com/trigger/it/json/with/key/{}", x(22)),
+            "https://maker.ifttt.com/trigger/it/json/with/key/[REDACTED_WEBHOOK]",
+        ),
+    ] {
+        check(&text, expected);
+    }
+}
+
 #[test]
 fn values_go_by_their_names() {
     let long = x(24);
@@ -154,8 +246,10 @@ fn the_table_is_sound() {
         // A row that does not compile would take all text.
         let rule = Rule::built_in(row);
         assert_eq!(rule.find(b"nothing to see here", 0), None, "{}", row.name);
-        let exact =
-            row.anchors.iter().filter(|(_, g)| matches!(g, Gate::Run(_) | Gate::AfterHex | Gate::Begin));
+        let exact = row
+            .anchors
+            .iter()
+            .filter(|(_, g)| matches!(g, Gate::Run(_) | Gate::Dotted(..) | Gate::AfterHex | Gate::Begin));
         let named = row.anchors.len() - exact.count();
         let lower = |text: &str| text == text.to_lowercase();
         assert!(named == 0 || row.anchors.iter().all(|(text, _)| lower(text)), "{}", row.name);

@@ -16,6 +16,32 @@ fn rows() -> Vec<(&'static str, String, String)> {
     let private = ["-----BEGIN ", "PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n"].concat();
     vec![
         ("private_key", private.clone(), private.replace("PRIVATE", "PUBLIC")),
+        (
+            "encoded_private_key",
+            key(["client-key-data: LS0tLS1CRUdJTiBFQy", "BQUklWQVRFIEtFWS0tLS0t"], BASE64, 200),
+            key(["client-certificate-data: LS0tLS1CRUdJTiBD", "RVJUSUZJQ0FURS0tLS0t"], BASE64, 200),
+        ),
+        (
+            "aws_session_token",
+            key(["IQoJb3Jp", "Z2luX2Vj"], BASE64, 300),
+            key(["IQoJb3Jp", "Z2luX2Vj"], WORD, 40),
+        ),
+        (
+            "webhook",
+            key(["https://hooks.zap", "ier.com/hooks/catch/1234567/"], lower, 7),
+            "https://hooks.zapier.com/hooks/catch/help".into(),
+        ),
+        (
+            "azure_marked_key",
+            key(["", ""], BASE64, 76) + "+ASt" + "aB3dE6==",
+            key(["", ""], WORD, 76) + "+ASt",
+        ),
+        ("maxmind_key", key(["aB3dE6", "_"], WORD, 29) + "_mmk", key(["aB3dE6", "_"], WORD, 20) + "_mmk"),
+        (
+            "uuid_key",
+            key(["pat-", "eu1-01234567-89ab-cdef-0123-"], HEX, 12),
+            key(["my-", "api-01234567-89ab-cdef-0123-"], HEX, 12).replace("my-", "my"),
+        ),
         ("aws_access_key", key(["AK", "IA"], UPPER, 16), key(["AK", "IA"], UPPER, 15)),
         (
             "aws_secret_key",
