@@ -56,14 +56,17 @@ fn mask_words(text: &str) -> String {
     parts.map(|word| masked(word).unwrap_or_else(|| word.to_owned())).collect()
 }
 
-/// Length of `name:pass/word` in front of an `@`, when a colon comes first and is no port.
+/// Length of `name:pass/word` in front of an `@`, when a colon comes first and is no port. `u:123/word@h` could be a path on port 123 of
+/// a host `u`; only a name that is plainly that of a host is taken for one, for a hidden path harms less than a shown password.
 fn userinfo_with_slash(after: &str) -> Option<usize> {
     let word = after.split([' ', '\'', '"', '<', '>']).next()?;
-    let colon = word.find(':')?;
+    let end_of_address = word.starts_with('[').then(|| word.find(']')).flatten().unwrap_or(0);
+    let colon = end_of_address + word.get(end_of_address..)?.find(':')?;
     let at = word.rfind('@')?;
-    let port = word.get(colon + 1..)?.split('/').next()?;
-    let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    (colon < at && !is_port).then_some(at)
+    let (host, port) = (word.get(..colon)?, word.get(colon + 1..)?.split('/').next()?);
+    let is_host = host == "localhost" || host.contains('.') || host.ends_with(']');
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (colon < at && !(is_host && is_port)).then_some(at)
 }
 
 /// Values of parameters that carry tokens.
@@ -100,7 +103,12 @@ mod tests {
         check_masked("https://u:CAN/ARY@h/p", "https://***@h/p");
         check_masked("fatal: oauth2:CAN/ARY@git.x and x", "fatal: ***@git.x and x");
         check_masked("/a:b@c", "/a:b@c");
-        check_masked("https://h:8443/a@b", "https://h:8443/a@b");
+        check_masked("https://u:123/CANARY@h/p", "https://***@h/p");
+        check_masked("https://u:123/CAN@ARY/1@h:22/p x", "https://***@h:22/p x");
+        check_masked("https://u.v:65536/CANARY@h", "https://***@h");
+        check_masked("https://h.x:8443/a@b", "https://h.x:8443/a@b");
+        check_masked("http://localhost:4873/@a/b", "http://localhost:4873/@a/b");
+        check_masked("https://[::1]:8443/a@b", "https://[::1]:8443/a@b");
         check_masked("GET https://h/p?private_token=CANARY&x=1", "GET https://h/p?private_token=***&x=1");
         check_masked("git@host:path", "git@host:path");
         check_masked("a\x1b[31mb\0c\nd\n", "abc d");
@@ -112,6 +120,13 @@ mod tests {
         fn a_token_in_a_url_never_survives(before in ".{0,40}", user in "[a-z0-9]{0,8}", token in "[A-Za-z0-9_/+=.-]{1,40}", after in ".{0,40}") {
             let token = format!("CANARY{token}");
             let shown = sanitise(&format!("{before} https://{user}:{token}@host.example/x {after}"));
+            prop_assert!(!shown.contains("CANARY"), "{}", shown);
+        }
+
+        #[test]
+        fn a_password_that_begins_like_a_port_never_survives(user in "[a-z0-9]{0,8}", port in "[0-9]{1,6}", token in "[A-Za-z0-9_/+=-]{1,40}") {
+            prop_assume!(user != "localhost");
+            let shown = sanitise(&format!("'https://{user}:{port}/CANARY{token}@host.example/x'"));
             prop_assert!(!shown.contains("CANARY"), "{}", shown);
         }
 
