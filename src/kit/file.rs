@@ -24,6 +24,52 @@ pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace(path, bytes, mode, true)
 }
 
+/// As [`write_durable`], of a file of the user's own that may be kept elsewhere: where `path` is a symbolic link, the links stay and the file
+/// at their end is replaced, or made if it is not there yet. Never for a path in a directory whose content is other people's: they would
+/// choose what is written over.
+///
+/// # Errors
+/// `InvalidInput` if the links lead in a circle, `NotFound` if they lead into a directory that is not there, else as [`write_durable`].
+pub fn write_linked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(&end_of_links(path)?, bytes, mode, true)
+}
+
+/// As many as the kernel follows (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+
+/// What a path leads to: itself if it is no link. That may be a file that is not there.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut at = path.to_path_buf();
+    for _ in 0..=LINKS_MAX {
+        match fs::read_link(&at) {
+            // It counts from the link's own directory, unless it is absolute.
+            Ok(next) => at = at.parent().unwrap_or(Path::new("")).join(next),
+            // There is something, and it is no link.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => return Ok(at),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let has_dir =
+                    at == path || at.parent().is_some_and(|dir| dir.as_os_str().is_empty() || dir.exists());
+                let why = || format!("it is a link to {}, whose directory does not exist", at.display());
+                return if has_dir { Ok(at) } else { Err(io::Error::new(e.kind(), why())) };
+            }
+            Err(e) => return Err(plain_circle(e)),
+        }
+    }
+    Err(circle())
+}
+
+fn circle() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link that leads in a circle")
+}
+
+/// The same error, said in words if links lead in a circle.
+fn plain_circle(e: io::Error) -> io::Error {
+    match e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        true => circle(),
+        false => e,
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
     let temp = sibling(path)?;
     let written = (|| {
@@ -101,11 +147,11 @@ pub fn is_gone(path: &Path) -> bool {
 /// Reads a regular file of at most `cap` bytes.
 ///
 /// # Errors
-/// `InvalidInput` for what is no regular file, `FileTooLarge` above the cap, else the system's.
+/// `InvalidInput` for what is no regular file and for links that lead in a circle, `FileTooLarge` above the cap, else the system's.
 pub fn read_capped(path: &Path, cap: usize) -> io::Result<Vec<u8>> {
     // Without O_NONBLOCK a FIFO in the file's place would block for ever.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    read_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?, cap)
+    read_open(OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(plain_circle)?, cap)
 }
 
 /// As [`read_capped`], of a file that was opened without blocking.
@@ -136,9 +182,18 @@ pub fn free(dir: &Path) -> io::Result<u64> {
 /// Makes a directory and its missing parents with `mode`.
 ///
 /// # Errors
-/// The system's.
+/// `AlreadyExists` also for a link to a directory that is not there; else the system's.
 pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(mode).create(path)
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| {
+        let link = path.ancestors().find(|up| up.is_symlink() && !up.exists());
+        match link.filter(|_| e.kind() == io::ErrorKind::AlreadyExists) {
+            Some(link) => {
+                let why = format!("{} is a link to a directory that does not exist", link.display());
+                io::Error::new(e.kind(), why)
+            }
+            None => e,
+        }
+    })
 }
 
 /// Makes sure `path` is a directory of ours that nobody else can enter: made 0700 with its missing parents, or checked.
@@ -239,6 +294,81 @@ mod tests {
         assert!(write_atomic(&path, b"new", 0o600).is_err());
         assert!(path.join("x").exists());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_stay_and_what_they_lead_to_is_written() {
+        use std::os::unix::fs::symlink;
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path();
+        fs::create_dir_all(dir.join("dot/files")).unwrap();
+        fs::write(dir.join("dot/there"), "old").unwrap();
+        symlink(dir.join("dot"), dir.join("dir")).unwrap();
+        let absolute = dir.join("dot/files/absolute");
+        let links = [
+            ("to-a-file", "dot/there"),
+            ("to-nothing", "dot/new"),
+            ("absolute", absolute.to_str().unwrap()),
+            ("up", "dir/files/../upper"),
+            ("chain", "to-chain"),
+            ("to-chain", "dir/next"),
+            ("dot/next", "files/last"),
+            ("dot/files/last", "chained"),
+        ];
+        links.iter().for_each(|(link, to)| symlink(to, dir.join(link)).unwrap());
+        for (link, end) in [
+            ("to-a-file", "dot/there"),
+            ("to-nothing", "dot/new"),
+            ("absolute", "dot/files/absolute"),
+            ("up", "dot/upper"),
+            ("chain", "dot/files/chained"),
+        ] {
+            write_linked(&dir.join(link), link.as_bytes(), 0o600).unwrap();
+            assert_eq!(fs::read(dir.join(end)).unwrap(), link.as_bytes(), "{link}");
+            assert!(!dir.join(end).is_symlink(), "{link}");
+        }
+        for (link, to) in links {
+            assert_eq!(fs::read_link(dir.join(link)).unwrap(), Path::new(to), "{link}");
+        }
+        write_linked(&dir.join("plain"), b"no link", 0o640).unwrap();
+        assert_eq!(fs::metadata(dir.join("plain")).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_told_and_stay() {
+        use std::os::unix::fs::symlink;
+        let tmp = tempfile::tempdir().unwrap();
+        let at = |name: &str| tmp.path().join(name);
+        symlink("self", at("self")).unwrap();
+        symlink("two", at("one")).unwrap();
+        symlink("one", at("two")).unwrap();
+        symlink("self/file", at("below")).unwrap();
+        for n in 0..60 {
+            symlink(format!("long{}", n + 1), at(&format!("long{n}"))).unwrap();
+        }
+        for link in ["self", "one", "below", "long0"] {
+            let e = write_linked(&at(link), b"x", 0o600).unwrap_err();
+            assert_eq!(
+                (e.kind(), e.to_string()),
+                (io::ErrorKind::InvalidInput, circle().to_string()),
+                "{link}"
+            );
+            assert!(at(link).is_symlink());
+        }
+        assert_eq!(read_capped(&at("one"), 9).unwrap_err().to_string(), circle().to_string());
+        symlink("gone/file", at("lost")).unwrap();
+        let e = write_linked(&at("lost"), b"x", 0o600).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::NotFound);
+        assert!(e.to_string().contains("gone/file, whose directory does not exist"), "{e}");
+        symlink("gone", at("lost-dir")).unwrap();
+        for dir in ["lost-dir", "lost-dir/a/b"] {
+            let e = make_dirs(&at(dir), 0o700).unwrap_err();
+            assert!(e.to_string().ends_with("lost-dir is a link to a directory that does not exist"), "{e}");
+        }
+        fs::create_dir(at("dir")).unwrap();
+        symlink("dir", at("to-dir")).unwrap();
+        assert!(write_linked(&at("to-dir"), b"x", 0o600).is_err());
+        assert!(at("to-dir").is_symlink() && at("dir").is_dir());
     }
 
     #[test]

@@ -335,6 +335,19 @@ mod tests {
     }
 
     #[test]
+    fn a_login_that_is_kept_elsewhere_stays_there() {
+        let f = Fixture::new();
+        let real = f.dirs.config().with_file_name("secrets.json");
+        std::fs::create_dir_all(f.dirs.config()).unwrap();
+        std::os::unix::fs::symlink("../secrets.json", f.dirs.auth_file()).unwrap();
+        for token in ["eyJ", "eyK"] {
+            Logins::set(&f.dirs, &f.here, login(token, "2026-04-10T09:00:00Z")).unwrap();
+            assert!(f.dirs.auth_file().is_symlink());
+            assert_eq!((f.token(), real.metadata().unwrap().mode() & 0o777), (token.to_owned(), 0o600));
+        }
+    }
+
+    #[test]
     fn logins_of_several_endpoints_stand_side_by_side() {
         let f = Fixture::new();
         let other = endpoint("https://api.other.example/");

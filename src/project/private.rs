@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// Replaces a file with secrets, 0600, durably. With `own_dir` its directory is ours and is closed to others; else it is one that
+/// Replaces a file with secrets, 0600, durably; a link to where the user keeps it stays. With `own_dir` its directory is ours and is closed to others; else it is one that
 /// the user named and keeps its mode.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub(super) fn write(path: &Path, text: &[u8], own_dir: bool) -> Result<(), Error
         if own_dir && let Some(dir) = path.parent() {
             close_dir(dir)?;
         }
-        file::write_durable(path, text, 0o600)
+        file::write_linked(path, text, 0o600)
     };
     write().map_err(|e| Error::write(path, e))
 }

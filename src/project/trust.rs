@@ -58,7 +58,7 @@ impl TrustedHosts {
             list.object.set("hosts", &list.hosts)?;
             let text = list.object.to_text()?;
             file::make_dirs(dirs.config(), 0o700)?;
-            file::write_durable(&path, &text, 0o600)
+            file::write_linked(&path, &text, 0o600)
         };
         write().map_err(|e| Error::write(&path, e))
     }
@@ -110,6 +110,21 @@ mod tests {
         check("https://localhost/a", false);
         let mode = dirs.trusted_hosts().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_list_that_is_kept_elsewhere_stays_there() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dirs = dirs(&tmp);
+        std::fs::create_dir_all(dirs.config()).unwrap();
+        let real = tmp.path().join("hosts.json");
+        std::os::unix::fs::symlink(&real, dirs.trusted_hosts()).unwrap();
+        // Not there yet, and there.
+        for url_of in ["git@a.example.org:a", "git@b.example.org:a"] {
+            TrustedHosts::trust(&dirs, &url(url_of)).unwrap();
+            assert!(dirs.trusted_hosts().is_symlink() && real.is_file());
+        }
+        assert_eq!(TrustedHosts::load(&dirs).0.hosts(), ["a.example.org", "b.example.org"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use yaml_edit::{Mapping, YamlFile, YamlNode};
 
@@ -181,21 +181,13 @@ fn read(path: &Path) -> Result<(String, UserConfig), Error> {
     Ok((text, config))
 }
 
+/// Who keeps settings elsewhere has a link here; the link stays, and what it leads to keeps its mode.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    // Who keeps settings elsewhere has a link here; the link stays.
-    let path: PathBuf = match path.canonicalize() {
-        Ok(real) => real,
-        Err(e) if e.kind() == ErrorKind::NotFound => path.to_owned(),
-        Err(e) => return Err(e),
-    };
-    let mode = match path.metadata() {
-        Ok(meta) => meta.permissions().mode() & 0o777,
-        Err(_) => 0o600,
-    };
+    let mode = path.metadata().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
     if let Some(dir) = path.parent() {
         file::make_dirs(dir, 0o700)?;
     }
-    file::write_durable(&path, text.as_bytes(), mode)
+    file::write_linked(path, text.as_bytes(), mode)
 }
 
 fn parse(text: &str) -> Result<UserConfig, String> {
@@ -428,6 +420,11 @@ mod tests {
         assert!(dirs.user_config().is_symlink());
         assert_eq!(std::fs::read_to_string(&real).unwrap(), "daemon:\n  auto_start: false\n");
         assert_eq!(mode(&real), 0o644);
+        // What a link leads to may still be missing, as on a new machine.
+        std::fs::remove_file(&real).unwrap();
+        UserConfig::set(&dirs, "daemon", "auto_start", "true").unwrap();
+        assert!(dirs.user_config().is_symlink());
+        assert_eq!(mode(&real), 0o600);
     }
 
     proptest! {

@@ -5,6 +5,8 @@ mod places;
 
 mod bundle;
 
+mod linked_settings;
+
 mod teams;
 
 mod rescue;
