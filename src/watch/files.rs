@@ -58,13 +58,18 @@ pub struct Tracked {
     blob: Vec<u8>,
     ends: Vec<u32>,
     stats: Vec<Stat>,
+    /// The places of those that git was told to leave alone, in order.
+    left_alone: Vec<usize>,
 }
 
 const ABSENT: Stat = Stat { size: 0, mtime: 0, ino: 0, mode: 0 };
 
 impl Tracked {
-    /// Adds a path; they come in the order of their bytes.
-    pub fn push(&mut self, path: &[u8], stat: Option<Stat>) {
+    /// Adds a path; they come in the order of their bytes. `left_alone`: git was told not to look at it.
+    pub fn push(&mut self, path: &[u8], stat: Option<Stat>, left_alone: bool) {
+        if left_alone {
+            self.left_alone.push(self.len());
+        }
         self.blob.extend_from_slice(path);
         // Four gigabytes of paths do not fit an index either.
         self.ends.push(u32::try_from(self.blob.len()).unwrap_or(u32::MAX));
@@ -99,6 +104,12 @@ impl Tracked {
     pub fn find(&self, path: &[u8]) -> Option<usize> {
         let at = self.first(|p| p >= path);
         (at < self.len() && self.path(at) == path).then_some(at)
+    }
+
+    /// Whether git was told not to look at a path, so that its changes are nobody's work.
+    pub fn is_left_alone(&self, path: &[u8]) -> bool {
+        !self.left_alone.is_empty()
+            && self.find(path).is_some_and(|at| self.left_alone.binary_search(&at).is_ok())
     }
 
     /// The places of all paths below a directory; of all for the empty one.
@@ -223,7 +234,7 @@ mod tests {
         paths.sort_unstable();
         let mut tracked = Tracked::default();
         for path in paths {
-            tracked.push(path, None);
+            tracked.push(path, None, path.starts_with(b"a/"));
         }
         tracked
     }
@@ -253,6 +264,9 @@ mod tests {
         }
         assert_eq!(t.dirs(), [&b"a"[..], b"a/b", b"b\xff", b"z", b"z/y"].map(Box::from));
         assert!(!Tracked::default().has_dir(b"a"));
+        let left_alone = PATHS.into_iter().filter(|path| t.is_left_alone(path));
+        assert_eq!(left_alone.collect::<Vec<_>>(), [&b"a/b"[..], b"a/b/c"]);
+        assert!(!t.is_left_alone(b"a/") && !Tracked::default().is_left_alone(b"a"));
     }
 
     #[test]

@@ -155,9 +155,9 @@ impl Runner {
         report.baseline = baseline;
         report.head = head;
         if !baseline {
-            report.changes = sorted(job.changes);
+            report.changes = told(view, sorted(job.changes));
         } else if let (Some(saved), Some(head)) = (saved, head) {
-            report.changes = saved.changes(view, &mut job, head, self.clock.now().wall);
+            report.changes = told(view, saved.changes(view, &mut job, head, self.clock.now().wall));
             report.head_before = Some(saved.head);
         }
         report
@@ -218,7 +218,7 @@ impl Runner {
         }
         let mut report = report(ScanStatus::Scanned, &state.view);
         report.rescan = job.rescan;
-        report.changes = sorted(job.changes);
+        report.changes = told(&state.view, sorted(job.changes));
         report.head = head;
         report.span = span;
         report
@@ -261,6 +261,12 @@ fn report(found: ScanStatus, view: &View) -> Report {
         dirs: 0,
         unrecorded: view.unrecorded,
     }
+}
+
+/// Those that `git status` would show as well: a file that git was told to leave alone is followed, and not told of.
+fn told(view: &View, mut changes: Vec<super::Change>) -> Vec<super::Change> {
+    changes.retain(|change| !view.tracked.is_left_alone(&change.path));
+    changes
 }
 
 /// Each path once: a job may come to one twice, by its own hint and by that of a directory.

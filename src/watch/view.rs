@@ -204,7 +204,7 @@ impl View {
             let same = at < old.len() && old.path(at) == &*file.path;
             let known = if same { old.stat(at) } else { self.others.remove(&file.path) };
             at += usize::from(same);
-            self.tracked.push(&file.path, known);
+            self.tracked.push(&file.path, known, file.left_alone);
             if !same && known.is_none() {
                 recheck.push(Box::from(&*file.path));
             }

@@ -213,8 +213,39 @@ fn is_work(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     !(path.starts_with("../")
         || name.contains(".tmp.")
+        || is_by_the_way(name)
         || TOOLS.iter().any(|tool| path.starts_with(tool))
         || is_secret_path(path))
+}
+
+/// Whether a file of this name is what an editor or a system keeps beside the one that somebody works on, as long as that takes: locks,
+/// backups, what has not been saved yet. The names are those that each program documents or is known for.
+fn is_by_the_way(name: &str) -> bool {
+    let hidden = name.strip_prefix('.').unwrap_or_default();
+    // Vim's and nano's swap files, `.a.swp` and down to `.a.swa` where that is taken; Flash has `.swf`.
+    let is_swap = match hidden.rsplit_once('.').unwrap_or(("", hidden)).1.as_bytes() {
+        [b's', b'w', last] => matches!(last, b'a'..=b'e' | b'g'..=b'p' | b'x'),
+        _ => false,
+    };
+    is_swap
+        // Backups of Vim, Emacs, nano, gedit and Kate; also Vim's `.a.un~` and Emacs's `a.~1~`.
+        || name.len() > 1 && name.ends_with('~')
+        // Where Vim tries whether a directory can be written.
+        || name == "4913"
+        // Emacs: `.#a` says who edits a file, `#a#` holds what is not saved.
+        || hidden.len() > 1 && hidden.starts_with('#')
+        || name.len() > 2 && name.starts_with('#') && name.ends_with('#')
+        || !hidden.is_empty() && hidden.ends_with(".kate-swp")
+        // JetBrains, while a file is saved.
+        || ["___jb_tmp___", "___jb_old___", "___jb_bak___"].iter().any(|end| name.ends_with(end))
+        // LibreOffice and Microsoft Office: who has a document open.
+        || hidden.starts_with("~lock.") && name.ends_with('#')
+        || name.len() > 2 && name.starts_with("~$")
+        // What GNOME's programs write before they rename it.
+        || hidden.starts_with("goutputstream-")
+        // macOS: how a directory is shown, and what its file system has beside a file's content.
+        || name == ".DS_Store"
+        || hidden.len() > 1 && hidden.starts_with('_')
 }
 
 #[cfg(test)]
@@ -277,6 +308,82 @@ mod tests {
         assert!(some.is_empty());
         some.add("src/x.rs", Kind::Modified);
         assert_eq!((some.count(), some.listed().as_str()), (1, "src/x.rs"));
+    }
+
+    #[test]
+    fn what_editors_and_systems_keep_beside_a_file_is_not_told() {
+        for name in [
+            ".a.txt.swp",
+            ".a.swo",
+            ".a.swx",
+            ".a.swa",
+            ".swp",
+            ".bashrc.swp",
+            ".a.un~",
+            "a~",
+            "a.txt~",
+            "a.~1~",
+            "4913",
+            ".#a",
+            ".#a.txt",
+            "#a.txt#",
+            ".a.kate-swp",
+            "a.rs___jb_tmp___",
+            "a.rs___jb_old___",
+            ".~lock.a.odt#",
+            "~$report.docx",
+            ".goutputstream-7QK1Y2",
+            ".DS_Store",
+            "._a",
+            "._.DS_Store",
+        ] {
+            for path in [name.to_owned(), format!("src/deep/{name}")] {
+                assert!(changes(&[(&path, Kind::Created), (&path, Kind::Modified)]).is_empty(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_editors_file_is_told() {
+        for name in [
+            "a.swp",
+            "movie.swf",
+            ".movie.swf",
+            ".a.swift",
+            "swp",
+            ".sw",
+            "~",
+            "a~b",
+            "4913.txt",
+            "04913",
+            "49130",
+            "#a",
+            "a#",
+            "#",
+            "##",
+            ".a#",
+            "a.#b",
+            "kate-swp",
+            "a.kate-swp",
+            ".kate-swp.md",
+            "___jb_tmp___.rs",
+            "lock.a.odt#",
+            "~lock.a",
+            "~$",
+            "$a",
+            "goutputstream-1",
+            "DS_Store",
+            ".DS_Store.md",
+            "_a",
+            "a._b",
+            "._",
+            ".a.txt",
+            ".gitignore",
+        ] {
+            assert_eq!(changes(&[(name, Kind::Created)]).count(), 1, "{name}");
+        }
+        // Only its own name counts, not that of a directory.
+        assert_eq!(changes(&[("a~/b", Kind::Created), ("4913/b", Kind::Created)]).count(), 2);
     }
 
     #[test]

@@ -141,6 +141,65 @@ fn links_are_files_and_lead_nowhere() {
 }
 
 #[test]
+fn what_git_was_told_to_leave_alone_is_followed_and_not_told() {
+    let repo = Repo::new(&["a", "d/local", "d/large", "d/left", "later"]);
+    repo.git(&["update-index", "--skip-worktree", "d/local", "d/left"]);
+    repo.git(&["update-index", "--assume-unchanged", "d/large"]);
+    let mut driver = Driver::start(&repo.root);
+    for name in ["a", "d/local", "d/large"] {
+        repo.write(name, "second");
+    }
+    fs::remove_file(repo.at("d/left")).unwrap();
+    assert_eq!(repo.git(&["status", "--porcelain"]), " M a");
+    assert_eq!(next(&driver), [change("a", Kind::Modified)]);
+    assert_eq!(driver.view(), repo.tree());
+    // From now on it counts, and another one does not.
+    repo.git(&["update-index", "--no-skip-worktree", "d/local"]);
+    repo.git(&["update-index", "--skip-worktree", "later"]);
+    driver.flush();
+    for name in ["d/local", "d/large", "later"] {
+        repo.write(name, "the third");
+    }
+    assert_eq!(next(&driver), [change("d/local", Kind::Modified)]);
+    // Compared as a whole.
+    driver.jump();
+    repo.write("d/large", "the fourth");
+    repo.write("a", "the fourth");
+    assert_eq!(next(&driver), [change("a", Kind::Modified)]);
+}
+
+#[test]
+fn what_git_was_told_to_leave_alone_is_not_told_after_a_start_either() {
+    let repo = Repo::new(&["a", "local", "large", "left"]);
+    repo.git(&["update-index", "--skip-worktree", "local", "left"]);
+    repo.git(&["update-index", "--assume-unchanged", "large"]);
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let saved = Some(dir.path().join("tree.json"));
+        Driver::with(&repo.root, Setup { saved, ..Setup::default() })
+    };
+    let first = start();
+    first.keep();
+    drop(first);
+    for name in ["a", "local", "large"] {
+        repo.write(name, "while nobody watched");
+    }
+    fs::remove_file(repo.at("left")).unwrap();
+    assert_eq!(next(&start()), [change("a", Kind::Modified)]);
+}
+
+#[test]
+fn what_a_sparse_checkout_takes_away_is_not_told() {
+    let repo = Repo::new(&["a", "in/b", "out/c", "out/d/e"]);
+    let driver = Driver::start(&repo.root);
+    repo.git(&["sparse-checkout", "set", "in"]);
+    assert!(!repo.at("out").exists());
+    seen(&driver, &repo);
+    repo.write("in/b", "second");
+    assert_eq!(next(&driver), [change("in/b", Kind::Modified)]);
+}
+
+#[test]
 fn wat_05_ignored_files_are_neither_watched_nor_told() {
     let repo = Repo::new(&["a", "src/b"]);
     repo.write(".gitignore", "target/\n*.o\n");

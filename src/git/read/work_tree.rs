@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Oid, Repository};
+use git2::{ErrorCode, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, Oid, Repository};
 
 use super::open;
 use crate::git::command::path_of;
@@ -39,6 +39,9 @@ pub struct Tracked {
     pub path: Vec<u8>,
     /// Whether it stands for another repository.
     pub gitlink: bool,
+    /// Whether somebody told git not to look at the file (`git update-index --skip-worktree` or `--assume-unchanged`): it shows no change
+    /// of it then.
+    pub left_alone: bool,
 }
 
 impl WorkTree {
@@ -79,7 +82,8 @@ impl WorkTree {
         for entry in index.iter() {
             // One in conflict has up to three entries of the same path.
             if found.last().is_none_or(|last| last.path != entry.path) {
-                found.push(Tracked { path: entry.path, gitlink: entry.mode == GITLINK });
+                let left_alone = is_left_alone(&entry);
+                found.push(Tracked { path: entry.path, gitlink: entry.mode == GITLINK, left_alone });
             }
         }
         // The library sorts without regard to case where the user has told git to.
@@ -98,7 +102,7 @@ impl WorkTree {
         let what = "reading the index";
         let mut index = self.repo.index().map_err(GitError::git2(what))?;
         index.read(false).map_err(GitError::git2(what))?;
-        let sparse = git2::IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
+        let sparse = IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
         for entry in index.iter().filter(|entry| entry.mode != GITLINK && entry.flags_extended & sparse == 0)
         {
             let mtime = (entry.mtime.seconds(), entry.mtime.nanoseconds());
@@ -138,4 +142,9 @@ impl WorkTree {
         }
         self.repo.is_path_ignored(path_of(&bytes)).map_err(GitError::git2("reading ignore rules"))
     }
+}
+
+fn is_left_alone(entry: &IndexEntry) -> bool {
+    entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
+        || entry.flags & IndexEntryFlag::VALID.bits() != 0
 }
