@@ -28,7 +28,7 @@ fn a_murmur_is_heard_on_this_machine_and_on_another_that_nobody_asks_to_sync() {
         "src/a.rs",
         "Splitting the parser",
     ]);
-    assert!(said.ok().stdout.contains("Murmur published: "));
+    assert!(said.ok().stdout.contains("sent: "));
     until(|| a.gets("OxCCCC") == ["Splitting the parser"]);
     // How long that takes is measured by `--bench whispers`.
     let heard = || b.gets("OxBBBB") == ["Splitting the parser"];
@@ -69,7 +69,7 @@ fn without_a_daemon_a_murmur_waits_and_goes_out_with_the_next_sync() {
     let a = Machine::first();
     a.ox(["daemon", "stop", "--all"]).ok();
     let said = a.ox(["murmur", "--agent-id", "OxAAAA", "later"]).ok();
-    assert!(said.stdout.contains("Murmur queued: ") && said.stderr.contains("ox sync"), "{said:?}");
+    assert!(said.stdout.contains("queued: ") && said.stderr.contains("ox up"), "{said:?}");
     assert!(a.ox(["murmur", "list"]).ok().stdout.contains("later"));
     assert!(!a.remote_log().contains("murmur: later"));
     a.ox(["sync"]).ok();

@@ -31,10 +31,13 @@ pub struct Args {
 /// What to do instead of publishing one.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Let the daemon remind an agent no more that it may murmur
+    /// Tell it, whatever word it begins with
+    #[command(after_help = "Examples:\n  ox murmur send list")]
+    Send(publish::Publish),
+    /// Stop reminding an agent to murmur
     #[command(after_help = "Examples:\n  ox murmur pause\n  ox murmur pause --agent-id OxAb12")]
     Pause(Whose),
-    /// Let it remind the agent again
+    /// Remind the agent again
     #[command(after_help = "Examples:\n  ox murmur resume")]
     Resume(Whose),
     /// List the murmurs of the last hours
@@ -42,7 +45,7 @@ enum Command {
         after_help = "Examples:\n  ox murmur list\n  ox murmur list wip --since 2h\n  ox murmur list --scope team --json"
     )]
     List(list::List),
-    /// Say who murmured last when, and who may again
+    /// Show when each agent last murmured and when it may murmur again
     #[command(after_help = "Examples:\n  ox murmur status\n  ox murmur status --json")]
     Status(list::Status),
     /// Take a murmur out of the ledger again
@@ -71,7 +74,11 @@ enum ScopeName {
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     match &args.command {
-        None => publish::run(cx, &args.publish),
+        None => {
+            args.publish.refuse_mistyped()?;
+            publish::run(cx, &args.publish)
+        }
+        Some(Command::Send(publish)) => publish::run(cx, publish),
         Some(Command::Pause(whose)) => pause(cx, whose, true),
         Some(Command::Resume(whose)) => pause(cx, whose, false),
         Some(Command::List(args)) => list::list(cx, args),
@@ -93,9 +100,9 @@ fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
         return cx.ui.document(&serde_json::json!({ "success": true, "agent_id": agent_id, "told": told }));
     }
     match (told, paused) {
-        (false, _) => cx.ui.note("no daemon runs: nobody is reminded anyway"),
-        (true, true) => cx.ui.note(&format!("{agent_id} is reminded no more")),
-        (true, false) => cx.ui.note(&format!("{agent_id} is reminded again")),
+        (false, _) => cx.ui.note("the daemon is not running: nobody is reminded anyway"),
+        (true, true) => cx.ui.note(&format!("reminders for {agent_id} are off")),
+        (true, false) => cx.ui.note(&format!("reminders for {agent_id} are on")),
     }
     Ok(())
 }

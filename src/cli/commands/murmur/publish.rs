@@ -1,5 +1,8 @@
 //! `ox murmur <content>`: has one published.
 
+use std::path::Path;
+use std::time::Duration;
+
 use base64::Engine as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,7 +12,10 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
+use crate::git::{GitError, Reader};
+use crate::ipc::client::Client;
 use crate::ipc::wire::{Message, Murmur as Payload};
+use crate::kit::clock::wait_until;
 use crate::kit::gotime::GoTime;
 use crate::kit::id::new_id;
 use crate::kit::text::cut;
@@ -38,6 +44,43 @@ pub(super) struct Publish {
     /// Files it is about, below the repository, with commas between
     #[arg(long, value_name = "PATHS")]
     files: Option<String>,
+}
+
+/// How long the command waits for its murmur to be at the remote. A push over a network takes longer now and then; then it says so.
+const SENT_WAIT: Duration = Duration::from_secs(1);
+
+/// Words that people type for a sub-command, and the sub-command.
+const COMMANDS: [(&str, &str); 12] = [
+    ("list", "list"),
+    ("ls", "list"),
+    ("show", "list"),
+    ("history", "list"),
+    ("status", "status"),
+    ("delete", "delete"),
+    ("remove", "delete"),
+    ("rm", "delete"),
+    ("pause", "pause"),
+    ("resume", "resume"),
+    ("send", "send"),
+    ("publish", "send"),
+];
+
+impl Publish {
+    /// One word that is, or nearly is, that of a sub-command is most likely no news: what is told cannot be taken back from everybody.
+    ///
+    /// # Errors
+    /// It is such a word.
+    pub(super) fn refuse_mistyped(&self) -> Outcome {
+        let word = self.content.as_deref().unwrap_or_default().trim().to_lowercase();
+        let is_near = |name: &str| {
+            let far = if name.len() < 4 { 0 } else { 2 };
+            strsim::damerau_levenshtein(&word, name) <= far.min(name.len() / 3)
+        };
+        let Some((_, meant)) = COMMANDS.iter().find(|(name, _)| is_near(name)) else { return Ok(()) };
+        let failure = Failure::new(Exit::Usage, "nothing was told: this looks like a command").on(&word);
+        let anyway = format!("to tell it anyway: ox murmur send {word}");
+        Err(failure.because_of(anyway).hint(format!("ox murmur {meant}")))
+    }
 }
 
 /// What is to be said, after all flags.
@@ -91,26 +134,88 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
         rel_path: murmur.path(),
         murmur_json: base64::engine::general_purpose::STANDARD.encode(murmur.to_json()),
     };
-    let told = cx.client(&project).one_way(Message::Murmur, Some(&payload)).is_ok();
+    let client = cx.client(&project);
+    let told = client.one_way(Message::Murmur, Some(&payload)).is_ok();
     if at.read_only {
         cx.ui.warn("nothing may be pushed to this clone: only the agents of this machine hear it");
     }
     if redacted {
         cx.ui.note("what looked like a secret or a private path was taken out");
     }
+    let state = State::of(&client, &at, &murmur, told);
     if cx.ui.json() {
-        let state = if told { "published" } else { "queued" };
-        return cx.ui.document(&json!({ "success": true, "id": murmur.id, "status": state }));
+        let mut document = json!({ "success": true, "id": murmur.id, "status": state.word() });
+        if let State::Queued(Some(reason)) = &state {
+            document["reason"] = json!(reason);
+        }
+        return cx.ui.document(&document);
     }
-    match told {
-        true => cx.ui.print(&format!("Murmur published: {}", murmur.id)),
-        false => {
-            cx.ui.print(&format!("Murmur queued: {}", murmur.id))?;
-            cx.ui.note("no daemon runs; it goes out with the next sync");
-            cx.ui.next_step("ox sync");
+    match state {
+        State::Sent => cx.ui.print(&format!("sent: {}", murmur.id)),
+        State::Kept => cx.ui.print(&format!("kept on this machine: {}", murmur.id)),
+        State::Queued(None) => cx.ui.print(&format!("queued, goes out within seconds: {}", murmur.id)),
+        State::Queued(Some(reason)) => {
+            cx.ui.print(&format!("queued: {}", murmur.id))?;
+            cx.ui.note(&format!("it goes out as soon as it can: {reason}"));
+            cx.ui.next_step(if told { "ox status" } else { "ox up" });
             Ok(())
         }
     }
+}
+
+/// What has become of a murmur that was just told.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// The remote has it.
+    Sent,
+    /// It waits on this disk, and why where that is known.
+    Queued(Option<String>),
+    /// Nothing of this clone goes out.
+    Kept,
+}
+
+impl State {
+    fn word(&self) -> &'static str {
+        match self {
+            State::Sent => "sent",
+            State::Queued(_) => "queued",
+            State::Kept => "kept",
+        }
+    }
+
+    /// Waits a moment for the push, which follows at once where all is well.
+    fn of(client: &Client, at: &Workspace, murmur: &Murmur, told: bool) -> State {
+        if at.read_only {
+            return State::Kept;
+        }
+        if !told {
+            return State::Queued(Some("the daemon is not running".into()));
+        }
+        let path = murmur.path();
+        if wait_until(SENT_WAIT, || is_at_remote(&at.path, &path)) {
+            return State::Sent;
+        }
+        let clones = client.status().map(|status| status.workspaces).unwrap_or_default();
+        let clone = clones.into_values().flatten().find(|clone| Path::new(&clone.path) == at.path);
+        State::Queued(clone.map(|clone| clone.last_error).filter(|error| !error.is_empty()))
+    }
+}
+
+/// Whether the remote's branch has a file, as far as the clone knows.
+fn is_at_remote(clone: &Path, path: &str) -> bool {
+    let look = || {
+        let reader = Reader::open(clone)?;
+        let branch = reader.head()?.branch.unwrap_or_default();
+        let name = branch.strip_prefix("refs/heads/").unwrap_or(&branch);
+        match reader.target(&format!("refs/remotes/origin/{name}"))? {
+            Some(commit) => reader.has_path(commit, path),
+            None => Ok(false),
+        }
+    };
+    look().unwrap_or_else(|e: GitError| {
+        log::debug!("{}: {e}", clone.display());
+        false
+    })
 }
 
 /// Puts together what flags and a JSON text say; flags win.
