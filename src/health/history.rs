@@ -74,6 +74,11 @@ impl History {
         self.errors.push((time, text.into()));
     }
 
+    /// What had failed is well again: errors speak of now. Those that somebody should see are stored elsewhere.
+    pub fn solved(&mut self) {
+        self.errors.clear();
+    }
+
     /// The syncs, oldest first.
     pub fn syncs(&self) -> impl ExactSizeIterator<Item = &SyncRecord> {
         self.syncs.iter()
@@ -131,6 +136,8 @@ mod tests {
         assert_eq!(h.recent_errors(at(149 * 60)), ERRORS_MAX);
         assert_eq!(h.recent_errors(at(300 * 60)), 0);
         assert_eq!(h.last_error(), Some((at(149 * 60), "e149")));
+        h.solved();
+        assert_eq!((h.recent_errors(at(149 * 60)), h.last_error(), h.syncs().len()), (0, None, HISTORY_MAX));
         assert_eq!(History::default().mean(), Duration::ZERO);
     }
 }

@@ -22,6 +22,11 @@ impl<T> Ring<T> {
         out
     }
 
+    /// Forgets all entries.
+    pub fn clear(&mut self) {
+        self.items.clear();
+    }
+
     /// The entries, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.items.iter()

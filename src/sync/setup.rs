@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::former::PreviousRemotes;
+use super::remembered::{recall, remember};
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
@@ -148,6 +149,8 @@ pub struct Initialised {
     pub written: Vec<PathBuf>,
     /// The project was initialised before.
     pub already: bool,
+    /// Its files had gone, and it has its former ledger again.
+    pub restored: bool,
 }
 
 /// Makes the git repository around `start` a project with a ledger: files under `.sageox/`, nothing else in the repository.
@@ -170,8 +173,15 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
             let current = config.ledger_url().unwrap_or_else(|| "on this machine".to_string());
             return Err(SetupError::HasLedger { current });
         }
-        return Ok(Initialised { root, written: Vec::new(), already });
+        return Ok(Initialised { root, written: Vec::new(), already, restored: false });
     }
+    let former = recall(&root).filter(|_| !already && !options.force && config.repo_id().is_empty());
+    let former = former.filter(|former| match &options.ledger {
+        Some(wanted) => former.ledger_url().as_deref() == Some(wanted.as_str()),
+        None => true,
+    });
+    let restored = former.is_some();
+    config = former.unwrap_or(config);
     let dir = root.join(".sageox");
     make_project_dir(&dir)?;
     if config.repo_id().is_empty() {
@@ -194,7 +204,8 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
     // Last: its presence says that the project is initialised.
     config.save(&root)?;
     written.push(PathBuf::from(".sageox/config.json"));
-    Ok(Initialised { root, written, already })
+    remember(&root);
+    Ok(Initialised { root, written, already, restored })
 }
 
 /// Notes that the person at this machine has named the remote's host.

@@ -260,3 +260,37 @@ fn a_daemon_is_found_whatever_the_runtime_directory() {
     assert!(!env.ox(["daemon", "list"]).stdout.contains(repo.to_str().unwrap()));
     env.stop_daemon();
 }
+
+/// `git clean -fdx`, a branch from before, a second work tree of such: the project is the one it was, with its ledger, and that is said.
+#[test]
+fn a_repository_that_lost_its_files_has_its_ledger_again() {
+    let env = TestEnv::new();
+    let repo = env.repo("r");
+    env.git(&repo, ["branch", "old"]);
+    env.ox_in(&repo, ["up"]).ok();
+    let path = |root: &Path| {
+        let status = env.ox_in(root, ["status", "--json"]).ok().json();
+        status["ledger"]["path"].as_str().unwrap().to_owned()
+    };
+    let ledger = path(&repo);
+    env.git(&repo, ["clean", "-fdxq"]);
+    let up = env.ox_in(&repo, ["up"]).ok();
+    assert!(up.stderr.contains("it has its ledger again"), "{up:?}");
+    assert_eq!(path(&repo), ledger);
+    let status = env.ox_in(&repo, ["status"]).ok().stdout;
+    assert!(status.contains("Healthy"), "{status}");
+    env.git(&repo, ["add", ".sageox"]);
+    env.git(&repo, ["commit", "-q", "-m", "ox"]);
+    let old = env.work().join("old");
+    env.git(&repo, ["worktree", "add", "-q", old.to_str().unwrap(), "old"]);
+    env.ox_in(&old, ["up"]).ok();
+    assert_eq!(path(&old), ledger);
+    // Another one, asked for by name, is another one.
+    env.git(&repo, ["checkout", "-q", "--detach", "HEAD~1"]);
+    env.git(&repo, ["clean", "-fdxq"]);
+    let bare = env.bare("other.git");
+    let up = env.ox_in(&repo, ["up", "--yes", "--ledger", bare.to_str().unwrap()]).ok();
+    assert!(!up.stderr.contains("again"), "{up:?}");
+    assert_ne!(path(&repo), ledger);
+    env.stop_daemon();
+}

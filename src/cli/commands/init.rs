@@ -95,5 +95,8 @@ pub fn init(cx: &Cx, args: &Args) -> Outcome<(Initialised, Project)> {
     let project = Project::load(&done.root, &cx.env).map_err(|e| of_project(&e))?;
     let place = sync::ledger_of(&cx.env, &cx.dirs, &project, None).map_err(|e| of_setup(what, &e))?;
     sync::ensure_local_remote(&site, &place, &Cancel::new()).map_err(|e| of_setup(what, &e))?;
+    if done.restored {
+        cx.ui.note("this repository was set up before, and .sageox/ was gone: it has its ledger again");
+    }
     Ok((done, project))
 }

@@ -18,7 +18,7 @@ use crate::cli::ui::{Paint, Tone};
 use crate::git::{CloneLock, Verdict, verify};
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
-    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles,
+    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles, SyncState,
 };
 use crate::sync::{self, SetupError, Workspace};
 
@@ -115,6 +115,9 @@ struct Ledger {
     untrusted_host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why its last sync failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 /// A team's context.
@@ -214,7 +217,8 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     };
     let ai_coworkers = agents.iter().map(|agent| coworker(agent, cx.now())).collect();
     let found = project.map(|p| clones::teams_of_project(cx, p, live));
-    let (ledger, teams) = found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at)), found.teams));
+    let (ledger, teams) =
+        found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at, live)), found.teams));
     let daemon = seen.as_ref().map(|seen| match seen {
         Seen::Running { data, .. } => running(data, cx.now()),
         Seen::Absent(absent) => absent_daemon(*absent),
@@ -278,7 +282,8 @@ fn coworker(agent: &InstanceInfo, now: Timestamp) -> Coworker {
     }
 }
 
-fn ledger(at: Result<Workspace, SetupError>) -> Ledger {
+/// The ledger as its files are, and as the daemon's last sync of it ended.
+fn ledger(at: Result<Workspace, SetupError>, live: Option<&StatusData>) -> Ledger {
     let place = match at {
         Ok(place) => place,
         Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
@@ -291,12 +296,19 @@ fn ledger(at: Result<Workspace, SetupError>) -> Ledger {
         None => (None, None),
     };
     let stamp = CloneLock::peek(&place.lock).unwrap_or_default();
+    let clones = live.and_then(|data| data.workspaces.get(sync::LEDGER)).into_iter().flatten();
+    let failed = clones.into_iter().find(|clone| !clone.last_error.is_empty());
+    // A look at the remote is no sync where what it found could not be brought in.
     Ledger {
+        problem: failed.map(|clone| clone.last_error.clone()),
         configured: true,
         remote: Some(place.remote.display()),
         exists,
         branch: head.and_then(|h| h.branch).map(|b| b.trim_start_matches("refs/heads/").to_owned()),
-        last_sync: stamp.fetched_at,
+        last_sync: match failed {
+            Some(clone) => clone.last_sync.0.or(SyncState::load(&place.path).last_sync.0),
+            None => stamp.fetched_at,
+        },
         remote_changed: stamp.remote_changed_at,
         untrusted_host: place.untrusted_host,
         error,
@@ -423,6 +435,10 @@ fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> Strin
         (None, false, _) => "not cloned yet".into(),
         (None, true, None) => "never synced".into(),
         (None, true, Some(last)) => format!("synced {}", relative(last, now)),
+    };
+    let state = match &ledger.problem {
+        Some(problem) => format!("{} — last {state}", clean(&humanised(problem))),
+        None => state,
     };
     if path.is_empty() { state } else { format!("{state}, {path}") }
 }

@@ -12,6 +12,7 @@ use crate::cli::trust;
 use crate::cli::ui::Tone;
 use crate::cli::ui::text::{relative, tilde, took};
 use crate::project::Project;
+use crate::sync::remember;
 
 /// Flags of `ox up`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let client = sync::serve(cx, &project)?;
     let time = sync::sync(&client, &progress)?;
     drop(progress);
+    // Teams and another ledger may have come since it was set up.
+    remember(&project.root);
     let data = client.status_patiently().map_err(|e| of_client("the daemon gave no status", &e))?;
     let report = Report::new(&data, cx.now());
     if cx.ui.json() {

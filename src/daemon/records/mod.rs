@@ -109,6 +109,9 @@ impl Records {
         };
         for id in &row.users {
             let Some(record) = self.projects.get_mut(id) else { continue };
+            if kind == Kind::Ledger {
+                record.history.solved();
+            }
             match kind {
                 Kind::Ledger if change.pulled => {
                     record.metrics.pulled(cx.now.wall, took, change.diverged);
