@@ -37,6 +37,7 @@ mod remedy;
 mod report;
 mod runtime_private;
 mod sparse_checkout;
+mod ssh_agent;
 mod stored_errors;
 mod sync_errors;
 mod team_clean;
@@ -52,6 +53,7 @@ pub use report::{Report, Row};
 /// Every check, in the order in which they are run and shown.
 pub const CHECKS: &[Check] = &[
     git_version::CHECK,
+    ssh_agent::CHECK,
     binary_path::CHECK,
     directories::CHECK,
     runtime_private::CHECK,

@@ -131,8 +131,13 @@ impl Machine {
     }
 
     fn set_path(&mut self, path: &Path) {
+        self.set("PATH", path);
+    }
+
+    /// An environment of nothing but a home directory and this variable.
+    fn set(&mut self, name: &str, value: &Path) {
         let home = self.temp.path().join("h");
-        let vars = [("HOME", home.as_os_str()), ("PATH", path.as_os_str())];
+        let vars = [("HOME", home.as_os_str()), (name, value.as_os_str())];
         self.cx.env = Env::of(vars, self.cx.env.cwd().unwrap().to_owned());
     }
 
@@ -213,6 +218,12 @@ const SICK: &[Sick] = &[
         m.write_config(r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"ext::sh -c id"}"#);
     }),
     ("ledger-remote", Status::Failed, |m| fs::remove_dir_all(m.remote()).unwrap()),
+    ("ssh-agent", Status::Warning, |m| {
+        m.set("SSH_AUTH_SOCK", Path::new("/nobody/listens"));
+        m.write_config(
+            r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"ssh://git@git.example.com/l.git"}"#,
+        );
+    }),
     ("ledger-path", Status::Failed, |m| fs::remove_file(m.ledger().join(".git/HEAD")).unwrap()),
     ("ledger-path", Status::Failed, |m| fs::remove_dir_all(m.ledger()).unwrap()),
     ("ledger-path", Status::Skipped, |m| never_cloned(&m.ledger_clone())),

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bounds::{Bounds, Payload, SERVER_SAYS};
+use super::caller::Caller;
 use super::error::GitError;
 use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, STDERR_CAP, STDOUT_CAP};
 use super::remote::discover::local_path;
@@ -110,6 +111,7 @@ pub(super) const MINIMUM_TEXT: &str = "2.30";
 pub struct Git {
     profile: Profile,
     env: Env,
+    caller: Caller,
     clock: Arc<dyn Clock>,
     machine: Arc<str>,
     helper: Option<Arc<Path>>,
@@ -127,7 +129,13 @@ impl Git {
         let machine = if machine.is_empty() { "machine".to_owned() } else { machine };
         let (machine, version) = (machine.into(), Arc::default());
         let bounds = Bounds::default();
-        Git { profile, env, clock, machine, helper: None, version, smart: None, logins: None, bounds }
+        let caller = Caller::default();
+        Git { profile, env, caller, clock, machine, helper: None, version, smart: None, logins: None, bounds }
+    }
+
+    /// The same, with what the newest caller of the daemon has in its environment.
+    pub fn with_caller(self, caller: Caller) -> Git {
+        Git { caller, ..self }
     }
 
     /// The same with our credential helper, the `ox` program at `program`, for remotes of the vendor profile.
@@ -176,8 +184,8 @@ impl Git {
     }
 
     /// A variable that children may see.
-    pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
-        self.env.get(name)
+    pub(super) fn variable(&self, name: &str) -> Option<OsString> {
+        self.caller.get(name.as_ref()).or_else(|| self.env.get(name).map(OsStr::to_owned))
     }
 
     pub(super) fn now(&self) -> Now {
@@ -236,7 +244,9 @@ impl Git {
         let deadline = if url.is_some() { self.bounds.deadline } else { LOCAL_DEADLINE };
         let mut cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
         let helper = url.and_then(|_| self.helper_command());
-        for (name, value) in &self.env.0 {
+        // What comes later counts.
+        let newer = self.caller.all();
+        for (name, value) in self.env.0.iter().chain(&newer) {
             let is_in = |list: &[&str]| list.iter().any(|k| OsStr::new(k) == name);
             let own = self.profile == Profile::SelfHosted && is_in(KEPT_SELF_HOSTED);
             if is_in(KEPT) || own || (helper.is_some() && is_in(KEPT_HELPER)) {
@@ -290,11 +300,11 @@ impl Git {
     fn ssh_command(&self, url: &str) -> OsString {
         let mut command = OsString::from("ssh");
         if self.profile == Profile::SelfHosted {
-            if let Some(own) = self.env.get("GIT_SSH_COMMAND") {
-                command = own.to_owned();
+            if let Some(own) = self.variable("GIT_SSH_COMMAND") {
+                command = own;
             } else if let Some(own) = self.configured_ssh(url) {
                 command = own.into();
-            } else if let Some(own) = self.env.get("GIT_SSH") {
+            } else if let Some(own) = self.variable("GIT_SSH") {
                 // GIT_SSH names a program, GIT_SSH_COMMAND is read by a shell.
                 command = shell::word(&own.to_string_lossy()).into();
             }

@@ -9,6 +9,7 @@
 //! a partial clone lacks is fetched when it is needed, and a failure to do so changes nothing.
 
 mod bounds;
+mod caller;
 mod change;
 mod clone;
 mod command;
@@ -21,6 +22,7 @@ mod remote;
 mod rescue;
 
 pub use bounds::Bounds;
+pub use caller::{Caller, FROM_CALLER};
 pub use change::commit::link_leaves;
 pub use change::exclude::{CONFLICT_MARK, ensure_attributes};
 pub use change::maintain::{Maintained, disk_size};

@@ -1,5 +1,6 @@
 //! The client: one request a connection, every wait bounded by an absolute deadline, typed errors.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,9 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::{peer_pid, socket};
 use super::wire::{
-    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Instances, Line, Message, Progress,
-    ProjectInfo, Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc,
-    TriggerGcAsk, text,
+    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Environment, Instances, Line,
+    Message, Progress, ProjectInfo, Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult,
+    TriggerGc, TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -440,6 +441,15 @@ impl Client {
     ) -> Result<Attached, ClientError> {
         let payload = Attach { project_root: project_root.into(), data_dir: data_dir.into() };
         self.call_as(Message::Attach, Some(&payload), limits::client::ATTACH)
+    }
+
+    /// Tells the host what of this process's environment leads git to remotes.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an older daemon knows no such message.
+    pub fn environment(&self, vars: BTreeMap<String, String>) -> Result<(), ClientError> {
+        let payload = Environment { vars };
+        self.call(Message::Environment, Some(&payload), limits::client::STATUS).map(drop)
     }
 
     /// Asks the host what it serves.

@@ -29,7 +29,7 @@ pub(super) fn recall(root: &Path) -> Option<Config> {
 }
 
 fn copy_of(root: &Path) -> Option<PathBuf> {
-    common_dir(root).map(|dir| dir.join("ox/config.json"))
+    common_dir(root).map(|dir| dir.join("ox/project.json"))
 }
 
 /// The directory with what all work trees of a repository share (gitrepository-layout(5)).
@@ -79,7 +79,7 @@ mod tests {
         project(&linked, "{");
         remember(&linked);
         assert!(recall(&linked).is_some());
-        fs::write(main.join(".git/ox/config.json"), "{").unwrap();
+        fs::write(main.join(".git/ox/project.json"), "{").unwrap();
         assert!(recall(&main).is_none() && recall(tmp.path()).is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::git::{self, Git, GitError, ManagedClone, Profile};
+use crate::git::{self, Caller, Git, GitError, ManagedClone, Profile};
 use crate::http::Client;
 use crate::kit::clock::{Clock, SystemClock};
 use crate::project::{Dirs, Env, GitCredentials};
@@ -34,6 +34,8 @@ pub struct Site {
     pub http: Client,
     self_hosted: Git,
     vendor: Git,
+    /// What git children have of the newest caller.
+    pub caller: Caller,
     pub(super) waiting: Option<PendingCommits>,
 }
 
@@ -43,8 +45,10 @@ impl Site {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let http = Client::new(Arc::clone(&clock));
+        let caller = Caller::default();
         let git = |profile| {
-            Git::new(profile, git::Env::of_process(), Arc::clone(&clock), &machine).with_http(http.clone())
+            let git = Git::new(profile, git::Env::of_process(), Arc::clone(&clock), &machine);
+            git.with_http(http.clone()).with_caller(caller.clone())
         };
         let self_hosted = git(Profile::SelfHosted);
         let mut vendor = git(Profile::Vendor).with_logins(logins(&dirs, &clock));
@@ -52,7 +56,7 @@ impl Site {
             Ok(program) => vendor = vendor.with_helper(&program),
             Err(e) => log::warn!("git will not find our credential helper: {e}"),
         }
-        Site { dirs, env, http, self_hosted, vendor, clock, waiting: None }
+        Site { dirs, env, http, self_hosted, vendor, caller, clock, waiting: None }
     }
 
     /// The same, as the daemon: that is what servers are told.

@@ -294,3 +294,35 @@ fn a_repository_that_lost_its_files_has_its_ledger_again() {
     assert_ne!(path(&repo), ledger);
     env.stop_daemon();
 }
+
+/// After a new login the agent's socket is another one, a proxy has moved, a tool has its directory elsewhere: what git finds in the shell
+/// that asks it finds in the daemon as well. Nothing else of that shell comes along.
+#[test]
+fn the_daemon_reaches_remotes_as_the_newest_caller_does() {
+    let mut env = TestEnv::new();
+    let repo = env.repo("r");
+    let bare = env.bare("led.git");
+    let ssh = env.work().join("ssh");
+    let script = "#!/bin/sh\n[ \"$SSH_AUTH_SOCK\" = new ] || { echo 'me@host: Permission denied (publickey).' >&2; exit 255; }\n\
+                  [ -z \"$SECRET_OF_SHELL\" ] || exit 254\nfor last; do :; done\neval \"$last\"\n";
+    fs::write(&ssh, script).unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    env.set("SSH_AUTH_SOCK", "old");
+    env.ox_in(&repo, ["daemon", "start"]);
+    env.set("GIT_SSH_COMMAND", &ssh);
+    env.set("GIT_SSH_VARIANT", "ssh");
+    let url = format!("ssh://me@host.example{}", bare.display());
+    env.ox_in(&repo, ["init", "--yes", "--ledger", &url]).ok();
+    let refused = env.ox_in(&repo, ["up", "--yes"]);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    env.set("SSH_AUTH_SOCK", "new");
+    env.set("SECRET_OF_SHELL", "1");
+    env.ox_in(&repo, ["up", "--yes"]).ok();
+    env.ox_in(&repo, ["sync"]).ok();
+    // Who asks without an agent, cron say, does not take the other's away.
+    env.unset("SSH_AUTH_SOCK");
+    env.ox_in(&repo, ["sync"]).ok();
+    let doctor = env.ox_in(&repo, ["doctor"]).stdout;
+    assert!(doctor.contains("SSH_AUTH_SOCK is not set"), "{doctor}");
+    env.stop_daemon();
+}

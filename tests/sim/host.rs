@@ -361,7 +361,10 @@ impl<S: Script> FakeHost<S> {
                 self.after(wait, clones::Event::Revoked { key: key.clone(), kept });
             }
             clones::Effect::SaveBackoff { state, saved } => self.script.save_backoff(state, saved.as_ref()),
-            clones::Effect::Drop(_) | clones::Effect::Watch(..) | clones::Effect::Flush { .. } => {}
+            clones::Effect::Drop(_)
+            | clones::Effect::Environment(_)
+            | clones::Effect::Watch(..)
+            | clones::Effect::Flush { .. } => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! What clones hear, want done and wait for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::daemon::names::{Id, JobId, Key};
@@ -109,6 +110,8 @@ pub enum Effect {
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
     },
+    /// Git children have these variables from now on.
+    Environment(BTreeMap<String, String>),
     /// Nobody needs this clone any more: what runs for it ends.
     Drop(Key),
     /// Find out whether a clone may be made where somebody wants one; ends in [`Event::PathChecked`].

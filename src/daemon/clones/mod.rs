@@ -26,7 +26,7 @@ use super::fact::Fact;
 use super::names::{Id, JobId, Key};
 use crate::health::Issue;
 use crate::ipc::ConnId;
-use crate::ipc::wire::{Doctor, Response};
+use crate::ipc::wire::{Doctor, Environment, Response};
 use crate::kit::clock::Mono;
 use crate::sync::{Admission, Ask, Schedule, Slots, Target, Urgency};
 use event::{Effect, Event, Timer};
@@ -216,6 +216,12 @@ impl Clones {
             + self.team_looked_for.len()
             + work
             + waiting
+    }
+
+    /// The newest caller's way to remotes is that of all clones of this user.
+    pub(super) fn environment_told(&self, cx: &mut Cx, conn: ConnId, told: Environment) {
+        cx.push(Effect::Environment(told.vars));
+        cx.reply(conn, Response::ok());
     }
 
     fn attached(&mut self, cx: &mut Cx, id: &Id, again: bool) {

@@ -47,6 +47,10 @@ impl Work {
             Effect::Sync { job, target, ask } => self.sync(lanes, job, target, ask),
             Effect::Clone { job, target } => self.clone(lanes, job, target),
             Effect::Gc { job, target, asked } => self.gc(lanes, job, target, asked),
+            Effect::Environment(vars) => {
+                let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
+                lanes.site.caller.set(vars);
+            }
             Effect::Drop(key) => {
                 if let Some(cancel) = self.cancels.remove(&key) {
                     cancel.cancel();

@@ -1,6 +1,6 @@
 //! Whether the user's own settings say anything about HTTP that only the git program follows.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use git2::{Config, ConfigLevel};
@@ -79,7 +79,7 @@ fn configured(git: &Git) -> Result<bool, git2::Error> {
 /// The files that git would read, the machine's first.
 fn files(git: &Git) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let off = |v: &OsStr| v.is_empty() || v == "0" || v == "false";
+    let off = |v: OsString| v.is_empty() || v == "0" || v == "false";
     if git.variable("GIT_CONFIG_NOSYSTEM").is_none_or(off) {
         match git.variable("GIT_CONFIG_SYSTEM") {
             Some(own) => files.push(PathBuf::from(own)),

@@ -538,6 +538,14 @@ pub struct Attach {
     pub data_dir: String,
 }
 
+/// Ours: variables of the caller by which git reaches remotes. Those that do not count are left out, by either side.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Environment {
+    /// Values by name.
+    pub vars: BTreeMap<String, String>,
+}
+
 /// Ours: the project is served.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

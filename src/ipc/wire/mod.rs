@@ -195,6 +195,8 @@ messages! {
     Attach = "attach" Reply on Host => core (Attach);
     /// Ours, host socket only: what is attached: [`Projects`].
     Projects = "projects" Reply on Host => core;
+    /// Ours, host socket only: what of the caller's environment leads git to remotes: [`Environment`].
+    Environment = "environment" Reply on Host => core (Environment);
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");

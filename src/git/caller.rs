@@ -1,0 +1,81 @@
+//! What of the environment of whoever asked last counts for git children: a login session ends and its agent's socket with it, while the
+//! daemon that it started goes on.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+/// Names of which the newest caller's value counts, where it has one: how git reaches remotes, and what it finds on the way.
+pub const FROM_CALLER: [&str; 19] = [
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSH_VARIANT",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_PROXY_COMMAND",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+/// Bytes of one value; a longer one is left out.
+pub const VALUE_MAX: usize = 16 * 1024;
+
+/// The newest caller's variables. Clones share them.
+#[derive(Clone, Default)]
+pub struct Caller(Arc<RwLock<Vec<(OsString, OsString)>>>);
+
+impl Caller {
+    /// Takes over what counts of an environment; all else is left out. Who has no ssh agent takes nobody's away.
+    pub fn set(&self, vars: impl IntoIterator<Item = (OsString, OsString)>) {
+        let counts = |(name, value): &(OsString, OsString)| {
+            FROM_CALLER.iter().any(|known| name == known) && value.len() <= VALUE_MAX
+        };
+        let mut vars: Vec<(OsString, OsString)> = vars.into_iter().filter(counts).collect();
+        let mut known = self.0.write();
+        let is_agent = |(name, _): &(OsString, OsString)| name == "SSH_AUTH_SOCK";
+        if !vars.iter().any(is_agent) {
+            vars.extend(known.iter().find(|var| is_agent(var)).cloned());
+        }
+        *known = vars;
+    }
+
+    /// A variable of the newest caller.
+    pub(super) fn get(&self, name: &OsStr) -> Option<OsString> {
+        self.0.read().iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(OsString, OsString)> {
+        self.0.read().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_leads_to_remotes_is_taken_over() {
+        let caller = Caller::default();
+        let vars =
+            [("SSH_AUTH_SOCK", "/a"), ("HOME", "/else"), ("GIT_CONFIG_GLOBAL", "/x"), ("LD_PRELOAD", "/l")];
+        let os = |(name, value): (&str, &str)| (OsString::from(name), OsString::from(value));
+        caller.set(vars.map(os).into_iter().chain([os(("no_proxy", &"x".repeat(VALUE_MAX + 1)))]));
+        assert_eq!(caller.all(), [os(("SSH_AUTH_SOCK", "/a"))]);
+        caller.set([os(("SSH_AUTH_SOCK", "/b")), os(("no_proxy", "h"))]);
+        assert_eq!(caller.clone().get("SSH_AUTH_SOCK".as_ref()), Some("/b".into()));
+        caller.set([os(("PATH", "/bin"))]);
+        assert_eq!(caller.all(), [os(("PATH", "/bin")), os(("SSH_AUTH_SOCK", "/b"))]);
+    }
+}
