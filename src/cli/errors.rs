@@ -1,11 +1,13 @@
 //! Errors of the rooms as a person reads them: what failed, why, and the next command.
 
+use std::path::Path;
+
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::daemon::reach::ReachError;
 use crate::git::{NoWorkTree, is_in_repository};
 use crate::ipc::client::ClientError;
-use crate::kit::shell;
+use crate::kit::{Class, shell};
 use crate::project::Error;
 use crate::sync::SetupError;
 
@@ -87,6 +89,24 @@ fn of_no_work_tree(error: &NoWorkTree) -> Failure {
                 .because_of(why)
                 .hint(remedy.clone().unwrap_or_else(status))
         }
+    }
+}
+
+/// A failure from a run on the clone at `path`, whose remote is `remote`: each class with what leads out of it.
+pub fn of_run(what: &str, text: &str, class: Class, path: &Path, remote: &str) -> Failure {
+    let exit = match class {
+        // A refusal of the other side is no fault of ours, whatever it was.
+        Class::Bug => Exit::Failed,
+        class => Exit::of_class(class),
+    };
+    let git = format!("git -C {}", shell::word(&path.to_string_lossy()));
+    let failure = Failure::new(exit, what).because_of(text);
+    match class {
+        Class::Conflict => failure.hint(format!("{git} pull --rebase, settle what it names, then: ox sync")),
+        Class::Auth => failure
+            .hint(format!("git ls-remote {} (until it succeeds here), then: ox sync", shell::word(remote))),
+        Class::Network | Class::Busy => failure.hint("ox sync, as soon as the remote answers"),
+        _ => failure.hint("ox doctor"),
     }
 }
 

@@ -326,6 +326,9 @@ impl GitError {
     /// The error that a failed git child's output tells of.
     pub(super) fn failed(sub: &'static str, code: Option<i32>, output: &str) -> GitError {
         let message = match useful(output) {
+            _ if unasked_host(output).is_some() => {
+                format!("git has no password for {}", unasked_host(output).unwrap_or_default())
+            }
             m if m.is_empty() => match code {
                 Some(code) => format!("exit status {code}"),
                 None => "ended by a signal".to_owned(),
@@ -338,6 +341,14 @@ impl GitError {
         };
         GitError::Failed { sub, class, message, code }
     }
+}
+
+/// The host that git would have asked a password for, had there been somebody to ask: no helper of the user's knows one.
+fn unasked_host(output: &str) -> Option<String> {
+    let begin = "could not read Username for '";
+    let url = output.lines().find_map(|line| line.split_once(begin))?.1.split('\'').next()?;
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next()?;
+    Some(sanitise(host.rsplit('@').next().unwrap_or_default()))
 }
 
 /// The class of an HTTP status that is no success. What a server cannot do for now counts as not being reached.

@@ -71,6 +71,14 @@ pub enum ClientError {
     /// The daemon's own words.
     #[error("{0}")]
     Remote(String),
+    /// A run on a clone has failed, in the daemon's words.
+    #[error("{text}")]
+    Run {
+        /// The words.
+        text: String,
+        /// Of what class it is.
+        class: Class,
+    },
     /// The system refused.
     #[error("talking to the daemon: {source}")]
     Io {
@@ -89,6 +97,7 @@ impl ClientError {
             ClientError::PermissionDenied { .. } => Class::Auth,
             ClientError::TooLarge | ClientError::Malformed { .. } => Class::Damage,
             ClientError::Remote(_) => Class::Usage,
+            ClientError::Run { class, .. } => *class,
             ClientError::Io { source } => Class::of_io(source),
         }
     }
@@ -172,7 +181,7 @@ impl Client {
     ) -> Result<Option<Box<RawValue>>, ClientError> {
         match self.exchange(message, payload, patience, on_progress)? {
             Response { success: true, data, .. } => Ok(data),
-            Response { error, .. } => Err(refusal(error)),
+            response => Err(refusal(response)),
         }
     }
 
@@ -333,7 +342,7 @@ impl Client {
                 let whole = Patience::Whole(timeout);
                 match self.exchange_on(&socket, message, NO_PAYLOAD, whole, |_| {})? {
                     Response { success: true, data, .. } => Ok(data),
-                    Response { error, .. } => Err(refusal(error)),
+                    response => Err(refusal(response)),
                 }
             };
             let status = read_data(get(Message::Status)?.as_deref())?;
@@ -376,7 +385,7 @@ impl Client {
         let patience = Patience::Idle(limits::client::TEAM_SYNC_IDLE);
         let response = self.exchange(Message::TeamSync, ask.as_ref(), patience, on_progress)?;
         match (&response.data, response.success) {
-            (None, false) => Err(refusal(response.error)),
+            (None, false) => Err(refusal(response)),
             (data, _) => read_data(data.as_deref()),
         }
     }
@@ -463,10 +472,12 @@ impl Client {
 }
 
 /// The error behind an answer that says no.
-fn refusal(error: String) -> ClientError {
-    match error.strip_prefix(text::BUSY) {
-        Some(what) => ClientError::Busy { what: what.to_owned() },
-        None => ClientError::Remote(error),
+fn refusal(response: Response) -> ClientError {
+    let said = response.error;
+    match (said.strip_prefix(text::BUSY), response.class) {
+        (Some(what), _) => ClientError::Busy { what: what.to_owned() },
+        (None, Some(class)) => ClientError::Run { text: said, class },
+        (None, None) => ClientError::Remote(said),
     }
 }
 

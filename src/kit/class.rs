@@ -39,6 +39,23 @@ impl fmt::Display for Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Class; 8] = [
+        Class::Network,
+        Class::Auth,
+        Class::Conflict,
+        Class::Damage,
+        Class::Busy,
+        Class::Disk,
+        Class::Usage,
+        Class::Bug,
+    ];
+
+    /// The class of that name.
+    pub fn named(name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.to_string() == name)
+    }
+
     /// The class of a plain I/O error of the local machine.
     pub fn of_io(error: &std::io::Error) -> Class {
         use std::io::ErrorKind as K;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::team;
 use crate::cli::context::Cx;
-use crate::cli::errors::{of_client, of_reach};
+use crate::cli::errors::{of_client, of_reach, of_run};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::Progress;
@@ -18,7 +18,7 @@ use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{self, TeamSyncResult};
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::Project;
-use crate::sync::{self, Loaded, Site, TeamRef};
+use crate::sync::{self, Loaded, Site, TeamRef, Workspace};
 
 /// Flags of `ox sync`.
 #[derive(Debug, clap::Args)]
@@ -74,7 +74,7 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
     let place = trust::ensure(cx, project, yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let path = place.path.to_string_lossy().into_owned();
-    let synced = serve(cx, project).and_then(|client| sync(&client, &progress));
+    let synced = serve(cx, project).and_then(|client| sync(&client, &place, &progress));
     drop(progress);
     let time = synced.map_err(|failure| {
         let cause = failure.causes.first().cloned().unwrap_or_else(|| failure.headline());
@@ -94,15 +94,15 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
 ///
 /// # Errors
 /// The sync failed; its own words are the cause.
-pub fn sync(client: &Client, progress: &Progress) -> Outcome<Duration> {
+pub fn sync(client: &Client, place: &Workspace, progress: &Progress) -> Outcome<Duration> {
     let start = SystemClock.now().mono;
     progress.phase("syncing the ledger", None);
     client
         .sync(|p| show(progress, &p))
         .map_err(|e| match &e {
-            ClientError::Remote(text) => Failure::new(Exit::Failed, "the ledger could not be synced")
-                .because_of(text)
-                .hint("ox doctor"),
+            ClientError::Run { text, class } => {
+                of_run("the ledger could not be synced", text, *class, &place.path, &place.remote.display())
+            }
             _ => of_client("the ledger could not be synced", &e),
         })
         .map(|()| SystemClock.now().mono.since(start))

@@ -34,7 +34,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let place = trust::ensure(cx, &project, args.yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let client = sync::serve(cx, &project)?;
-    let time = sync::sync(&client, &progress)?;
+    let time = sync::sync(&client, &place, &progress)?;
     drop(progress);
     // Teams and another ledger may have come since it was set up.
     remember(&project.root);

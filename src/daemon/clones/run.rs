@@ -23,7 +23,7 @@ const STUCK_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
 enum Reply {
     Synced,
     Skipped,
-    Error(String),
+    Error(String, Class),
 }
 
 impl Clones {
@@ -178,18 +178,22 @@ impl Clones {
                 skipped(state, cx.now, skip);
                 let text = skip_text(skip, &state.noun());
                 // Whoever asked for a sync and got none is not told that all is well.
-                let reply = if *skip == Skip::Fresh { Reply::Skipped } else { Reply::Error(text.clone()) };
+                let reply = if *skip == Skip::Fresh {
+                    Reply::Skipped
+                } else {
+                    Reply::Error(text.clone(), Class::Busy)
+                };
                 (Ended::Skipped, Progress::new("skipped", text), reply)
             }
             End::Failed(failure) => {
                 let ended = ended_by(state, failure, cloning);
                 failed(state, cx.now, failure);
                 let text = &failure.text;
-                (ended, Progress::new("error", text.clone()), Reply::Error(text.clone()))
+                (ended, Progress::new("error", text.clone()), Reply::Error(text.clone(), failure.class))
             }
             End::NoClone | End::PutAside(_) => {
                 let text = format!("{} is missing and could not be cloned", state.noun());
-                let reply = Reply::Error(text.clone());
+                let reply = Reply::Error(text.clone(), Class::Damage);
                 (Ended::Failed(BackoffKind::Clone), Progress::new("error", text), reply)
             }
         };
@@ -223,15 +227,18 @@ impl Clones {
         cx.set(Timer::Line(key.clone()), None);
         let Some(state) = self.states.get_mut(key) else { return };
         state.progress = Progress::default();
-        let (status, error) = match reply {
-            Reply::Synced => ("synced", ""),
-            Reply::Skipped => ("skipped", ""),
-            Reply::Error(text) => ("error", text.as_str()),
+        let (status, error, class) = match reply {
+            Reply::Synced => ("synced", "", None),
+            Reply::Skipped => ("skipped", "", None),
+            Reply::Error(text, class) => ("error", text.as_str(), Some(*class)),
         };
         for waiter in std::mem::take(&mut state.waiting) {
             match waiter {
                 Waiter::Conn(conn) => {
-                    let response = if error.is_empty() { Response::ok() } else { Response::error(error) };
+                    let response = match class {
+                        Some(class) => Response::error(error).of_class(class),
+                        None => Response::ok(),
+                    };
                     cx.progress(conn, line.clone());
                     cx.reply(conn, response);
                 }

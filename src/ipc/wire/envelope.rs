@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::text;
+use crate::kit::Class;
 
 /// A request as it is written.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -150,6 +151,8 @@ pub struct Response {
     pub error: String,
     /// JSON of the result, if the type has one.
     pub data: Option<Box<RawValue>>,
+    /// Ours, additive: the class of the error, where a run on a clone has failed.
+    pub class: Option<Class>,
 }
 
 impl Response {
@@ -161,14 +164,19 @@ impl Response {
     /// Done, with a result; a result that cannot be encoded becomes an error reply.
     pub fn data<T: Serialize>(data: &T) -> Response {
         match serde_json::value::to_raw_value(data) {
-            Ok(raw) => Response { success: true, error: String::new(), data: Some(raw) },
+            Ok(raw) => Response { success: true, data: Some(raw), ..Response::default() },
             Err(e) => Response::error(format!("{}{e}", text::MARSHAL)),
         }
     }
 
     /// Not done.
     pub fn error(error: impl Into<String>) -> Response {
-        Response { success: false, error: error.into(), data: None }
+        Response { error: error.into(), ..Response::default() }
+    }
+
+    /// The same with the class of what went wrong.
+    pub fn of_class(self, class: Class) -> Response {
+        Response { class: Some(class), ..self }
     }
 
     /// Refused for the moment: `what` is full.
@@ -182,6 +190,9 @@ impl Response {
         if !self.error.is_empty() {
             out.extend_from_slice(b",\"error\":");
             let _ = serde_json::to_writer(&mut *out, &self.error); // a string into memory: cannot fail
+        }
+        if let Some(class) = &self.class {
+            out.extend_from_slice(format!(",\"class\":\"{class}\"").as_bytes());
         }
         if let Some(data) = &self.data {
             out.extend_from_slice(b",\"data\":");
@@ -261,6 +272,10 @@ impl<'de> Deserialize<'de> for Answer {
                             if let Some(Text(error)) = map.next_value::<Option<Text<'de>>>()? {
                                 answer.response.error = error.into_owned();
                             }
+                        }
+                        "class" => {
+                            let name = map.next_value::<Option<Text<'de>>>()?;
+                            answer.response.class = name.and_then(|Text(name)| Class::named(&name));
                         }
                         "data" => answer.response.data = map.next_value::<Option<Box<RawValue>>>()?,
                         _ => drop(map.next_value::<IgnoredAny>()?),
