@@ -560,7 +560,13 @@ fn useful(output: &str) -> String {
             .any(|p| l.starts_with(p))
             || classify(l) != Class::Bug
     };
-    let mut picked: Vec<&str> = lines.iter().filter(telling).take(3).copied().collect();
+    // Who refuses a push says why in words of its own; progress is none.
+    let is_refused = lines.iter().any(|l| l.contains("[remote rejected]"));
+    let said = |l: &&&str| is_refused && l.starts_with("remote: ") && !l.contains('%');
+    let mut picked: Vec<&str> = lines.iter().filter(said).take(2).copied().collect();
+    let more: Vec<&str> =
+        lines.iter().filter(telling).filter(|l| !picked.contains(*l)).take(3).copied().collect();
+    picked.extend(more);
     if picked.is_empty() {
         picked = lines.iter().take(2).copied().collect();
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod places;
+mod ways_out;
 
 mod bundle;
 
