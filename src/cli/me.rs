@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::context::Cx;
 use crate::kit::process::{Ancestor, ancestors};
-use crate::project::{Env, is_agent_id};
+use crate::project::{AgentSession, Env, Instance, is_agent_id};
 
 /// Id of the agent that runs the command.
 const AGENT_ID: &str = "SAGEOX_AGENT_ID";
@@ -53,20 +53,43 @@ pub struct Me {
 }
 
 impl Me {
-    /// Looks.
+    /// Looks: as the prefix says, else as the session or the process has introduced itself, else as the environment says.
     pub fn of(cx: &Cx) -> Me {
-        Me::detect(cx.agent.as_deref(), &cx.env, &ancestors())
+        let me = Me::detect(cx.agent.as_deref(), &cx.env, &ancestors());
+        if cx.agent.is_some() {
+            return me;
+        }
+        let of_session = AgentSession::load(&cx.env, &me.session).map(|session| session.agent_id);
+        match of_session.or_else(|| me.by_process(cx)) {
+            // What is handed down in the environment is then the one that started it.
+            Some(id) if id != me.id => {
+                let parent = if me.parent.is_empty() { me.id } else { me.parent };
+                Me { id, parent, ..me }
+            }
+            _ => me,
+        }
+    }
+
+    /// The id under which the same process has introduced itself, where its program names no session.
+    fn by_process(&self, cx: &Cx) -> Option<String> {
+        if !(self.session.is_empty() && self.id.is_empty()) || self.kind.is_empty() || self.pid == 0 {
+            return None;
+        }
+        let project = cx.project_if_any().ok()??;
+        let mut all = Instance::all(&project.root).into_values();
+        all.find(|one| one.parent_pid == self.pid && one.agent_type == self.kind).map(|one| one.agent_id)
     }
 
     /// Whether this command is told at all which agent runs it; looking for more costs a look at the process table.
     pub fn is_told(cx: &Cx) -> bool {
-        cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id)
+        let has = |name: &str| cx.env.get(name).is_some_and(|value| !value.is_empty());
+        let in_session = || PROGRAMS.iter().any(|program| has(program.mark));
+        cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id) || in_session()
     }
 
     /// Whether an agent reads what this command prints, as far as the environment tells.
     pub fn reads(cx: &Cx) -> bool {
-        let set = |name: &str| cx.env.get(name).is_some_and(|value| !value.is_empty());
-        Me::is_told(cx) || set(AGENT_TYPE) || PROGRAMS.iter().any(|program| set(program.mark))
+        Me::is_told(cx) || cx.env.get(AGENT_TYPE).is_some_and(|value| !value.is_empty())
     }
 
     fn detect(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {

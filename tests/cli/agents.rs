@@ -299,3 +299,43 @@ fn a_person_is_told_of_stored_failures_now_and_then_and_a_script_never() {
     assert!(!on_terminal(&env, &repo, &["status"]).contains("no room"), "not again within ten minutes");
     env.stop_daemon();
 }
+
+/// What an agent tells is told by it, however it says so: by its session's variable, by its process where there is none; and it does not
+/// hear itself.
+#[test]
+fn every_command_of_a_session_is_the_agents_that_was_introduced_in_it() {
+    let (mut env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    let murmurs = |env: &TestEnv| env.ox_in(&repo, ["murmur", "list", "--json"]).ok().stdout;
+    for (mark, session) in [("CODEX_THREAD_ID", "CODEX_THREAD_ID"), ("CLAUDECODE", "CLAUDE_CODE_SESSION_ID")]
+    {
+        env.set(mark, "1");
+        env.set(session, format!("session-of-{mark}"));
+        let primed = env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json();
+        let id = primed["agent_id"].as_str().unwrap().to_owned();
+        env.ox_in(&repo, ["murmur", "--topic", "t", &format!("a word under {mark}")]).ok();
+        let told = murmurs(&env);
+        assert!(told.contains(&format!("a word under {mark}")) && told.contains(&id), "{told}");
+        let heard = env.ox_in(&repo, ["agent", &id, "whisper", "--json"]).ok().stdout;
+        assert!(!heard.contains(&format!("a word under {mark}")), "{heard}");
+        // Without the session it is somebody else's.
+        env.unset(mark);
+        env.unset(session);
+    }
+    // A program without a session of its own: the same process is the same agent, also when it introduces itself again.
+    let ox = crate::support::OX;
+    let command = format!(
+        "cd '{}'; {ox} agent prime --json >first; {ox} murmur --topic t 'a word of gemini'; {ox} agent prime --json >second",
+        repo.display()
+    );
+    let program = agent_program(&env, "gemini", &command);
+    assert_eq!(env.start(program.to_str().unwrap(), &repo, [] as [&str; 0]).ended().code(), Some(0));
+    let id = |file: &str| {
+        let document: Value = serde_json::from_slice(&fs::read(repo.join(file)).unwrap()).unwrap();
+        document["agent_id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(id("first"), id("second"));
+    let told = murmurs(&env);
+    assert!(told.contains("a word of gemini") && told.contains(&id("first")), "{told}");
+    env.stop_daemon();
+}
