@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, limits};
@@ -25,7 +25,16 @@ pub struct SyncState {
     pub consecutive_failures: u32,
 }
 
+/// Readers of other programs take a clone for stale whose last sync is a day old.
+const OUTDATED: SignedDuration = SignedDuration::from_hours(6);
+
 impl SyncState {
+    /// Whether a sync that brought nothing is to be written down all the same: failures have ended with it, or it was long ago.
+    pub fn is_outdated(&self, now: Timestamp) -> bool {
+        self.consecutive_failures > 0
+            || self.last_sync.0.is_none_or(|last| now.duration_since(last) >= OUTDATED)
+    }
+
     /// The clone's state. Missing, unreadable or damaged is never synced: it is only a note for readers.
     pub fn load(clone: &Path) -> SyncState {
         openat::read(clone, &DIRS, NAME, limits::SYNC_STATE_MAX)

@@ -535,13 +535,15 @@ impl Job<'_> {
         }
     }
 
-    /// What others read: the state file inside the clone, and the project's local configuration. Only when something changed, so that a
-    /// quiet clone costs no write.
+    /// What others read: the state file inside the clone, and the project's local configuration. Only when something changed, or failures
+    /// ended, or what stands there grows old, so that a quiet clone costs four writes a day.
     fn write_down(&self, end: &End, facts: Option<&Facts>) {
         let now = self.site.clock.now().wall;
         let mut state = SyncState::load(&self.at.path);
         let written = match (end, facts) {
-            (End::UpToDate(change), Some(facts)) if change.pulled || change.pushed > 0 => {
+            (End::UpToDate(change), Some(facts))
+                if change.pulled || change.pushed > 0 || state.is_outdated(now) =>
+            {
                 state.succeeded(now, &facts.head);
                 state.save(&self.at.path).and(self.note_ledger(now))
             }

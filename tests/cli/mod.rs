@@ -1,6 +1,7 @@
 //! The real program, as a person or a script meets it.
 
 mod agents;
+mod foreign;
 mod places;
 mod ways_out;
 

@@ -109,15 +109,17 @@ impl Registry {
         })
     }
 
-    /// Names another directory in an entry that still stands as it was registered: the one that called last.
+    /// Makes an entry that still stands as it was registered say what `entry` says: the directory of who called last, and what another
+    /// program left out. What that has added stays.
     ///
     /// # Errors
     /// As [`Registry::register`].
-    pub fn name(&self, entry: &Entry, workspace_path: &str) -> io::Result<()> {
+    pub fn correct(&self, entry: &Entry) -> io::Result<()> {
+        let Ok(Value::Object(fields)) = serde_json::to_value(entry) else { return Ok(()) };
         self.change(|daemons| {
             let there = daemons.get_mut(&entry.workspace_id).filter(|there| is_same(entry, there));
             let there = there.and_then(Value::as_object_mut);
-            there.map(|there| there.insert("workspace_path".into(), workspace_path.into())).is_some()
+            there.map(|there| there.extend(fields)).is_some()
         })
     }
 
@@ -186,14 +188,14 @@ mod tests {
         let registry = Registry::at(dir.path().join("registry.json"));
         let mine = entry("a", 7);
         registry.register(&mine).unwrap();
-        registry.name(&mine, "/tree").unwrap();
+        registry.correct(&Entry { workspace_path: "/tree".into(), ..mine.clone() }).unwrap();
         let named = Entry { workspace_path: "/tree".into(), ..mine.clone() };
         assert_eq!(registry.entries().unwrap()["a"], named);
         assert!(registry.unregister(&mine).unwrap(), "it is still the same entry");
-        registry.name(&mine, "/tree").unwrap();
+        registry.correct(&Entry { workspace_path: "/tree".into(), ..mine.clone() }).unwrap();
         assert!(registry.entries().unwrap().is_empty());
         registry.register(&entry("a", 8)).unwrap();
-        registry.name(&mine, "/tree").unwrap();
+        registry.correct(&Entry { workspace_path: "/tree".into(), ..mine.clone() }).unwrap();
         assert_eq!(registry.entries().unwrap()["a"], entry("a", 8));
     }
 

@@ -232,8 +232,10 @@ fn findings(
             }
             found => {
                 restore(dirs, registry, mine, matches!(found, Ok(None)), detached);
-                let moved = found.ok().flatten().is_some_and(|there| there.workspace_path != *caller);
-                if moved && let Err(e) = registry.name(mine, caller) {
+                // Other programs write the file too, and leave out what they do not know.
+                let right = Entry { workspace_path: caller.clone(), ..mine.clone() };
+                let wrong = found.ok().flatten().is_some_and(|there| *there != right);
+                if wrong && let Err(e) = registry.correct(&right) {
                     log::warn!("registry: {e}");
                 }
             }
