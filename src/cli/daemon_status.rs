@@ -47,6 +47,8 @@ pub struct Report {
 pub enum Health {
     /// Fine.
     Healthy,
+    /// A host does not answer; nothing else is wrong, and nobody here can do anything about it.
+    Offline,
     /// Needs attention.
     Warning,
     /// Broken.
@@ -159,8 +161,11 @@ impl Health {
     /// The verdict on `data` at `now`. Never synced is no fault by itself.
     pub fn of(data: &StatusData, now: Timestamp) -> Health {
         let stale = |last| age(last, now) > data.sync_interval_read * STALE_INTERVALS;
+        let offline = data.workspaces.values().flatten().any(|clone| clone.offline);
         if data.recent_error_count >= ERRORS_CRITICAL {
             Health::Critical
+        } else if offline && data.recent_error_count == 0 {
+            Health::Offline
         } else if data.last_sync.0.is_some_and(stale) || data.recent_error_count > 0 {
             Health::Warning
         } else {
@@ -171,7 +176,7 @@ impl Health {
     fn glyph(self) -> &'static str {
         match self {
             Health::Healthy => "●",
-            Health::Warning => "◐",
+            Health::Warning | Health::Offline => "◐",
             Health::Critical => "○",
         }
     }
@@ -179,6 +184,7 @@ impl Health {
     fn word(self) -> &'static str {
         match self {
             Health::Healthy => "Healthy",
+            Health::Offline => "Offline",
             Health::Warning => "Warning",
             Health::Critical => "Critical",
         }
@@ -187,7 +193,7 @@ impl Health {
     fn mean(self) -> Tone {
         match self {
             Health::Healthy => Tone::Good,
-            Health::Warning => Tone::Warn,
+            Health::Warning | Health::Offline => Tone::Warn,
             Health::Critical => Tone::Bad,
         }
     }

@@ -114,6 +114,7 @@ fn workspace(state: &CloneState, now: Now) -> WorkspaceSyncStatus {
         team_slug: team.slug,
         last_sync: GoTime(state.last_sync),
         last_error: state.last_error.clone(),
+        offline: state.offline,
         syncing: state.is_at_work(),
         last_gc_time: GoTime(state.last_gc),
         gc_interval_days: state.facts.gc_days.map_or(0, i64::from),

@@ -12,6 +12,10 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    if let Some(clone) = status.workspaces.values().flatten().find(|clone| clone.offline) {
+        let text = format!("offline: {}; syncs go on as soon as the host answers", clone.last_error);
+        return Outcome::warning(text).remedy(Remedy::Ox(Command::DaemonLogs));
+    }
     match status.recent_error_count {
         0 => Outcome::passed("none in the last hour"),
         n => Outcome::warning(format!("{n} in the last hour, the last one: {}", status.last_error))

@@ -141,3 +141,27 @@ fn a_mistyped_command_is_told_to_nobody() {
     env.ox_in(&repo, ["murmur", "send", "--topic", "t", "lsit"]).ok();
     env.stop_daemon();
 }
+
+/// One fact, one verdict: every page says that the host does not answer, nothing is called broken, and all of it ends with the outage.
+#[test]
+fn offline_is_said_alike_everywhere_and_ends_by_itself() {
+    let (mut env, server, repo, _) = machine();
+    env.hurry();
+    server.fault(Some(Fault::Reset));
+    env.ox_in(&repo, ["sync"]).fails(7);
+    let status = env.ox_in(&repo, ["status"]).ok().stdout;
+    assert!(status.starts_with("◐ Offline") && status.contains("— last synced"), "{status}");
+    assert!(!status.contains("next:"), "nothing is to be done: {status}");
+    assert_eq!(env.ox_in(&repo, ["status", "--json"]).ok().json()["daemon"]["health"], "offline");
+    let daemon = env.ox_in(&repo, ["daemon", "status"]).ok().stdout;
+    assert!(daemon.starts_with("◐ Offline"), "{daemon}");
+    let doctor = env.ox_in(&repo, ["doctor"]);
+    assert!(doctor.stdout.contains("offline: "), "{doctor:?}");
+    let told = env.ox_in(&repo, ["murmur", "--topic", "t", "a word", "--json"]).ok().json();
+    assert_eq!(told["status"], "queued");
+    server.fault(None);
+    env.ox_in(&repo, ["sync"]).ok();
+    let status = env.ox_in(&repo, ["status"]).ok().stdout;
+    assert!(status.starts_with("● Healthy"), "{status}");
+    env.stop_daemon();
+}

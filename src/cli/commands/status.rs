@@ -410,6 +410,7 @@ fn verdict(document: &Document) -> (Tone, &'static str) {
         Some(Health::Critical) => (Tone::Bad, "○ Critical"),
         _ if untrusted => (Tone::Warn, "◐ Waiting for your yes"),
         Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Good, "● Healthy"),
+        Some(Health::Offline) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Warn, "◐ Offline"),
         Some(_) => (Tone::Warn, "◐ Needs attention"),
         None => (Tone::Dim, "○ Not being synced"),
     }
@@ -477,7 +478,9 @@ fn daemon_text(daemon: &Daemon) -> String {
 fn next(document: &Document) -> Option<&'static str> {
     let ledger = document.ledger.as_ref()?;
     let daemon = document.daemon.as_ref()?;
-    let unwell = daemon.health.is_some_and(|h| h != Health::Healthy) || !daemon.issues.is_empty();
+    // Where a host does not answer, nothing here is to be done.
+    let well = |h| matches!(h, Health::Healthy | Health::Offline);
+    let unwell = daemon.health.is_some_and(|h| !well(h)) || !daemon.issues.is_empty();
     match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),

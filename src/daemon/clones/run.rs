@@ -334,6 +334,7 @@ fn up_to_date(state: &mut CloneState, now: Now, change: &Change) {
     // What changed in a ledger was written down by the run itself; a mere confirmation is written down in a while.
     let written = state.target.team_id().is_none() && (change.pulled || change.pushed > 0);
     state.unflushed = (!written).then_some(now.wall);
+    state.offline = false;
     // Up to date or not, it is one that the server named no longer.
     state.last_error = state.revoked.clone().unwrap_or_default();
     let (label, noun, head) = (&state.label, state.noun(), short(&state.facts.head));
@@ -413,7 +414,8 @@ fn skipped(state: &mut CloneState, now: Now, skip: &Skip) {
 fn failed(state: &mut CloneState, now: Now, failure: &Failure) {
     // Of one that the server named no longer nothing else is to be expected.
     state.last_error = state.revoked.clone().unwrap_or_else(|| failure.text.clone());
-    if is_offline(state, failure) {
+    state.offline = is_offline(state, failure);
+    if state.offline {
         // No error, no metric; the breaker says it once.
         log::debug!("[{}] {}", state.label, failure.text);
         return;

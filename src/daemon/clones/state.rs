@@ -100,6 +100,8 @@ pub(in crate::daemon) struct CloneState {
     /// A time of the last sync that is not written down yet.
     pub(super) unflushed: Option<Timestamp>,
     pub(in crate::daemon) last_error: String,
+    /// Its host did not answer the last time.
+    pub(in crate::daemon) offline: bool,
     pub(in crate::daemon) facts: Facts,
     pub(in crate::daemon) issues: Issues,
     /// When somebody last said that it is in use.
@@ -135,6 +137,7 @@ impl CloneState {
             last_sync: None,
             unflushed: None,
             last_error: String::new(),
+            offline: false,
             facts: Facts::default(),
             issues: Issues::default(),
             used: None,

@@ -192,6 +192,9 @@ pub struct WorkspaceSyncStatus {
     /// Ours, additive: nothing may be pushed there.
     #[serde(skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// Ours, additive: its host did not answer the last time; that is its `last_error`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub offline: bool,
 }
 
 /// True for a time that an optional key leaves out.
