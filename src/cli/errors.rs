@@ -105,6 +105,11 @@ pub fn of_run(what: &str, text: &str, class: Class, path: &Path, remote: &str) -
         Class::Conflict => failure.hint(format!("{git} pull --rebase, settle what it names, then: ox sync")),
         Class::Auth => failure
             .hint(format!("git ls-remote {} (until it succeeds here), then: ox sync", shell::word(remote))),
+        Class::Usage
+            if ["not found", "does not exist", "no repository"].iter().any(|part| text.contains(part)) =>
+        {
+            failure.hint("ox ledger set-remote <URL>")
+        }
         Class::Network | Class::Busy => failure.hint("ox sync, as soon as the remote answers"),
         _ => failure.hint("ox doctor"),
     }

@@ -1,13 +1,14 @@
 //! What of the environment of whoever asked last counts for git children: a login session ends and its agent's socket with it, while the
 //! daemon that it started goes on.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 /// Names of which the newest caller's value counts, where it has one: how git reaches remotes, and what it finds on the way.
-pub const FROM_CALLER: [&str; 19] = [
+const FROM_CALLER: [&str; 19] = [
     "PATH",
     "SSH_AUTH_SOCK",
     "GIT_SSH",
@@ -29,7 +30,12 @@ pub const FROM_CALLER: [&str; 19] = [
     "no_proxy",
 ];
 /// Bytes of one value; a longer one is left out.
-pub const VALUE_MAX: usize = 16 * 1024;
+const VALUE_MAX: usize = 16 * 1024;
+
+/// What of an environment leads git to remotes, by name.
+pub fn way_to_remotes(get: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
+    FROM_CALLER.iter().filter_map(|name| Some(((*name).to_owned(), get(name)?))).collect()
+}
 
 /// The newest caller's variables. Clones share them.
 #[derive(Clone, Default)]

@@ -166,6 +166,12 @@ pub enum GitError {
         /// The branch that is kept in sync.
         wanted: String,
     },
+    /// There is nothing at a remote's address.
+    #[error("there is no repository at {url}")]
+    NoRepository {
+        /// The address.
+        url: String,
+    },
     /// The remote has no such branch.
     #[error("the remote has no branch {branch}")]
     NoRemoteBranch {
@@ -249,6 +255,7 @@ impl GitError {
             | GitError::NotInstalled
             | GitError::TooOld { .. }
             | GitError::WrongBranch { .. }
+            | GitError::NoRepository { .. }
             | GitError::NoRemoteBranch { .. }
             | GitError::BadPath { .. }
             | GitError::BadJson { .. }
@@ -494,6 +501,7 @@ const MARKERS: &[(Class, &[&str])] = &[
         &[
             "repository not found",
             "does not appear to be a git repository",
+            "' does not exist",
             "returned error: 404",
             "http 404",
             "couldn't find remote ref",

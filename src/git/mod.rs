@@ -22,7 +22,7 @@ mod remote;
 mod rescue;
 
 pub use bounds::Bounds;
-pub use caller::{Caller, FROM_CALLER};
+pub use caller::{Caller, way_to_remotes};
 pub use change::commit::link_leaves;
 pub use change::exclude::{CONFLICT_MARK, ensure_attributes};
 pub use change::maintain::{Maintained, disk_size};

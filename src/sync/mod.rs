@@ -48,7 +48,7 @@ pub use revoke::revoke;
 pub use run::{Ask, OnProgress, clone, locate, sync};
 pub use schedule::{BackoffKind, Ended, Run, Schedule, Timing};
 pub use setup::{
-    InitOptions, Initialised, Moved, SetupError, ensure_local_remote, init_project, move_ledger,
+    InitOptions, Initialised, Moved, SetupError, ask_remote, ensure_local_remote, init_project, move_ledger,
 };
 pub use site::{PendingCommits, Site};
 pub use slots::{SLOTS, Slots, Urgency, timeout_text};

@@ -299,6 +299,14 @@ pub fn ensure_local_remote(site: &Site, ledger: &Workspace, cancel: &Cancel) -> 
     }
 }
 
+/// Asks a remote whether it is there, and changes nothing.
+///
+/// # Errors
+/// It cannot be asked, or there is none.
+pub fn ask_remote(site: &Site, remote: &RemoteUrl, cancel: &Cancel) -> Result<(), SetupError> {
+    discover(site.git(true), remote.as_str(), None, cancel).map(drop).map_err(Into::into)
+}
+
 /// What [`move_ledger`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
@@ -320,6 +328,15 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     let ledger = ledger_of(&site.env, &site.dirs, &project, None)?;
     let git = site.git(true);
     let old = ledger.url();
+    let is_kept_here = ledger.own_remote().is_some_and(Path::exists);
+    if !ledger.exists() && !is_kept_here {
+        // Nothing is here that could be moved: an address that never worked, say.
+        let there = discover(git, to.as_str(), None, cancel)?.tip;
+        trust(site, to)?;
+        Config::update(&project.root, &site.dirs, |config| config.set_ledger_url(Some(to.as_str())))?;
+        let commit = there.map(|commit| commit.to_string()).unwrap_or_default();
+        return Ok(Moved { from: ledger.remote.display(), to: to.display(), commit });
+    }
     let Some(mut lock) = CloneLock::acquire(&ledger.lock, std::time::Duration::from_secs(30))? else {
         return Err(SetupError::Busy);
     };

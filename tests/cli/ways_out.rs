@@ -55,7 +55,7 @@ fn a_host_that_fails_or_refuses_has_the_code_of_the_manual() {
         (Fault::Status(403), 5, "403", "git ls-remote http://127.0.0.1"),
         (Fault::Status(500), 7, "500", "ox sync"),
         (Fault::Reset, 7, "", "ox sync"),
-        (Fault::Status(404), 2, "not found", "ox doctor"),
+        (Fault::Status(404), 2, "not found", "ox ledger set-remote"),
     ] {
         server.fault(Some(fault));
         for command in ["sync", "up"] {
@@ -163,5 +163,45 @@ fn offline_is_said_alike_everywhere_and_ends_by_itself() {
     env.ox_in(&repo, ["sync"]).ok();
     let status = env.ox_in(&repo, ["status"]).ok().stdout;
     assert!(status.starts_with("● Healthy"), "{status}");
+    env.stop_daemon();
+}
+
+/// A newcomer's first try has a slip in its address: nothing is written, the next command is named, and the right address then works; also
+/// where the wrong one was written down by an older program.
+#[test]
+fn a_slip_in_the_ledgers_address_leaves_nothing_behind() {
+    let env = TestEnv::new();
+    let repo = env.repo("r");
+    let wrong = env.work().join("tpyo ledger.git");
+    let failed = env.ox_in(&repo, ["up", "--ledger", wrong.to_str().unwrap()]).fails(2);
+    assert!(
+        failed.stderr.contains("nothing was changed") && failed.stderr.contains("no repository at"),
+        "{failed:?}"
+    );
+    assert!(!repo.join(".sageox").exists());
+    // What is printed leads out, also with a space in it.
+    let way = hint(&failed).to_owned();
+    assert!(way.starts_with("git init --bare "), "{way}");
+    assert_eq!(env.start("sh", &repo, ["-c", way.as_str()]).ended().code(), Some(0));
+    env.ox_in(&repo, ["up", "--ledger", wrong.to_str().unwrap()]).ok();
+    let again = env.ox_in(&repo, ["ledger", "set-remote", wrong.to_str().unwrap(), "--yes"]).ok();
+    assert!(again.stdout.contains("already"), "{again:?}");
+
+    let (other, right) = (env.repo("other"), env.bare("right.git"));
+    let never = env.work().join("never.git");
+    env.ox_in(&other, ["init", "--yes", "--ledger", never.to_str().unwrap()]).ok();
+    let failed = env.ox_in(&other, ["up"]).fails(2);
+    assert!(failed.stderr.contains("does not exist"), "{failed:?}");
+    assert_eq!(hint(&failed), "ox ledger set-remote <URL>");
+    env.ox_in(&other, ["ledger", "set-remote", right.to_str().unwrap(), "--yes"]).ok();
+    env.ox_in(&other, ["up"]).ok();
+    assert!(env.ox_in(&other, ["status"]).ok().stdout.contains("Healthy"));
+    // A server that nobody answers at.
+    let third = env.repo("third");
+    let failed = env.ox_in(&third, ["up", "--yes", "--ledger", "http://127.0.0.1:9/x.git"]).fails(7);
+    assert!(
+        hint(&failed).starts_with("git ls-remote http://127.0.0.1:9/x.git")
+            && !third.join(".sageox").exists()
+    );
     env.stop_daemon();
 }

@@ -42,6 +42,13 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let to = trust::parse(&args.url)?;
     let unusable = |e| of_setup("the ledger's address is unusable", &e);
     let from = sync::ledger_of(&cx.env, &cx.dirs, &project, None).map_err(unusable)?;
+    if from.remote == to {
+        if cx.ui.json() {
+            let at = to.display();
+            return cx.ui.document(&json!({ "success": true, "from": at, "to": at, "commit": null }));
+        }
+        return cx.ui.print(&format!("the ledger is at {} already", to.display()));
+    }
     let question = format!("Move the ledger from {} to {}?", from.remote.display(), to.display());
     cx.ui.confirm(&question, args.yes)?;
     let progress = cx.ui.progress("moving the ledger");

@@ -11,8 +11,10 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::trust;
 use crate::cli::ui::Tone;
 use crate::cli::ui::text::{relative, tilde, took};
-use crate::project::Project;
-use crate::sync::remember;
+use crate::kit::cancel::Cancel;
+use crate::kit::shell;
+use crate::project::{Project, RemoteUrl};
+use crate::sync::{SetupError, Site, ask_remote, remember};
 
 /// Flags of `ox up`.
 #[derive(Debug, clap::Args)]
@@ -63,6 +65,19 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     Ok(())
 }
 
+/// The ledger's remote is not to be had: nothing was changed.
+fn unusable(remote: &RemoteUrl, error: &SetupError) -> Failure {
+    let address = shell::word(remote.as_str());
+    let hint = match remote.local_path() {
+        Some(path) if !path.exists() => format!("git init --bare {address}"),
+        _ => format!("git ls-remote {address}"),
+    };
+    Failure::new(Exit::of_class(error.class()), "nothing was changed: the ledger's remote cannot be used")
+        .on(remote.display())
+        .because(error)
+        .hint(hint)
+}
+
 /// The project here, set up now if it was not.
 fn project(cx: &Cx, args: &Args) -> Outcome<(Project, bool)> {
     if let Some(project) = cx.project_if_any()? {
@@ -77,6 +92,11 @@ fn project(cx: &Cx, args: &Args) -> Outcome<(Project, bool)> {
                 .hint(format!("ox ledger set-remote {}", wanted.display())));
         }
         return Ok((project, false));
+    }
+    if let Some(remote) = args.ledger.as_deref().map(trust::parse).transpose()? {
+        // Before anything is written: an address with a slip in it would stay.
+        let site = Site::new(cx.dirs.clone(), cx.env.clone());
+        ask_remote(&site, &remote, &Cancel::new()).map_err(|e| unusable(&remote, &e))?;
     }
     let args = init::Args { ledger: args.ledger.clone(), yes: args.yes, ..init::Args::default() };
     init::init(cx, &args).map(|(done, project)| (project, !done.already))

@@ -1,13 +1,12 @@
 //! The client's side of the daemon's life: finding it, starting it, stopping it. Prints nothing.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::daemon::projects::Registry;
 use crate::daemon::run::{self, Holder, STARTED_BY};
-use crate::git::FROM_CALLER;
+use crate::git::way_to_remotes;
 use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{Attached, ProjectInfo};
 use crate::kit::Class;
@@ -359,18 +358,12 @@ pub fn ensure(dirs: &Dirs, env: &Env, project: &Project) -> Result<Client, Reach
             other => {
                 if other.is_ok() {
                     // An older daemon, or that of the Go program, does not know it; then its own environment counts.
-                    let _ = host(dirs).0.environment(way_to_remotes(env));
+                    let _ = host(dirs).0.environment(way_to_remotes(|name| env.get(name).map(str::to_owned)));
                 }
                 return other;
             }
         }
     }
-}
-
-/// What of this process's environment leads git to remotes.
-fn way_to_remotes(env: &Env) -> BTreeMap<String, String> {
-    let value = |name: &&str| Some(((*name).to_owned(), env.get(name)?.to_owned()));
-    FROM_CALLER.iter().filter_map(value).collect()
 }
 
 /// Whether the directory that the daemon knows the project by is gone: a work tree that was removed, or renamed.

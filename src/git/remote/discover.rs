@@ -82,8 +82,8 @@ fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitErr
     };
     let repo = match repo {
         Ok(repo) => repo,
-        Err(e) if e.code() == ErrorCode::NotFound || e.code() == ErrorCode::Owner => {
-            return Err(GitError::git2("opening the remote")(e));
+        Err(e) if e.code() == ErrorCode::NotFound => {
+            return Err(GitError::NoRepository { url: path.display().to_string() });
         }
         Err(_) => return Ok(None),
     };
