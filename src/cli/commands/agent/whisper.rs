@@ -64,7 +64,7 @@ pub fn beside(cx: &Cx, project: &Project, me: &Me) -> Outcome {
 
 fn print(cx: &Cx, entries: Vec<WhisperEntry>) -> Outcome {
     let whispers: Vec<Whisper> = entries.into_iter().map(whisper).collect();
-    match frame(&whispers) {
+    match frame(&whispers, cx.now()) {
         text if text.is_empty() => Ok(()),
         text => cx.ui.print(text.trim_end()),
     }
