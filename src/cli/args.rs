@@ -209,7 +209,7 @@ mod tests {
                 argv.push(words[pick(&mut rng, words.len())].clone());
             }
             if let Err(e) = Args::try_parse_from(&argv) {
-                let failure = crate::cli::usage_failure(&e);
+                let failure = crate::cli::usage_failure(&e, &crate::cli::path_of(&argv));
                 assert!(!failure.what.is_empty(), "{argv:?}");
             }
         }
@@ -228,12 +228,36 @@ mod tests {
         let check = |argv: &[&str], what: &str, hint: &str| {
             let error = Args::try_parse_from(argv).unwrap_err();
             assert_ne!(error.kind(), ErrorKind::DisplayHelp);
-            let failure = crate::cli::usage_failure(&error);
+            let argv: Vec<std::ffi::OsString> = argv.iter().map(std::ffi::OsString::from).collect();
+            let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
             assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
         };
-        check(&["ox", "stauts"], "unknown command: stauts", "ox status");
-        check(&["ox", "daemon", "restrat"], "unknown command: restrat", "ox daemon restart");
+        check(&["ox", "stauts"], "unknown command: stauts", "did you mean: ox status?");
+        check(&["ox", "daemon", "restrat"], "unknown command: restrat", "did you mean: ox daemon restart?");
         check(&["ox", "status", "--jsno"], "unknown flag: --jsno", "--json");
         check(&["ox", "xyzzy"], "unknown command: xyzzy", "ox --help");
+        check(&["ox", "start"], "unknown command: start", "did you mean: ox daemon start?");
+    }
+
+    #[test]
+    fn cli_14_what_is_missing_or_wrong_is_named() {
+        let check = |argv: &[&str], what: &str, hint: &str| {
+            let error = Args::try_parse_from(argv).unwrap_err();
+            let argv: Vec<std::ffi::OsString> = argv.iter().map(std::ffi::OsString::from).collect();
+            let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
+            assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
+        };
+        check(&["ox", "ledger", "set-remote"], "<URL> is missing", "ox ledger set-remote --help");
+        check(&["ox", "config", "set"], "<KEY> and <VALUE> are missing", "ox config set --help");
+        let scope = "scope is ledger or team, not tem";
+        check(&["ox", "murmur", "--scope", "tem", "x"], scope, "ox murmur --help");
+        check(&["ox", "daemon", "logs", "-n", "x"], "lines cannot be \"x\"", "ox daemon logs --help");
+        let words = "the text is more than one word";
+        check(&["ox", "murmur", "hello", "world"], words, "ox murmur \"…\", with the text in quotes");
+        check(
+            &["ox", "daemon", "status", "--watch", "--nope"],
+            "unknown flag: --nope",
+            "ox daemon status --help",
+        );
     }
 }

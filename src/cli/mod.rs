@@ -30,6 +30,7 @@ pub mod ui;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -56,7 +57,7 @@ fn run(argv: Vec<OsString>) -> ExitCode {
     let (argv, agent) = agent::take_id(argv);
     let args = match Args::try_parse_from(&argv) {
         Ok(args) => args,
-        Err(error) => return refuse(&error, argv.iter().any(|a| a == "--json")).into(),
+        Err(error) => return refuse(&error, &argv).into(),
     };
     let json = args.global.json;
     match crash::guard(json, || start(args, agent)) {
@@ -113,19 +114,43 @@ fn done((): ()) -> ExitCode {
 }
 
 /// Answers a command line that is no command: help and version on stdout, anything else is an error.
-fn refuse(error: &clap::Error, json: bool) -> Exit {
+fn refuse(error: &clap::Error, argv: &[OsString]) -> Exit {
+    let (json, path) = (argv.iter().any(|word| word == "--json"), path_of(argv));
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
             Ok(()) => Exit::Done,
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Err(_) => Exit::Failed,
         },
-        _ => ui::fail_early(&usage_failure(error), json),
+        // A group of commands by itself is a question what there is.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            let asked = path.split(' ').chain(["--help"]);
+            match Args::command().try_get_matches_from(asked) {
+                Err(help) if help.kind() == ErrorKind::DisplayHelp && !json => refuse(&help, argv),
+                _ => ui::fail_early(
+                    &Failure::new(Exit::Usage, "a command is missing").hint(format!("{path} --help")),
+                    json,
+                ),
+            }
+        }
+        _ => ui::fail_early(&usage_failure(error, &path), json),
     }
 }
 
+/// What people type who mean a command of a group.
+const MEANT: [(&str, &str); 8] = [
+    ("start", "ox daemon start"),
+    ("stop", "ox daemon stop"),
+    ("restart", "ox daemon restart"),
+    ("kill", "ox daemon kill"),
+    ("logs", "ox daemon logs"),
+    ("list", "ox daemon list"),
+    ("errors", "ox daemon errors"),
+    ("prime", "ox agent prime"),
+];
+
 /// The error of the argument parser in our own form.
-fn usage_failure(error: &clap::Error) -> Failure {
+fn usage_failure(error: &clap::Error, path: &str) -> Failure {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.last().cloned(), // the nearest is the last
@@ -135,37 +160,72 @@ fn usage_failure(error: &clap::Error) -> Failure {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let near =
-                context(ContextKind::SuggestedSubcommand).map(|near| format!("{} {near}", path_of(error)));
-            usage("unknown command")
-                .on(word)
-                .hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
+            let meant = MEANT.iter().find(|(typed, _)| path == "ox" && *typed == word);
+            let near = context(ContextKind::SuggestedSubcommand).map(|near| format!("{path} {near}"));
+            let near = meant.map(|(_, command)| (*command).to_owned()).or(near);
+            let hint = near.map_or_else(|| format!("{path} --help"), |near| format!("did you mean: {near}?"));
+            usage("unknown command").on(word).hint(hint)
         }
         ErrorKind::UnknownArgument => {
             let word = context(ContextKind::InvalidArg).unwrap_or_default();
             let what = if word.starts_with('-') { "unknown flag" } else { "unexpected word" };
             let near = context(ContextKind::SuggestedArg);
-            usage(what).on(word).hint(near.unwrap_or_else(|| format!("{} --help", path_of(error))))
+            usage(what).on(word).hint(near.unwrap_or_else(|| format!("{} --help", path)))
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            usage("a command is missing").hint(format!("{} --help", path_of(error)))
+        ErrorKind::ArgumentConflict if path.starts_with("ox murmur") => {
+            usage("the text is more than one word").hint("ox murmur \"…\", with the text in quotes")
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(names)) => names.join(" and "),
+                _ => "an argument".to_owned(),
+            };
+            usage(&format!("{missing} {} missing", if missing.contains(" and ") { "are" } else { "is" }))
+                .hint(format!("{} --help", path))
+        }
+        ErrorKind::InvalidValue => {
+            let name = name_of(&context(ContextKind::InvalidArg).unwrap_or_default());
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let valid = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(valid)) => valid.join(", "),
+                _ => String::new(),
+            };
+            let what = match valid.rsplit_once(", ") {
+                Some((first, last)) => format!("{name} is {first} or {last}, not {value}"),
+                None => format!("{name} needs a value"),
+            };
+            usage(&what).hint(format!("{} --help", path))
+        }
+        ErrorKind::ValueValidation => {
+            let name = name_of(&context(ContextKind::InvalidArg).unwrap_or_default());
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            let why = if why.contains("invalid digit") { "it must be a number".to_owned() } else { why };
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            usage(&format!("{name} cannot be {value:?}")).because_of(why).hint(format!("{} --help", path))
         }
         _ => {
             let text = error.to_string();
             let first = text.lines().next().unwrap_or_default();
-            usage(first.strip_prefix("error: ").unwrap_or(first)).hint(format!("{} --help", path_of(error)))
+            usage(first.strip_prefix("error: ").unwrap_or(first)).hint(format!("{} --help", path))
         }
     }
 }
 
-/// The command that the parser was in: the words of its usage line before the first flag or placeholder.
-fn path_of(error: &clap::Error) -> String {
-    let usage = match error.get(ContextKind::Usage) {
-        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
-        _ => error.to_string(),
-    };
-    let words = usage.split_whitespace().skip_while(|word| *word != "ox");
-    let path: Vec<&str> =
-        words.take_while(|w| w.chars().all(|c| c.is_ascii_lowercase() || c == '-')).collect();
-    if path.is_empty() { "ox".into() } else { path.join(" ") }
+/// The plain name of a flag or argument as the parser shows it.
+fn name_of(shown: &str) -> String {
+    let word = shown.split([' ', '=']).next().unwrap_or_default();
+    word.trim_matches(['-', '<', '>', '[', ']', '.']).to_lowercase()
+}
+
+/// The command that the words of a command line name.
+fn path_of(argv: &[OsString]) -> String {
+    let mut command = Args::command();
+    let mut path = "ox".to_owned();
+    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(sub) = command.find_subcommand(word) {
+            path = format!("{path} {}", sub.get_name());
+            command = sub.clone();
+        }
+    }
+    path
 }

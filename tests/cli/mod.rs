@@ -43,7 +43,6 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["daemon", "logs", "--path"], 0),
     (&["completions", "bash"], 0),
     (&["completions", "tcsh"], 2),
-    (&["agent"], 2),
     (&["agent", "list"], 0),
     (&["agent", "instances"], 0),
     (&["agent", "heartbeat"], 2),
@@ -54,7 +53,6 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["team", "add", "a=ext::sh"], 2),
     (&["team", "add", "../a=/srv/a.git"], 2),
     (&["team", "remove", "nobody"], 2),
-    (&["team"], 2),
     (&["workspaces"], 0),
     (&["workspaces", "--all", "-v"], 0),
     (&["sync", "--all-teams"], 0),
@@ -71,8 +69,6 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["doctor", "--fix-slug", "nonsense"], 2),
     (&["nonsense"], 2),
     (&["status", "--nonsense"], 2),
-    (&["daemon"], 2),
-    (&[], 2),
 ];
 
 /// A machine with one initialised project, and where that is.
@@ -167,10 +163,22 @@ fn cli_14_an_unknown_word_names_its_neighbour() {
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
         assert!(ran.stderr.contains(&format!("hint: {hint}")), "{ran:?}");
     };
-    check(&["stauts"], "ox status");
-    check(&["daemon", "restrat"], "ox daemon restart");
-    check(&["config", "lst"], "ox config list");
+    check(&["stauts"], "did you mean: ox status?");
+    check(&["start"], "did you mean: ox daemon start?");
+    check(&["daemon", "restrat"], "did you mean: ox daemon restart?");
+    check(&["config", "lst"], "did you mean: ox config list?");
     check(&["sync", "--jsn"], "--json");
+}
+
+#[test]
+fn a_group_of_commands_alone_says_what_there_is() {
+    let env = TestEnv::new();
+    for group in [&[][..], &["agent"], &["daemon"], &["team"], &["config"], &["ledger"], &["rescue"]] {
+        let ran = env.ox(group).ok();
+        assert!(ran.stdout.contains("Usage: ox") && ran.stdout.contains("Commands:"), "{ran:?}");
+        let json = env.ox(group.iter().chain([&"--json"])).fails(2).json();
+        assert_eq!(json["success"], false, "{json}");
+    }
 }
 
 #[test]

@@ -66,6 +66,11 @@ fn table(errors: &[StoredError], now: jiff::Timestamp) -> Table {
 }
 
 fn mark(cx: &Cx, project: &Project, client: &Client, ids: &[String]) -> Outcome {
+    let known = load(cx, project)?;
+    if let Some(unknown) = ids.iter().find(|id| !known.newest_first().any(|error| error.id == **id)) {
+        let failure = Failure::new(Exit::Usage, "no stored error has this id").on(unknown);
+        return Err(failure.hint("ox daemon errors --all"));
+    }
     let ask = MarkErrors { ids: ids.to_vec() };
     match client.call(Message::MarkErrors, Some(&ask), STATUS) {
         Ok(_) => {}
