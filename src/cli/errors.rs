@@ -9,7 +9,7 @@ use crate::git::{NoWorkTree, is_in_repository};
 use crate::ipc::client::ClientError;
 use crate::kit::{Class, shell};
 use crate::project::Error;
-use crate::sync::SetupError;
+use crate::sync::{SetupError, way_out_of_conflict};
 
 /// A failure from an error of the project's files.
 pub fn of_project(error: &Error) -> Failure {
@@ -99,10 +99,9 @@ pub fn of_run(what: &str, text: &str, class: Class, path: &Path, remote: &str) -
         Class::Bug => Exit::Failed,
         class => Exit::of_class(class),
     };
-    let git = format!("git -C {}", shell::word(&path.to_string_lossy()));
     let failure = Failure::new(exit, what).because_of(text);
     match class {
-        Class::Conflict => failure.hint(format!("{git} pull --rebase, settle what it names, then: ox sync")),
+        Class::Conflict => failure.hint(way_out_of_conflict(path)),
         Class::Auth => failure
             .hint(format!("git ls-remote {} (until it succeeds here), then: ox sync", shell::word(remote))),
         Class::Usage

@@ -1,6 +1,6 @@
 //! What a sync or a clone came to, as plain facts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -151,4 +151,10 @@ pub struct Outcome {
     pub end: End,
     /// How long it took.
     pub took: Duration,
+}
+
+/// What somebody does about a conflict of commits in the clone at `path`, as it may be typed.
+pub fn way_out_of_conflict(path: &Path) -> String {
+    let path = crate::kit::shell::word(&path.to_string_lossy());
+    format!("git -C {path} pull --rebase, settle what it names, then: ox sync")
 }

@@ -88,6 +88,10 @@ fn a_conflict_names_the_command_that_leads_out() {
         status.contains("conflict in notes.md — last synced") && status.contains("attention"),
         "{status}"
     );
+    assert_eq!(status.matches("conflict in notes.md").count(), 1, "{status}");
+    assert!(status.contains(&format!("next: git -C {}", ledger.display())), "{status}");
+    let doctor = env.ox_in(&repo, ["doctor"]).stdout;
+    assert!(doctor.contains(&format!("git -C {} pull --rebase", ledger.display())), "{doctor}");
     // As it is printed, up to the first comma.
     let words: Vec<&str> = hint(&ran).split(',').next().unwrap().split_whitespace().skip(1).collect();
     assert_eq!(words, ["-C", ledger.to_str().unwrap(), "pull", "--rebase"], "{ran:?}");

@@ -389,10 +389,12 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
     }
     if let Some(daemon) = &document.daemon {
         row("daemon", daemon_text(daemon));
-        for issue in &daemon.issues {
+        // Once is enough.
+        let problem = document.ledger.as_ref().and_then(|ledger| ledger.problem.as_ref());
+        for issue in daemon.issues.iter().filter(|issue| Some(*issue) != problem) {
             row("issue", clean(issue));
         }
-        if let Some(error) = &daemon.last_error {
+        if let Some(error) = daemon.last_error.as_ref().filter(|error| Some(*error) != problem) {
             row("error", clean(&humanised(error)));
         }
     }
@@ -475,13 +477,18 @@ fn daemon_text(daemon: &Daemon) -> String {
 }
 
 /// The one next command, if there is one.
-fn next(document: &Document) -> Option<&'static str> {
+fn next(document: &Document) -> Option<String> {
     let ledger = document.ledger.as_ref()?;
     let daemon = document.daemon.as_ref()?;
     // Where a host does not answer, nothing here is to be done.
     let well = |h| matches!(h, Health::Healthy | Health::Offline);
     let unwell = daemon.health.is_some_and(|h| !well(h)) || !daemon.issues.is_empty();
-    match (ledger.error.is_some(), daemon.state) {
+    if let (Some(problem), Some(path)) = (&ledger.problem, &ledger.path)
+        && problem.starts_with("conflict in ")
+    {
+        return Some(sync::way_out_of_conflict(path));
+    }
+    let command = match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),
         _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox sync --all-teams"),
@@ -489,5 +496,6 @@ fn next(document: &Document) -> Option<&'static str> {
         (_, Some("not running" | "not serving this project")) => Some("ox up"),
         _ if unwell => Some("ox doctor"),
         _ => None,
-    }
+    };
+    command.map(str::to_owned)
 }
