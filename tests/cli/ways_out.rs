@@ -209,3 +209,19 @@ fn a_slip_in_the_ledgers_address_leaves_nothing_behind() {
     );
     env.stop_daemon();
 }
+
+/// Where a sync had to put somebody's edit beside a newer version, it says so at once, and what to do.
+#[test]
+fn a_sync_that_put_something_aside_says_so() {
+    let (env, server, repo, ledger) = machine();
+    push_elsewhere(&env, &server, "notes.md", "1\n");
+    env.ox_in(&repo, ["sync"]).ok();
+    fs::write(ledger.join("notes.md"), "mine\n").unwrap();
+    push_elsewhere(&env, &server, "notes.md", "theirs\n");
+    let ran = env.ox_in(&repo, ["sync"]).ok();
+    assert!(ran.stderr.contains("notes.md") && ran.stderr.contains("next: ox rescue list"), "{ran:?}");
+    assert_eq!(fs::read_to_string(ledger.join("notes.md")).unwrap(), "theirs\n");
+    let quiet = env.ox_in(&repo, ["sync"]).ok();
+    assert!(!quiet.stderr.contains("rescue"), "once: {quiet:?}");
+    env.stop_daemon();
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,8 +15,9 @@ use crate::cli::ui::Progress;
 use crate::cli::ui::text::{clean, count, tilde, took};
 use crate::cli::{team_clone, trust};
 use crate::daemon::reach;
+use crate::health::IssueKind;
 use crate::ipc::client::{Client, ClientError};
-use crate::ipc::wire::{self, TeamSyncResult};
+use crate::ipc::wire::{self, DaemonIssue, TeamSyncResult};
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::Project;
 use crate::sync::{self, Loaded, Site, TeamRef, Workspace};
@@ -74,9 +76,13 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
     let place = trust::ensure(cx, project, yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let path = place.path.to_string_lossy().into_owned();
-    let synced = serve(cx, project).and_then(|client| sync(&client, &place, &progress));
+    let synced = serve(cx, project).and_then(|client| {
+        let started = cx.now();
+        let time = sync(&client, &place, &progress)?;
+        Ok((time, moved_beside(&client, started)))
+    });
     drop(progress);
-    let time = synced.map_err(|failure| {
+    let (time, beside) = synced.map_err(|failure| {
         let cause = failure.causes.first().cloned().unwrap_or_else(|| failure.headline());
         failure
             .with("mode", "daemon".into())
@@ -87,7 +93,22 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
         let took_ms = time.as_millis();
         return cx.ui.document(&Document { success: true, mode: "daemon", ledger, took_ms });
     }
-    cx.ui.print(&format!("synced {} in {}", tilde(&path, &cx.home()), took(time)))
+    cx.ui.print(&format!("synced {} in {}", tilde(&path, &cx.home()), took(time)))?;
+    if let Some(text) = beside {
+        cx.ui.note(&clean(&text));
+        cx.ui.next_step("ox rescue list");
+    }
+    Ok(())
+}
+
+/// What a sync since `started` has put beside because it met something newer, in the daemon's words.
+fn moved_beside(client: &Client, started: Timestamp) -> Option<String> {
+    let issues = client.status().ok()?.issues;
+    let is_new = |issue: &DaemonIssue| issue.since.0.is_some_and(|since| since >= started);
+    let ours = |issue: &DaemonIssue| matches!(issue.repo.as_str(), "" | sync::LEDGER);
+    let found =
+        issues.into_iter().find(|i| i.kind == IssueKind::DirtyWorkspace.name() && ours(i) && is_new(i));
+    found.map(|issue| issue.summary)
 }
 
 /// Syncs once, showing how it goes. Returns how long it took.
