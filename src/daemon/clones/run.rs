@@ -348,7 +348,7 @@ fn up_to_date(state: &mut CloneState, now: Now, change: &Change) {
     match &change.kept {
         Some(kept) => {
             let text = format!(
-                "uncommitted changes to {} met newer ones; yours are beside them as *.conflict-* and in {}",
+                "{} changed here and remotely; your version was kept beside it as *.conflict-* and in {}",
                 named(&kept.paths),
                 kept.reference
             );
