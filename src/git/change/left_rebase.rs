@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::in_the_way::leads_through_link;
 use super::repair::younger;
 use crate::git::command::{path_of, zero_split};
 use crate::git::error::GitError;
@@ -66,7 +67,9 @@ impl ManagedClone<'_> {
         let added = self.changed_paths(Some(head), parse_oid(before)?)?;
         let known = self.index_entries(&added)?;
         let is_loose = |path: &PathBuf| {
-            !known.contains_key(path) && fs::symlink_metadata(self.path.join(path)).is_ok_and(|m| !m.is_dir())
+            !known.contains_key(path)
+                && !leads_through_link(&self.path, path)
+                && fs::symlink_metadata(self.path.join(path)).is_ok_and(|m| !m.is_dir())
         };
         let loose: Vec<PathBuf> = added.into_iter().filter(is_loose).collect();
         dirty.extend(loose.iter().map(|path| (path.clone(), false)));

@@ -98,7 +98,7 @@ impl ManagedClone<'_> {
     fn replay_all(&self, replay: &mut Replay<'_>, own: &[Commit<'_>]) -> Result<(), GitError> {
         for commit in own {
             if self.cancel.is_cancelled() {
-                return Err(GitError::Unquiet);
+                return Err(GitError::Cancelled { sub: "replay" });
             }
             let new = replay.step(commit)?;
             replay.done.insert(commit.id(), new);

@@ -72,10 +72,7 @@ impl Publish {
     /// It is such a word.
     pub(super) fn refuse_mistyped(&self) -> Outcome {
         let word = self.content.as_deref().unwrap_or_default().trim().to_lowercase();
-        let is_near = |name: &str| {
-            let far = if name.len() < 4 { 0 } else { 2 };
-            strsim::damerau_levenshtein(&word, name) <= far.min(name.len() / 3)
-        };
+        let is_near = |name: &str| strsim::damerau_levenshtein(&word, name) <= name.len() / 3;
         let Some((_, meant)) = COMMANDS.iter().find(|(name, _)| is_near(name)) else { return Ok(()) };
         let failure = Failure::new(Exit::Usage, "nothing was told: this looks like a command").on(&word);
         let anyway = format!("to tell it anyway: ox murmur send {word}");
