@@ -46,8 +46,11 @@ mod bench {
 
     /// p50, p99 and throughput of ours against the floor's.
     const PING_BUDGET: (f64, f64, f64) = (1.2, 1.5, 0.85);
-    /// p50 of ours against the floor's.
+    /// Time of ours against the floor's: the median, and from many kept connections the mean, which is what their throughput says. There the
+    /// median only tells in which order they are served: the floor serves some twice while others wait (its p99 is higher at the same rate).
     const STATUS_BUDGET: f64 = 1.3;
+    /// Statuses that each client asks for at least. With four of them, as it was, a round was over before all clients had begun.
+    const STATUS_PER_CLIENT: usize = 32;
     /// Rounds of each; ours and the floor take turns, so that a disturbance meets both.
     const ROUNDS: usize = 10;
     /// The processors this process may use.
@@ -102,8 +105,11 @@ mod bench {
                     // The budget speaks of new connections.
                     kept || (r.0 <= PING_BUDGET.0 && r.1 <= PING_BUDGET.1 && r.2 >= PING_BUDGET.2)
                 });
-                let requests = if measure { 200 } else { 5 };
-                over += compare("status", &ours, &same, clients, kept, requests, |r| r.0 <= STATUS_BUDGET);
+                let requests = if measure { 200.max(clients * STATUS_PER_CLIENT) } else { 5 };
+                over += compare("status", &ours, &same, clients, kept, requests, |r| {
+                    let time = if kept && clients > 1 { 1.0 / r.2 } else { r.0 };
+                    time <= STATUS_BUDGET
+                });
             }
         }
         println!("{}", if over == 0 { "PASS".to_owned() } else { format!("over budget: {over}") });
