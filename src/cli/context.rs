@@ -72,6 +72,14 @@ impl Cx {
         }
     }
 
+    /// The project around the current directory, for commands that go on without one: a configuration that cannot be read is a warning.
+    pub fn project_or_warn(&self) -> Option<Project> {
+        self.project_if_any().unwrap_or_else(|failure| {
+            self.ui.warn(&failure.headline());
+            None
+        })
+    }
+
     /// A client of the project's own socket.
     pub fn client(&self, project: &Project) -> Client {
         reach::client_of(&self.dirs, project).named(&project.workspace_id, &project.legacy_workspace_id)

@@ -28,7 +28,7 @@ pub fn of_project(error: &Error) -> Failure {
         Error::NotSettable { key, instead } => {
             Failure::new(exit, "the key is not set this way").on(key).hint(*instead)
         }
-        Error::BadValue { key, reason } => Failure::new(exit, "bad value").on(key).because_of(reason),
+        Error::BadValue { .. } => Failure::new(exit, error.to_string()),
         Error::RemoteRefused { url, reason } => {
             Failure::new(exit, "the remote is refused").on(url).because_of(*reason)
         }

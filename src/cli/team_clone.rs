@@ -46,7 +46,7 @@ pub fn remove(cx: &Cx, project: &Project, word: &str, force: bool, yes: bool) ->
     }
     let name = clean(team.label());
     let shown = tilde(&path.to_string_lossy(), &cx.home());
-    cx.ui.print(&match removed {
+    cx.ui.done(&match removed {
         true => format!("removed team {name} and its clone {shown}"),
         false => format!("removed team {name}; there was no clone at {shown}"),
     })?;

@@ -4,7 +4,7 @@ use super::context::Cx;
 use super::errors::{of_project, of_setup};
 use super::failure::{Failure, Outcome};
 use crate::project::{Project, RemoteUrl, TrustedHosts};
-use crate::sync::{self, Workspace};
+use crate::sync::{self, Loaded, Workspace};
 
 /// Where the ledger is, once its host is trusted: asks if it is not yet, and remembers the yes.
 ///
@@ -37,8 +37,39 @@ pub fn ensure_team(cx: &Cx, team: &str, remote: &RemoteUrl, yes: bool) -> Outcom
     }
 }
 
+/// Asks about every host of the project's teams that is not trusted, once each. Returns the ids of the teams whose hosts stay untrusted:
+/// the answer was no, or nobody could be asked.
+///
+/// # Errors
+/// The yes could not be written down.
+pub fn ensure_teams(cx: &Cx, loaded: &Loaded, yes: bool) -> Outcome<Vec<String>> {
+    let (mut refused, mut untrusted) = (Vec::new(), Vec::new());
+    for team in loaded.registry().teams() {
+        let Ok(at) = sync::team_of(&cx.dirs, &loaded.slug, loaded.endpoint.as_deref(), &team) else {
+            continue;
+        };
+        let Some(host) = at.untrusted_host else { continue };
+        let keeps = format!("Team {} keeps its context at {}.", team.label(), at.remote.display());
+        if !refused.contains(&host) && cx.ui.answer(&question(&keeps, &host), yes) == Some(true) {
+            trust(cx, &host, &at.remote)?;
+        } else {
+            refused.push(host);
+            untrusted.push(team.id);
+        }
+    }
+    Ok(untrusted)
+}
+
 fn ask(cx: &Cx, keeps: &str, host: &str, remote: &RemoteUrl, yes: bool) -> Outcome {
-    cx.ui.confirm(&format!("{keeps} Read from and write to {host}?"), yes)?;
+    cx.ui.confirm(&question(keeps, host), yes)?;
+    trust(cx, host, remote)
+}
+
+fn question(keeps: &str, host: &str) -> String {
+    format!("{keeps} Trust {host}? ox will read from it and write to it.")
+}
+
+fn trust(cx: &Cx, host: &str, remote: &RemoteUrl) -> Outcome {
     TrustedHosts::trust(&cx.dirs, remote).map_err(|e| of_project(&e))?;
     cx.ui.note(&format!("{host} is trusted from now on"));
     Ok(())

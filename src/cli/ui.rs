@@ -113,6 +113,14 @@ impl Ui {
         self.raw(format!("{}{end}", self.out.harmless(text)).as_bytes())
     }
 
+    /// Prints what an action did, as lines; nothing with `--quiet`.
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn done(&self, text: &str) -> Outcome {
+        if self.quiet { Ok(()) } else { self.print(text) }
+    }
+
     /// Prints a result that replaces the one before: in its place on a terminal, else below it after an empty line.
     ///
     /// # Errors
@@ -192,23 +200,32 @@ impl Ui {
     /// # Errors
     /// Nobody can be asked: exit code 2, naming `--yes`. The answer was not yes.
     pub fn confirm(&self, question: &str, yes: bool) -> Outcome {
-        let question = text::clean(question);
+        match self.answer(question, yes) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Failure::new(Exit::Failed, "not confirmed, nothing was changed")),
+            None => Err(Failure::new(
+                Exit::Usage,
+                "this needs a confirmation, and there is no terminal to ask on",
+            )
+            .because_of(text::clean(question))
+            .hint("the same command with --yes")),
+        }
+    }
+
+    /// Asks a question that needs a yes and returns whether it was one; `None` if nobody can be asked. With `yes` nobody is.
+    pub fn answer(&self, question: &str, yes: bool) -> Option<bool> {
         if yes {
-            return Ok(());
+            return Some(true);
         }
         if !self.ask {
-            return Err(Failure::new(Exit::Usage, "a confirmation is needed and nobody can be asked")
-                .because_of(question)
-                .hint("the same command with --yes"));
+            return None;
         }
+        let question = text::clean(question);
         let mut err = io::stderr().lock();
         let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush()); // the answer decides, not the prompt
         let mut answer = String::new();
         let read = io::Read::take(io::stdin().lock(), ANSWER_MAX).read_line(&mut answer);
-        match (read, answer.trim().to_ascii_lowercase().as_str()) {
-            (Ok(_), "y" | "yes") => Ok(()),
-            _ => Err(Failure::new(Exit::Failed, "not confirmed, nothing was changed")),
-        }
+        Some(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Prints a failure and returns its exit code.

@@ -74,7 +74,7 @@ pub(super) fn outcome(found: Vec<(Clone, CloneCheck)>) -> Outcome {
             CloneCheck::Unknown(why) => format!("cannot be looked at: {why}"),
             CloneCheck::Untrusted(host) => {
                 untrusted.get_or_insert(clone.at.id.clone());
-                format!("not cloned yet: nobody here has said yes to {host}")
+                format!("not cloned yet: {host} is not trusted yet")
             }
         };
         lines.push(format!("{shown}: {line}"));

@@ -1,6 +1,6 @@
 //! For how long has the project been served?
 
-use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Context, FixLevel, Outcome};
 
 pub(super) const CHECK: Check = Check {
     slug: "daemon-uptime",
@@ -13,6 +13,6 @@ pub(super) const CHECK: Check = Check {
 fn run(cx: &Context) -> Outcome {
     match cx.daemon.status() {
         Some(status) => Outcome::passed(format!("{} s", status.uptime.as_secs())),
-        None => Outcome::skipped("nobody serves this project now").remedy(Remedy::Ox(Command::DaemonStart)),
+        None => Outcome::not_served(),
     }
 }

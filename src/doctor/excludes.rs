@@ -7,7 +7,7 @@ pub(super) const CHECK: Check = Check {
     slug: "gitignore-missing",
     name: "ignored files",
     category: Category::Project,
-    fix_level: FixLevel::Auto,
+    fix_level: FixLevel::Suggested,
     run,
 };
 

@@ -41,7 +41,7 @@ fn run(cx: &Context) -> Outcome {
     }
     match cx.daemon.status() {
         _ if late.is_empty() && unread.is_empty() => Outcome::passed("written in the last ten minutes"),
-        None => Outcome::skipped("nobody syncs this project now").remedy(Remedy::Ox(Command::DaemonStart)),
+        None => Outcome::not_served(),
         Some(status) if status.uptime < DaemonView::GRACE && unread.is_empty() => Outcome::skipped("not yet"),
         Some(_) => Outcome::warning("others cannot see that the clones are kept current")
             .detail(late.into_iter().chain(unread))

@@ -13,8 +13,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(agents) = &cx.agents else {
-        return Outcome::skipped("nobody hears agents of this project now")
-            .remedy(Remedy::Ox(Command::DaemonStart));
+        return Outcome::not_served().remedy(Remedy::Ox(Command::DaemonStart));
     };
     let silent = |at: jiff::Timestamp| cx.now.duration_since(at).unsigned_abs();
     let stale: Vec<String> = agents

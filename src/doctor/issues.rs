@@ -24,7 +24,7 @@ fn of_team(issue: &DaemonIssue) -> String {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
     let issues: Vec<&DaemonIssue> = status.issues.iter().filter(|i| !super::team_clean::is_ours(i)).collect();
     if issues.is_empty() {
         return Outcome::passed("none");

@@ -16,7 +16,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
     let sync = Remedy::Ox(Command::Sync);
     match status.last_sync.0 {
         None if status.uptime < DaemonView::GRACE => Outcome::skipped("not yet"),

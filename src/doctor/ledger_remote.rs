@@ -22,8 +22,9 @@ fn run(cx: &Context) -> Outcome {
     };
     let url = place.remote.display();
     match (&place.untrusted_host, place.remote.local_path()) {
-        (Some(host), _) => Outcome::warning(format!("{url}: nobody here has said yes to {host}"))
-            .remedy(Remedy::Ox(Command::Up)),
+        (Some(host), _) => {
+            Outcome::warning(format!("{url}: {host} is not trusted yet")).remedy(Remedy::Ox(Command::Up))
+        }
         (None, Some(path)) if place.exists() && !path.exists() => Outcome::failed(format!("{url} is gone"))
             .remedy(Remedy::Person(format!(
                 "bring {url} back, or name another place: ox ledger set-remote URL"

@@ -132,8 +132,6 @@ impl Category {
 pub enum FixLevel {
     /// Never by `ox doctor`.
     CheckOnly,
-    /// Always: it changes only what `ox` itself made, and loses nothing.
-    Auto,
     /// With `--fix`.
     Suggested,
     /// With `--fix` and a yes.
@@ -145,12 +143,14 @@ impl FixLevel {
     pub fn name(self) -> &'static str {
         match self {
             FixLevel::CheckOnly => "check-only",
-            FixLevel::Auto => "auto",
             FixLevel::Suggested => "suggested",
             FixLevel::Confirm => "confirm",
         }
     }
 }
+
+/// Why what only the daemon knows was not looked at.
+const NOT_SERVED: &str = "no daemon serves this project";
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +208,11 @@ impl Outcome {
     /// Does not work.
     pub fn failed(message: impl Into<String>) -> Outcome {
         Outcome::new(Status::Failed, message)
+    }
+
+    /// Not looked at: only a daemon that serves the project could tell.
+    pub fn not_served() -> Outcome {
+        Outcome::skipped(NOT_SERVED).remedy(Remedy::Ox(Command::DaemonStart))
     }
 
     /// Not looked at, and why.

@@ -15,7 +15,7 @@ const UNUSED: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) const CHECK: Check = Check {
     slug: "orphaned-team-dirs",
-    name: "teams of nobody",
+    name: "unused team clones",
     category: Category::Machine,
     fix_level: FixLevel::Confirm,
     run,

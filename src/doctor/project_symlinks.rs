@@ -7,7 +7,7 @@ pub(super) const CHECK: Check = Check {
     slug: "project-symlinks",
     name: "links",
     category: Category::Project,
-    fix_level: FixLevel::Auto,
+    fix_level: FixLevel::Suggested,
     run,
 };
 
@@ -15,7 +15,7 @@ fn run(cx: &Context) -> Outcome {
     let Some(project) = cx.project.found() else { return Outcome::skipped("no project here") };
     let wrong = sync::wrong_links(&cx.site, project);
     if wrong.is_empty() {
-        return Outcome::passed("all lead to their clones");
+        return Outcome::passed("correct");
     }
     let remedy = match wrong.iter().find(|link| link.blocked) {
         Some(blocked) => Remedy::Person(format!("move it away: {}", blocked.text)),

@@ -11,9 +11,9 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
     match status.unviewed_error_count {
-        0 => Outcome::passed("none that nobody has seen"),
-        n => Outcome::warning(format!("{n} that nobody has seen")).remedy(Remedy::Ox(Command::DaemonErrors)),
+        0 => Outcome::passed("no unread errors"),
+        n => Outcome::warning(format!("{n} unread")).remedy(Remedy::Ox(Command::DaemonErrors)),
     }
 }

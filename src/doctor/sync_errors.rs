@@ -11,7 +11,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::skipped("nobody syncs this project now") };
+    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
     if let Some(clone) = status.workspaces.values().flatten().find(|clone| clone.offline) {
         let text = format!("offline: {}; syncs go on as soon as the host answers", clone.last_error);
         return Outcome::warning(text).remedy(Remedy::Ox(Command::DaemonLogs));

@@ -7,7 +7,7 @@ pub(super) const CHECK: Check = Check {
     slug: "whisper-db",
     name: "whispers",
     category: Category::Project,
-    fix_level: FixLevel::Auto,
+    fix_level: FixLevel::Suggested,
     run,
 };
 

@@ -25,7 +25,7 @@ const FRACTION_DIGITS: usize = 18;
 /// # Errors
 /// A text that says what is wrong. Negative lengths are refused: none of ours can be.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = |why: &str| format!("{text:?} is no length of time ({why}); write it like 90s, 15m or 1h30m");
+    let wrong = |why: &str| format!("{text:?} is not a duration ({why}); write it like 90s, 15m or 1h30m");
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Ok(Duration::ZERO);

@@ -106,7 +106,7 @@ pub enum Error {
         key: String,
     },
     /// A value that the key cannot have.
-    #[error("{key}: {reason}")]
+    #[error("{key} {reason}")]
     BadValue {
         /// The key.
         key: String,

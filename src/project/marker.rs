@@ -81,7 +81,7 @@ impl Marker {
     pub fn path(&self, root: &Path) -> Result<PathBuf, Error> {
         let id = self.repo_id.as_str();
         if !id.starts_with(REPO_PREFIX) || safe_component(id) != id {
-            let reason = format!("{id:?} is not a repository id");
+            let reason = format!("must be a repository id, not {id:?}");
             return Err(Error::BadValue { key: "repo_id".to_owned(), reason });
         }
         Ok(root.join(PROJECT_DIR).join(format!(".{id}")))

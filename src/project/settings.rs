@@ -24,6 +24,22 @@ const MURMURING: &str = "murmuring";
 /// Whether agents are given murmurs.
 const MURMUR_RECEIVE: &str = "murmur_receive";
 
+/// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
+const FOREIGN: [&str; 12] = [
+    "agent_summarizer",
+    "agent_worker",
+    "attribution",
+    "badge",
+    "context_git",
+    "daemon.gc_check_interval",
+    "display_name",
+    "session_terms_shown",
+    "sessions",
+    "telemetry_enabled",
+    "tips_enabled",
+    "view_format",
+];
+
 /// What a key's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -238,7 +254,25 @@ impl<'a> Settings<'a> {
     /// All values in the table's order, and what is wrong with those that could not be used.
     pub fn list(&self) -> (Vec<SettingValue>, Vec<Error>) {
         let (values, errors): (Vec<_>, Vec<_>) = SETTINGS.iter().map(|s| self.value(s)).unzip();
-        (values, errors.into_iter().flatten().collect())
+        (values, errors.into_iter().flatten().chain(self.unknown()).collect())
+    }
+
+    /// Keys of the user's file that no setting has and no other program either: a slip in one changes nothing, and nobody would notice.
+    fn unknown(&self) -> Vec<Error> {
+        let is_known = |key: &str| SETTINGS.iter().any(|s| s.key == key) || key == MURMURING;
+        let is_foreign = |key: &str| {
+            FOREIGN.contains(&key) || key.split_once('.').is_some_and(|(block, _)| FOREIGN.contains(&block))
+        };
+        let unknown = self.user.keys().into_iter().filter(|key| !is_known(key) && !is_foreign(key));
+        let told = |key: String| {
+            let near = |s: &&Setting| strsim::damerau_levenshtein(s.key, &key) <= key.len() / 4;
+            let reason = match SETTINGS.iter().find(near) {
+                Some(near) => format!("is no setting; did you mean {}?", near.key),
+                None => "is no setting".to_owned(),
+            };
+            Error::BadValue { key, reason }
+        };
+        unknown.map(told).collect()
     }
 
     /// One value, and what is wrong if the one in the file could not be used.
@@ -251,7 +285,7 @@ impl<'a> Settings<'a> {
 
     /// The daemon's settings, and what is wrong with those that could not be used.
     pub fn daemon(&self) -> (DaemonConfig, Vec<Error>) {
-        let mut errors = Vec::new();
+        let mut errors = self.unknown();
         let mut text = |key: &str| match self.get(key) {
             Ok((value, error)) => {
                 errors.extend(error);
@@ -414,10 +448,23 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
     }
     let text = accept(setting, value).map_err(|reason| bad(setting, reason))?;
     if let Some(floor) = raise(setting, &text) {
-        return Err(bad(setting, format!("{text} is too small, the smallest value is {floor}")));
+        return Err(bad(setting, format!("must be at least {floor}, not {text}")));
     }
     let (block, key) = key.split_once('.').unwrap_or(("", key));
     UserConfig::set(dirs, block, key, &text)
+}
+
+/// Removes a key from the user's file, so that its default counts again. Returns whether it was there.
+///
+/// # Errors
+/// `UnknownKey`, `NotSettable`, or what [`UserConfig::unset`] says.
+pub fn unset(dirs: &Dirs, key: &str) -> Result<bool, Error> {
+    let setting = find(key)?;
+    if let Some(instead) = setting.instead {
+        return Err(Error::NotSettable { key: key.to_owned(), instead });
+    }
+    let (block, key) = key.split_once('.').unwrap_or(("", key));
+    UserConfig::unset(dirs, block, key)
 }
 
 /// The key of that name.
@@ -435,15 +482,17 @@ fn bad(setting: &Setting, reason: String) -> Error {
 /// The value in the one form that is written and compared.
 fn accept(setting: &Setting, text: &str) -> Result<String, String> {
     match setting.kind {
-        Kind::Duration { .. } => parse_duration(text).map(|_| text.to_owned()),
+        Kind::Duration { .. } => {
+            parse_duration(text).map(|_| text.to_owned()).map_err(|why| format!("must be a duration: {why}"))
+        }
         Kind::Bool => match text {
             "true" | "True" | "TRUE" => Ok("true".to_owned()),
             "false" | "False" | "FALSE" => Ok("false".to_owned()),
-            _ => Err(format!("{text:?} is neither true nor false")),
+            _ => Err(format!("must be true or false, not {text:?}")),
         },
         Kind::Word(_) if setting.key == MURMUR_SEND && text == "off" => Ok("manual".to_owned()),
         Kind::Word(words) if words.contains(&text) => Ok(text.to_owned()),
-        Kind::Word(words) => Err(format!("{text:?} is not one of: {}", words.join(", "))),
+        Kind::Word(words) => Err(format!("must be {}, not {text:?}", words.join(" or "))),
         Kind::Text => Ok(text.to_owned()),
     }
 }

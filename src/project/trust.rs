@@ -49,7 +49,8 @@ impl TrustedHosts {
             return Ok(());
         }
         if list.hosts.len() >= limits::TRUSTED_MAX {
-            let reason = format!("{} already lists {} hosts", path.display(), limits::TRUSTED_MAX);
+            let reason =
+                format!("cannot be trusted: {} lists {} hosts already", path.display(), limits::TRUSTED_MAX);
             return Err(Error::BadValue { key: host.to_owned(), reason });
         }
         list.hosts.push(host.to_owned());

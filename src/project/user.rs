@@ -104,6 +104,49 @@ impl UserConfig {
         write(&path, &changed).map_err(|e| Error::write(&path, e))
     }
 
+    /// All keys, those of a block behind its name and a dot.
+    pub fn keys(&self) -> Vec<String> {
+        let inside =
+            |b: &Block| b.entries.iter().map(|e| format!("{}.{}", b.name, e.key)).collect::<Vec<_>>();
+        let one = |b: &Block| if b.entries.is_empty() { vec![b.name.clone()] } else { inside(b) };
+        self.blocks.iter().flat_map(one).collect()
+    }
+
+    /// Removes `key` from the block `block`, or from the top level for an empty one, as [`UserConfig::set`] sets it. Returns whether it was there.
+    ///
+    /// # Errors
+    /// As [`UserConfig::set`].
+    pub fn unset(dirs: &Dirs, block: &str, key: &str) -> Result<bool, Error> {
+        let path = dirs.user_config();
+        let _lock = lock::hold(&dirs.file_lock(&path), &path)?;
+        let (text, config) = read(&path)?;
+        let changed = config.without(&text, block, key).map_err(|reason| Error::damaged(&path, reason))?;
+        match changed {
+            Some(changed) => write(&path, &changed).map(|()| true).map_err(|e| Error::write(&path, e)),
+            None => Ok(false),
+        }
+    }
+
+    /// The text without one key, which has to stand on a line of its own; `None` if it is not there. Checked by reading it again.
+    fn without(&self, text: &str, block: &str, key: &str) -> Result<Option<String>, String> {
+        let entries = match self.blocks.iter().find(|b| b.name == block) {
+            _ if block.is_empty() => &self.top,
+            Some(found) => &found.entries,
+            None => return Ok(None),
+        };
+        let Some(entry) = entries.iter().find(|e| e.key == key) else { return Ok(None) };
+        let from = text[..entry.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[entry.span.end..].find('\n').map_or(text.len(), |at| entry.span.end + at + 1);
+        let mut changed = text.to_owned();
+        changed.replace_range(from..to, "");
+        let again = parse(&changed).map_err(|_| NOT_UNDERSTOOD.to_owned())?;
+        let same = |config: &UserConfig| config.plain_values(block, key);
+        if again.get(block, key) != Ok(None) || same(self) != same(&again) {
+            return Err(NOT_UNDERSTOOD.to_owned());
+        }
+        Ok(Some(changed))
+    }
+
     /// The text with one value changed, checked by reading it again.
     fn with(&self, text: &str, block: &str, key: &str, value: &str) -> Result<String, String> {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };

@@ -62,7 +62,7 @@ impl RemoteUrl {
             return refuse("a server's remotes are reached by https");
         }
         if !url.host().is_some_and(|host| allowed.contains(host)) {
-            return refuse("its host is neither the server's nor one that you agreed to");
+            return refuse("its host is neither the server's nor a trusted one");
         }
         Ok(VendorUrl { url, stripped })
     }

@@ -168,7 +168,7 @@ fn clone_elsewhere(
     }
     let (remote, untrusted) = remote_of(&site.dirs, &wanted.url).map_err(|e| e.to_string())?;
     if let Some(host) = untrusted {
-        return Err(format!("invalid clone URL: nobody here has agreed to {host}"));
+        return Err(format!("invalid clone URL: {host} is not trusted yet"));
     }
     let lock = site.dirs.clone_lock(&project.slug, "checkout", &workspace_id_of_path(path));
     let lock = CloneLock::acquire(&lock, run::LOCK_WAIT_FORCED).map_err(|e| e.to_string())?;

@@ -119,8 +119,10 @@ pub enum Blocked {
     RebaseStuck,
     /// The project names another remote than the one the clone has.
     OtherRemote,
-    /// The remote's host was named by somebody else and nobody here has said yes to it.
+    /// The remote's host was named by somebody else and is not trusted.
     Untrusted,
+    /// The remote redirects to a host that was not agreed on.
+    Redirected,
 }
 
 /// What is known of a clone after a run, beside how the run ended.

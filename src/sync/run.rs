@@ -499,10 +499,7 @@ impl Job<'_> {
         match &self.at.untrusted_host {
             None => Ok(()),
             Some(host) => {
-                let text = format!(
-                    "{host} is named as the host of {} but nobody here has agreed to it; run: ox up",
-                    self.at
-                );
+                let text = format!("{host}, the host of {}, is not trusted yet", self.at);
                 Err(Failure::new(Class::Usage, text).blocked(Blocked::Untrusted))
             }
         }
@@ -672,7 +669,7 @@ pub(super) fn failure(e: GitError) -> Failure {
         GitError::WrongBranch { .. } | GitError::Unrelated { .. } | GitError::NoRemoteBranch { .. } => {
             Some(Blocked::Diverged)
         }
-        GitError::Redirected { .. } => Some(Blocked::Untrusted),
+        GitError::Redirected { .. } => Some(Blocked::Redirected),
         _ => None,
     };
     let mut text = e.to_string();

@@ -26,6 +26,9 @@ pub const CLONE_BACKOFF: Backoff =
 pub const REFUSED_BACKOFF: Backoff =
     Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(5 * 60) };
 
+/// While a host is not trusted: an attempt only reads the list of trusted hosts, and once it is trusted nobody should have to wait.
+pub const UNTRUSTED_AGAIN: Duration = Duration::from_secs(15);
+
 /// The numbers of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -53,6 +56,8 @@ pub enum Ended {
     Skipped,
     /// The network failed: the breaker decides when to go on, nothing counts against the workspace.
     Network,
+    /// The remote's host is not trusted: tried again after [`UNTRUSTED_AGAIN`].
+    Untrusted,
     /// It failed.
     Failed(BackoffKind),
 }
@@ -178,6 +183,7 @@ impl Schedule {
             Ended::Skipped => {}
             // Due at once: when the breaker opens, or as the next one to try it.
             Ended::Network => self.next = now,
+            Ended::Untrusted => self.next = now + UNTRUSTED_AGAIN,
             Ended::Failed(trouble) => {
                 self.failures = self.failures.saturating_add(1);
                 self.retry_at = Some(now + trouble.backoff().delay(self.failures));

@@ -10,6 +10,7 @@ mod bundle;
 mod linked_settings;
 
 mod teams;
+mod up;
 
 mod rescue;
 
@@ -245,7 +246,7 @@ fn cli_02_a_host_from_somebody_elses_commit_needs_one_yes() {
         assert!(ran.stderr.contains("--yes") && ran.stderr.contains("git.example.invalid"), "{ran:?}");
         assert_eq!(env.ox_in(&repo, [command, "--no-interactive"]).code, Some(2));
     }
-    assert!(env.ox_in(&repo, ["status"]).ok().stdout.contains("Waiting for your yes"));
+    assert!(env.ox_in(&repo, ["status"]).ok().stdout.contains("Waiting for trust"));
     env.ox_in(&repo, ["init", "--yes"]).ok();
     env.ox_in(&repo, ["init"]).ok();
     assert!(env.daemon_pid().is_none());

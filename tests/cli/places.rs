@@ -320,7 +320,7 @@ fn the_daemon_reaches_remotes_as_the_newest_caller_does() {
     // Who asks without an agent, cron say, does not take the other's away.
     env.unset("SSH_AUTH_SOCK");
     env.ox_in(&repo, ["sync"]).ok();
-    let doctor = env.ox_in(&repo, ["doctor"]).stdout;
+    let doctor = env.ox_in(&repo, ["doctor", "-v"]).stdout;
     assert!(doctor.contains("SSH_AUTH_SOCK is not set"), "{doctor}");
     env.stop_daemon();
 }

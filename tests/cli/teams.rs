@@ -26,7 +26,7 @@ fn with_teams() -> (TestEnv, PathBuf) {
     (env, repo)
 }
 
-fn config(repo: &Path) -> Value {
+pub(super) fn config(repo: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(repo.join(".sageox/config.json")).unwrap()).unwrap()
 }
 
@@ -109,8 +109,8 @@ fn cli_02_a_new_host_of_a_team_needs_one_yes() {
         assert!(ran.stderr.contains("git.example.invalid"), "{ran:?}");
     }
     let status = env.ox_in(&repo, ["status"]).ok();
-    assert!(status.stdout.contains("Waiting for your yes"), "{status:?}");
-    assert!(status.stdout.contains("next: ox sync --all-teams"), "{status:?}");
+    assert!(status.stdout.contains("Waiting for trust"), "{status:?}");
+    assert!(status.stdout.contains("next: ox up"), "{status:?}");
     assert_eq!(env.daemon_pid(), None);
 }
 
@@ -230,7 +230,7 @@ fn a_team_that_is_removed_leaves_its_clone_until_somebody_says_otherwise() {
     assert!(!clone_of(&env, "a").exists() && config(&repo).get("teams").is_none());
     assert_eq!(env.daemon_pid(), None);
     let ran = env.ox_in(&repo, ["sync", "--all-teams"]).ok();
-    assert!(ran.stdout.contains("has no teams"), "{ran:?}");
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("has no teams"), "{ran:?}");
 }
 
 #[test]
@@ -333,11 +333,13 @@ fn cli_05_doctor_clones_what_is_missing_without_a_daemon() {
 }
 
 #[test]
-fn doctor_mends_links_unasked() {
+fn doctor_mends_links_only_when_asked() {
     let (env, repo) = with_teams();
     let link = repo.join(".sageox/teams/a");
     fs::remove_file(&link).unwrap();
     let ran = env.ox_in(&repo, ["doctor"]).ok();
+    assert!(ran.stdout.contains("hint: ox doctor --fix") && fs::symlink_metadata(&link).is_err(), "{ran:?}");
+    let ran = env.ox_in(&repo, ["doctor", "--fix"]).ok();
     assert!(ran.stdout.contains("fixed: made the links"), "{ran:?}");
     assert_eq!(fs::read_link(&link).unwrap(), clone_of(&env, "a"));
 }

@@ -246,3 +246,30 @@ fn a_run_that_nobody_asked_for_answers_no_request() {
         assert_eq!((bench.answers(conn).len(), forced(&bench)), (1, 1));
     }
 }
+
+#[test]
+fn ux_22_a_host_that_becomes_trusted_is_noticed_soon_and_was_no_error() {
+    let untrusted = || failed(Class::Usage, Some(Blocked::Untrusted));
+    for key in [ledger(), team()] {
+        let repo = if key == ledger() { LEDGER } else { TEAM };
+        let mut bench = fine();
+        run(&mut bench, &key, Run::Ends(untrusted()));
+        assert!(shows(&bench, IssueKind::CloneFailed, repo));
+        let before = bench.syncs(&key).len();
+        for _ in 0..20 {
+            bench.next_run.insert(key.clone(), Run::Ends(untrusted()));
+            bench.pass(Duration::from_secs(15));
+        }
+        let attempts = bench.syncs(&key).len() - before;
+        assert!((19..=21).contains(&attempts), "{attempts} in five minutes");
+        assert!(stored(&bench).is_empty() && !shows(&bench, IssueKind::SyncBackoff, repo));
+        let status = bench.core.published(ID).unwrap().snapshot().status.clone().unwrap();
+        assert_eq!(status.recent_error_count, 0);
+        // Trusted, though its first answer is no success: nothing speaks of trust any more.
+        bench.host = Some("git.example".into());
+        bench.next_run.insert(key.clone(), Run::Ends(failed(Class::Network, None)));
+        bench.pass(Duration::from_secs(16));
+        assert!(!bench.next_run.contains_key(&key), "tried again within 15 s");
+        assert!(!shows(&bench, IssueKind::CloneFailed, repo));
+    }
+}

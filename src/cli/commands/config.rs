@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::cli::context::Cx;
 use crate::cli::errors::of_project;
 use crate::cli::failure::Outcome;
-use crate::cli::ui::text::{Table, clean};
+use crate::cli::ui::text::{Table, clean, tilde};
+use crate::daemon::reach;
 use crate::project::Error;
 use crate::project::settings::{self, SettingValue, Settings};
 
@@ -31,6 +32,9 @@ enum Command {
     /// Set a setting in the user's file; all else in the file stays
     #[command(after_help = "Examples:\n  ox config set daemon.auto_start false")]
     Set(Set),
+    /// Take a setting out of the user's file, so that its default counts again
+    #[command(after_help = "Examples:\n  ox config unset daemon.auto_start")]
+    Unset(Unset),
 }
 
 /// Flags of `ox config list`.
@@ -60,9 +64,16 @@ struct Set {
     value: String,
 }
 
+/// Flags of `ox config unset`.
+#[derive(Debug, clap::Args)]
+struct Unset {
+    /// The setting
+    key: String,
+}
+
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
-    let project = cx.project_if_any()?;
+    let project = cx.project_or_warn();
     let settings = || {
         let (settings, error) = Settings::load(&cx.env, &cx.dirs, project.as_ref());
         warn(cx, error);
@@ -72,6 +83,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::List(args) => list(cx, &settings(), args.origin),
         Command::Get(args) => get(cx, &settings(), args),
         Command::Set(args) => set(cx, args),
+        Command::Unset(args) => unset(cx, args),
     }
 }
 
@@ -115,6 +127,37 @@ fn set(cx: &Cx, args: &Set) -> Outcome {
         let (key, value) = (&args.key, &args.value);
         return cx.ui.document(&json!({ "success": true, "key": key, "value": value, "file": file }));
     }
-    cx.ui.note(&format!("set {} in {}; the daemon takes it at its next start", args.key, file.display()));
+    cx.ui.done(&format!(
+        "set {} to {} in {}",
+        args.key,
+        args.value,
+        tilde(&file.to_string_lossy(), &cx.home())
+    ))?;
+    restart_next(cx, &args.key);
     Ok(())
+}
+
+fn unset(cx: &Cx, args: &Unset) -> Outcome {
+    let was_there = settings::unset(&cx.dirs, &args.key).map_err(|e| of_project(&e))?;
+    let file = cx.dirs.user_config();
+    if cx.ui.json() {
+        let document = json!({ "success": true, "key": args.key, "changed": was_there, "file": file });
+        return cx.ui.document(&document);
+    }
+    let shown = tilde(&file.to_string_lossy(), &cx.home());
+    match was_there {
+        true => cx.ui.done(&format!("removed {} from {shown}", args.key))?,
+        false => cx.ui.done(&format!("{} is not set in {shown}", args.key))?,
+    }
+    if was_there {
+        restart_next(cx, &args.key);
+    }
+    Ok(())
+}
+
+/// A running daemon has read its own settings when it started.
+fn restart_next(cx: &Cx, key: &str) {
+    if key.starts_with("daemon.") && reach::projects(&cx.dirs).is_ok() {
+        cx.ui.next_step("ox daemon restart");
+    }
 }

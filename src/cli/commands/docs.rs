@@ -127,7 +127,7 @@ const FILES: &[(&str, &str)] = &[
         "more that counts as a secret: in blocks fenced as redact, lines of the form literal \"text\" -> [TOKEN] or regex \"pattern\" -> [TOKEN]",
     ),
     ("~/.config/sageox/config.yaml", "settings of the user; see ox-config(5)"),
-    ("~/.config/sageox/trusted-hosts.json", "git hosts the user said yes to"),
+    ("~/.config/sageox/trusted-hosts.json", "git hosts the user trusts"),
     ("~/.local/share/sageox/<endpoint>/ledgers/<repo id>/", "the clone of a project's ledger"),
     ("~/.local/share/sageox/<endpoint>/teams/<team id>/", "the clone of a team's context, for all projects"),
     ("~/.local/share/sageox/local/remotes/<repo id>.git", "the ledger's remote when no other is named"),

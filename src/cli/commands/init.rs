@@ -57,20 +57,20 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
     let root = tilde(&done.root.to_string_lossy(), &cx.home());
     match (done.already, done.written.is_empty()) {
-        (true, true) => cx.ui.print(&format!("{root} is initialised already"))?,
-        (true, false) => cx.ui.print(&format!("initialised {root} again"))?,
-        (false, _) => cx.ui.print(&format!("initialised {root}"))?,
+        (true, true) => cx.ui.done(&format!("{root} is initialised already"))?,
+        (true, false) => cx.ui.done(&format!("initialised {root} again"))?,
+        (false, _) => cx.ui.done(&format!("initialised {root}"))?,
     }
     for file in &done.written {
-        cx.ui.print(&format!("  wrote {}", file.display()))?;
+        cx.ui.done(&format!("  wrote {}", file.display()))?;
     }
-    cx.ui.print(&format!("  ledger: {}", tilde(&place.remote.display(), &cx.home())))?;
+    cx.ui.done(&format!("  ledger: {}", tilde(&place.remote.display(), &cx.home())))?;
     for line in teams.iter().flat_map(|team| team.lines(cx)) {
-        cx.ui.print(&format!("  {line}"))?;
+        cx.ui.done(&format!("  {line}"))?;
     }
     match (&committed, args.commit) {
-        (Some(commit), _) => cx.ui.print(&format!("  committed {}", short(commit)))?,
-        (None, true) => cx.ui.print("  nothing to commit")?,
+        (Some(commit), _) => cx.ui.done(&format!("  committed {}", short(commit)))?,
+        (None, true) => cx.ui.done("  nothing to commit")?,
         (None, false) => {}
     }
     cx.ui.next_step("ox up");

@@ -47,7 +47,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             let at = to.display();
             return cx.ui.document(&json!({ "success": true, "from": at, "to": at, "commit": null }));
         }
-        return cx.ui.print(&format!("the ledger is at {} already", to.display()));
+        return cx.ui.done(&format!("the ledger is at {} already", to.display()));
     }
     let question = format!("Move the ledger from {} to {}?", from.remote.display(), to.display());
     cx.ui.confirm(&question, args.yes)?;
@@ -60,7 +60,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         let (from, to, commit) = (&moved.from, &moved.to, &moved.commit);
         return cx.ui.document(&json!({ "success": true, "from": from, "to": to, "commit": commit }));
     }
-    cx.ui.print(&format!("moved the ledger from {} to {}", moved.from, moved.to))?;
+    cx.ui.done(&format!("moved the ledger from {} to {}", moved.from, moved.to))?;
     cx.ui.next_step("git add .sageox && git commit -m 'Move the ledger', so that your team follows");
     Ok(())
 }

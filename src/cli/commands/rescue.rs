@@ -83,11 +83,11 @@ fn list(cx: &Cx, args: &List) -> Outcome<Exit> {
         let items: Vec<Value> = found.items.iter().map(to_json).collect();
         cx.ui.document(&json!({ "items": items, "problems": found.problems }))?;
     } else if found.items.is_empty() {
-        cx.ui.print(if args.all {
+        cx.ui.note(if args.all {
             "nothing was rescued on this machine"
         } else {
             "nothing was rescued in this project's ledger"
-        })?;
+        });
     } else {
         cx.ui.print(&table(cx, &found.items))?;
         cx.ui.next_step("ox rescue show <id>");
@@ -172,7 +172,7 @@ fn restore(cx: &Cx, args: &Restore) -> Outcome<Exit> {
         cx.ui.document(&json!({ "success": refused == 0, "id": item.id, "files": files }))?;
     } else {
         let lines: Vec<String> = put.iter().map(|p| put_line(p, &cx.home())).collect();
-        cx.ui.print(&lines.join("\n"))?;
+        cx.ui.done(&lines.join("\n"))?;
     }
     if refused == 0 {
         return Ok(Exit::Done);

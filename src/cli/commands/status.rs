@@ -410,7 +410,7 @@ fn verdict(document: &Document) -> (Tone, &'static str) {
     match daemon.and_then(|d| d.health) {
         _ if broken => (Tone::Bad, "○ Broken"),
         Some(Health::Critical) => (Tone::Bad, "○ Critical"),
-        _ if untrusted => (Tone::Warn, "◐ Waiting for your yes"),
+        _ if untrusted => (Tone::Warn, "◐ Waiting for trust"),
         Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Good, "● Healthy"),
         Some(Health::Offline) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Warn, "◐ Offline"),
         Some(_) => (Tone::Warn, "◐ Needs attention"),
@@ -449,7 +449,7 @@ fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> Strin
 fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
     let name = if team.team_name.is_empty() { &team.team_id } else { &team.team_name };
     let state = match (&team.untrusted_host, team.state) {
-        (Some(host), _) => format!("waits for your yes to {}", clean(host)),
+        (Some(host), _) => format!("{} is not trusted yet", clean(host)),
         (None, State::Error) => clean(&humanised(&team.error)),
         (None, State::NotCloned) => "not cloned yet".into(),
         (None, State::NotSynced) => "never synced".into(),
@@ -491,7 +491,7 @@ fn next(document: &Document) -> Option<String> {
     let command = match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),
-        _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox sync --all-teams"),
+        _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox up"),
         (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
         (_, Some("not running" | "not serving this project")) => Some("ox up"),
         _ if unwell => Some("ox doctor"),

@@ -93,7 +93,7 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
         let took_ms = time.as_millis();
         return cx.ui.document(&Document { success: true, mode: "daemon", ledger, took_ms });
     }
-    cx.ui.print(&format!("synced {} in {}", tilde(&path, &cx.home()), took(time)))?;
+    cx.ui.done(&format!("synced {} in {}", tilde(&path, &cx.home()), took(time)))?;
     if let Some(text) = beside {
         cx.ui.note(&clean(&text));
         cx.ui.next_step("ox rescue list");
@@ -146,19 +146,25 @@ fn teams(cx: &Cx, project: &Project, word: &str, yes: bool) -> Outcome {
     }
     let progress = cx.ui.progress("reaching the daemon");
     let start = SystemClock.now().mono;
-    let results = serve(cx, project).and_then(|client| {
-        progress.phase("syncing team contexts", None);
-        client.team_sync(word, |p| show(&progress, &p)).map_err(|e| match &e {
-            ClientError::Remote(text) => Failure::new(Exit::Failed, "the team contexts could not be synced")
-                .because_of(text)
-                .hint("ox team list"),
-            _ => of_client("the team contexts could not be synced", &e),
-        })
-    });
+    let results = serve(cx, project).and_then(|client| sync_teams(&client, word, &progress));
     let time = SystemClock.now().mono.since(start);
     drop(progress);
     let results = results.map_err(|f| f.with("mode", "daemon".into()))?;
     report(cx, &results, time)
+}
+
+/// Syncs the contexts of the teams that `word` means, of all for an empty one, showing how it goes.
+///
+/// # Errors
+/// Nothing was tried at all.
+pub fn sync_teams(client: &Client, word: &str, progress: &Progress) -> Outcome<Vec<TeamSyncResult>> {
+    progress.phase("syncing team contexts", None);
+    client.team_sync(word, |p| show(progress, &p)).map_err(|e| match &e {
+        ClientError::Remote(text) => Failure::new(Exit::Failed, "the team contexts could not be synced")
+            .because_of(text)
+            .hint("ox team list"),
+        _ => of_client("the team contexts could not be synced", &e),
+    })
 }
 
 /// The teams that `word` means. Of those that only a server names nothing is known here: then the daemon is asked.
@@ -180,14 +186,15 @@ fn no_teams(cx: &Cx, loaded: &Loaded) -> Outcome {
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "mode": "daemon", "team_contexts": [] }));
     }
-    cx.ui.print("nothing to sync: this project has no teams\nnext: ox team add <id>=<URL>")
+    cx.ui.note("nothing to sync: this project has no teams");
+    cx.ui.next_step("ox team add <id>=<URL>");
+    Ok(())
 }
 
 /// Tells what became of each team. Those that succeeded are a result, those that did not are an error.
 fn report(cx: &Cx, results: &[TeamSyncResult], time: Duration) -> Outcome {
     let entries: Vec<serde_json::Value> = results.iter().map(entry).collect();
-    let (good, bad): (Vec<_>, Vec<_>) =
-        results.iter().partition(|r| matches!(r.status.as_str(), "synced" | "skipped"));
+    let (good, bad): (Vec<_>, Vec<_>) = results.iter().partition(|r| is_good(r));
     if cx.ui.json() && bad.is_empty() {
         return cx.ui.document(&json!({
             "success": true, "mode": "daemon", "team_contexts": entries, "took_ms": time.as_millis(),
@@ -197,23 +204,37 @@ fn report(cx: &Cx, results: &[TeamSyncResult], time: Duration) -> Outcome {
         for r in &good {
             let why = if r.error.is_empty() { String::new() } else { format!(" ({})", clean(&r.error)) };
             let path = tilde(&r.path, &cx.home());
-            cx.ui.print(&format!("{} {}{why}  {path}", clean(&r.status), clean(label(r))))?;
+            cx.ui.done(&format!("{} {}{why}  {path}", clean(&r.status), clean(label(r))))?;
         }
     }
-    if bad.is_empty() {
-        cx.ui.note(&format!("{} in {}", count(results.len() as u64, "team context"), took(time)));
-        return Ok(());
-    }
     let exit = if good.is_empty() { Exit::Failed } else { Exit::Partial };
-    let what = match (bad.len(), results.len()) {
+    match failure(exit, &bad, results.len()) {
+        Some(failure) => Err(failure.with("mode", "daemon".into()).with("team_contexts", entries.into())),
+        None => {
+            cx.ui.note(&format!("{} in {}", count(results.len() as u64, "team context"), took(time)));
+            Ok(())
+        }
+    }
+}
+
+/// The failure of `bad` among `all` team contexts; none if there are no bad ones.
+pub fn failure(exit: Exit, bad: &[&TeamSyncResult], all: usize) -> Option<Failure> {
+    let what = match (bad.len(), all) {
+        (0, _) => return None,
         (1, 1) => "the team context was not synced".to_owned(),
         (bad, all) => format!("{bad} of {all} team contexts were not synced"),
     };
     let failure = bad.iter().fold(Failure::new(exit, what), |failure, r| failure.because_of(reason(r)));
-    Err(failure.with("mode", "daemon".into()).with("team_contexts", entries.into()).hint("ox team list"))
+    Some(failure.hint("ox team list"))
 }
 
-fn label(r: &TeamSyncResult) -> &str {
+/// Whether it is synced.
+pub fn is_good(r: &TeamSyncResult) -> bool {
+    matches!(r.status.as_str(), "synced" | "skipped")
+}
+
+/// What people call the team.
+pub fn label(r: &TeamSyncResult) -> &str {
     let names = [&r.team_name, &r.team_slug].into_iter().find(|s| !s.is_empty());
     names.unwrap_or(&r.team_id)
 }
@@ -227,7 +248,7 @@ fn reason(r: &TeamSyncResult) -> String {
 }
 
 /// One team in the document of `--json`: what names it is always there.
-fn entry(r: &TeamSyncResult) -> serde_json::Value {
+pub fn entry(r: &TeamSyncResult) -> serde_json::Value {
     let mut entry = json!({
         "team_id": r.team_id, "team_name": r.team_name, "path": r.path, "status": r.status,
     });

@@ -178,7 +178,7 @@ fn add(cx: &Cx, args: &Add) -> Outcome {
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "team": done.to_json() }));
     }
-    cx.ui.print(&done.lines(cx).join("\n"))?;
+    cx.ui.done(&done.lines(cx).join("\n"))?;
     if !done.added.already {
         cx.ui.next_step(&format!("git add .sageox && git commit -m 'Add team {}'", done.team.team_id));
     }
@@ -226,10 +226,10 @@ fn remove(cx: &Cx, args: &Remove) -> Outcome {
             "success": true, "team_id": team.id, "team_name": team.name, "path": clone, "clone_stays": stays,
         }));
     }
-    cx.ui.print(&format!("removed team {} from this project", clean(team.label())))?;
+    cx.ui.done(&format!("removed team {} from this project", clean(team.label())))?;
     if stays {
         let path = tilde(&clone.to_string_lossy(), &cx.home());
-        cx.ui.print(&format!(
+        cx.ui.done(&format!(
             "  its clone stays at {path}\n  to remove that as well: ox sync --remove-team {}",
             team.id
         ))?;
@@ -274,7 +274,9 @@ fn list(cx: &Cx) -> Outcome {
     if found.teams.is_empty() {
         let path = crate::project::Config::path(&project.root);
         let path = tilde(&path.to_string_lossy(), &cx.home());
-        return cx.ui.print(&format!("no teams: {path} names none\nnext: ox team add <id>=<URL>"));
+        cx.ui.note(&format!("no teams: {path} names none"));
+        cx.ui.next_step("ox team add <id>=<URL>");
+        return Ok(());
     }
     let now = cx.now();
     let mut table = Table::new(&["TEAM", "NAME", "STATE", "SYNCED", "NAMED BY", "CONTEXT"]);

@@ -1,20 +1,23 @@
 //! `ox up`: everything from an empty repository to a synced ledger, in one command that can be repeated.
 
+use std::iter::once;
+
 use serde_json::json;
 
 use super::{init, sync};
 use crate::cli::context::Cx;
 use crate::cli::daemon_status::Report;
-use crate::cli::errors::of_client;
+use crate::cli::errors::{of_client, of_project};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::trust;
 use crate::cli::ui::Tone;
-use crate::cli::ui::text::{relative, tilde, took};
+use crate::cli::ui::text::{clean, relative, tilde, took};
+use crate::ipc::wire::TeamSyncResult;
 use crate::kit::cancel::Cancel;
 use crate::kit::shell;
-use crate::project::{Project, RemoteUrl};
-use crate::sync::{SetupError, Site, ask_remote, remember};
+use crate::project::{Error, Project, RemoteUrl};
+use crate::sync::{SetupError, Site, ask_remote, load, load_local, remember};
 
 /// Flags of `ox up`.
 #[derive(Debug, clap::Args)]
@@ -25,41 +28,76 @@ pub struct Args {
     /// The git remote of the ledger, if the repository is not set up yet
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
-    /// Trust the ledger's host without being asked
+    /// Trust the hosts of the ledger and the teams without being asked
     #[arg(short, long)]
     yes: bool,
 }
 
-/// Does it all, and says how it stands.
+/// Does it all, and shows the status.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let (project, new) = project(cx, args)?;
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let place = trust::ensure(cx, &project, args.yes)?;
+    let untrusted = trust::ensure_teams(cx, &load_local(&site, &project), args.yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let client = sync::serve(cx, &project)?;
     let time = sync::sync(&client, &place, &progress)?;
+    // Asked before the clones are loaded: only the daemon may know teams that a server named.
+    let teams = sync::sync_teams(&client, "", &progress)?;
     drop(progress);
-    // Teams and another ledger may have come since it was set up.
+    // Teams and another ledger may have come since it was set up, and this may be another checkout than the one the daemon serves.
     remember(&project.root);
+    load(&site, &project, None).problems.iter().for_each(|problem| cx.ui.warn(problem));
     let data = client.status_patiently().map_err(|e| of_client("the daemon gave no status", &e))?;
-    let report = Report::new(&data, cx.now());
+    let failed: Vec<&TeamSyncResult> =
+        teams.iter().filter(|t| !sync::is_good(t) && !untrusted.contains(&t.team_id)).collect();
     if cx.ui.json() {
-        return cx.ui.document(&json!({
-            "success": true, "root": project.root, "initialized_now": new,
-            "ledger": { "path": place.path, "remote": place.remote.display(), "status": "synced" },
-            "took_ms": u64::try_from(time.as_millis()).unwrap_or(u64::MAX), "daemon": report,
-        }));
+        let report = Report::new(&data, cx.now());
+        let ledger = json!({ "path": place.path, "remote": place.remote.display(), "status": "synced" });
+        let members = [
+            ("root", json!(project.root)),
+            ("initialized_now", new.into()),
+            ("ledger", ledger),
+            ("teams", teams.iter().map(sync::entry).collect()),
+            ("took_ms", u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into()),
+            ("daemon", json!(report)),
+        ];
+        return match sync::failure(Exit::Partial, &failed, teams.len()) {
+            Some(failure) => Err(members.into_iter().fold(failure, |f, (key, value)| f.with(key, value))),
+            None => {
+                let members = members.into_iter().map(|(key, value)| (key.to_owned(), value));
+                cx.ui.document(&serde_json::Map::from_iter(
+                    once(("success".to_owned(), true.into())).chain(members),
+                ))
+            }
+        };
     }
     let (paint, home) = (cx.ui.paint(), cx.home());
-    let root = tilde(&project.root.to_string_lossy(), &home);
+    let root = clean(&tilde(&project.root.to_string_lossy(), &home));
     let last = data.last_sync.0.map_or_else(|| "just now".to_owned(), |t| relative(t, cx.now()));
-    cx.ui.print(&format!("{} {root} is up", paint.text(Tone::Good, "●")))?;
-    cx.ui.print(&format!("  ledger   {}", tilde(&place.path.to_string_lossy(), &home)))?;
-    cx.ui.print(&format!("  remote   {}", tilde(&place.remote.display(), &home)))?;
-    cx.ui.print(&format!("  synced   {last}, in {}", took(time)))?;
-    cx.ui.print(&format!("  daemon   pid {}", data.pid))?;
+    let mut lines = vec![
+        format!("{} {root} is up", paint.text(Tone::Good, "●")),
+        format!("  ledger   {}", clean(&tilde(&place.path.to_string_lossy(), &home))),
+        format!("  remote   {}", tilde(&place.remote.display(), &home)),
+        format!("  synced   {last}, in {}", took(time)),
+    ];
+    for team in &teams {
+        let state = match (untrusted.contains(&team.team_id), sync::is_good(team)) {
+            (true, _) => "waits until its host is trusted".to_owned(),
+            (false, true) => "synced".to_owned(),
+            (false, false) => "not synced".to_owned(),
+        };
+        lines.push(format!("  team     {} — {state}", clean(sync::label(team))));
+    }
+    lines.push(format!("  daemon   pid {}", data.pid));
+    cx.ui.done(&lines.join("\n"))?;
+    if let Some(failure) = sync::failure(Exit::Partial, &failed, teams.len()) {
+        return Err(failure);
+    }
     match (new, place.committed) {
         (true, true) => cx.ui.next_step("git add .sageox && git commit -m 'Add ox project files'"),
-        (true, false) => cx.ui.next_step("ox ledger set-remote <URL>, once others are to share this ledger"),
+        (true, false) => cx.ui.next_step("ox ledger set-remote <URL>, to share this ledger with others"),
+        (false, _) if !untrusted.is_empty() => cx.ui.next_step("ox up --yes"),
         (false, _) => {}
     }
     Ok(())
@@ -80,7 +118,13 @@ fn unusable(remote: &RemoteUrl, error: &SetupError) -> Failure {
 
 /// The project here, set up now if it was not.
 fn project(cx: &Cx, args: &Args) -> Outcome<(Project, bool)> {
-    if let Some(project) = cx.project_if_any()? {
+    let found = match Project::discover(&cx.env) {
+        Ok(project) => Some(project),
+        // A `.sageox/` without its config.json is set up again; what is left of it tells its id.
+        Err(Error::NoProject { .. } | Error::NotInitialized { .. }) => None,
+        Err(e) => return Err(of_project(&e)),
+    };
+    if let Some(project) = found {
         let wanted = args.ledger.as_deref().map(trust::parse).transpose()?;
         let current = project.config.ledger_url();
         if let Some(wanted) = wanted

@@ -39,7 +39,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             return cx.ui.document(&page);
         }
         if page.entries.is_empty() {
-            return cx.ui.print("no whispers are stored");
+            cx.ui.note("no whispers are stored");
+            return Ok(());
         }
         let all: Vec<&WhisperEntry> = page.entries.iter().collect();
         return cx.ui.print(&quoted(cx, &history::table(&all, cx.now()).lines(cx.ui.width()).join("\n")));

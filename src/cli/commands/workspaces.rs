@@ -47,7 +47,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
     if clones.is_empty() {
         let data = tilde(&cx.dirs.data().to_string_lossy(), &cx.home());
-        return cx.ui.print(&format!("no clones below {data}\nnext: ox up"));
+        cx.ui.note(&format!("no clones below {data}"));
+        cx.ui.next_step("ox up");
+        return Ok(());
     }
     let now = cx.now();
     let mut lines = table(&clones, now, cx.ui.width());
@@ -121,7 +123,7 @@ fn details(clone: &CloneFacts, cx: &Cx, now: Timestamp, paint: Paint) -> Vec<Str
     }
     field("next run", when(clone.next_sync));
     if let Some(host) = &clone.untrusted_host {
-        field("waits", format!("nobody here has said yes to {host}"));
+        field("waits", format!("{host} is not trusted yet"));
     }
     let traits = [
         (clone.read_only, "read-only"),

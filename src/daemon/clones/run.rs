@@ -140,6 +140,7 @@ impl Clones {
         if outcome.place.is_some() {
             state.place.clone_from(&outcome.place);
         }
+        state.note_trust(&outcome);
         match &outcome.end {
             End::UpToDate(_) => {
                 state.issues.heal(&state.name, Healed::Cloned);
@@ -166,6 +167,7 @@ impl Clones {
         let Some(state) = self.states.get_mut(key) else { return };
         let work = std::mem::take(&mut state.work);
         let cloning = matches!(work, Work::QueuedClone(_) | Work::Clone(_));
+        state.note_trust(outcome);
         if let Some(facts) = &outcome.facts {
             take_in_facts(state, cx.now, facts);
         }
@@ -259,6 +261,7 @@ fn tell_others(state: &CloneState, cx: &mut Cx, key: &Key, outcome: &Outcome) {
         End::UpToDate(change) => {
             cx.tell(Fact::UpToDate { key: key.clone(), change: change.clone(), took: outcome.took })
         }
+        End::Failed(failure) if is_untrusted(failure) => {}
         End::Failed(failure) => cx.tell(Fact::Failed {
             key: key.clone(),
             failure: failure.clone(),
@@ -274,6 +277,11 @@ fn tell_others(state: &CloneState, cx: &mut Cx, key: &Key, outcome: &Outcome) {
 /// Being offline is normal: only a host has a circuit breaker that says when to go on.
 fn is_offline(state: &CloneState, failure: &Failure) -> bool {
     failure.class == Class::Network && state.host().is_some()
+}
+
+/// Nothing went wrong: somebody has to trust the host.
+fn is_untrusted(failure: &Failure) -> bool {
+    failure.blocked == Some(Blocked::Untrusted)
 }
 
 /// Failures are remembered over a restart, and forgotten with the first success.
@@ -303,6 +311,7 @@ fn raise_backoff(state: &mut CloneState, now: Now) {
 fn ended_by(state: &CloneState, failure: &Failure, cloning: bool) -> Ended {
     match failure.class {
         _ if is_offline(state, failure) => Ended::Network,
+        _ if is_untrusted(failure) => Ended::Untrusted,
         // All slots are busy: they free themselves.
         Class::Busy if cloning => Ended::Skipped,
         Class::Auth | Class::Usage if cloning => Ended::Failed(BackoffKind::CloneRefused),
@@ -420,12 +429,14 @@ fn failed(state: &mut CloneState, now: Now, failure: &Failure) {
         log::debug!("[{}] {}", state.label, failure.text);
         return;
     }
-    log::warn!("[{}] sync failed: {}", state.label, failure.text);
+    // Looked at often and told by its issue.
+    let level = if is_untrusted(failure) { log::Level::Debug } else { log::Level::Warn };
+    log::log!(level, "[{}] sync failed: {}", state.label, failure.text);
     match failure.blocked {
         Some(Blocked::Conflict) => state.raise(IssueKind::MergeConflict, &failure.text, now),
         Some(Blocked::Diverged) => state.raise(IssueKind::Diverged, &failure.text, now),
         Some(Blocked::RebaseStuck) => state.raise(IssueKind::RebaseStuck, &failure.text, now),
-        Some(Blocked::Untrusted | Blocked::OtherRemote) => {
+        Some(Blocked::Untrusted | Blocked::Redirected | Blocked::OtherRemote) => {
             state.raise(IssueKind::CloneFailed, &failure.text, now)
         }
         None => {}

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use crate::daemon::names::{Id, Key, RunId};
 use crate::daemon::shared::CloneRow;
+use crate::health::issues::Healed;
 use crate::health::{IssueKind, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Progress;
 use crate::kit::clock::{Mono, Now};
-use crate::sync::{CloneInfo, Facts, Schedule, Target};
+use crate::sync::{Blocked, CloneInfo, End, Facts, Outcome, Schedule, Target};
 
 /// What is being done to a clone: one thing at a time. The number names the job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub(in crate::daemon) struct CloneState {
     pub(in crate::daemon) last_error: String,
     /// Its host did not answer the last time.
     pub(in crate::daemon) offline: bool,
+    /// Its host was not trusted the last time.
+    untrusted: bool,
     pub(in crate::daemon) facts: Facts,
     pub(in crate::daemon) issues: Issues,
     /// When somebody last said that it is in use.
@@ -138,6 +141,7 @@ impl CloneState {
             unflushed: None,
             last_error: String::new(),
             offline: false,
+            untrusted: false,
             facts: Facts::default(),
             issues: Issues::default(),
             used: None,
@@ -177,6 +181,14 @@ impl CloneState {
 
     pub(super) fn raise(&mut self, kind: IssueKind, text: impl Into<String>, now: Now) {
         self.issues.raise(kind, &self.name, text, now.wall);
+    }
+
+    /// Takes in whether a run met a host that is not trusted. Once it is trusted nothing says otherwise, whatever comes next.
+    pub(super) fn note_trust(&mut self, outcome: &Outcome) {
+        let untrusted = matches!(&outcome.end, End::Failed(f) if f.blocked == Some(Blocked::Untrusted));
+        if std::mem::replace(&mut self.untrusted, untrusted) && !untrusted {
+            self.issues.heal(&self.name, Healed::Cloned);
+        }
     }
 
     /// What other parts see of it.

@@ -60,7 +60,7 @@ pub fn list(cx: &Cx) -> Outcome {
     }
     everyone.errors.iter().for_each(|error| cx.ui.warn(error));
     if rows.is_empty() {
-        cx.ui.print("no agent is at work")?;
+        cx.ui.note("no agent is at work");
         cx.ui.next_step("ox agent prime");
         return Ok(());
     }

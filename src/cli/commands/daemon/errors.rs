@@ -46,8 +46,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return cx.ui.document(&json!({ "errors": errors }));
     }
     if errors.is_empty() {
-        let more = if args.all { "" } else { " that nobody has seen; all: ox daemon errors --all" };
-        return cx.ui.print(&format!("no stored errors{more}"));
+        cx.ui.note(if args.all { "no stored errors" } else { "no unread errors" });
+        return Ok(());
     }
     cx.ui.print(&table(&errors, cx.now()).lines(cx.ui.width()).join("\n"))?;
     if errors.iter().any(|e| !e.viewed) {
@@ -87,7 +87,7 @@ fn mark(cx: &Cx, project: &Project, client: &Client, ids: &[String]) -> Outcome 
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true }));
     }
-    cx.ui.print("marked as seen")
+    cx.ui.done("marked as read")
 }
 
 fn load(cx: &Cx, project: &Project) -> Outcome<StoredErrors> {

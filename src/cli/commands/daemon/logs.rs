@@ -51,7 +51,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return Err(Failure::new(Exit::Usage, "--follow never ends and --json is one document"));
     }
     let filter =
-        Filter { project: if args.all { None } else { cx.project_if_any()?.map(|p| log_name(&p.root)) } };
+        Filter { project: if args.all { None } else { cx.project_or_warn().map(|p| log_name(&p.root)) } };
     let failed = |e: io::Error| Failure::new(Exit::Failed, "cannot read the log").on_path(&path).because(&e);
     let mut tail = match Tail::open(&path) {
         Ok(tail) => tail,

@@ -3,6 +3,7 @@
 mod errors;
 pub mod logs;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::cli::ui::text::{Table, age, compact, count, tilde};
 use crate::daemon::VERSION as WIRE;
 use crate::daemon::kill;
 use crate::daemon::reach::{self, HostState, ReachError};
+use crate::doctor::Context;
 use crate::ipc::client::Client;
 use crate::ipc::wire::{ProjectInfo, StatusData};
 use crate::kit::Class;
@@ -131,14 +133,14 @@ fn start(cx: &Cx) -> Outcome {
         }));
     }
     let word = if started.already { "already running" } else { "started" };
-    cx.ui.print(&format!("{word}, pid {}", started.pid))?;
+    cx.ui.done(&format!("{word}, pid {}", started.pid))?;
     cx.ui.note(&format!("log: {}", tilde(&log.to_string_lossy(), &cx.home())));
     Ok(())
 }
 
 /// Stops serving the project around the current directory, or everything outside of one or with `all`.
 fn stop(cx: &Cx, all: bool, force: bool) -> Outcome {
-    let project = if all { None } else { cx.project_if_any()? };
+    let project = if all { None } else { cx.project_if_any().map_err(|f| f.hint("ox daemon stop --all"))? };
     let progress = cx.ui.progress("stopping");
     let stopped = match (&project, force) {
         (Some(project), false) => reach::stop_project(&cx.dirs, project),
@@ -150,11 +152,17 @@ fn stop(cx: &Cx, all: bool, force: bool) -> Outcome {
         (None, true) => kill(&cx.dirs),
     };
     drop(progress);
-    let stopped = stopped.map_err(|e| of_reach(&e))?;
+    let stopped = stopped.map_err(|e| match e {
+        // Who wants it gone is not helped by a restart.
+        ReachError::Unresponsive { .. } if !force => {
+            of_reach(&e).hint(if all { "ox daemon kill --all" } else { "ox daemon kill" })
+        }
+        e => of_reach(&e),
+    })?;
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "was_running": stopped.was_running }));
     }
-    cx.ui.print(match (stopped.was_running, &project) {
+    cx.ui.done(match (stopped.was_running, &project) {
         (false, Some(_)) => "not running for this project",
         (false, None) => "not running",
         (true, Some(_)) => "stopped for this project",
@@ -163,11 +171,19 @@ fn stop(cx: &Cx, all: bool, force: bool) -> Outcome {
 }
 
 fn restart(cx: &Cx) -> Outcome {
-    let before = match reach::projects(&cx.dirs) {
-        Ok(projects) => projects,
-        Err(e) if e.class() == Class::Busy || matches!(e, ReachError::NotRunning) => Vec::new(),
+    let here = cx.project_or_warn().map(|p| p.root);
+    let mut roots: Vec<PathBuf> = match reach::projects(&cx.dirs) {
+        Ok(projects) => projects.into_iter().map(|p| p.project_root.into()).collect(),
+        // One that does not answer has written down whom it serves.
+        Err(e) if e.class() == Class::Busy => {
+            Context::registry(&cx.dirs).into_iter().map(|e| e.root).collect()
+        }
+        Err(ReachError::NotRunning) => Vec::new(),
         Err(e) => return Err(of_reach(&e)),
     };
+    roots.extend(here);
+    roots.sort();
+    roots.dedup();
     let progress = cx.ui.progress("stopping the daemon");
     match reach::stop_all(&cx.dirs) {
         Err(ReachError::Unresponsive { .. }) => kill(&cx.dirs),
@@ -177,21 +193,20 @@ fn restart(cx: &Cx) -> Outcome {
     progress.phase("starting the daemon", None);
     let started = reach::start(&cx.dirs, &cx.env).map_err(|e| of_reach(&e))?;
     let mut served = 0;
-    for info in &before {
-        let root = &info.project_root;
-        let attached = Project::load(root.as_ref(), &cx.env)
+    for root in &roots {
+        let attached = Project::load(root, &cx.env)
             .map_err(|e| e.to_string())
             .and_then(|p| reach::connect(&cx.dirs, &p).map_err(|e| e.to_string()));
         match attached {
             Ok(_) => served += 1,
-            Err(e) => cx.ui.warn(&format!("{root} is not served any more: {e}")),
+            Err(e) => cx.ui.warn(&format!("{} is not served any more: {e}", root.display())),
         }
     }
     drop(progress);
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "pid": started.pid, "projects": served }));
     }
-    cx.ui.print(&format!("restarted, pid {}, {}", started.pid, count(served, "project")))
+    cx.ui.done(&format!("restarted, pid {}, serves {}", started.pid, count(served, "project")))
 }
 
 /// Shows the page anew whenever it says something else: in the same place on a terminal, below each other elsewhere.
@@ -288,7 +303,9 @@ fn list(cx: &Cx) -> Outcome {
         return cx.ui.document(&projects.iter().map(row).collect::<Vec<_>>());
     }
     if projects.is_empty() {
-        return cx.ui.print("no project is served; ox daemon start in a project serves it");
+        cx.ui.note("no projects are being served");
+        cx.ui.next_step("ox daemon start, in a project");
+        return Ok(());
     }
     let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME"]);
     for p in &projects {

@@ -51,9 +51,9 @@ fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
     }
     if !cx.ui.json() {
         for line in sizes {
-            cx.ui.print(line)?;
+            cx.ui.done(line)?;
         }
-        cx.ui.print(&headline(done))?;
+        cx.ui.done(&headline(done))?;
     }
     if exit == Exit::Done {
         return Ok(exit);

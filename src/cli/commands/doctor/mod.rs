@@ -8,7 +8,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::live::{Absent, Seen, probe};
 use crate::cli::ui::text::{clean, count};
 use crate::cli::ui::{Paint, Tone};
-use crate::doctor::{self, Category, Context, DaemonView, FixLevel, ProjectView, Report, Row, Status};
+use crate::doctor::{self, Category, Context, DaemonView, ProjectView, Remedy, Report, Row, Status};
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
@@ -41,29 +41,29 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
             .on(slug)
             .because_of(format!("there are {}", all.join(", ")))
     })?;
-    let progress = cx.ui.progress("looking");
+    let progress = cx.ui.progress("checking");
     let context = gather(cx);
     let mut report = doctor::run(&context);
     drop(progress);
     let mut unsure = Vec::new();
     let asked = args.fix || !args.fix_slug.is_empty();
-    let progress = cx.ui.progress("mending");
+    let progress = cx.ui.progress("fixing");
     report.fix(&context, |row| {
         let wanted = asked && slugs.contains(&row.check.slug);
         let sure = !row.needs_yes() || args.yes;
         if wanted && !sure {
             unsure.push(row.check.slug);
         }
-        (wanted && sure) || row.check.fix_level == FixLevel::Auto
+        wanted && sure
     });
     drop(progress);
     if cx.ui.json() {
         cx.ui.document(&report.to_json())?;
     } else {
-        cx.ui.print(&text(&report, cx.ui.paint(), cx.ui.verbose()))?;
+        cx.ui.done(&text(&report, cx.ui.paint(), cx.ui.verbose()))?;
     }
     for slug in unsure {
-        cx.ui.warn(&format!("the remedy of {slug} needs a yes: ox doctor --fix-slug {slug} --yes"));
+        cx.ui.warn(&format!("the fix of {slug} needs a confirmation: ox doctor --fix-slug {slug} --yes"));
     }
     Ok(if report.has_failed() { Exit::Failed } else { Exit::Done })
 }
@@ -100,25 +100,70 @@ pub fn gather(cx: &Cx) -> Context {
     }
 }
 
-/// The page: a heading for each part, a line for each check, its remedy below, the sum at the end.
+/// The page: what is not well with its remedy, what was not looked at by its reason, and how much is fine; with `verbose` a heading for each
+/// part and a line for each check.
 fn text(report: &Report, paint: Paint, verbose: bool) -> String {
     let mut lines = Vec::new();
-    for category in Category::ALL {
-        lines.push(paint.text(Tone::Head, category.name()));
-        for row in report.rows.iter().filter(|row| row.check.category == category) {
-            lines.extend(row_lines(row, paint, verbose));
+    if verbose {
+        for category in Category::ALL {
+            lines.push(paint.text(Tone::Head, category.name()));
+            for row in report.rows.iter().filter(|row| row.check.category == category) {
+                lines.extend(row_lines(row, paint, true));
+            }
+            lines.push(String::new());
         }
-        lines.push(String::new());
+    } else {
+        let is_told = |row: &&Row| {
+            matches!(row.outcome.status, Status::Warning | Status::Failed) || row.fixed.is_some()
+        };
+        lines.extend(report.rows.iter().filter(is_told).flat_map(|row| row_lines(row, paint, false)));
+        lines.extend(not_looked_at(report, paint));
     }
     let n = |status| report.count(status) as u64;
-    lines.push(format!(
-        "{} passed, {}, {} failed, {} skipped",
-        n(Status::Passed),
-        count(n(Status::Warning), "warning"),
-        n(Status::Failed),
-        n(Status::Skipped)
-    ));
+    let mut sum = Vec::new();
+    let (warnings, failed) = (n(Status::Warning), n(Status::Failed));
+    if failed > 0 {
+        sum.push(format!("{failed} failed"));
+    }
+    if warnings > 0 {
+        sum.push(count(warnings, "warning"));
+    }
+    let is_all_well = sum.is_empty();
+    sum.push(format!("{} passed", n(Status::Passed)));
+    if n(Status::Skipped) > 0 {
+        sum.push(format!("{} not checked", n(Status::Skipped)));
+    }
+    let verdict = if is_all_well { paint.text(Tone::Good, "✓ no problems") + ": " } else { String::new() };
+    let more = if verbose { "" } else { " (ox doctor -v lists all)" };
+    lines.push(format!("{verdict}{}{more}", sum.join(", ")));
     lines.join("\n")
+}
+
+/// What was not looked at and can be, once something is done: a line for each reason, with the checks it keeps. No hint is given twice.
+fn not_looked_at(report: &Report, paint: Paint) -> Vec<String> {
+    let skipped: Vec<&Row> = report.rows.iter().filter(|row| row.outcome.status == Status::Skipped).collect();
+    let (mut lines, mut reasons, mut hints) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &skipped {
+        let reason = &row.outcome.message;
+        let Some(remedy) = &row.outcome.remedy else { continue };
+        if reasons.contains(&reason) {
+            continue;
+        }
+        reasons.push(reason);
+        let same = skipped.iter().filter(|row| row.outcome.message == *reason);
+        let names: Vec<&str> = same.map(|row| row.check.name).collect();
+        let glyph = paint.text(Tone::Dim, "- not checked");
+        lines.push(format!("  {glyph}: {} — {}", names.join(", "), clean(reason)));
+        if !hints.contains(&remedy.hint()) {
+            lines.push(hint_line(remedy, paint));
+            hints.push(remedy.hint());
+        }
+    }
+    lines
+}
+
+fn hint_line(remedy: &Remedy, paint: Paint) -> String {
+    format!("         {}: {}", paint.text(Tone::Head, "hint"), clean(&remedy.hint()))
 }
 
 fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
@@ -129,8 +174,9 @@ fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
         Status::Skipped => ("- skip", Tone::Dim),
     };
     let outcome = &row.outcome;
+    let slug = if verbose || row.is_fixable() { format!("  [{}]", row.check.slug) } else { String::new() };
     let mut lines =
-        vec![format!("  {} {}: {}", paint.text(mean, glyph), row.check.name, clean(&outcome.message))];
+        vec![format!("  {} {}: {}{slug}", paint.text(mean, glyph), row.check.name, clean(&outcome.message))];
     if verbose || outcome.status != Status::Passed {
         lines.extend(outcome.detail.iter().map(|line| format!("         {}", clean(line))));
     }
@@ -140,7 +186,7 @@ fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
         None => {}
     }
     if let Some(remedy) = &outcome.remedy {
-        lines.push(format!("         {}: {}", paint.text(Tone::Head, "hint"), clean(&remedy.hint())));
+        lines.push(hint_line(remedy, paint));
     }
     lines
 }

@@ -108,7 +108,8 @@ pub(super) fn list(cx: &Cx, args: &List) -> Outcome {
         return cx.ui.document(&json!({ "murmurs": rows, "total": total, "window": window, "scope": scope }));
     }
     if found.is_empty() {
-        return cx.ui.print("no murmurs");
+        cx.ui.note("no murmurs");
+        return Ok(());
     }
     let mut table = Table::new(&["TIME", "USER", "COWORKER", "TOPIC", "CONTENT"]);
     for m in &found {
@@ -187,7 +188,8 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
         return cx.ui.document(&json!({ "agents": all }));
     }
     if all.is_empty() {
-        return cx.ui.print("nobody has murmured in the last hour");
+        cx.ui.note("nobody has murmured in the last hour");
+        return Ok(());
     }
     let mut table = Table::new(&["COWORKER", "USER", "LAST", "AGAIN", "TOPIC", "CONTENT"]);
     for s in &all {

@@ -148,11 +148,11 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
         return cx.ui.document(&document);
     }
     match state {
-        State::Sent => cx.ui.print(&format!("sent: {}", murmur.id)),
-        State::Kept => cx.ui.print(&format!("kept on this machine: {}", murmur.id)),
-        State::Queued(None) => cx.ui.print(&format!("queued, goes out within seconds: {}", murmur.id)),
+        State::Sent => cx.ui.done(&format!("sent: {}", murmur.id)),
+        State::Kept => cx.ui.done(&format!("kept on this machine: {}", murmur.id)),
+        State::Queued(None) => cx.ui.done(&format!("queued, goes out within seconds: {}", murmur.id)),
         State::Queued(Some(reason)) => {
-            cx.ui.print(&format!("queued: {}", murmur.id))?;
+            cx.ui.done(&format!("queued: {}", murmur.id))?;
             cx.ui.note(&format!("it goes out as soon as it can: {reason}"));
             cx.ui.next_step(if told { "ox status" } else { "ox up" });
             Ok(())

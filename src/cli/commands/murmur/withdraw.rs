@@ -58,7 +58,7 @@ pub(super) fn run(cx: &Cx, args: &Delete) -> Outcome {
     if cx.ui.json() {
         return cx.ui.document(&serde_json::json!({ "success": true, "id": args.id }));
     }
-    cx.ui.print(&format!("Murmur deleted: {}", args.id))?;
+    cx.ui.done(&format!("deleted: {}", args.id))?;
     if committed {
         cx.ui.note("other machines tell it to nobody any more once they have synced");
     }
