@@ -87,7 +87,7 @@ impl Command {
             Command::Rescue(_) => Some("rescue"),
             Command::Murmur(_) => Some("murmur"),
             Command::Whispers(_) => Some("whispers"),
-            Command::Agent(args) => (!args.beats_itself()).then(|| args.name()),
+            Command::Agent(args) => (!args.introduces()).then(|| args.name()),
             Command::Init(_)
             | Command::Daemon(_)
             | Command::Config(_)
@@ -179,7 +179,10 @@ mod tests {
                     panic!("{path}: the example `{}` is wrong: {e}", example.trim());
                 }
                 let named: Vec<&str> = words.iter().filter_map(|w| w.to_str()).collect();
-                assert!(path == "ox" || named.join(" ").starts_with(path), "{path}: {example}");
+                assert!(
+                    matches!(path, "ox" | "ox agent") || named.join(" ").starts_with(path),
+                    "{path}: {example}"
+                );
             }
         });
     }

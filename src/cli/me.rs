@@ -87,6 +87,11 @@ impl Me {
         cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id) || in_session()
     }
 
+    /// Whether the command itself is told its agent, by the prefix or the variable, and not only runs in a session of one.
+    pub fn is_named(cx: &Cx) -> bool {
+        cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id)
+    }
+
     /// Whether an agent reads what this command prints, as far as the environment tells.
     pub fn reads(cx: &Cx) -> bool {
         Me::is_told(cx) || cx.env.get(AGENT_TYPE).is_some_and(|value| !value.is_empty())

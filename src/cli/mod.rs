@@ -44,6 +44,7 @@ use commands::{
 use context::Cx;
 use exit::Exit;
 use failure::{Failure, Outcome};
+use me::Me;
 
 use crate::kit::process::survive_file_limit;
 
@@ -83,9 +84,22 @@ fn start(args: Args, agent: Option<String>) -> ExitCode {
 }
 
 fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
+    // Before a word to the daemon makes it known there.
+    if !matches!(&command, Command::Agent(args) if args.introduces()) {
+        agent::check_known(cx)?;
+    }
     if let Some(name) = command.heartbeat_name() {
         heartbeat::send(cx, name, matches!(command, Command::Agent(_)));
     }
+    let name = command.heartbeat_name().filter(|_| !matches!(command, Command::Agent(_)));
+    let code = run_command(cx, command)?;
+    if let Some(name) = name.filter(|_| Me::is_named(cx)) {
+        agent::afterwards(cx, name, true)?;
+    }
+    Ok(code)
+}
+
+fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
     match command {
         Command::Agent(args) => agent::run(cx, &args).map(done),
         Command::Up(args) => up::run(cx, &args).map(done),

@@ -48,10 +48,10 @@ fn page(issues: &[DaemonIssue]) -> Option<String> {
     let has = |severity: &str| issues.iter().any(|i| i.severity == severity);
     let (headline, tagged) = match issues {
         [] => return None,
-        _ if has("critical") => ("ox: data may be lost; look at this at once: ox doctor", true),
-        _ if has("error") => {
-            ("ox: this blocks work; mend it now, after asking where it says so: ox doctor", true)
+        _ if has("critical") => {
+            ("ox: data may be lost; show your user at once what this prints: ox doctor", true)
         }
+        _ if has("error") => ("ox: this blocks syncing; show your user what this prints: ox doctor", true),
         _ => ("ox: worth a look soon: ox doctor", false),
     };
     let told = lines(issues, tagged);
@@ -139,7 +139,7 @@ mod tests {
           ledger: kept in refs/ox/rescue/1
         ");
         insta::assert_snapshot!(page(&[error.clone(), warning.clone()]).unwrap(), @"
-        ox: this blocks work; mend it now, after asking where it says so: ox doctor
+        ox: this blocks syncing; show your user what this prints: ox doctor
           [error] t: both sides changed a.md [CONFIRM REQUIRED]
           [warning] ledger: kept in refs/ox/rescue/1
         ");

@@ -156,7 +156,7 @@ fn agents_of_all_projects_are_listed_and_those_of_a_go_daemon_too() {
     let all = agents(&env, &env.work(), "list");
     assert_eq!(ids(&all).len(), 2, "{all:?}");
     let text = env.ox_in(env.work(), ["agent", "list"]).ok().stdout;
-    assert!(text.contains("WORKSPACE") && text.contains("/p\n") && text.contains("/other\n"), "{text}");
+    assert!(text.contains("PROJECT") && text.contains("/p\n") && text.contains("/other\n"), "{text}");
     let table = env.ox_in(env.work(), ["agent", "instances"]).ok().stdout;
     assert!(table.starts_with("AGENT ") && table.ends_with("\n2 instances\n"), "{table}");
     let line = json!({
@@ -197,7 +197,7 @@ fn an_agent_works_without_a_daemon_and_is_told_that_nothing_is_kept_current() {
     let (mut env, repo) = machine();
     env.set("SAGEOX_DAEMON", "false");
     let text = env.ox_in(&repo, ["agent", "prime"]).ok().stdout;
-    assert!(text.starts_with("You are agent Ox") && text.contains("nothing is kept up to date"), "{text}");
+    assert!(text.starts_with("You are agent Ox") && text.contains("Nothing is kept up to date"), "{text}");
     assert!(text.contains("SAGEOX_DAEMON=false") || text.contains("must not be started"), "{text}");
     let document = env.ox_in(&repo, ["agent", "list", "--json"]).ok().json();
     assert!(document["agents"].is_array(), "{document}");
@@ -233,7 +233,10 @@ fn issues_are_told_to_agents_on_stderr_and_to_nobody_else() {
     assert_eq!(env.ox_in(&repo, ["-q", "agent", "list"]).ok().stderr, "");
     assert!(!env.ox_in(&repo, ["status"]).ok().stderr.contains("CONFIRM"));
     let prime = env.ox_in(&repo, ["agent", "prime"]).ok();
-    assert!(prime.stdout.contains("## Open issues") && prime.stderr.contains("ox: "), "{prime:?}");
+    assert!(
+        prime.stdout.contains("Problems (quoted; tell your user") && prime.stderr.contains("ox: "),
+        "{prime:?}"
+    );
     env.stop_daemon();
 }
 

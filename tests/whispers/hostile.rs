@@ -194,6 +194,7 @@ fn files_that_are_no_murmurs_are_passed_over() {
     a.ox(["sync"]).ok();
     let mut text = String::new();
     let heard = || {
+        a.ox(["agent", "OxBBBB", "heartbeat"]).ok();
         text += &a.ox(["agent", "OxBBBB", "whisper"]).ok().stdout;
         text.contains(">good</entry>")
     };

@@ -12,7 +12,7 @@ use ox::kit::gotime::GoTime;
 use ox::project::{Dirs, Env, Project};
 use ox::whispers::{Murmur, Outbox};
 
-use crate::support::{HANG, Ran, TestEnv, until_or};
+use crate::support::{HANG, Ran, TestEnv, until, until_or};
 
 /// The shortest interval that the configuration allows.
 pub const INTERVAL: Duration = Duration::from_secs(10);
@@ -105,6 +105,13 @@ impl Machine {
     /// What waits for an agent, taken.
     pub fn asks(&self, ask: &WhispersAsk) -> Option<Whispers> {
         self.client().call_as(Message::Whispers, Some(ask), HANG).ok()
+    }
+
+    /// Makes an agent known here, as its hooks do.
+    pub fn introduce(&self, agent: &str) {
+        self.ox(["agent", agent, "heartbeat"]).ok();
+        let known = || self.ox(["agent", "list", "--json"]).ok().stdout.contains(agent);
+        until(known);
     }
 
     /// What waits for an agent, taken: the texts.

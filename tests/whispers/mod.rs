@@ -35,11 +35,14 @@ fn a_murmur_is_heard_on_this_machine_and_on_another_that_nobody_asks_to_sync() {
     until_or(heard, || format!("a:\n{}\nb:\n{}", a.log(), b.log()));
     let list = b.ox(["murmur", "list", "--json"]).ok().json();
     assert_eq!(list["murmurs"][0]["content"], "Splitting the parser", "{list}");
-    assert_eq!(list["murmurs"][0]["principal_id"], "tester");
+    assert_eq!(list["murmurs"][0]["principal_id"], "test-user");
     assert_eq!(a.gets("OxAAAA"), Vec::<String>::new(), "nobody hears itself");
+    let unknown = b.ox(["agent", "OxDDDD", "whisper"]).fails(2);
+    assert!(unknown.stderr.starts_with("error: unknown agent: OxDDDD"), "{unknown:?}");
+    b.introduce("OxDDDD");
     let text = b.ox(["agent", "OxDDDD", "whisper"]).ok().stdout;
     assert!(
-        text.contains("agent=\"OxAAAA\" from=\"tester\" files=\"src/a.rs\">Splitting the parser</entry>"),
+        text.contains("agent=\"OxAAAA\" from=\"test-user\" files=\"src/a.rs\">Splitting the parser</entry>"),
         "{text}"
     );
     assert_eq!(b.ox(["agent", "OxDDDD", "whisper"]).ok().stdout, "");
@@ -51,7 +54,8 @@ fn a_murmur_is_heard_on_this_machine_and_on_another_that_nobody_asks_to_sync() {
 
 #[test]
 fn what_waits_comes_behind_the_output_of_an_agents_commands() {
-    let a = Machine::first();
+    let mut a = Machine::first();
+    a.introduce("OxBBBB");
     a.ox(["murmur", "--agent-id", "OxAAAA", "--importance", "critical", "The schema of main is broken"]).ok();
     until(|| {
         let heard = a.ox(["agent", "OxBBBB", "list"]).ok();
@@ -62,6 +66,63 @@ fn what_waits_comes_behind_the_output_of_an_agents_commands() {
     until(|| !a.ox(["whispers"]).ok().stdout.is_empty());
     a.ox(["agent", "OxBBBB", "list", "--json"]).ok().json();
     until(|| a.gets("OxBBBB") == ["second"]);
+    // The prefix stands before every command, and the variable says the same.
+    a.ox(["agent", "OxBBBB", "murmur", "from the second"]).ok();
+    let list = a.ox(["murmur", "list", "--json"]).ok().json();
+    assert_eq!(
+        (&list["murmurs"][0]["agent_id"], list["murmurs"].as_array().unwrap().len()),
+        (&"OxBBBB".into(), 3)
+    );
+    a.ox(["murmur", "--agent-id", "OxEEEE", "third"]).ok();
+    until(|| a.ox(["agent", "OxBBBB", "status"]).ok().stdout.contains(">third</entry>"));
+    a.ox(["murmur", "--agent-id", "OxDDDD", "fourth"]).ok();
+    a.env.set("SAGEOX_AGENT_ID", "OxBBBB");
+    until(|| a.ox(["status"]).ok().stdout.contains(">fourth</entry>"));
+}
+
+#[test]
+fn ux_55_a_list_shows_ids_scopes_and_what_matters() {
+    let a = Machine::first();
+    let bare = a.env.bare("team.git");
+    a.ox(["team", "add", &format!("plat={}", bare.display())]).ok();
+    a.ox(["sync", "--all-teams"]).ok();
+    a.ox(["murmur", "--importance", "critical", "the first"]).ok();
+    a.ox(["murmur", "--scope", "team", "the second"]).ok();
+    let list = a.ox(["murmur", "list"]).ok().stdout;
+    assert!(
+        list.contains("! the first") && list.contains("the second") && list.contains("test-user"),
+        "{list}"
+    );
+    let json = a.ox(["murmur", "list", "--json"]).ok().json();
+    assert_eq!(json["scope"], "all");
+    let id = json["murmurs"][0]["id"].as_str().unwrap();
+    let short = &id[id.len() - 8..];
+    assert!(list.contains(short), "{list}");
+    // What people say themselves counts as well.
+    let status = a.ox(["murmur", "status"]).ok().stdout;
+    assert!(status.contains("test-user"), "{status}");
+    a.ox(["murmur", "list", "--since", "3d"]).fails(2);
+    for files in ["/etc/passwd", "../x"] {
+        let ran = a.ox(["murmur", "--files", files, "text"]).fails(2);
+        assert!(ran.stderr.contains("not in this repository"), "{ran:?}");
+    }
+    let inside = a.repo.join("src/a.rs").to_string_lossy().into_owned();
+    a.ox(["murmur", "--files", &inside, "third"]).ok();
+    a.ox(["murmur", "delete", "zzzzzzzz"]).fails(2);
+    a.ox(["murmur", "delete", short]).ok();
+    assert!(!a.ox(["murmur", "list"]).ok().stdout.contains(short));
+}
+
+#[test]
+fn ux_40_ux_41_whispers_are_those_of_others_and_as_many_as_asked_for() {
+    let a = Machine::first();
+    for n in 0..6 {
+        a.ox(["murmur", &format!("number {n}")]).ok();
+    }
+    until(|| a.ox(["whispers"]).ok().stdout.matches("number ").count() == 6);
+    let few = a.ox(["whispers", "--last", "4", "--json"]).ok().json();
+    assert_eq!(few["entries"].as_array().unwrap().len(), 4);
+    assert!(!a.ox(["whispers", "--json"]).ok().stdout.contains("auto-murmur"));
 }
 
 #[test]
@@ -135,8 +196,8 @@ fn a_murmur_can_be_taken_out_again() {
     }
     let list = a.ox(["murmur", "list", "--json"]).ok().json();
     let id = list["murmurs"][0]["id"].as_str().unwrap().to_owned();
-    assert!(a.ox(["murmur", "delete", &id]).ok().stdout.contains("Murmur deleted: "));
-    assert!(a.ox(["murmur", "list"]).ok().stdout.contains("no murmurs"));
+    assert!(a.ox(["murmur", "delete", &id]).ok().stdout.contains("deleted: "));
+    assert!(a.ox(["murmur", "list"]).ok().stderr.contains("no murmurs"));
     a.ox(["murmur", "delete", &id]).fails(2);
     a.ox(["murmur", "delete", "../../etc/passwd"]).fails(2);
     a.ox(["sync"]).ok();
@@ -181,7 +242,7 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     let note = &list["murmurs"][0];
     assert_eq!(note["content"], "[main] mod tracked.rs", "{list}");
     assert_eq!((&note["agent_id"], &note["importance"]), (&"OxAAAA".into(), &"ambient".into()), "{list}");
-    assert!(a.ox(["murmur", "list"]).ok().stdout.contains("no murmurs"));
+    assert!(a.ox(["murmur", "list"]).ok().stderr.contains("no murmurs"));
 
     // What changes while no daemon runs is told by the next, and nothing twice.
     a.ox(["daemon", "stop", "--all"]).ok();

@@ -76,7 +76,7 @@ fn sec_04_no_secret_of_a_murmur_lies_anywhere() {
         a.ox(["murmur", "--agent-id", &agent, "--topic", &topic, "--files", &files, &text]).ok();
     }
     for (secret, _) in secrets.iter().step_by(6) {
-        a.ox(["murmur", "--agent-id", secret, "by one who is no agent"]).ok();
+        a.ox(["murmur", "--agent-id", secret, "by one who is no agent"]).fails(2);
     }
     // By message, in every field.
     for (n, (_, written)) in secrets.iter().enumerate() {
@@ -118,5 +118,5 @@ fn sec_04_no_secret_of_a_murmur_lies_anywhere() {
     let held = holders(&a, a.env.root(), &secrets);
     assert!(held.is_empty(), "{held:#?}\n{}", a.log());
     let cleaned = published().lines().filter(|line| line.contains("REDACTED")).count();
-    assert!(cleaned >= 50, "{cleaned}: {}", published());
+    assert!(cleaned >= 40, "{cleaned}: {}", published());
 }

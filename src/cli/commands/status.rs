@@ -16,6 +16,7 @@ use crate::cli::live::{Absent, Seen, probe};
 use crate::cli::ui::text::{clean, compact, count, relative, tilde};
 use crate::cli::ui::{Paint, Tone};
 use crate::git::{CloneLock, Verdict, verify};
+use crate::health::agents;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
     Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles, SyncState,
@@ -376,7 +377,9 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
     if document.auth.is_needed {
         row("login", login_text(&document.auth));
     }
-    for agent in document.ai_coworkers.iter().take(AGENTS_SHOWN) {
+    let at_work: Vec<&Coworker> =
+        document.ai_coworkers.iter().filter(|a| a.status != agents::Status::Exited.name()).collect();
+    for agent in at_work.iter().take(AGENTS_SHOWN) {
         let Coworker { agent_id, status, age, .. } = agent;
         let cost = match agent.command_count.unsigned_abs() {
             0 => String::new(),
@@ -384,7 +387,7 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
         };
         row("agent", clean(&format!("{agent_id} {status}, {age}{cost}")));
     }
-    if let Some(more) = document.ai_coworkers.len().checked_sub(AGENTS_SHOWN).filter(|n| *n > 0) {
+    if let Some(more) = at_work.len().checked_sub(AGENTS_SHOWN).filter(|n| *n > 0) {
         row("", format!("and {}: ox agent list", count(more as u64, "more agent")));
     }
     if let Some(daemon) = &document.daemon {

@@ -11,6 +11,7 @@ use crate::ipc::wire::WhisperEntry;
 use crate::kit::clock::pause;
 use crate::kit::gotime::GoTime;
 use crate::kit::text::plain_json;
+use crate::whispers::Source;
 
 /// With `--watch` new ones are asked for this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
@@ -22,19 +23,32 @@ const PAGE: i64 = 200;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ox whispers\n  ox whispers --watch\n  ox whispers --last 100 --json")]
 pub struct Args {
-    /// So many at most
+    /// Show at most N
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=200))]
     last: i64,
+    /// Also the reminders that agents are given
+    #[arg(long)]
+    reminders: bool,
     /// Go on, and print what comes in; with --json a document a line
     #[arg(long)]
     watch: bool,
 }
 
+impl Args {
+    /// Reminders are meant for one agent each and would fill the page.
+    fn wants(&self, entry: &WhisperEntry) -> bool {
+        let is_reminder = [Source::Nudge, Source::Reminder].iter().any(|s| s.name() == entry.source);
+        self.reminders || !is_reminder
+    }
+}
+
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
-    let mut page = history::page(cx, &project, "", GoTime(None), if args.watch { PAGE } else { args.last })?;
+    let mut page = history::page(cx, &project, "", GoTime(None), PAGE)?;
     if !args.watch {
+        page.entries.retain(|e| args.wants(e));
+        page.entries.truncate(usize::try_from(args.last).unwrap_or_default());
         if cx.ui.json() {
             return cx.ui.document(&page);
         }
@@ -47,10 +61,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
     // Of what is there already the newest; of what comes everything.
     let shown = usize::try_from(args.last).unwrap_or_default();
+    page.entries.retain(|e| args.wants(e));
     let mut seen: BTreeSet<String> = page.entries.iter().skip(shown).map(|e| e.id.clone()).collect();
     let mut first = true;
     loop {
-        let mut new: Vec<&WhisperEntry> = page.entries.iter().filter(|e| !seen.contains(&e.id)).collect();
+        let mut new: Vec<&WhisperEntry> =
+            page.entries.iter().filter(|e| args.wants(e) && !seen.contains(&e.id)).collect();
         new.reverse();
         if cx.ui.json() {
             for entry in &new {

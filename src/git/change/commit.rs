@@ -26,6 +26,20 @@ impl ManagedClone<'_> {
     /// [`GitError::BadPath`] for a path outside, or through or to a link that leads outside; [`GitError::BadJson`];
     /// [`GitError::Conflict`] while the index has unmerged paths; [`GitError::Foreign`].
     pub fn commit(&mut self, paths: &[&Path], message: &str) -> Result<Option<Oid>, GitError> {
+        self.commit_as(paths, message, |c| {
+            let staged = c.stage_aside(paths)?;
+            c.check_staged(&staged)?;
+            Ok(staged)
+        })
+    }
+
+    /// Commits the named paths as `staged` finds them: those that it leaves out go away.
+    fn commit_as(
+        &mut self,
+        paths: &[&Path],
+        message: &str,
+        staged: impl FnOnce(&mut Self) -> Result<Entries, GitError>,
+    ) -> Result<Option<Oid>, GitError> {
         for path in paths {
             check_path(&self.path, path)?;
         }
@@ -44,11 +58,12 @@ impl ManagedClone<'_> {
         let short = branch.strip_prefix("refs/heads/").unwrap_or(&branch).to_owned();
         let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
         self.within(OpKind::Commit, &short, &standing, |c| {
-            c.commit_paths(paths, message, &branch, head.commit)
+            let staged = staged(c)?;
+            c.commit_paths(paths, message, &branch, head.commit, staged)
         })
     }
 
-    /// Removes a file (relative to the clone) and commits that; `None` if HEAD has none, or it is not checked out.
+    /// Removes a file (relative to the clone), checked out or not, and commits that; `None` if HEAD has none.
     ///
     /// # Errors
     /// As [`ManagedClone::commit`], or the disk's.
@@ -59,7 +74,8 @@ impl ManagedClone<'_> {
             return Err(GitError::BadPath { path: path.to_owned(), why: "not a name that can be removed" });
         };
         openat::remove(&self.path, dirs, name).map_err(GitError::io("removing", &self.path.join(path)))?;
-        self.commit(&[path], message)
+        // `git add` knows nothing of a path outside of what is checked out.
+        self.commit_as(&[path], message, |_| Ok(Entries::new()))
     }
 
     fn commit_paths(
@@ -68,9 +84,8 @@ impl ManagedClone<'_> {
         message: &str,
         branch: &str,
         head: Option<Oid>,
+        staged: Entries,
     ) -> Result<Option<Oid>, GitError> {
-        let staged = self.stage_aside(paths)?;
-        self.check_staged(&staged)?;
         // From here on the objects are named, so the bytes that were checked are the bytes that are committed.
         let (tree, old, entries) = self.tree_with(paths, staged, head)?;
         if Some(&tree) == old.as_ref() {

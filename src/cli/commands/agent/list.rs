@@ -13,12 +13,13 @@ use crate::cli::context::Cx;
 use crate::cli::failure::Outcome;
 use crate::cli::quoted::quoted;
 use crate::cli::ui::text::{Table, age, clean, count, cut, relative, tilde};
+use crate::health::agents::Status;
 use crate::ipc::wire::{CommandCost, InstanceInfo};
 use crate::kit::process::{Seen, probe};
 use crate::project::Instance;
 
-/// Columns of a workspace in the table of a terminal.
-const WORKSPACE_MAX: usize = 40;
+/// Columns of a project in the table of a terminal.
+const PROJECT_MAX: usize = 40;
 
 /// One agent, from what its daemon hears and from what it wrote down when it introduced itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -42,8 +43,16 @@ struct Row {
     commands: Vec<CommandCost>,
 }
 
+/// Flags of `ox agent list`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Also agents that have ended
+    #[arg(long)]
+    all: bool,
+}
+
 /// Lists the agents with what they cost.
-pub fn list(cx: &Cx) -> Outcome {
+pub fn list(cx: &Cx, args: &Args) -> Outcome {
     let mut everyone = everyone::ask(cx);
     if let Ok(Some(project)) = cx.project_if_any() {
         everyone.roots.push(project.root);
@@ -54,13 +63,14 @@ pub fn list(cx: &Cx) -> Outcome {
         let valid = one.expires_at.0.is_some_and(|end| now < end);
         valid && one.parent_pid > 1 && matches!(probe(one.parent_pid), Seen::Lives(_))
     };
-    let rows = rows(&everyone.agents, &on_disk, lives);
+    let mut rows = rows(&everyone.agents, &on_disk, lives);
+    rows.retain(|row| args.all || row.status != Status::Exited.name());
     if cx.ui.json() {
         return cx.ui.document(&document("agents", &rows, &everyone.errors));
     }
     everyone.errors.iter().for_each(|error| cx.ui.warn(error));
     if rows.is_empty() {
-        cx.ui.note("no agent is at work");
+        cx.ui.note("no agent is at work on this machine");
         cx.ui.next_step("ox agent prime");
         return Ok(());
     }
@@ -77,11 +87,11 @@ pub fn instances(cx: &Cx) -> Outcome {
     errors.iter().for_each(|error| cx.ui.warn(error));
     let mut lines = Vec::new();
     if !agents.is_empty() {
-        let mut table = Table::new(&["AGENT", "WORKSPACE", "STATUS", "LAST HEARTBEAT"]);
+        let mut table = Table::new(&["AGENT", "PROJECT", "STATUS", "LAST HEARTBEAT"]);
         for agent in &agents {
             let heard = agent.last_heartbeat.0.map(|t| relative(t, cx.now())).unwrap_or_default();
             let workspace = tilde(&agent.workspace_path, &cx.home());
-            let workspace = cut(&clean(&workspace), cx.ui.width().map(|_| WORKSPACE_MAX));
+            let workspace = cut(&clean(&workspace), cx.ui.width().map(|_| PROJECT_MAX));
             table.row([agent.agent_id.clone(), workspace, agent.status.clone(), heard]);
         }
         lines.extend(table.lines(cx.ui.width()));
@@ -176,11 +186,7 @@ fn with_disk(mut row: Row, disk: Option<&(PathBuf, Instance)>) -> Row {
 }
 
 fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose: bool) -> Vec<String> {
-    let workspaces: BTreeSet<&str> = rows.iter().map(|r| r.workspace_path.as_str()).collect();
-    let several = workspaces.len() > 1;
-    let mut heads = vec!["ID", "TYPE", "TOKENS", "CMDS", "UPTIME", "STATUS"];
-    heads.extend(several.then_some("WORKSPACE"));
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&["ID", "TYPE", "TOKENS", "CMDS", "UPTIME", "STATUS", "PROJECT"]);
     let mut above = "";
     let mut costs = Vec::new();
     for row in rows {
@@ -190,18 +196,15 @@ fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose
         above = if below { above } else { &row.agent_id };
         let kind = if row.agent_type.is_empty() { "-".to_owned() } else { row.agent_type.clone() };
         let up = row.created_at.map_or_else(|| "-".to_owned(), |t| uptime(age(t, now)));
-        let mut cells = vec![
+        table.row([
             format!("{branch}{}", row.agent_id),
             kind,
             tokens(row.context_tokens),
             row.command_count.to_string(),
             up,
             row.status.clone(),
-        ];
-        if several {
-            cells.push(cut(&clean(&tilde(&row.workspace_path, home)), width.map(|_| WORKSPACE_MAX)));
-        }
-        table.row(cells);
+            cut(&clean(&tilde(&row.workspace_path, home)), width.map(|_| PROJECT_MAX)),
+        ]);
         let cost = |c: &CommandCost| format!("{} {} in {}", clean(&c.name), tokens(c.tokens), c.count);
         if verbose && !row.commands.is_empty() {
             let all: Vec<String> = row.commands.iter().map(cost).collect();
@@ -282,14 +285,13 @@ mod tests {
             .collect();
         let rows = rows(&all, &on_disk, |one| one.parent_pid == 6);
         insta::assert_snapshot!(page(&rows, true), @r"
-        ID       TYPE   TOKENS  CMDS  UPTIME  STATUS  WORKSPACE
+        ID       TYPE   TOKENS  CMDS  UPTIME  STATUS  PROJECT
         OxAaaa   -      ~3.1K   4     -       active  ~/p
         └OxBbbb  codex  -       0     1.5m    active  ~/p
         OxCccc   -      -       0     -       idle    ~/p
         └OxDddd  codex  -       0     1.5m    active  ~/q
         OxAaaa: prime ~3.0K in 1
         ");
-        assert!(!page(&rows[..2], false).contains("WORKSPACE"));
     }
 
     #[test]

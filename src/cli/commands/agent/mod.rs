@@ -15,14 +15,16 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::cli::{heartbeat, notices};
-use crate::project::is_agent_id;
+use crate::ipc::limits::client::STATUS;
+use crate::ipc::wire::{Instances, InstancesAsk, Message};
+use crate::project::{Instance, is_agent_id};
 
 /// Flags of `ox agent`.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "ox agent [AGENT_ID] <COMMAND>",
-    after_help = "An agent's id before the command says which agent runs it; without one that is SAGEOX_AGENT_ID.\n\n\
-                  Examples:\n  ox agent prime\n  ox agent list\n  ox agent OxAb12 heartbeat"
+    after_help = "An agent's id before a command says which agent runs it, before any other command of ox as well; without one it is the session's.\n\n\
+                  Examples:\n  ox agent prime\n  ox agent list\n  ox agent OxAb12 heartbeat\n  ox agent OxAb12 murmur --topic wip \"Splitting the parser\""
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -37,16 +39,18 @@ pub enum Command {
         after_help = "Examples:\n  ox agent prime\n  ox agent prime --agent codex --json\n  ox agent prime --idempotent"
     )]
     Prime(prime::Args),
-    /// List the agents at work in all projects, with what their commands have cost
-    #[command(after_help = "Examples:\n  ox agent list\n  ox agent list -v\n  ox agent list --json")]
-    List,
+    /// List the agents at work on this machine, in all projects, with what their commands have cost
+    #[command(
+        after_help = "Examples:\n  ox agent list\n  ox agent list --all\n  ox agent list -v\n  ox agent list --json"
+    )]
+    List(list::Args),
     /// List the agents that daemons hear of, as they tell it
     #[command(
         after_help = "Examples:\n  ox agent instances\n  ox agent instances --json",
         alias = "sessions"
     )]
     Instances,
-    /// Put what waits for an agent before it: what coworkers tell, and words of the daemon
+    /// Print what is waiting for an agent: notes from other agents and from the daemon
     #[command(
         override_usage = "ox agent [AGENT_ID] whisper [COMMAND]",
         after_help = "Examples:\n  ox agent OxAb12 whisper\n  ox agent OxAb12 whisper history",
@@ -66,7 +70,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Command::Prime(_) => "prime",
-            Command::List => "agent list",
+            Command::List(_) => "agent list",
             Command::Instances => "agent instances",
             Command::Whisper(_) => "whisper",
             Command::Heartbeat => "heartbeat",
@@ -80,8 +84,8 @@ impl Args {
         self.command.name()
     }
 
-    /// The command says itself that it runs, with more than a command's beginning knows.
-    pub fn beats_itself(&self) -> bool {
+    /// It makes the agent that runs it known, and says itself that it runs, with more than a command's beginning knows.
+    pub fn introduces(&self) -> bool {
         matches!(self.command, Command::Prime(_) | Command::Heartbeat)
     }
 }
@@ -90,21 +94,50 @@ impl Args {
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     match &args.command {
         Command::Prime(flags) => return prime::run(cx, flags),
-        Command::List => list::list(cx)?,
+        Command::List(flags) => list::list(cx, flags)?,
         Command::Instances => list::instances(cx)?,
         Command::Heartbeat => beat(cx)?,
         Command::Whisper(flags) => whisper::run(cx, flags)?,
     }
+    // Nobody reads what a heartbeat prints.
+    afterwards(cx, args.name(), !matches!(args.command, Command::Whisper(_) | Command::Heartbeat))?;
     if let Ok(Some(project)) = cx.project_if_any() {
-        // Only who is named, and not behind a heartbeat: what is given counts as heard, a bare command may be anybody's, and nobody reads
-        // what a heartbeat prints.
-        if cx.agent.is_some() && !matches!(args.command, Command::Whisper(_) | Command::Heartbeat) {
-            whisper::beside(cx, &project, &Me::of(cx))?;
-        }
-        heartbeat::cost(cx, &project, &Me::of(cx), args.name());
         notices::issues(cx, &project);
     }
     Ok(())
+}
+
+/// What follows the output of a command that an agent runs for a project: what waits for it, if it is `wanted`, and what it all has cost.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn afterwards(cx: &Cx, name: &str, wanted: bool) -> Outcome {
+    let Ok(Some(project)) = cx.project_if_any() else { return Ok(()) };
+    let me = Me::of(cx);
+    // Only who is named: what is given counts as heard, and a bare command in a session may be a script's.
+    if wanted && Me::is_named(cx) {
+        whisper::beside(cx, &project, &me)?;
+    }
+    heartbeat::cost(cx, &project, &me, name);
+    Ok(())
+}
+
+/// Refuses an agent in front of a command that nobody introduced in this project: what it would be given or tell is nobody's.
+///
+/// # Errors
+/// It is unknown, as far as the project's files and the daemon tell.
+pub fn check_known(cx: &Cx) -> Outcome {
+    let (Some(id), Ok(Some(project))) = (&cx.agent, cx.project_if_any()) else { return Ok(()) };
+    let is_heard = || {
+        let ask = InstancesAsk { detail: false };
+        let heard: Result<Instances, _> = cx.client(&project).call_as(Message::Instances, Some(&ask), STATUS);
+        // Without a daemon that tells nobody can say that it is unknown.
+        heard.map_or(true, |all| all.instances.iter().any(|one| one.agent_id == *id))
+    };
+    if Instance::all(&project.root).contains_key(id) || is_heard() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "unknown agent").on(id).hint("ox agent prime"))
 }
 
 fn beat(cx: &Cx) -> Outcome {
@@ -122,7 +155,11 @@ fn beat(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-/// `ox agent <id> …` without the id, and the id: it says who runs the command, not what is to be done.
+/// What follows `ox agent <id>` and is a command of `ox agent` itself.
+const OWN: [&str; 8] = ["prime", "list", "instances", "sessions", "whisper", "whispers", "heartbeat", "help"];
+
+/// `ox agent <id> …` without the id, and the id: it says who runs the command, not what is to be done. It may stand before every command:
+/// `ox agent <id> murmur …` is `ox murmur …`, run by that agent.
 pub fn take_id(mut argv: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
     let mut at = 1;
     // Flags before the command; only one of them has a value of its own.
@@ -134,6 +171,10 @@ pub fn take_id(mut argv: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
     let id = id.map(str::to_owned);
     if id.is_some() {
         argv.remove(at + 1);
+        let next = argv[at + 1..].iter().filter_map(|w| w.to_str()).find(|w| !w.starts_with('-'));
+        if next.is_some_and(|word| !OWN.contains(&word)) {
+            argv.remove(at);
+        }
     }
     (argv, id)
 }
@@ -150,6 +191,10 @@ mod tests {
             assert_eq!((words.join(" ").as_str(), found.as_deref()), (rest, id), "{line}");
         };
         check("ox agent OxAb12 heartbeat", "ox agent heartbeat", Some("OxAb12"));
+        check("ox agent OxAb12 murmur -t wip hello", "ox murmur -t wip hello", Some("OxAb12"));
+        check("ox agent OxAb12 --json status", "ox --json status", Some("OxAb12"));
+        check("ox agent OxAb12 --help", "ox agent --help", Some("OxAb12"));
+        check("ox agent OxAb12", "ox agent", Some("OxAb12"));
         check("ox -q -C agent agent OxAb12 list -v", "ox -q -C agent agent list -v", Some("OxAb12"));
         for same in [
             "ox",

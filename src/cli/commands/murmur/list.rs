@@ -15,10 +15,12 @@ use crate::cli::quoted::quoted;
 use crate::cli::ui::text::{Table, clean, cut, relative};
 use crate::project::parse_duration;
 use crate::whispers::limits::GAP;
-use crate::whispers::{FILE_CHANGES, Murmur};
+use crate::whispers::{FILE_CHANGES, Murmur, window};
 
 /// Nothing older is looked at.
 const HOURS_MAX: u64 = 24;
+/// So many characters of an id are shown: the random end, since the beginning is the time.
+const SHORT: usize = 8;
 /// Unless asked otherwise, so far back.
 const HOURS: u64 = 12;
 
@@ -28,18 +30,18 @@ pub(super) struct List {
     /// Only of this topic
     #[arg(value_name = "TOPIC")]
     only: Option<String>,
-    /// So many at most; 0 for all
+    /// Show at most N; 0 for all
     #[arg(long, value_name = "N", default_value_t = 10)]
     last: usize,
-    /// So far back, such as 30m, 2h or 1d; at most 24h
+    /// How far back to look, such as 30m, 2h or 1d; at most 24h
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = since)]
     since: Duration,
     /// Only of this topic
     #[arg(long, value_name = "TOPIC", conflicts_with = "only")]
     topic: Option<String>,
-    /// Through which clone
-    #[arg(long, value_name = "SCOPE", default_value = "ledger")]
-    scope: ScopeName,
+    /// Only those that went through this clone [default: the ledger and the team's context]
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<ScopeName>,
     /// Only of this agent
     #[arg(long, value_name = "ID")]
     agent_id: Option<String>,
@@ -79,18 +81,24 @@ fn since(text: &str) -> Result<Duration, String> {
         Some(days) => Duration::from_secs(days.saturating_mul(86_400)),
         None => parse_duration(text)?,
     };
-    Ok(span.clamp(Duration::from_secs(60), Duration::from_secs(HOURS_MAX * 3600)))
+    match span > Duration::from_secs(HOURS_MAX * 3600) {
+        true => Err(format!("murmurs are kept for {HOURS_MAX}h")),
+        false => Ok(span.max(Duration::from_secs(60))),
+    }
 }
 
 pub(super) fn list(cx: &Cx, args: &List) -> Outcome {
     let project = cx.project()?;
-    let at = place::find(cx, &project, args.scope)?;
     let now = cx.now();
     let hours = i64::try_from(args.since.as_secs().div_ceil(3600)).unwrap_or(HOURS as i64);
     let topic = args.only.as_ref().or(args.topic.as_ref());
     let start =
         now.checked_sub(args.since).map_err(|e| Failure::new(Exit::Usage, "too far back").because(&e))?;
-    let mut found = place::recent(&at, now, hours)?;
+    let mut found = Vec::new();
+    for at in place::all(cx, &project, args.scope)? {
+        found.extend(place::recent(&at, now, hours)?);
+    }
+    window::newest_first(&mut found);
     found.retain(|m| {
         m.timestamp.0.is_some_and(|at| at >= start)
             && topic.is_none_or(|topic| m.topic == *topic)
@@ -104,22 +112,28 @@ pub(super) fn list(cx: &Cx, args: &List) -> Outcome {
     if cx.ui.json() {
         let rows: Vec<Row<'_>> = found.iter().map(row).collect();
         let window = crate::project::format_duration(args.since);
-        let scope = if args.scope == ScopeName::Team { "team" } else { "ledger" };
+        let scope = match args.scope {
+            None => "all",
+            Some(ScopeName::Team) => "team",
+            Some(ScopeName::Ledger) => "ledger",
+        };
         return cx.ui.document(&json!({ "murmurs": rows, "total": total, "window": window, "scope": scope }));
     }
     if found.is_empty() {
         cx.ui.note("no murmurs");
         return Ok(());
     }
-    let mut table = Table::new(&["TIME", "USER", "COWORKER", "TOPIC", "CONTENT"]);
+    let mut table = Table::new(&["ID", "TIME", "USER", "AGENT", "TOPIC", "CONTENT"]);
     for m in &found {
         let first = m.content.lines().next().unwrap_or_default();
+        let mark = if m.importance == "critical" { "! " } else { "" };
         table.row([
+            clean(short_id(&m.id)),
             m.timestamp.0.map(|at| relative(at, now)).unwrap_or_default(),
             cut(&clean(&m.principal_id), Some(10)),
             cut(&clean(&m.agent_id), Some(8)),
             cut(&clean(&m.topic), Some(16)),
-            clean(first),
+            format!("{mark}{}", clean(first)),
         ]);
     }
     cx.ui.print(&quoted(cx, &table.lines(cx.ui.width()).join("\n")))?;
@@ -180,8 +194,10 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
     let now = cx.now();
     let found = place::recent(&at, now, 1)?;
     let mut newest: BTreeMap<&str, Standing> = BTreeMap::new();
-    for m in found.iter().filter(|m| !m.agent_id.is_empty()) {
-        newest.entry(&m.agent_id).or_insert_with(|| Standing::of(m, now));
+    for m in found.iter() {
+        // What people say themselves stands under their name.
+        let who = if m.agent_id.is_empty() { &m.principal_id } else { &m.agent_id };
+        newest.entry(who).or_insert_with(|| Standing::of(m, now));
     }
     let all: Vec<Standing> = newest.into_values().collect();
     if cx.ui.json() {
@@ -191,7 +207,7 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
         cx.ui.note("nobody has murmured in the last hour");
         return Ok(());
     }
-    let mut table = Table::new(&["COWORKER", "USER", "LAST", "AGAIN", "TOPIC", "CONTENT"]);
+    let mut table = Table::new(&["AGENT", "USER", "LAST", "AGAIN", "TOPIC", "CONTENT"]);
     for s in &all {
         let left = wait_left(s.last_murmur, now).map(|left| format!("in {} s", left.as_secs().max(1)));
         table.row([
@@ -204,6 +220,11 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
         ]);
     }
     cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
+}
+
+/// The end of an id, which tells it apart from those of the same minute; `ox murmur delete` takes it.
+fn short_id(id: &str) -> &str {
+    id.get(id.len().saturating_sub(SHORT)..).unwrap_or(id)
 }
 
 /// How long whoever murmured `at` has to wait; `None` if not at all.
@@ -222,9 +243,9 @@ mod tests {
         check("30m", 1800);
         check("2h", 7200);
         check("1d", 86_400);
-        check("9d", 86_400);
         check("1s", 60);
         assert!(since("soon").is_err());
+        assert_eq!(since("9d").unwrap_err(), "murmurs are kept for 24h");
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub(super) fn find(cx: &Cx, project: &Project, scope: ScopeName) -> Outcome<Work
     Ok(at)
 }
 
+/// The clones that murmurs of this scope are in; without one all that are there.
+///
+/// # Errors
+/// There is none, or the one that is named has not been made yet.
+pub(super) fn all(cx: &Cx, project: &Project, scope: Option<ScopeName>) -> Outcome<Vec<Workspace>> {
+    if let Some(scope) = scope {
+        return Ok(vec![find(cx, project, scope)?]);
+    }
+    let ledger = find(cx, project, ScopeName::Ledger)?;
+    Ok(std::iter::once(ledger).chain(find(cx, project, ScopeName::Team)).collect())
+}
+
 /// The context of the project's own team, or of the only one it has.
 fn team(cx: &Cx, project: &Project) -> Outcome<Workspace> {
     let loaded = sync::load_local(&Site::new(cx.dirs.clone(), cx.env.clone()), project);

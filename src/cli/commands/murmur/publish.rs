@@ -1,6 +1,7 @@
 //! `ox murmur <content>`: has one published.
 
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,15 +20,15 @@ use crate::kit::clock::wait_until;
 use crate::kit::gotime::GoTime;
 use crate::kit::id::new_id;
 use crate::kit::text::cut;
-use crate::project::{Logins, Project};
+use crate::project::{Logins, Project, is_agent_id, user_slug};
 use crate::sync::Workspace;
-use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, NAME_MAX, SENT_MAX};
+use crate::whispers::limits::{GAP, METADATA_VALUE_MAX, SENT_MAX};
 use crate::whispers::{FILE_CHANGES, Murmur, Outbox, topic};
 
 /// Flags of `ox murmur`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Publish {
-    /// What to tell: at most 500 bytes, or a JSON object with content and perhaps topic, importance, files
+    /// What to tell: at most 500 bytes, or a JSON object with content and perhaps topic, importance, files; - reads it from stdin
     content: Option<String>,
     /// What it is about, such as wip, ci, architecture
     #[arg(long, value_name = "TOPIC")]
@@ -38,7 +39,7 @@ pub(super) struct Publish {
     /// Through which clone it goes
     #[arg(long, value_name = "SCOPE", default_value = "ledger")]
     scope: ScopeName,
-    /// The agent that says it; without it that of SAGEOX_AGENT_ID
+    /// Agent to murmur as [default: the session's agent]
     #[arg(long, value_name = "ID")]
     agent_id: Option<String>,
     /// Files it is about, below the repository, with commas between
@@ -95,7 +96,13 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
     let at = place::find(cx, &project, args.scope)?;
     let me = Me::of(cx);
     let agent = args.agent_id.clone().unwrap_or_else(|| me.id.clone());
-    check_name(&agent)?;
+    if let Some(named) = args.agent_id.as_ref().filter(|named| !is_agent_id(named)) {
+        let failure = Failure::new(Exit::Usage, "unknown agent").on(named);
+        return Err(failure
+            .because_of("an agent's id is Ox and four letters or digits")
+            .hint("ox agent prime"));
+    }
+    let said = Said { files: files_below(&project.root, &said.files)?, ..said };
     check_gap(&at, &agent, cx.now())?;
     let redactor = cx.redactor(Some(&project));
     let mut murmur = Murmur {
@@ -218,7 +225,17 @@ fn is_at_remote(clone: &Path, path: &str) -> bool {
 /// Puts together what flags and a JSON text say; flags win.
 fn said(args: &Publish) -> Outcome<Said> {
     let wrong = |what: &str| Failure::new(Exit::Usage, what).hint("ox murmur --help");
-    let text = args.content.as_deref().unwrap_or_default().trim();
+    let mut text = args.content.as_deref().unwrap_or_default().trim();
+    let mut piped = String::new();
+    if text == "-" {
+        let room = u64::try_from(SENT_MAX + 1).unwrap_or(u64::MAX);
+        std::io::stdin()
+            .lock()
+            .take(room)
+            .read_to_string(&mut piped)
+            .map_err(|e| wrong("the text cannot be read").because(&e))?;
+        text = piped.trim();
+    }
     let json = match text.starts_with('{') {
         true => match serde_json::from_str(text) {
             Ok(Value::Object(map)) => map,
@@ -231,7 +248,7 @@ fn said(args: &Publish) -> Outcome<Said> {
     let content =
         if text.starts_with('{') { of_json("content").unwrap_or_default() } else { text.to_owned() };
     if content.trim().is_empty() {
-        return Err(wrong("a murmur without content"));
+        return Err(wrong("the murmur is empty"));
     }
     if content.len() > SENT_MAX {
         let size = content.len();
@@ -256,16 +273,23 @@ fn files_of(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// Nothing if a word can name an agent.
-fn check_name(agent: &str) -> Outcome {
-    let wrong = |why: String| {
-        Err(Failure::new(Exit::Usage, "the id of the agent is none").because_of(why).hint("ox murmur --help"))
+/// The files as they are told: below the repository, whoever says them from where.
+fn files_below(root: &Path, files: &str) -> Outcome<String> {
+    let below = |word: &str| {
+        let path = Path::new(word.trim());
+        let path = if path.is_absolute() { path.strip_prefix(root).ok()? } else { path };
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        plain.then(|| path.to_string_lossy().into_owned())
     };
-    match agent.len() {
-        size if size > NAME_MAX => wrong(format!("{size} bytes, at most {NAME_MAX}")),
-        _ if agent.chars().any(char::is_control) => wrong("it has control characters".into()),
-        _ => Ok(()),
-    }
+    let one = |word: &str| {
+        below(word).ok_or_else(|| {
+            let failure = Failure::new(Exit::Usage, "the file is not in this repository").on(word.trim());
+            failure.hint("ox murmur --help")
+        })
+    };
+    let all: Outcome<Vec<String>> =
+        files.split(',').filter(|word| !word.trim().is_empty()).map(one).collect();
+    Ok(all?.join(","))
 }
 
 /// An agent murmurs at most every few seconds.
@@ -282,18 +306,20 @@ fn check_gap(at: &Workspace, agent: &str, now: Timestamp) -> Outcome {
             let seconds = left.as_secs().max(1);
             let failure = Failure::new(Exit::Failed, format!("{agent} has murmured just now"));
             Err(failure
-                .because_of(format!("once in {} s; again in {seconds} s", GAP.as_secs()))
+                .because_of(format!("at most one murmur every {} s; try again in {seconds} s", GAP.as_secs()))
                 .hint("ox murmur status"))
         }
     }
 }
 
-/// Short name of whom the command works for: of the login, else of the account.
+/// Short name of whom the command works for: of the login, else as git and the names of instances have it, else of the account.
 fn principal(cx: &Cx, project: &Project) -> String {
     let logins = Logins::load(&cx.dirs, &project.endpoint).ok();
     let login = logins.as_ref().and_then(|all| all.get(&project.endpoint)).map(|login| &login.user_info);
     let named = login.map(|user| if user.email.is_empty() { user.name.clone() } else { user.email.clone() });
-    let name = named.filter(|n| !n.is_empty()).or_else(|| cx.env.get("USER").map(str::to_owned));
+    let of_git = || Some(user_slug(&Reader::open(&project.root).ok()?.user_name()?));
+    let name = named.filter(|n| !n.is_empty()).or_else(of_git);
+    let name = name.or_else(|| cx.env.get("USER").map(str::to_owned));
     let name = name.unwrap_or_default();
     // Never a whole address.
     name.split('@').next().unwrap_or_default().to_owned()
@@ -339,8 +365,8 @@ mod tests {
             let text = format!("{} {failure:?}", failure.headline());
             assert!(text.contains(expected), "{text}");
         };
-        check("  ", "without content");
-        check("{}", "without content");
+        check("  ", "is empty");
+        check("{}", "is empty");
         check("{\"content\":", "not valid JSON");
         check(r#"{"content":"x","importance":"huge"}"#, "is unknown");
         check(&"x".repeat(SENT_MAX + 1), "501 bytes, at most 500");
