@@ -280,7 +280,11 @@ fn with_disk(mut found: CloneFacts) -> CloneFacts {
 
 /// Adds what the daemon says; where it is younger, it counts.
 fn with_live(mut found: CloneFacts, w: &WorkspaceSyncStatus, now: Timestamp) -> CloneFacts {
-    found.last_sync = found.last_sync.max(w.last_sync.0.filter(|_| found.exists));
+    // A look at the remote is no sync where what it found could not be brought in.
+    found.last_sync = match w.last_error.is_empty() {
+        true => found.last_sync.max(w.last_sync.0.filter(|_| found.exists)),
+        false => w.last_sync.0.or(SyncState::load(&found.path).last_sync.0).filter(|_| found.exists),
+    };
     found.remote_changed = found.remote_changed.max(w.remote_changed.0);
     found.sync_failures = w.sync_failures;
     found.next_sync_attempt = w.next_sync_attempt.0;
@@ -289,7 +293,9 @@ fn with_live(mut found: CloneFacts, w: &WorkspaceSyncStatus, now: Timestamp) -> 
     if found.error.is_empty() {
         found.error.clone_from(&w.last_error);
     }
-    judged(found, w.syncing, now)
+    let found = judged(found, w.syncing, now);
+    let is_offline = found.status == State::Error && w.offline;
+    CloneFacts { status: if is_offline { State::Offline } else { found.status }, ..found }
 }
 
 fn judged(mut found: CloneFacts, syncing: bool, now: Timestamp) -> CloneFacts {

@@ -63,7 +63,7 @@ fn pulls(metrics: &Value) -> String {
         _ => format!(", {} avg, {} p95", time("avg_pull_duration"), time("p95_pull_duration")),
     };
     format!(
-        "{} well, {} failed{times}; {}, {}",
+        "{} ok, {} failed{times}; {}, {}",
         n("pull_success_count"),
         n("pull_failure_count"),
         count(n("conflict_count"), "conflict"),

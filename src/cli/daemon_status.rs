@@ -9,7 +9,10 @@ use serde::Serialize;
 use super::daemon_internals;
 use super::ui::text::{age, bare, clean, compact, count, for_people, relative, short, took};
 use super::ui::{Paint, Tone, sparkline};
+use crate::health::IssueKind;
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
+use crate::kit::Class;
+use crate::sync::LEDGER;
 use crate::sync::reclone::INTERVAL_DAYS;
 
 /// So many recent errors are critical.
@@ -49,9 +52,11 @@ pub enum Health {
     Healthy,
     /// A host does not answer; nothing else is wrong, and nobody here can do anything about it.
     Offline,
+    /// A host is not trusted yet; nothing else is wrong.
+    Untrusted,
     /// Needs attention.
     Warning,
-    /// Broken.
+    /// Needs attention, and goes wrong again and again.
     Critical,
 }
 
@@ -113,6 +118,8 @@ pub enum State {
     NotCloned,
     /// Its last sync failed, or it is damaged.
     Error,
+    /// Its host did not answer the last time.
+    Offline,
     /// At work now.
     Syncing,
     /// There, and not known to have ever been level.
@@ -138,6 +145,7 @@ impl State {
         match self {
             State::NotCloned => "not cloned",
             State::Error => "error",
+            State::Offline => "offline",
             State::Syncing => "syncing",
             State::NotSynced => "not synced",
             State::Ok => "ok",
@@ -157,43 +165,78 @@ struct Issue {
     since: Option<Timestamp>,
 }
 
+/// The issues that a page tells: that a clone's sync is tried again later is part of its error, which stands there already, and so is that
+/// its host is not trusted.
+pub fn told(data: &StatusData) -> impl Iterator<Item = &DaemonIssue> {
+    let said = |issue: &&DaemonIssue| {
+        let clone = data.clone_of(issue);
+        let has_error = clone.is_some_and(|c| !c.last_error.is_empty());
+        let is = |kind: IssueKind| issue.kind == kind.name();
+        let is_same = clone.is_some_and(|c| c.last_error == issue.summary);
+        has_error && (is_same || is(IssueKind::SyncBackoff) || is(IssueKind::CloneFailed))
+    };
+    data.issues.iter().filter(move |issue| !said(issue))
+}
+
+/// What leads out of the first failure of a clone, or out of what was put beside.
+pub fn way_out(data: &StatusData) -> Option<String> {
+    let failed = data.workspaces.values().flatten().filter(|c| !c.last_error.is_empty());
+    let of = |c: &WorkspaceSyncStatus| {
+        let class = Class::named(&c.error_class)?;
+        let team = (!c.team_id.is_empty()).then_some(c.team_id.as_str());
+        crate::sync::way_out(class, &c.last_error, Path::new(&c.path), &c.clone_url, team)
+    };
+    let beside = || {
+        let is = |issue: &DaemonIssue| issue.kind == IssueKind::DirtyWorkspace.name() && issue.repo == LEDGER;
+        data.issues.iter().any(is).then(|| "ox rescue list".to_owned())
+    };
+    failed.into_iter().find_map(of).or_else(beside)
+}
+
 impl Health {
-    /// The verdict on `data` at `now`. Never synced is no fault by itself.
+    /// The verdict on `data` at `now`, for every page. Never synced is no fault by itself.
     pub fn of(data: &StatusData, now: Timestamp) -> Health {
         let stale = |last| age(last, now) > data.sync_interval_read * STALE_INTERVALS;
-        let offline = data.workspaces.values().flatten().any(|clone| clone.offline);
+        let clones: Vec<&WorkspaceSyncStatus> = data.workspaces.values().flatten().collect();
+        let repo = |c: &WorkspaceSyncStatus| {
+            if c.team_id.is_empty() { LEDGER.to_owned() } else { c.team_id.clone() }
+        };
+        // That a host is not trusted is said by the verdict itself.
+        let says_trust = |issue: &DaemonIssue| {
+            issue.kind == IssueKind::CloneFailed.name()
+                && clones.iter().any(|c| c.untrusted && issue.repo == repo(c))
+        };
+        let has_issue = data.issues.iter().any(|issue| !says_trust(issue));
         if data.recent_error_count >= ERRORS_CRITICAL {
             Health::Critical
-        } else if offline && data.recent_error_count == 0 {
+        } else if has_issue || data.recent_error_count > 0 {
+            Health::Warning
+        } else if clones.iter().any(|clone| clone.untrusted) {
+            Health::Untrusted
+        } else if clones.iter().any(|clone| clone.offline) {
             Health::Offline
-        } else if data.last_sync.0.is_some_and(stale) || data.recent_error_count > 0 {
+        } else if data.last_sync.0.is_some_and(stale) {
             Health::Warning
         } else {
             Health::Healthy
         }
     }
 
-    fn glyph(self) -> &'static str {
+    /// For people, with its glyph.
+    pub fn words(self) -> &'static str {
         match self {
-            Health::Healthy => "●",
-            Health::Warning | Health::Offline => "◐",
-            Health::Critical => "○",
+            Health::Healthy => "● Healthy",
+            Health::Offline => "◐ Offline",
+            Health::Untrusted => "◐ Waiting for trust",
+            Health::Warning | Health::Critical => "◐ Needs attention",
         }
     }
 
-    fn word(self) -> &'static str {
-        match self {
-            Health::Healthy => "Healthy",
-            Health::Offline => "Offline",
-            Health::Warning => "Warning",
-            Health::Critical => "Critical",
-        }
-    }
-
-    fn mean(self) -> Tone {
+    /// Its colour.
+    pub fn tone(self) -> Tone {
         match self {
             Health::Healthy => Tone::Good,
-            Health::Warning | Health::Offline => Tone::Warn,
+            Health::Warning | Health::Offline | Health::Untrusted => Tone::Warn,
             Health::Critical => Tone::Bad,
         }
     }
@@ -201,7 +244,10 @@ impl Health {
 
 impl Workspace {
     fn of(w: &WorkspaceSyncStatus) -> Workspace {
-        let status = State::of(w.exists, &w.last_error, w.syncing, w.last_sync.0);
+        let status = match State::of(w.exists, &w.last_error, w.syncing, w.last_sync.0) {
+            State::Error if w.offline => State::Offline,
+            state => state,
+        };
         Workspace {
             status,
             path: w.path.clone(),
@@ -215,6 +261,7 @@ impl Workspace {
         match self.status {
             State::NotCloned => paint.text(Tone::Warn, "not cloned"),
             State::Error => paint.text(Tone::Bad, &clean(&humanised(&self.error))),
+            State::Offline => paint.text(Tone::Warn, &format!("offline: {}", clean(&humanised(&self.error)))),
             State::Syncing => "syncing".into(),
             State::NotSynced => paint.text(Tone::Dim, "not synced"),
             State::Ok => {
@@ -337,7 +384,7 @@ pub fn text(report: &Report, page: &Page<'_>) -> String {
     let mut parts = vec![header(report, page), String::new(), summary(report)];
     parts.extend(last_error(report, page));
     parts.extend(trees(report, page));
-    parts.extend(issues(report, page));
+    parts.extend(issues(page));
     parts.extend(unseen(page));
     if let Some(left) = &report.auto_exit_in {
         parts.extend([String::new(), format!("Auto-exit in {left}")]);
@@ -345,6 +392,10 @@ pub fn text(report: &Report, page: &Page<'_>) -> String {
     parts.extend(activity(page));
     if page.verbose {
         parts.extend(daemon_internals::lines(report, page));
+    }
+    // Where a host does not answer, nothing here is to be done.
+    if report.health != Health::Offline {
+        parts.extend(way_out(page.data).map(|command| format!("next: {command}")));
     }
     parts.join("\n")
 }
@@ -386,8 +437,8 @@ fn header(report: &Report, page: &Page<'_>) -> String {
         let mismatch = format!("⚠ (mismatch: daemon v{})", clean(for_people(theirs)));
         format!("v{} {}", for_people(page.wire_version), page.paint.text(Tone::Warn, &mismatch))
     };
-    let verdict = page.paint.text(health.mean(), &format!("{} {}", health.glyph(), health.word()));
-    format!("{verdict} — {} uptime, {version}", report.uptime)
+    let verdict = page.paint.text(health.tone(), health.words());
+    format!("{verdict} — {version}; running for {}", report.uptime)
 }
 
 fn summary(report: &Report) -> String {
@@ -409,22 +460,23 @@ fn summary(report: &Report) -> String {
 
 fn last_error(report: &Report, page: &Page<'_>) -> Vec<String> {
     let sync = &report.sync;
-    if sync.last_error.is_empty() {
+    // What a clone suffers from now stands with the clone.
+    let stands = page.data.workspaces.values().flatten().any(|clone| clone.last_error == sync.last_error);
+    if sync.last_error.is_empty() || stands {
         return Vec::new();
     }
     let when = sync.last_error_time.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
-    let mut lines = vec![format!("Last error: {}{when}", clean(&humanised(&sync.last_error)))];
-    lines.extend(hint(&sync.last_error).map(|hint| format!("  {}", page.paint.text(Tone::Dim, hint))));
-    lines
+    vec![format!("Last error: {}{when}", clean(&humanised(&sync.last_error)))]
 }
 
-fn issues(report: &Report, page: &Page<'_>) -> Vec<String> {
-    if report.issues.is_empty() {
+fn issues(page: &Page<'_>) -> Vec<String> {
+    let told: Vec<Issue> = told(page.data).map(Issue::from).collect();
+    if told.is_empty() {
         return Vec::new();
     }
-    let heading = format!("Issues ({})", report.issues.len());
+    let heading = format!("Problems ({})", told.len());
     let mut lines = vec![String::new(), page.paint.text(Tone::Head, &heading)];
-    for issue in &report.issues {
+    for issue in &told {
         let (glyph, mean) =
             if issue.severity == "warning" { ("⚠", Tone::Warn) } else { ("○", Tone::Bad) };
         let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
@@ -445,7 +497,7 @@ fn unseen(page: &Page<'_>) -> Vec<String> {
     match u64::try_from(page.data.unviewed_error_count) {
         Ok(0) | Err(_) => Vec::new(),
         Ok(n) => {
-            vec![String::new(), format!("{} that nobody has seen: ox daemon errors", count(n, "failure"))]
+            vec![String::new(), format!("{}: ox daemon errors", count(n, "unread error"))]
         }
     }
 }
@@ -482,21 +534,6 @@ pub fn humanised(error: &str) -> String {
     let lower = error.to_lowercase();
     let known = HUMANISED.iter().find(|(words, _)| words.iter().all(|w| lower.contains(w)));
     known.map_or_else(|| error.to_owned(), |(_, text)| (*text).to_owned())
-}
-
-/// What to do about an error, where something is known.
-fn hint(error: &str) -> Option<&'static str> {
-    let lower = error.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
-    if has(&["timed out", "timeout", "refused", "resolve host", "no such host"]) {
-        Some("tried again by itself as soon as the server can be reached")
-    } else if has(&["authentication", "permission denied", "could not read username"]) {
-        Some("check that `git ls-remote` of the ledger's address works for you")
-    } else if has(&["push failed", "rejected"]) {
-        Some("the next sync brings in the other side and pushes again")
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn with_issues() -> StatusData {
 #[test]
 fn cli_09_a_running_daemon() {
     insta::assert_snapshot!(page(&running(), &[], false), @r"
-    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
     Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
 
@@ -136,7 +136,7 @@ fn cli_09_a_running_daemon() {
 #[test]
 fn cli_09_a_daemon_that_has_never_synced() {
     insta::assert_snapshot!(page(&never_synced(), &[], false), @r"
-    ● Healthy — <1s uptime, vX.Y.Z ✓ (matching)
+    ● Healthy — vX.Y.Z ✓ (matching); running for <1s
 
     Syncing 1 repo every 5m, 0 errors
 
@@ -151,11 +151,9 @@ fn cli_09_a_daemon_that_has_never_synced() {
 #[test]
 fn cli_09_a_daemon_with_errors_says_so_once_and_in_words() {
     insta::assert_snapshot!(page(&failing(), &[], false), @r"
-    ○ Critical — 2h 5m uptime, vX.Y.Z ✓ (matching)
+    ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
 
     Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 5 errors
-    Last error: the server's name could not be resolved (5m ago)
-      tried again by itself as soon as the server can be reached
 
     This Project
         └── Ledger  the server's name could not be resolved
@@ -173,14 +171,14 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
     };
     let history = [event(7_000, "pull"), event(400, "push"), event(42, "pull"), event(-60, "pull")];
     insta::assert_snapshot!(page(&with_issues(), &history, true), @r"
-    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+    ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
 
     Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
 
     This Project
         └── Ledger  ● 42s ago
 
-    Issues (2)
+    Problems (2)
     ○ error      ledger: both sides changed data/x.json  2h ago
     ⚠ warning    ledger: kept in refs/ox/rescue/1
 
@@ -201,6 +199,7 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
         11:59:18    pull    31 ms     2
         11:53:20    push    31 ms     2
         10:03:20    pull    31 ms     2
+    next: ox rescue list
     ");
 }
 
@@ -236,7 +235,7 @@ fn with_teams() -> StatusData {
 #[test]
 fn cli_09_a_project_with_teams() {
     insta::assert_snapshot!(page(&with_teams(), &[], false), @r"
-    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
     Syncing 4 repos every 5m, 12 syncs, 45 ms avg, 0 errors
 
@@ -310,14 +309,14 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
         ..running()
     };
     insta::assert_snapshot!(page(&data, &[], true), @r"
-    ● Healthy — 2h 5m uptime, vX.Y.Z ✓ (matching)
+    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
     Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
 
     This Project
         └── Ledger  ● 42s ago
 
-    2 failures that nobody has seen: ox daemon errors
+    2 unread errors: ox daemon errors
 
     Internals
         PID        4711
@@ -327,14 +326,14 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
         Ledger     ~/.local/share/sageox/local/ledgers/repo_1
         User       ann@example.com
         Startup    12 ms (held back 5000 ms)
-        Pulls      12 well, 1 failed, 45 ms avg, 120 ms p95; 0 conflicts, 1 divergence
+        Pulls      12 ok, 1 failed, 45 ms avg, 120 ms p95; 0 conflicts, 1 divergence
         Repos      1, newest ~/src/p 5s ago
         Agents     2, newest OxAb12 5s ago
                    ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▄▁|▁▁▁▁▁▁▁▁▁█▁▄
                    4h ago                  2h                      now
     ");
     let plain = page(&data, &[], false);
-    assert!(plain.contains("2 failures that nobody has seen: ox daemon errors"), "{plain}");
+    assert!(plain.contains("2 unread errors: ox daemon errors"), "{plain}");
     assert!(!plain.contains("Internals"));
 }
 
@@ -350,6 +349,28 @@ fn health_follows_errors_first_then_age() {
     check(0, ago(1_200), Health::Healthy);
     check(0, GoTime(None), Health::Healthy);
     check(0, ago(-500), Health::Healthy);
+    // One fact, one verdict: what is wrong with a clone counts on every page.
+    let clone = |change: fn(&mut WorkspaceSyncStatus)| {
+        let mut data = StatusData { last_sync: ago(1), ..running() };
+        let mut w = WorkspaceSyncStatus { exists: true, last_sync: ago(1), ..WorkspaceSyncStatus::default() };
+        change(&mut w);
+        data.workspaces = [("ledger".to_owned(), vec![w])].into();
+        data
+    };
+    let issue = |kind: IssueKind| DaemonIssue {
+        kind: kind.name().into(),
+        severity: "error".into(),
+        repo: "ledger".into(),
+        summary: String::new(),
+        since: GoTime(None),
+        requires_confirm: false,
+    };
+    assert_eq!(Health::of(&clone(|w| w.offline = true), now()), Health::Offline);
+    let mut untrusted = clone(|w| w.untrusted = true);
+    untrusted.issues = vec![issue(IssueKind::CloneFailed)];
+    assert_eq!(Health::of(&untrusted, now()), Health::Untrusted);
+    untrusted.issues.push(issue(IssueKind::MergeConflict));
+    assert_eq!(Health::of(&untrusted, now()), Health::Warning);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Errors of the rooms as a person reads them: what failed, why, and the next command.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::exit::Exit;
@@ -9,7 +10,7 @@ use crate::git::{NoWorkTree, is_in_repository};
 use crate::ipc::client::ClientError;
 use crate::kit::{Class, shell};
 use crate::project::Error;
-use crate::sync::{SetupError, way_out_of_conflict};
+use crate::sync::{SetupError, way_out};
 
 /// A failure from an error of the project's files.
 pub fn of_project(error: &Error) -> Failure {
@@ -22,7 +23,7 @@ pub fn of_project(error: &Error) -> Failure {
             Failure::new(exit, "not in a git repository").on_path(from).hint("git init")
         }
         Error::NotInitialized { root } => {
-            Failure::new(exit, "the project is not initialised").on_path(root).hint("ox init")
+            Failure::new(exit, "the project is not initialised").on_path(root).hint("ox up")
         }
         Error::UnknownKey { key } => Failure::new(exit, "unknown key").on(key).hint("ox config list"),
         Error::NotSettable { key, instead } => {
@@ -31,6 +32,24 @@ pub fn of_project(error: &Error) -> Failure {
         Error::BadValue { .. } => Failure::new(exit, error.to_string()),
         Error::RemoteRefused { url, reason } => {
             Failure::new(exit, "the remote is refused").on(url).because_of(*reason)
+        }
+        Error::Write { path, source } | Error::Read { path, source } => {
+            let failure = Failure::new(exit, error.to_string());
+            let dir = shell::word(&path.parent().unwrap_or(path).to_string_lossy());
+            match source.kind() {
+                ErrorKind::PermissionDenied => {
+                    failure.hint(format!("ls -ld {dir}, and make it readable and writable"))
+                }
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => {
+                    failure.hint(format!("df -h {dir}"))
+                }
+                _ => failure.hint("ox doctor"),
+            }
+        }
+        // What no check of the doctor looks at.
+        Error::BadTeamId { .. } => Failure::new(exit, error.to_string()).hint("ox team list"),
+        Error::Busy { .. } | Error::ForeignHome { .. } | Error::NoHome | Error::Newer { .. } => {
+            Failure::new(exit, error.to_string())
         }
         _ => Failure::new(exit, error.to_string()).hint("ox doctor"),
     }
@@ -43,9 +62,8 @@ pub fn of_reach(error: &ReachError) -> Failure {
             Failure::new(Exit::NotRunning, "the daemon is not running").hint("ox daemon start")
         }
         ReachError::Disabled { by } => {
-            Failure::new(Exit::NotRunning, "the daemon is not running and must not be started")
-                .because_of(format!("{by} forbids it"))
-                .hint("ox daemon start")
+            let what = format!("the daemon is not running, and {by} keeps ox from starting it");
+            Failure::new(Exit::NotRunning, what).hint("ox daemon start")
         }
         ReachError::Unresponsive { pid } => Failure::new(Exit::Unresponsive, "the daemon does not answer")
             .on(format!("pid {pid}"))
@@ -100,18 +118,7 @@ pub fn of_run(what: &str, text: &str, class: Class, path: &Path, remote: &str) -
         class => Exit::of_class(class),
     };
     let failure = Failure::new(exit, what).because_of(text);
-    match class {
-        Class::Conflict => failure.hint(way_out_of_conflict(path)),
-        Class::Auth => failure
-            .hint(format!("git ls-remote {} (until it succeeds here), then: ox sync", shell::word(remote))),
-        Class::Usage
-            if ["not found", "does not exist", "no repository"].iter().any(|part| text.contains(part)) =>
-        {
-            failure.hint("ox ledger set-remote <URL>")
-        }
-        Class::Network | Class::Busy => failure.hint("ox sync, as soon as the remote answers"),
-        _ => failure.hint("ox doctor"),
-    }
+    failure.hint(way_out(class, text, path, remote, None).unwrap_or_else(|| "ox doctor".to_owned()))
 }
 
 /// A failure from setting up or moving a ledger.

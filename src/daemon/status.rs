@@ -115,6 +115,8 @@ fn workspace(state: &CloneState, now: Now) -> WorkspaceSyncStatus {
         last_sync: GoTime(state.last_sync),
         last_error: state.last_error.clone(),
         offline: state.offline,
+        untrusted: state.untrusted,
+        error_class: state.error_class.map_or_else(String::new, |class| class.to_string()),
         syncing: state.is_at_work(),
         last_gc_time: GoTime(state.last_gc),
         gc_interval_days: state.facts.gc_days.map_or(0, i64::from),

@@ -88,8 +88,7 @@ pub(super) fn outcome(found: Vec<(Clone, CloneCheck)>) -> Outcome {
     match (damaged, untrusted) {
         (Some(path), _) => outcome.remedy(Remedy::Fix(Fix::SetAside(path))),
         (None, _) if !missing.is_empty() => outcome.remedy(Remedy::Fix(Fix::Clone(missing))),
-        (None, Some(id)) if id == crate::sync::LEDGER => outcome.remedy(Remedy::Ox(Command::Up)),
-        (None, Some(_)) => outcome.remedy(Remedy::Ox(Command::SyncTeams)),
+        (None, Some(_)) => outcome.remedy(Remedy::Ox(Command::Up)),
         (None, None) => outcome,
     }
 }

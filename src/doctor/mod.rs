@@ -43,6 +43,7 @@ mod sync_errors;
 mod team_clean;
 #[cfg(test)]
 mod tests;
+mod uncommitted;
 mod user_config;
 mod whisper_db;
 
@@ -67,6 +68,7 @@ pub const CHECKS: &[Check] = &[
     clone_paths::CHECK,
     git_credentials::CHECK,
     git_lock::CHECK,
+    uncommitted::CHECK,
     excludes::CHECK,
     sparse_checkout::CHECK,
     project_symlinks::CHECK,

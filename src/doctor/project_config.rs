@@ -20,7 +20,10 @@ fn run(cx: &Context) -> Outcome {
         ProjectView::None | ProjectView::Unreadable(Error::NotInitialized { .. }) => {
             Outcome::skipped("no project here")
         }
+        ProjectView::Unreadable(e @ Error::Newer { .. }) => {
+            Outcome::failed(e.to_string()).remedy(Remedy::Person("install the newer ox".into()))
+        }
         ProjectView::Unreadable(e) => Outcome::failed(e.to_string())
-            .remedy(Remedy::Person("repair .sageox/config.json, or restore it with `git checkout`".into())),
+            .remedy(Remedy::Person("git checkout -- .sageox/config.json, or repair it".into())),
     }
 }

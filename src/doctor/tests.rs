@@ -320,6 +320,7 @@ const SICK: &[Sick] = &[
         assert_eq!(m.check("sync-issues").status, Status::Passed, "it is told of once");
     }),
     ("git-lock", Status::Failed, |m| old_lock(m)),
+    ("uncommitted-files", Status::Warning, |m| fs::write(m.ledger().join("notes.md"), "mine").unwrap()),
     ("daemon-running", Status::Skipped, |m| m.cx.daemon = DaemonView::Stopped),
     ("daemon-running", Status::Failed, |m| m.cx.daemon = DaemonView::Stuck(7)),
     ("daemon-running", Status::Failed, |m| m.cx.daemon = DaemonView::Unknown("no permission".into())),

@@ -38,7 +38,7 @@ pub use lock::{CloneLock, Op, OpKind, Stamp};
 pub use managed::{Fetched, How, Integrated, ManagedClone};
 pub use read::blobs::{BlobContent, BlobEntry};
 pub use read::find::{NoWorkTree, find_work_tree, is_in_repository, unreadable};
-pub use read::local_work::{LocalWork, Unmovable, open_elsewhere, unmovable};
+pub use read::local_work::{LocalWork, Unmovable, open_elsewhere, uncommitted, unmovable};
 pub use read::unsaved::unsaved;
 pub use read::work_tree::{Recorded, Tracked, WorkTree};
 pub use read::{

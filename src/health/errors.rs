@@ -100,6 +100,12 @@ impl StoredErrors {
         self.all.iter_mut().filter(seen).map(|e| e.viewed = true).count() > 0
     }
 
+    /// What goes by this code is over, and counts as seen. True if nobody had seen it.
+    pub fn solved(&mut self, code: Code) -> bool {
+        let open = |e: &&mut StoredError| !e.viewed && e.code == code.name();
+        self.all.iter_mut().filter(open).map(|e| e.viewed = true).count() > 0
+    }
+
     /// Those nobody has seen, newest first.
     pub fn unviewed(&self) -> impl Iterator<Item = &StoredError> {
         self.newest_first().filter(|e| !e.viewed)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::json::Object;
-use super::{Dirs, Endpoint, Error, limits, lock};
+use super::{Dirs, Endpoint, Error, REPO_PREFIX, limits, lock, safe_component};
 use crate::kit::file;
 
 /// The directory of a project that holds everything of ours.
@@ -188,6 +188,23 @@ impl Config {
     fn write(&self, root: &Path, text: &[u8]) -> Result<(), Error> {
         let path = Config::path(root);
         file::write_durable(&path, text, 0o600).map_err(|e| Error::write(&path, e))
+    }
+
+    /// Nothing if this program understands the file: what a newer one wrote may mean something else.
+    ///
+    /// # Errors
+    /// `Newer`, or `BadValue` for an id that names no repository.
+    pub fn check(&self, path: &Path) -> Result<(), Error> {
+        let number = |text: &str| text.parse::<u32>().ok();
+        if number(&self.text("config_version")) > number(CONFIG_VERSION) {
+            return Err(Error::Newer { path: path.to_owned(), version: self.text("config_version") });
+        }
+        let id = self.repo_id();
+        if !id.is_empty() && (!id.starts_with(REPO_PREFIX) || safe_component(&id) != id) {
+            let reason = format!("must be a repository id, not {id:?}, in {}", path.display());
+            return Err(Error::BadValue { key: "repo_id".to_owned(), reason });
+        }
+        Ok(())
     }
 
     /// The repository id; empty if none was given.

@@ -12,13 +12,13 @@ pub enum Error {
     #[error("no home directory is known: set HOME")]
     NoHome,
     /// No directory from here up to the root holds `.sageox/`.
-    #[error("no project here: no .sageox directory in {} or above it; run `ox init`", from.display())]
+    #[error("no project here: no .sageox directory in {} or above it; run `ox up`", from.display())]
     NoProject {
         /// Where the search began.
         from: PathBuf,
     },
     /// `.sageox/` or its `config.json` is missing.
-    #[error("project not initialized: {} has no .sageox/config.json; run `ox init` there", root.display())]
+    #[error("project not initialized: {} has no .sageox/config.json; run `ox up` there", root.display())]
     NotInitialized {
         /// The project's root.
         root: PathBuf,
@@ -46,6 +46,14 @@ pub enum Error {
         path: PathBuf,
         /// What the parser says.
         reason: String,
+    },
+    /// A file of a version that this program does not know.
+    #[error("{} is of version {version}, made by a newer ox; upgrade this one", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: String,
     },
     /// A file with tokens is there and does not say anything sensible. Nothing goes on as if there were no login.
     #[error("{}{} cannot be used: {reason}; mend it, or move it away and log in again", path.display(),
@@ -132,6 +140,7 @@ impl Error {
             Error::DamagedSecret { .. } => Class::Auth,
             Error::Busy { .. } => Class::Busy,
             Error::NoHome
+            | Error::Newer { .. }
             | Error::ForeignHome { .. }
             | Error::NoProject { .. }
             | Error::NotInitialized { .. }

@@ -38,6 +38,7 @@ impl Project {
             return Err(Error::NotInitialized { root });
         }
         let config = Config::load(&root)?;
+        config.check(&Config::path(&root))?;
         let marker = match config.endpoint() {
             Some(_) => None,
             None => Marker::find(&root, None)?,

@@ -41,9 +41,7 @@ pub use gc::{Stores, gc};
 pub use inventory::{STORED_MAX, Stored, stored};
 pub use links::WrongLink;
 pub use load::{CloudView, Known, Loaded, Saved, load, load_local, load_with_ledger, wrong_links};
-pub use outcome::{
-    Blocked, Change, CloneInfo, Conflict, End, Facts, Failure, Outcome, Skip, way_out_of_conflict,
-};
+pub use outcome::{Blocked, Change, CloneInfo, Conflict, End, Facts, Failure, Outcome, Skip, way_out};
 pub use registry::{Registry, Source, TEAMS_MAX};
 pub use remembered::remember;
 pub use revoke::revoke;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::kit::Class;
+use crate::kit::{Class, shell};
 
 /// Where a managed clone is and where it comes from, as the last run found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,8 +155,26 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// What somebody does about a conflict of commits in the clone at `path`, as it may be typed.
-pub fn way_out_of_conflict(path: &Path) -> String {
-    let path = crate::kit::shell::word(&path.to_string_lossy());
-    format!("git -C {path} pull --rebase, settle what it names, then: ox sync")
+/// What leads out of a failed run on the clone at `path`, the team's of that id or the ledger, whose remote is `remote`, as it may be typed:
+/// the same on every page. `None` where nobody knows more than the doctor.
+pub fn way_out(class: Class, text: &str, path: &Path, remote: &str, team: Option<&str>) -> Option<String> {
+    let sync = team.map_or("ox sync".to_owned(), |id| format!("ox sync --team {id}"));
+    let at = || shell::word(&path.to_string_lossy());
+    let has = |part: &str| text.contains(part);
+    Some(match class {
+        _ if text.ends_with("is not trusted yet") => "ox up".to_owned(),
+        Class::Conflict => format!("git -C {} pull --rebase, settle what it names, then: {sync}", at()),
+        Class::Auth => {
+            format!("git ls-remote {} (until it succeeds here), then: {sync}", shell::word(remote))
+        }
+        Class::Usage if ["not found", "does not exist", "no repository"].iter().any(|part| has(part)) => {
+            team.map_or("ox ledger set-remote <URL>".to_owned(), |id| format!("ox team add {id}=<URL>"))
+        }
+        Class::Busy if has(" in progress") => {
+            format!("git -C {} status, end what it names, then: {sync}", at())
+        }
+        Class::Network | Class::Busy => format!("{sync}, as soon as the remote answers"),
+        _ if has("push failed") => format!("{sync}, as soon as the remote accepts the push"),
+        _ => return None,
+    })
 }

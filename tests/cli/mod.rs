@@ -11,6 +11,7 @@ mod linked_settings;
 
 mod teams;
 mod up;
+mod verdicts;
 
 mod rescue;
 

@@ -73,7 +73,10 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         (None, true) => cx.ui.done("  nothing to commit")?,
         (None, false) => {}
     }
-    cx.ui.next_step("ox up");
+    match teams.is_empty() || args.commit {
+        true => cx.ui.next_step("ox up"),
+        false => cx.ui.next_step("ox up, then: git add .sageox && git commit"),
+    }
     Ok(())
 }
 

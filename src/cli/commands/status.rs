@@ -10,21 +10,18 @@ use super::agent::tokens;
 use super::version::OURS;
 use crate::cli::clones::{self, CloneFacts};
 use crate::cli::context::Cx;
-use crate::cli::daemon_status::{Health, State, humanised};
+use crate::cli::daemon_status::{Health, State, humanised, told, way_out};
 use crate::cli::failure::Outcome;
 use crate::cli::live::{Absent, Seen, probe};
 use crate::cli::ui::text::{clean, compact, count, relative, tilde};
 use crate::cli::ui::{Paint, Tone};
-use crate::git::{CloneLock, Verdict, verify};
+use crate::git::{CloneLock, Verdict, is_in_repository, verify};
 use crate::health::agents;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
     Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles, SyncState,
 };
 use crate::sync::{self, SetupError, Workspace};
-
-/// A daemon that has served a project with nothing synced for longer than this deserves a look.
-const SHOULD_HAVE_SYNCED: Duration = Duration::from_secs(60);
 
 /// So many agents are on the page; all of them are in the JSON.
 const AGENTS_SHOWN: usize = 5;
@@ -48,6 +45,9 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
     version: Version,
+    /// What leads out of the first failure of a clone.
+    #[serde(skip)]
+    way_out: Option<String>,
 }
 
 /// Whose login is there for the endpoint. Where a project names its remotes itself none is needed.
@@ -93,6 +93,8 @@ struct UserFiles {
 #[derive(Clone, Debug, Serialize)]
 struct Project {
     initialized: bool,
+    #[serde(skip)]
+    in_repository: bool,
     directory: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     config_path: Option<PathBuf>,
@@ -152,6 +154,7 @@ impl From<CloneFacts> for Team {
             status: match c.status {
                 State::NotCloned => "not_cloned",
                 State::Error => "error",
+                State::Offline => "offline",
                 State::Syncing => "syncing",
                 State::NotSynced => "not_synced",
                 State::Ok => "synced",
@@ -190,8 +193,9 @@ struct Daemon {
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
+    /// Those that the page shows, since no row says them already.
     #[serde(skip)]
-    bootstrapping: bool,
+    told: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -234,6 +238,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         },
         project: Project {
             initialized: project.is_some(),
+            in_repository: is_in_repository(&directory),
             config_path: project.map(|p| ProjectConfig::path(&p.root)),
             directory,
         },
@@ -241,6 +246,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         team_contexts: teams.into_iter().map(Team::from).collect(),
         ai_coworkers,
         daemon,
+        way_out: live.and_then(way_out),
         version: Version { current: OURS },
     })
 }
@@ -328,7 +334,7 @@ fn running(data: &StatusData, now: Timestamp) -> Daemon {
         syncs_last_hour: Some(data.syncs_last_hour),
         last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
         issues: data.issues.iter().map(issue).collect(),
-        bootstrapping: data.is_bootstrapping(),
+        told: told(data).map(issue).collect(),
     }
 }
 
@@ -354,7 +360,11 @@ fn absent_daemon(absent: Absent) -> Daemon {
 fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
     let directory = tilde(&document.project.directory.to_string_lossy(), home);
     if !document.project.initialized {
-        return format!("{} — {directory}\nnext: ox init", paint.text(Tone::Dim, "○ No project here"));
+        let next = match document.project.in_repository {
+            true => "ox up",
+            false => "git init, then: ox up",
+        };
+        return format!("{} — {directory}\nnext: {next}", paint.text(Tone::Dim, "○ No project here"));
     }
     let (mean, verdict) = verdict(document);
     let mut lines = vec![format!("{} — {directory}", paint.text(mean, verdict))];
@@ -392,13 +402,13 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
     }
     if let Some(daemon) = &document.daemon {
         row("daemon", daemon_text(daemon));
+        for issue in &daemon.told {
+            row("problem", clean(issue));
+        }
         // Once is enough.
         let problem = document.ledger.as_ref().and_then(|ledger| ledger.problem.as_ref());
-        for issue in daemon.issues.iter().filter(|issue| Some(*issue) != problem) {
-            row("issue", clean(issue));
-        }
         if let Some(error) = daemon.last_error.as_ref().filter(|error| Some(*error) != problem) {
-            row("error", clean(&humanised(error)));
+            row("problem", clean(&humanised(error)));
         }
     }
     lines.extend(next(document).map(|command| format!("next: {command}")));
@@ -409,14 +419,12 @@ fn verdict(document: &Document) -> (Tone, &'static str) {
     let broken = document.ledger.as_ref().is_some_and(|l| l.error.is_some());
     let untrusted = document.ledger.as_ref().is_some_and(|l| l.untrusted_host.is_some())
         || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
-    let daemon = document.daemon.as_ref();
-    match daemon.and_then(|d| d.health) {
-        _ if broken => (Tone::Bad, "○ Broken"),
-        Some(Health::Critical) => (Tone::Bad, "○ Critical"),
-        _ if untrusted => (Tone::Warn, "◐ Waiting for trust"),
-        Some(Health::Healthy) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Good, "● Healthy"),
-        Some(Health::Offline) if daemon.is_some_and(|d| d.issues.is_empty()) => (Tone::Warn, "◐ Offline"),
-        Some(_) => (Tone::Warn, "◐ Needs attention"),
+    match document.daemon.as_ref().and_then(|d| d.health) {
+        _ if broken => (Tone::Bad, "◐ Needs attention"),
+        Some(health @ (Health::Critical | Health::Warning)) => (health.tone(), health.words()),
+        // The files know it before the daemon has looked, and without one.
+        _ if untrusted => (Health::Untrusted.tone(), Health::Untrusted.words()),
+        Some(health) => (health.tone(), health.words()),
         None => (Tone::Dim, "○ Not being synced"),
     }
 }
@@ -454,6 +462,7 @@ fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
     let state = match (&team.untrusted_host, team.state) {
         (Some(host), _) => format!("{} is not trusted yet", clean(host)),
         (None, State::Error) => clean(&humanised(&team.error)),
+        (None, State::Offline) => format!("offline: {}", clean(&humanised(&team.error))),
         (None, State::NotCloned) => "not cloned yet".into(),
         (None, State::NotSynced) => "never synced".into(),
         (None, State::Syncing) => "syncing".into(),
@@ -469,14 +478,8 @@ fn daemon_text(daemon: &Daemon) -> String {
         return daemon.pid.map_or_else(|| state.to_owned(), |pid| format!("{state}, pid {pid}"));
     }
     let uptime = Duration::from_secs(daemon.uptime_seconds.unwrap_or(0));
-    let syncs = daemon.total_syncs.unwrap_or(0);
-    let synced = match u64::try_from(syncs).unwrap_or(0) {
-        0 if daemon.bootstrapping && uptime <= SHOULD_HAVE_SYNCED => "first sync on its way".into(),
-        0 => "no sync yet".into(),
-        n => count(n, "sync"),
-    };
     let pid = daemon.pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
-    format!("running for {}{pid}, {synced}", compact(uptime))
+    format!("running for {}{pid}", compact(uptime))
 }
 
 /// The one next command, if there is one.
@@ -484,19 +487,15 @@ fn next(document: &Document) -> Option<String> {
     let ledger = document.ledger.as_ref()?;
     let daemon = document.daemon.as_ref()?;
     // Where a host does not answer, nothing here is to be done.
-    let well = |h| matches!(h, Health::Healthy | Health::Offline);
-    let unwell = daemon.health.is_some_and(|h| !well(h)) || !daemon.issues.is_empty();
-    if let (Some(problem), Some(path)) = (&ledger.problem, &ledger.path)
-        && problem.starts_with("conflict in ")
-    {
-        return Some(sync::way_out_of_conflict(path));
-    }
+    let unwell = daemon.health.is_some_and(|h| matches!(h, Health::Warning | Health::Critical));
+    let way_out = if matches!(daemon.health, Some(Health::Offline)) { &None } else { &document.way_out };
     let command = match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),
         _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox up"),
         (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
         (_, Some("not running" | "not serving this project")) => Some("ox up"),
+        _ if way_out.is_some() => way_out.as_deref(),
         _ if unwell => Some("ox doctor"),
         _ => None,
     };

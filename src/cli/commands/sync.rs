@@ -15,9 +15,11 @@ use crate::cli::ui::Progress;
 use crate::cli::ui::text::{clean, count, tilde, took};
 use crate::cli::{team_clone, trust};
 use crate::daemon::reach;
+use crate::git::uncommitted;
 use crate::health::IssueKind;
 use crate::ipc::client::{Client, ClientError};
 use crate::ipc::wire::{self, DaemonIssue, TeamSyncResult};
+use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock as _, SystemClock};
 use crate::project::Project;
 use crate::sync::{self, Loaded, Site, TeamRef, Workspace};
@@ -98,7 +100,21 @@ fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
         cx.ui.note(&clean(&text));
         cx.ui.next_step("ox rescue list");
     }
+    note_uncommitted(cx, &place);
     Ok(())
+}
+
+/// Says what of the ledger no sync takes anywhere. Costs a `git status`, so only where somebody waits anyway.
+fn note_uncommitted(cx: &Cx, place: &Workspace) {
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
+    let found = uncommitted(site.git(place.self_hosted), &place.path, &Cancel::new()).unwrap_or_default();
+    let Some(first) = found.first() else { return };
+    let more = if found.len() > 1 { ", …" } else { "" };
+    let n = count(found.len() as u64, "file");
+    cx.ui.note(&format!(
+        "not committed, so it stays on this machine: {n} ({}{more})",
+        clean(&first.to_string_lossy())
+    ));
 }
 
 /// What a sync since `started` has put beside because it met something newer, in the daemon's words.

@@ -105,6 +105,8 @@ pub struct Done {
     team: Team,
     shown: String,
     added: AddedTeam,
+    /// What it was called before, if it was called otherwise.
+    renamed_from: Option<String>,
 }
 
 impl Done {
@@ -118,8 +120,12 @@ impl Done {
 
     /// The same for people, the first line naming the team.
     pub fn lines(&self, cx: &Cx) -> Vec<String> {
-        let word = if self.added.already { "team already added:" } else { "added team" };
-        let mut lines = vec![format!("{word} {}", clean(label(&self.team)))];
+        let label = clean(label(&self.team));
+        let mut lines = vec![match (&self.renamed_from, self.added.already) {
+            (Some(old), _) => format!("renamed team {} to {label}", clean(old)),
+            (None, true) => format!("team {label} is there already"),
+            (None, false) => format!("added team {label}"),
+        }];
         lines.push(format!("  remote   {}", tilde(&self.shown, &cx.home())));
         lines.push(format!("  context  {}", tilde(&self.added.path.to_string_lossy(), &cx.home())));
         if self.added.seeded {
@@ -139,6 +145,8 @@ fn label(team: &Team) -> &str {
 /// Nobody agreed to the host, another team goes by that id, or the clone failed; then the project does not name it.
 pub fn add_to(cx: &Cx, project: &Project, named: &Named, name: Option<&str>, yes: bool) -> Outcome<Done> {
     let known = project.config.teams().into_iter().find(|t| t.team_id == named.id);
+    let renamed_from =
+        known.as_ref().filter(|t| name.is_some_and(|name| name != t.name)).map(|t| label(t).to_owned());
     let name = name.map(str::to_owned).or(known.map(|t| t.name)).unwrap_or_default();
     let team = Team { team_id: named.id.clone(), name, url: named.remote.as_str().to_owned() };
     trust::ensure_team(cx, label(&team), &named.remote, yes)?;
@@ -160,7 +168,7 @@ pub fn add_to(cx: &Cx, project: &Project, named: &Named, name: Option<&str>, yes
             cx.ui.warn(&format!("the daemon will find the team later: {e}"));
         }
     }
-    Ok(Done { shown: named.remote.display(), team, added })
+    Ok(Done { shown: named.remote.display(), team, added, renamed_from })
 }
 
 /// The daemon, if it serves the project now.
@@ -179,7 +187,7 @@ fn add(cx: &Cx, args: &Add) -> Outcome {
         return cx.ui.document(&json!({ "success": true, "team": done.to_json() }));
     }
     cx.ui.done(&done.lines(cx).join("\n"))?;
-    if !done.added.already {
+    if !done.added.already || done.renamed_from.is_some() {
         cx.ui.next_step(&format!("git add .sageox && git commit -m 'Add team {}'", done.team.team_id));
     }
     Ok(())

@@ -45,6 +45,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     for problem in &problems {
         cx.ui.warn(problem);
     }
+    if !running {
+        cx.ui.note("the daemon is not running: nothing is kept in sync");
+    }
     if clones.is_empty() {
         let data = tilde(&cx.dirs.data().to_string_lossy(), &cx.home());
         cx.ui.note(&format!("no clones below {data}"));
@@ -59,7 +62,11 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         let errors = clones.iter().filter(|c| !c.error.is_empty());
         lines.extend(errors.map(|c| format!("{}: {}", clean(c.label()), clean(&humanised(&c.error)))));
     }
-    cx.ui.print(&lines.join("\n"))
+    cx.ui.print(&lines.join("\n"))?;
+    if !running {
+        cx.ui.next_step("ox up");
+    }
+    Ok(())
 }
 
 type Looked = (Vec<CloneFacts>, bool, Vec<String>);

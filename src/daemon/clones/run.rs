@@ -345,7 +345,7 @@ fn up_to_date(state: &mut CloneState, now: Now, change: &Change) {
     state.unflushed = (!written).then_some(now.wall);
     state.offline = false;
     // Up to date or not, it is one that the server named no longer.
-    state.last_error = state.revoked.clone().unwrap_or_default();
+    (state.last_error, state.error_class) = (state.revoked.clone().unwrap_or_default(), None);
     let (label, noun, head) = (&state.label, state.noun(), short(&state.facts.head));
     if change.pulled {
         log::info!("[{label}] {noun} pulled: {} files, now at {head}", change.files_in);
@@ -423,6 +423,7 @@ fn skipped(state: &mut CloneState, now: Now, skip: &Skip) {
 fn failed(state: &mut CloneState, now: Now, failure: &Failure) {
     // Of one that the server named no longer nothing else is to be expected.
     state.last_error = state.revoked.clone().unwrap_or_else(|| failure.text.clone());
+    state.error_class = Some(failure.class);
     state.offline = is_offline(state, failure);
     if state.offline {
         // No error, no metric; the breaker says it once.

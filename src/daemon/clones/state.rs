@@ -11,6 +11,7 @@ use crate::health::issues::Healed;
 use crate::health::{IssueKind, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Progress;
+use crate::kit::Class;
 use crate::kit::clock::{Mono, Now};
 use crate::sync::{Blocked, CloneInfo, End, Facts, Outcome, Schedule, Target};
 
@@ -101,10 +102,12 @@ pub(in crate::daemon) struct CloneState {
     /// A time of the last sync that is not written down yet.
     pub(super) unflushed: Option<Timestamp>,
     pub(in crate::daemon) last_error: String,
+    /// Of what class that is.
+    pub(in crate::daemon) error_class: Option<Class>,
     /// Its host did not answer the last time.
     pub(in crate::daemon) offline: bool,
     /// Its host was not trusted the last time.
-    untrusted: bool,
+    pub(in crate::daemon) untrusted: bool,
     pub(in crate::daemon) facts: Facts,
     pub(in crate::daemon) issues: Issues,
     /// When somebody last said that it is in use.
@@ -140,6 +143,7 @@ impl CloneState {
             last_sync: None,
             unflushed: None,
             last_error: String::new(),
+            error_class: None,
             offline: false,
             untrusted: false,
             facts: Facts::default(),

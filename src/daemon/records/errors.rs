@@ -38,6 +38,13 @@ impl Records {
         self.save(cx, id);
     }
 
+    /// What was stored under a code is over: it is kept, and nobody has to look at it any more.
+    pub(super) fn solved(&mut self, cx: &mut Cx, id: &Id, code: Code) {
+        if self.projects.get_mut(id).is_some_and(|record| record.errors.solved(code)) {
+            self.save(cx, id);
+        }
+    }
+
     fn save(&mut self, cx: &mut Cx, id: &Id) {
         let Some(record) = self.projects.get_mut(id) else { return };
         record.errors.prune(cx.now.wall);

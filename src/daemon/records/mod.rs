@@ -97,7 +97,11 @@ impl Records {
     /// Writes a sync that moved commits into history and metrics of all projects that use the clone. One that found nothing new is none,
     /// as with the Go program.
     fn up_to_date(&mut self, cx: &mut Cx, key: &Key, change: &Change, took: Duration) {
-        self.stored.remove(key);
+        let solved = self.stored.remove(key);
+        let Some(row) = cx.shared.clone_row(key) else { return };
+        if let Some(code) = solved {
+            row.users.clone().iter().for_each(|id| self.solved(cx, id, code));
+        }
         let Some(row) = cx.shared.clone_row(key) else { return };
         let (kind, workspace) = (row.target.kind(), row.target.workspace_id());
         let event = |kind, files_changed| SyncRecord {

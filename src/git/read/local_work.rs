@@ -83,6 +83,15 @@ impl fmt::Display for Unmovable {
     }
 }
 
+/// Files of the clone at `path` that are changed or untracked, as `git status` names them: no sync takes them anywhere.
+///
+/// # Errors
+/// As those of `git status`.
+pub fn uncommitted(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<PathBuf>, GitError> {
+    let all = status(git, path, cancel)?.into_iter();
+    Ok(all.filter(|(mark, _)| *mark != [b'!', b'!']).map(|(_, name)| name).collect())
+}
+
 impl LocalWork {
     /// Looks at the clone at `path`.
     ///

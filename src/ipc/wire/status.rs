@@ -195,6 +195,12 @@ pub struct WorkspaceSyncStatus {
     /// Ours, additive: its host did not answer the last time; that is its `last_error`.
     #[serde(skip_serializing_if = "is_false")]
     pub offline: bool,
+    /// Ours, additive: its host was named by somebody else and is not trusted; nothing goes on until it is.
+    #[serde(skip_serializing_if = "is_false")]
+    pub untrusted: bool,
+    /// Ours, additive: the class of `last_error`, by its name; what leads out of it depends on that.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error_class: String,
 }
 
 /// True for a time that an optional key leaves out.
@@ -423,17 +429,20 @@ pub struct AgentWorkStats {
 }
 
 impl StatusData {
+    /// The clone that an issue is about, if it is one.
+    pub fn clone_of(&self, issue: &DaemonIssue) -> Option<&WorkspaceSyncStatus> {
+        let is_it = |w: &&WorkspaceSyncStatus| match issue.repo.as_str() {
+            "" | "ledger" => w.team_id.is_empty(),
+            team => w.team_id == team,
+        };
+        self.workspaces.values().flatten().find(is_it)
+    }
+
     /// Something is set up to be synced.
     pub fn has_configured_repos(&self) -> bool {
         self.workspaces.values().any(|list| !list.is_empty())
             || !self.ledger_path.is_empty()
             || !self.team_contexts.is_empty()
-    }
-
-    /// Just started and not synced yet: what looks wrong may only be early.
-    pub fn is_bootstrapping(&self) -> bool {
-        const GRACE: Duration = Duration::from_secs(180);
-        self.running && self.total_syncs == 0 && self.uptime < GRACE && self.has_configured_repos()
     }
 }
 

@@ -354,7 +354,7 @@ fn freshness(clone: &CloneFacts, now: Timestamp) -> String {
     let stale = if clone.stale == Some(true) { ", stale" } else { "" };
     match clone.status {
         State::NotCloned => "not cloned yet".to_owned(),
-        State::Error => {
+        State::Error | State::Offline => {
             format!("\"{}\", {synced}{stale}", cut(&clean(&humanised(&clone.error)), Some(QUOTED_MAX)))
         }
         State::Syncing | State::NotSynced | State::Ok => format!("{synced}{stale}"),
