@@ -34,9 +34,7 @@ pub struct Report {
     last_sync: Option<Timestamp>,
     sync: Sync,
     project: Project,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     other_teams: Vec<TeamContext>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<Issue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     watching: Option<WatchingStatus>,

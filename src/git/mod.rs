@@ -24,7 +24,7 @@ mod rescue;
 pub use bounds::Bounds;
 pub use caller::{Caller, way_to_remotes};
 pub use change::commit::link_leaves;
-pub use change::exclude::{CONFLICT_MARK, ensure_attributes};
+pub use change::exclude::{CONFLICT_MARK, ensure_attributes, exclude_locally};
 pub use change::maintain::{Maintained, disk_size};
 pub use change::resolve::ResolveRules;
 pub use clone::partial_clone::{Made, PartialClone, clone_partial};

@@ -33,6 +33,11 @@ const IGNORE: [&str; 14] = [
     "!offline/",
 ];
 
+/// What lies on one machine only, as patterns of a repository's `info/exclude`.
+pub fn local_paths() -> Vec<String> {
+    IGNORE.iter().filter(|line| !line.starts_with('!')).map(|line| format!("/.sageox/{line}")).collect()
+}
+
 /// The content of `.gitignore`: what is there stays byte for byte, missing lines are added at its end. `None` if none is missing.
 pub fn gitignore(existing: Option<&str>) -> Option<String> {
     let text = existing.unwrap_or_default();

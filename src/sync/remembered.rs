@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::git::exclude_locally;
 use crate::kit::file::{make_dirs, read_capped, write_atomic};
 use crate::project::Config;
+use crate::project::scaffold::local_paths;
 
 /// A larger file is none of ours.
 const FILE_MAX: usize = 1 << 20;
@@ -12,6 +14,10 @@ const FILE_MAX: usize = 1 << 20;
 /// Keeps the project's configuration as it is now. A copy that cannot be written is no failure: it is for a bad day.
 pub fn remember(root: &Path) {
     let Some(copy) = copy_of(root) else { return };
+    // So that a branch without `.sageox/.gitignore` shows nothing of what is kept on this machine only.
+    if let Some(Err(e)) = common_dir(root).map(|common| exclude_locally(&common, &local_paths())) {
+        log::debug!("{}: {e}", root.display());
+    }
     let Ok(bytes) = read_capped(&Config::path(root), FILE_MAX) else { return };
     if Config::parse(&bytes).is_err() || read_capped(&copy, FILE_MAX).is_ok_and(|known| known == bytes) {
         return;

@@ -9,6 +9,8 @@ mod bundle;
 
 mod linked_settings;
 
+mod documents;
+mod newcomer;
 mod teams;
 mod up;
 mod verdicts;

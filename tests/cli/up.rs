@@ -116,3 +116,18 @@ fn ux_52_actions_are_silent_with_q() {
         assert!(ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran:?}");
     }
 }
+
+#[test]
+fn ux_20_a_branch_without_our_files_shows_nothing_of_this_machine() {
+    let (env, repo) = machine();
+    env.git(&repo, ["checkout", "-q", "-b", "old"]);
+    env.git(&repo, ["checkout", "-q", "-b", "new"]);
+    env.ox_in(&repo, ["up"]).ok();
+    env.git(&repo, ["add", ".sageox"]);
+    env.git(&repo, ["commit", "-q", "-m", "ox"]);
+    env.ox_in(&repo, ["agent", "prime"]).ok();
+    env.git(&repo, ["checkout", "-q", "old"]);
+    assert!(repo.join(".sageox/ledger").exists() && !repo.join(".sageox/.gitignore").exists());
+    assert_eq!(env.git(&repo, ["status", "--porcelain"]), "");
+    env.stop_daemon();
+}

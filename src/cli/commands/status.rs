@@ -38,9 +38,7 @@ pub struct Document {
     config: UserFiles,
     project: Project,
     ledger: Option<Ledger>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     team_contexts: Vec<Team>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     ai_coworkers: Vec<Coworker>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
@@ -191,7 +189,6 @@ struct Daemon {
     syncs_last_hour: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
     /// Those that the page shows, since no row says them already.
     #[serde(skip)]

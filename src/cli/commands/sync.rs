@@ -200,7 +200,9 @@ fn no_teams(cx: &Cx, loaded: &Loaded) -> Outcome {
         cx.ui.warn(problem);
     }
     if cx.ui.json() {
-        return cx.ui.document(&json!({ "success": true, "mode": "daemon", "team_contexts": [] }));
+        return cx
+            .ui
+            .document(&json!({ "success": true, "mode": "daemon", "team_contexts": [], "took_ms": 0 }));
     }
     cx.ui.note("nothing to sync: this project has no teams");
     cx.ui.next_step("ox team add <id>=<URL>");

@@ -37,7 +37,7 @@ impl ManagedClone<'_> {
     }
 
     fn edit_excludes(&self, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
-        edit_info(&self.path, "exclude", edit)
+        edit_info(&self.path.join(".git"), "exclude", edit)
     }
 }
 
@@ -47,12 +47,21 @@ impl ManagedClone<'_> {
 /// # Errors
 /// The file cannot be read or written.
 pub fn ensure_attributes(clone: &Path) -> Result<(), GitError> {
-    edit_info(clone, "attributes", |text| with_block(text, &[ATTRIBUTES]))
+    edit_info(&clone.join(".git"), "attributes", |text| with_block(text, &[ATTRIBUTES]))
 }
 
-/// Edits a file of `.git/info`; one that is not there is empty.
-fn edit_info(clone: &Path, name: &str, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
-    let dir = clone.join(".git/info");
+/// Makes git pass over `lines` in every work tree of the user's repository whose common directory is `common`; all else in the file stays.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn exclude_locally(common: &Path, lines: &[String]) -> Result<(), GitError> {
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    edit_info(common, "exclude", |text| with_block(text, &lines))
+}
+
+/// Edits a file of `info` in a git directory; one that is not there is empty.
+fn edit_info(git_dir: &Path, name: &str, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
+    let dir = git_dir.join("info");
     let path = dir.join(name);
     let old = match read_capped(&path, EXCLUDE_CAP) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),

@@ -39,7 +39,6 @@ struct Row {
     parent_agent_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_pid: Option<i64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     commands: Vec<CommandCost>,
 }
 
