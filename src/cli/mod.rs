@@ -16,6 +16,7 @@ mod daemon_status;
 mod errors;
 pub mod exit;
 mod failure;
+mod foreign;
 mod global;
 mod heartbeat;
 mod history;

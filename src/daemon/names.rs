@@ -5,6 +5,11 @@ use std::sync::Arc;
 /// Our version as it stands in messages and files: that of the Go program we are compatible with, and our own behind the `+`.
 pub const VERSION: &str = concat!("0.6.1+rs.", env!("CARGO_PKG_VERSION"));
 
+/// Whether a version is one of this program and not of the Go program, nor unknown.
+pub fn is_ours(version: &str) -> bool {
+    version.contains("+rs.")
+}
+
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
 

@@ -12,6 +12,7 @@ use crate::cli::clones::{self, CloneFacts};
 use crate::cli::context::Cx;
 use crate::cli::daemon_status::{Health, State, humanised, told, way_out};
 use crate::cli::failure::Outcome;
+use crate::cli::foreign;
 use crate::cli::live::{Absent, Seen, probe};
 use crate::cli::ui::text::{clean, compact, count, relative, tilde};
 use crate::cli::ui::{Paint, Tone};
@@ -193,6 +194,9 @@ struct Daemon {
     /// Those that the page shows, since no row says them already.
     #[serde(skip)]
     told: Vec<String>,
+    /// It keeps the ledger; said of one that is not there too.
+    #[serde(skip)]
+    is_kept: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -219,12 +223,14 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
     };
     let ai_coworkers = agents.iter().map(|agent| coworker(agent, cx.now())).collect();
     let found = project.map(|p| clones::teams_of_project(cx, p, live));
-    let (ledger, teams) =
-        found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at, live)), found.teams));
+    let place = found.as_ref().and_then(|(at, _)| at.as_ref().ok());
+    let is_kept = live.zip(place).is_none_or(|(data, place)| !foreign::leaves_out(data, place));
     let daemon = seen.as_ref().map(|seen| match seen {
-        Seen::Running { data, .. } => running(data, cx.now()),
+        Seen::Running { data, .. } => running(data, is_kept, cx.now()),
         Seen::Absent(absent) => absent_daemon(*absent),
     });
+    let (ledger, teams) =
+        found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at, live)), found.teams));
     let auth_file = cx.dirs.auth_file();
     Ok(Document {
         auth: project.map(|p| auth(cx, p)).unwrap_or_default(),
@@ -320,7 +326,9 @@ fn ledger(at: Result<Workspace, SetupError>, live: Option<&StatusData>) -> Ledge
     }
 }
 
-fn running(data: &StatusData, now: Timestamp) -> Daemon {
+fn running(data: &StatusData, is_kept: bool, now: Timestamp) -> Daemon {
+    let not_kept = (!is_kept).then(|| foreign::NOT_KEPT.to_owned());
+    let issues = not_kept.iter().cloned().chain(data.issues.iter().map(issue)).collect();
     Daemon {
         running: true,
         state: None,
@@ -330,8 +338,9 @@ fn running(data: &StatusData, now: Timestamp) -> Daemon {
         total_syncs: Some(data.total_syncs),
         syncs_last_hour: Some(data.syncs_last_hour),
         last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
-        issues: data.issues.iter().map(issue).collect(),
-        told: told(data).map(issue).collect(),
+        issues,
+        told: not_kept.into_iter().chain(told(data).map(issue)).collect(),
+        is_kept,
     }
 }
 
@@ -350,7 +359,7 @@ fn absent_daemon(absent: Absent) -> Daemon {
         Absent::Unresponsive { .. } => "not answering",
         Absent::NotServed { .. } | Absent::NoProject { .. } => "not serving this project",
     };
-    Daemon { running: false, state: Some(state), pid: absent.pid(), ..Daemon::default() }
+    Daemon { running: false, state: Some(state), pid: absent.pid(), is_kept: true, ..Daemon::default() }
 }
 
 /// The page. Its first line says whether all is fine.
@@ -418,6 +427,9 @@ fn verdict(document: &Document) -> (Tone, &'static str) {
         || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
     match document.daemon.as_ref().and_then(|d| d.health) {
         _ if broken => (Tone::Bad, "◐ Needs attention"),
+        Some(_) if document.daemon.as_ref().is_some_and(|d| !d.is_kept) => {
+            (Health::Warning.tone(), Health::Warning.words())
+        }
         Some(health @ (Health::Critical | Health::Warning)) => (health.tone(), health.words()),
         // The files know it before the daemon has looked, and without one.
         _ if untrusted => (Health::Untrusted.tone(), Health::Untrusted.words()),
@@ -488,6 +500,7 @@ fn next(document: &Document) -> Option<String> {
     let way_out = if matches!(daemon.health, Some(Health::Offline)) { &None } else { &document.way_out };
     let command = match (ledger.error.is_some(), daemon.state) {
         (true, _) => Some("ox doctor"),
+        _ if !daemon.is_kept => Some(foreign::WAY_OUT),
         _ if ledger.untrusted_host.is_some() => Some("ox up"),
         _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox up"),
         (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),

@@ -11,6 +11,7 @@ use crate::cli::context::Cx;
 use crate::cli::errors::{of_client, of_reach, of_run};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::foreign;
 use crate::cli::ui::Progress;
 use crate::cli::ui::text::{clean, count, tilde, took};
 use crate::cli::{team_clone, trust};
@@ -130,8 +131,12 @@ fn moved_beside(client: &Client, started: Timestamp) -> Option<String> {
 /// Syncs once, showing how it goes. Returns how long it took.
 ///
 /// # Errors
-/// The sync failed; its own words are the cause.
+/// The sync failed; its own words are the cause. Or who serves the project does not keep this ledger.
 pub fn sync(client: &Client, place: &Workspace, progress: &Progress) -> Outcome<Duration> {
+    // A daemon of the Go program answers "synced" also where it keeps no ledger. One that gives no status tells with the sync itself.
+    if let Some(data) = client.status().ok().filter(|data| foreign::leaves_out(data, place)) {
+        return Err(foreign::refusal(&data));
+    }
     let start = SystemClock.now().mono;
     progress.phase("syncing the ledger", None);
     client

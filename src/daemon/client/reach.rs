@@ -312,7 +312,7 @@ pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
 /// Whether whoever serves the project is a daemon of this program, as far as the registry tells; nobody counts as one.
 pub fn is_ours(dirs: &Dirs, project: &Project) -> bool {
     let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_none_or(|entry| entry.version.contains("+rs."))
+    entries.get(&project.workspace_id).is_none_or(|entry| crate::daemon::is_ours(&entry.version))
 }
 
 /// Whether the registry says that another process than the holder of the instance lock serves the project.

@@ -7,6 +7,7 @@ use crate::cli::context::Cx;
 use crate::cli::errors::of_setup;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::foreign;
 use crate::git::Reader;
 use crate::project::Project;
 use crate::sync::{self, Site, Workspace};
@@ -23,6 +24,10 @@ pub(super) fn find(cx: &Cx, project: &Project, scope: ScopeName) -> Outcome<Work
         ScopeName::Team => team(cx, project)?,
     };
     if !at.exists() {
+        let data = cx.client(project).status().ok().filter(|_| matches!(scope, ScopeName::Ledger));
+        if let Some(data) = data.filter(|data| foreign::leaves_out(data, &at)) {
+            return Err(foreign::refusal(&data));
+        }
         let failure = Failure::new(Exit::Usage, format!("{at} has not been cloned yet")).on_path(&at.path);
         return Err(failure.hint(match scope {
             ScopeName::Ledger => "ox sync",

@@ -12,6 +12,7 @@ use super::{ScopeName, importance, place};
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::foreign;
 use crate::cli::me::Me;
 use crate::git::{GitError, Reader};
 use crate::ipc::client::Client;
@@ -149,7 +150,7 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
     let state = State::of(&client, &at, &murmur, told);
     if cx.ui.json() {
         let mut document = json!({ "success": true, "id": murmur.id, "status": state.word() });
-        if let State::Queued(Some(reason)) = &state {
+        if let State::Queued(Some(reason)) | State::Foreign(reason) = &state {
             document["reason"] = json!(reason);
         }
         return cx.ui.document(&document);
@@ -164,6 +165,12 @@ pub(super) fn run(cx: &Cx, args: &Publish) -> Outcome {
             cx.ui.next_step(if told { "ox status" } else { "ox up" });
             Ok(())
         }
+        State::Foreign(reason) => {
+            cx.ui.done(&format!("queued: {}", murmur.id))?;
+            cx.ui.note(&format!("it goes out with the next sync of a daemon that knows murmurs: {reason}"));
+            cx.ui.next_step(foreign::WAY_OUT);
+            Ok(())
+        }
     }
 }
 
@@ -174,6 +181,8 @@ enum State {
     Sent,
     /// It waits on this disk, and why where that is known.
     Queued(Option<String>),
+    /// It waits on this disk while the project is served by another program's daemon, which this names.
+    Foreign(String),
     /// Nothing of this clone goes out.
     Kept,
 }
@@ -182,7 +191,7 @@ impl State {
     fn word(&self) -> &'static str {
         match self {
             State::Sent => "sent",
-            State::Queued(_) => "queued",
+            State::Queued(_) | State::Foreign(_) => "queued",
             State::Kept => "kept",
         }
     }
@@ -199,8 +208,13 @@ impl State {
         if wait_until(SENT_WAIT, || is_at_remote(&at.path, &path)) {
             return State::Sent;
         }
-        let clones = client.status().map(|status| status.workspaces).unwrap_or_default();
-        let clone = clones.into_values().flatten().find(|clone| Path::new(&clone.path) == at.path);
+        let Ok(status) = client.status() else { return State::Queued(None) };
+        // An older one of the Go program drops the message: then it goes out with our daemon.
+        if let Some(who) = foreign::who_else(&status) {
+            return State::Foreign(format!("another daemon serves this project, {who}"));
+        }
+        let mut clones = status.workspaces.into_values().flatten();
+        let clone = clones.find(|clone| Path::new(&clone.path) == at.path);
         State::Queued(clone.map(|clone| clone.last_error).filter(|error| !error.is_empty()))
     }
 }

@@ -1,5 +1,7 @@
 //! Beside the Go program: a small stand-in that speaks its wire serves a project here, or wrote a file that we share.
 
+mod daemons;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use super::machine;
 use crate::support::{TestEnv, until_or};
 
-/// A daemon of the Go program, which answers with success to everything and keeps what it was sent.
+/// A daemon of the Go program, which answers as it is told to and keeps what it was sent.
 struct GoDaemon {
     socket: PathBuf,
     heard: Arc<Mutex<Vec<Value>>>,
@@ -23,7 +25,13 @@ struct GoDaemon {
 }
 
 impl GoDaemon {
+    /// One that answers with success to everything.
     fn serve(socket: PathBuf) -> GoDaemon {
+        GoDaemon::saying(socket, |_| json!({ "success": true }))
+    }
+
+    /// One that answers a message of a type with what `answer` makes of that; nothing for null.
+    fn saying(socket: PathBuf, answer: impl Fn(&str) -> Value + Send + 'static) -> GoDaemon {
         fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let (stop, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
@@ -33,8 +41,12 @@ impl GoDaemon {
                 let mut line = String::new();
                 // A look whether anybody listens sends nothing.
                 if BufReader::new(&stream).read_line(&mut line).is_ok() && !line.is_empty() {
-                    hears.lock().push(serde_json::from_str(&line).unwrap());
-                    drop((&stream).write_all(b"{\"success\":true}\n"));
+                    let line: Value = serde_json::from_str(&line).unwrap();
+                    let said = answer(line["type"].as_str().unwrap());
+                    hears.lock().push(line);
+                    if !said.is_null() {
+                        drop((&stream).write_all(format!("{said}\n").as_bytes()));
+                    }
                 }
             }
         });
@@ -53,6 +65,12 @@ impl Drop for GoDaemon {
         drop(UnixStream::connect(&self.socket));
         self.thread.take().unwrap().join().unwrap();
     }
+}
+
+/// Where the clone of the project's ledger is.
+fn ledger(env: &TestEnv, repo: &Path) -> PathBuf {
+    let status = env.ox_in(repo, ["status", "--json"]).ok().json();
+    PathBuf::from(status["ledger"]["path"].as_str().unwrap())
 }
 
 fn registry(env: &TestEnv) -> PathBuf {
@@ -121,9 +139,7 @@ fn what_another_program_left_out_of_the_registry_comes_back() {
 fn the_end_of_failures_is_written_where_the_go_program_reads_it() {
     let (env, repo) = machine();
     env.ox_in(&repo, ["up"]).ok();
-    let status = env.ox_in(&repo, ["status", "--json"]).ok().json();
-    let ledger = Path::new(status["ledger"]["path"].as_str().unwrap()).to_owned();
-    let file = ledger.join(".sageox/cache/sync-state.json");
+    let file = ledger(&env, &repo).join(".sageox/cache/sync-state.json");
     let read = || -> Value { serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap() };
     let mut state = read();
     state["consecutive_failures"] = json!(4);

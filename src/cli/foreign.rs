@@ -1,0 +1,47 @@
+//! A daemon of another program at the project's socket: whether it does what a command is about to rely on.
+
+use std::path::Path;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::ui::text::for_people;
+use crate::daemon::is_ours;
+use crate::ipc::wire::StatusData;
+use crate::sync::{self, Workspace};
+
+/// What is said of one that keeps other clones than the project's ledger, or none.
+pub const NOT_KEPT: &str = "another daemon serves this project, it does not keep this ledger";
+
+/// What leads out of it: the next command starts ours.
+pub const WAY_OUT: &str = "ox daemon stop";
+
+/// Whether another program's daemon answered, and the ledger is not among what it keeps.
+pub fn leaves_out(data: &StatusData, ledger: &Workspace) -> bool {
+    let listed = data.workspaces.get(sync::LEDGER).into_iter().flatten().map(|clone| clone.path.as_str());
+    let mut named = listed.chain([data.ledger_path.as_str()]);
+    !is_ours(&data.version) && !named.any(|path| is_same(Path::new(path), &ledger.path))
+}
+
+/// The failure of a command that needs the ledger kept.
+pub fn refusal(data: &StatusData) -> Failure {
+    Failure::new(Exit::Failed, NOT_KEPT).because_of(who(data)).hint(WAY_OUT)
+}
+
+/// Names the daemon that answered, if it is another program's.
+pub fn who_else(data: &StatusData) -> Option<String> {
+    (!is_ours(&data.version)).then(|| who(data))
+}
+
+fn who(data: &StatusData) -> String {
+    let version = if data.version.is_empty() { "of an unknown version" } else { for_people(&data.version) };
+    match data.pid {
+        0 => format!("it is {version}"),
+        pid => format!("it is {version}, pid {pid}"),
+    }
+}
+
+/// The Go program names directories with symbolic links resolved.
+fn is_same(theirs: &Path, ours: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    theirs == ours || (theirs.is_absolute() && real(theirs).is_some_and(|path| Some(path) == real(ours)))
+}

@@ -1,0 +1,101 @@
+//! A daemon of the Go program serves the project, and our commands meet it.
+
+use super::*;
+
+/// A project that our daemon has served and let go of, with the socket and the id that it is served by.
+fn let_go() -> (TestEnv, PathBuf, Value) {
+    let (env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    let ours = env.ox_in(&repo, ["daemon", "list", "--json"]).ok().json()[0].clone();
+    env.ox_in(&repo, ["daemon", "stop"]).ok();
+    (env, repo, ours)
+}
+
+/// Where a project's daemon listens.
+fn socket(of: &Value) -> PathBuf {
+    PathBuf::from(of["socket_path"].as_str().unwrap())
+}
+
+/// The status of a Go daemon that keeps no clone.
+fn status_of(version: &str) -> Value {
+    json!({ "success": true, "data": {
+        "running": true, "pid": std::process::id(), "version": version, "uptime": 1, "workspace_path": "", "ledger_path": "",
+        "last_sync": "0001-01-01T00:00:00Z", "sync_interval_read": 300_000_000_000_u64, "needs_help": false,
+    }})
+}
+
+/// The status is that of `version`, to all else is said yes.
+fn keeping_nothing(version: &'static str) -> impl Fn(&str) -> Value + Send + 'static {
+    move |kind| match kind {
+        "status" => status_of(version),
+        _ => json!({ "success": true }),
+    }
+}
+
+const NOT_KEPT: &str = "another daemon serves this project, it does not keep this ledger";
+
+/// It says yes to a sync and has no clone: nobody is told that all is well.
+#[test]
+fn row_2_a_daemon_that_does_not_keep_the_ledger_has_synced_nothing() {
+    let (mut env, repo, ours) = let_go();
+    fs::remove_dir_all(ledger(&env, &repo)).unwrap();
+    let go = GoDaemon::saying(socket(&ours), keeping_nothing("0.6.1"));
+    for command in [&["up"][..], &["sync"], &["murmur", "hello there"]] {
+        let ran = env.ox_in(&repo, command);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains(NOT_KEPT) && ran.stderr.contains("hint: ox daemon stop"), "{ran:?}");
+        assert!(!ran.stdout.contains("synced"), "{ran:?}");
+    }
+    let failed = env.ox_in(&repo, ["up", "--json"]).fails(1).json();
+    assert_eq!((&failed["success"], &failed["error"]), (&json!(false), &json!(NOT_KEPT)));
+    assert!(go.heard("sync").is_empty(), "nothing is asked of it");
+    let ran = env.ox_in(&repo, ["status"]).ok();
+    assert!(!ran.stdout.contains("Healthy") && ran.stdout.contains(NOT_KEPT), "{ran:?}");
+    assert!(ran.stdout.ends_with("next: ox daemon stop\n"), "{ran:?}");
+    drop(go);
+    env.allow_leftovers();
+}
+
+/// One that keeps the ledger is as good as ours.
+#[test]
+fn row_2_a_daemon_that_keeps_the_ledger_is_asked() {
+    let (mut env, repo, ours) = let_go();
+    let ledger = ledger(&env, &repo);
+    let go = GoDaemon::saying(socket(&ours), move |kind| match kind {
+        "status" => {
+            let mut status = status_of("0.6.1");
+            status["data"]["ledger_path"] = json!(ledger);
+            status
+        }
+        _ => json!({ "success": true }),
+    });
+    let ran = env.ox_in(&repo, ["sync"]).ok();
+    assert!(ran.stdout.contains("synced"), "{ran:?}");
+    assert!(!env.ox_in(&repo, ["status"]).ok().stdout.contains(NOT_KEPT));
+    drop(go);
+    env.allow_leftovers();
+}
+
+/// An old one drops the message; the murmur waits on the disk, and that is what is said.
+#[test]
+fn row_7_a_murmur_that_an_old_daemon_drops_is_queued_and_goes_out_with_ours() {
+    let (env, repo, ours) = let_go();
+    let go = GoDaemon::saying(socket(&ours), keeping_nothing("0.3.0"));
+    let ran = env.ox_in(&repo, ["murmur", "the build is green"]).ok();
+    assert!(ran.stdout.starts_with("queued: "), "{ran:?}");
+    assert!(
+        ran.stderr.contains("another daemon serves this project") && ran.stderr.contains("0.3.0"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("ox daemon stop"), "{ran:?}");
+    assert_eq!(go.heard("murmur").len(), 1);
+    drop(go);
+    fs::remove_file(socket(&ours)).unwrap();
+    env.ox_in(&repo, ["up"]).ok();
+    let ran = env.ox_in(&repo, ["murmur", "list"]).ok();
+    assert!(ran.stdout.contains("the build is green"), "{ran:?}");
+    let ledger = ledger(&env, &repo);
+    let files = || env.git(&ledger, ["log", "--remotes", "--name-only", "--format="]);
+    until_or(|| files().contains("murmurs/"), || files());
+    env.stop_daemon();
+}
