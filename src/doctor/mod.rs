@@ -9,6 +9,7 @@
 
 mod binary_path;
 mod clone_paths;
+mod config_keys;
 mod context;
 mod daemon_dedup;
 mod daemon_running;
@@ -62,6 +63,7 @@ pub const CHECKS: &[Check] = &[
     orphaned_teams::CHECK,
     project_init::CHECK,
     project_config::CHECK,
+    config_keys::CHECK,
     ledger_remote::CHECK,
     ledger_path::CHECK,
     ledger_path_mismatch::CHECK,

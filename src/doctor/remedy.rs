@@ -113,6 +113,8 @@ pub enum Fix {
     CheckOut(Vec<Target>),
     /// Write down in the machine-local file of the project at the first path that its ledger is at the second.
     NameLedger(PathBuf, PathBuf),
+    /// Write into the committed configuration of the project at this directory what that lost.
+    PutKeysBack(PathBuf),
     /// Make the links of the project at this directory lead to its clones.
     MakeLinks(PathBuf),
     /// Remove the clones of these teams that name their remotes themselves, unless they hold what their remotes have not.
@@ -158,6 +160,10 @@ impl Fix {
             Fix::Exclude(targets) => each(cx, targets, upkeep::write_excludes, "set up the ignored files of"),
             Fix::CheckOut(targets) => each(cx, targets, upkeep::check_out, "checked out the files of"),
             Fix::NameLedger(root, ledger) => name_ledger(cx, root, ledger),
+            Fix::PutKeysBack(root) => {
+                sync::put_back(&cx.site, root).map_err(io::Error::other)?;
+                Ok("put the lost keys back into .sageox/config.json; commit it, so that your team has them too".into())
+            }
             Fix::MakeLinks(root) => make_links(cx, root),
             Fix::RemoveTeams(ids) => remove_teams(cx, ids),
             Fix::PutWhispersAside(states) => {

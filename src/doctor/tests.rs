@@ -209,6 +209,11 @@ const SICK: &[Sick] = &[
     ("project-init", Status::Skipped, |m| m.cx.project = ProjectView::None),
     ("project-config", Status::Failed, |m| m.write_config("{")),
     ("project-config", Status::Failed, |m| m.write_config(r#"{"endpoint":"local"}"#)),
+    ("config-keys", Status::Warning, |m| {
+        let repo_id = m.cx.project.found().unwrap().repo_id.clone();
+        m.write_config(&format!(r#"{{"repo_id":"{repo_id}","endpoint":"local"}}"#));
+        m.cx.project = ProjectView::discover(&m.cx.env);
+    }),
     ("ledger-remote", Status::Warning, |m| {
         m.write_config(
             r#"{"repo_id":"repo_1","endpoint":"local","ledger_url":"https://git.example.com/l.git"}"#,

@@ -240,6 +240,11 @@ impl Config {
         }
     }
 
+    /// Whether the file has this key, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.object.has(key)
+    }
+
     /// A plain word of the top level; `None` if it is missing or empty.
     pub fn word(&self, key: &str) -> Option<String> {
         Some(self.text(key)).filter(|word| !word.is_empty())
@@ -307,9 +312,8 @@ impl Config {
     }
 
     fn put_teams(&mut self, entries: &[Map<String, Value>]) {
-        if entries.is_empty() {
-            self.object.remove("teams");
-        } else {
+        // An empty list says that there are none; no list, that whoever wrote the file knows nothing of teams.
+        if !entries.is_empty() || self.has("teams") {
             self.put("teams", &entries);
         }
     }
@@ -421,8 +425,9 @@ mod tests {
         check_rewrite(before, add, &after(&format!("{two},{three}")));
         let set = |c: &mut Config| c.set_teams(&[team("t3", ""), team("t1", "New")]);
         check_rewrite(before, set, &after(&format!("{three},{one}")));
+        check_rewrite(before, |c| c.set_teams(&[]), &after(""));
         let none = "{\n  \"a\": 1,\n  \"update_frequency_hours\": 24\n}\n";
-        check_rewrite(before, |c| c.set_teams(&[]), none);
+        check_rewrite(none, |c| c.set_teams(&[]), none);
         let long = |n: usize| format!(r#"{{"teams":[{}]}}"#, vec!["{}"; n].join(","));
         assert!(Config::parse(long(limits::TEAMS_MAX).as_bytes()).is_ok());
         assert!(Config::parse(long(limits::TEAMS_MAX + 1).as_bytes()).is_err());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::PROJECT_DIR;
+use super::remembered::Lost;
 use super::{Config, Endpoint, Env, Error, Marker, endpoint_for_project, workspace_id, workspace_id_of_path};
 
 /// Names the project's root instead of a search from the current directory.
@@ -13,8 +14,10 @@ pub const PROJECT_ROOT_VAR: &str = "OX_PROJECT_ROOT";
 pub struct Project {
     /// The directory that holds `.sageox/`, with symbolic links resolved.
     pub root: PathBuf,
-    /// The committed configuration.
+    /// The committed configuration, with what it lost in it.
     pub config: Config,
+    /// What the committed configuration lost and is remembered here.
+    pub lost: Lost,
     /// The repository id; empty in a project that has none.
     pub repo_id: String,
     /// The workspace id that all clones and worktrees of the repository share.
@@ -37,7 +40,7 @@ impl Project {
         if !Config::exists(&root) {
             return Err(Error::NotInitialized { root });
         }
-        let config = Config::load(&root)?;
+        let mut config = Config::load(&root)?;
         config.check(&Config::path(&root))?;
         let marker = match config.endpoint() {
             Some(_) => None,
@@ -45,7 +48,11 @@ impl Project {
         };
         let endpoint = endpoint_for_project(env, &config, marker.as_ref().map(|m| m.endpoint.as_str()));
         let repo_id = config.repo_id();
+        // Where a server names ledger and teams, these keys are nobody's.
+        let lost = if endpoint.is_local() { Lost::of(&root, &config) } else { Lost::default() };
+        lost.restore(&mut config);
         Ok(Project {
+            lost,
             workspace_id: workspace_id(&root, &repo_id),
             legacy_workspace_id: workspace_id_of_path(&root),
             slug: endpoint.slug(),

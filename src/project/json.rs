@@ -24,6 +24,11 @@ impl Object {
         self.entries.iter().find(|(k, _)| k == key).map(|(_, v)| &**v)
     }
 
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.raw(key).is_some()
+    }
+
     /// The value of `key` as a `T`; missing and null are `T`'s default.
     pub(super) fn get<T: DeserializeOwned + Default>(&self, key: &str) -> Result<T, String> {
         match self.raw(key) {

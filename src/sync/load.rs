@@ -15,9 +15,14 @@ use super::setup::SetupError;
 use super::site::Site;
 use super::workspace::{TeamRef, Workspace, ledger_of, team_of};
 use crate::git::CloneLock;
+use crate::git::exclude_locally;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::{CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team};
+use crate::project::common_dir;
+use crate::project::scaffold::local_paths;
+use crate::project::{
+    CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team, remember,
+};
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,11 +107,16 @@ impl Saved {
     }
 }
 
-/// As [`load_local`], and makes the project's links lead to its clones. No clone is touched.
+/// As [`load_local`], makes the project's links lead to its clones, and remembers its configuration. No clone is touched.
 /// `told` is what the server has said about its teams; `None` while it has said nothing.
 pub fn load(site: &Site, project: &Project, told: Option<&[TeamRef]>) -> Loaded {
     let (_, mut loaded) = load_with(site, project, told);
+    remember(&project.root);
     let all_known = told.is_some() || loaded.endpoint.is_none();
+    // So that a branch without `.sageox/.gitignore` shows nothing of what is kept on this machine only.
+    if let Some(Err(e)) = common_dir(&project.root).map(|common| exclude_locally(&common, &local_paths())) {
+        log::debug!("{}: {e}", project.root.display());
+    }
     let problems = links::ensure(&project.root, &Links { all_known, ..links_of(&loaded) });
     loaded.problems.extend(problems);
     loaded

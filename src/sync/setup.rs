@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::former::PreviousRemotes;
-use super::remembered::{recall, remember};
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
@@ -16,7 +15,9 @@ use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
 use crate::kit::lock::FileLock;
-use crate::project::{self, Config, Endpoint, Marker, Project, RemoteUrl, TrustedHosts, scaffold};
+use crate::project::{
+    self, Config, Endpoint, Marker, Project, RemoteUrl, TrustedHosts, recall, remember, scaffold,
+};
 
 /// Why a project or its ledger could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -333,7 +334,10 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         // Nothing is here that could be moved: an address that never worked, say.
         let there = discover(git, to.as_str(), None, cancel)?.tip;
         trust(site, to)?;
-        Config::update(&project.root, &site.dirs, |config| config.set_ledger_url(Some(to.as_str())))?;
+        Config::update(&project.root, &site.dirs, |config| {
+            project.lost.restore(config);
+            config.set_ledger_url(Some(to.as_str()));
+        })?;
         let commit = there.map(|commit| commit.to_string()).unwrap_or_default();
         return Ok(Moved { from: ledger.remote.display(), to: to.display(), commit });
     }
@@ -379,7 +383,10 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
             ledger.remote.display()
         );
     }
-    Config::update(&project.root, &site.dirs, |config| config.set_ledger_url(Some(to.as_str())))?;
+    Config::update(&project.root, &site.dirs, |config| {
+        project.lost.restore(config);
+        config.set_ledger_url(Some(to.as_str()));
+    })?;
     Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
 }
 

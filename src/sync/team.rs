@@ -66,7 +66,10 @@ pub fn add_team(
         return Err(SetupError::OtherTeam { team: team.team_id.clone(), url: origin });
     }
     let seeded = seed(site, &at, team, cancel)?;
-    Config::update(&project.root, &site.dirs, |config| config.add_team(team))?;
+    Config::update(&project.root, &site.dirs, |config| {
+        project.lost.restore(config);
+        config.add_team(team);
+    })?;
     Ok(AddedTeam { path: at.path, seeded, already: known.is_some() })
 }
 
@@ -116,7 +119,11 @@ include discussions/
 /// The files cannot be read or written.
 pub fn drop_team(site: &Site, root: &Path, team_id: &str) -> Result<bool, SetupError> {
     let mut named = false;
-    Config::update(root, &site.dirs, |config| named = config.remove_team(team_id))?;
+    let lost = Project::load(root, &site.env)?.lost;
+    Config::update(root, &site.dirs, |config| {
+        lost.restore(config);
+        named = config.remove_team(team_id);
+    })?;
     LocalConfig::update(root, &site.dirs, |local| {
         local.remove_team(team_id);
     })?;

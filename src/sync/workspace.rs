@@ -229,13 +229,26 @@ pub fn ledger_of(
         let (path, remote) = vendor_ledger(env, dirs, project, path, named)?;
         return Ok(Workspace { self_hosted: false, ..at(path, remote) });
     }
-    let Some(url) = project.config.ledger_url() else {
+    let Some(url) = address(dirs, project) else {
         let bare = dirs.local_remote(&project.repo_id);
         let remote = parse(&bare.to_string_lossy())?;
         return Ok(Workspace { committed: false, ..at(path, remote) });
     };
     let (remote, untrusted_host) = remote_of(dirs, &url)?;
     Ok(Workspace { untrusted_host, ..at(path, remote) })
+}
+
+/// The remote of a ledger that the project's people named. Where the configuration has lost it, the clone tells where it comes from, else
+/// what is remembered counts; `None` if the ledger is kept on this machine alone.
+pub(super) fn address(dirs: &Dirs, project: &Project) -> Option<String> {
+    let named = project.config.ledger_url();
+    if project.lost.ledger_url.is_none() && project.config.has("ledger_url") {
+        return named;
+    }
+    // The repository beside our data may have lain elsewhere before.
+    let own = format!("/remotes/{}.git", project.repo_id);
+    let origin = origin_of(&dirs.ledger(&project.slug, &project.repo_id)).ok().flatten();
+    origin.filter(|url| !url.is_empty() && !url.ends_with(&own)).or(named)
 }
 
 /// A ledger that a vendor handed out: known by a clone that was made before, or by what the server says.

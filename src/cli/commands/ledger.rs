@@ -43,11 +43,17 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let unusable = |e| of_setup("the ledger's address is unusable", &e);
     let from = sync::ledger_of(&cx.env, &cx.dirs, &project, None).map_err(unusable)?;
     if from.remote == to {
+        let lost = !sync::lost(&cx.dirs, &project).is_empty();
+        if lost {
+            let site = Site::new(cx.dirs.clone(), cx.env.clone());
+            sync::put_back(&site, &project.root).map_err(unusable)?;
+        }
         if cx.ui.json() {
             let at = to.display();
             return cx.ui.document(&json!({ "success": true, "from": at, "to": at, "commit": null }));
         }
-        return cx.ui.done(&format!("the ledger is at {} already", to.display()));
+        let put_back = if lost { "; .sageox/config.json says so again" } else { "" };
+        return cx.ui.done(&format!("the ledger is at {} already{put_back}", to.display()));
     }
     let question = format!("Move the ledger from {} to {}?", from.remote.display(), to.display());
     cx.ui.confirm(&question, args.yes)?;

@@ -97,6 +97,9 @@ struct Project {
     directory: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     config_path: Option<PathBuf>,
+    /// What its configuration has lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -243,6 +246,10 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
             initialized: project.is_some(),
             in_repository: is_in_repository(&directory),
             config_path: project.map(|p| ProjectConfig::path(&p.root)),
+            lost: project
+                .map(|p| sync::lost(&cx.dirs, p))
+                .filter(|lost| !lost.is_empty())
+                .map(|lost| lost.text()),
             directory,
         },
         ledger,
@@ -390,6 +397,9 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
             row("", format!("remote changed {}", relative(changed, now)));
         }
     }
+    if let Some(lost) = &document.project.lost {
+        row("issue", lost.clone());
+    }
     if document.auth.is_needed {
         row("login", login_text(&document.auth));
     }
@@ -427,7 +437,9 @@ fn verdict(document: &Document) -> (Tone, &'static str) {
         || document.team_contexts.iter().any(|t| t.untrusted_host.is_some());
     match document.daemon.as_ref().and_then(|d| d.health) {
         _ if broken => (Tone::Bad, "◐ Needs attention"),
-        Some(_) if document.daemon.as_ref().is_some_and(|d| !d.is_kept) => {
+        Some(_)
+            if document.project.lost.is_some() || document.daemon.as_ref().is_some_and(|d| !d.is_kept) =>
+        {
             (Health::Warning.tone(), Health::Warning.words())
         }
         Some(health @ (Health::Critical | Health::Warning)) => (health.tone(), health.words()),
@@ -505,6 +517,7 @@ fn next(document: &Document) -> Option<String> {
         _ if document.team_contexts.iter().any(|t| t.untrusted_host.is_some()) => Some("ox up"),
         (_, Some("stuck" | "not answering")) => Some("ox daemon restart"),
         (_, Some("not running" | "not serving this project")) => Some("ox up"),
+        _ if document.project.lost.is_some() => Some("ox doctor --fix"),
         _ if way_out.is_some() => way_out.as_deref(),
         _ if unwell => Some("ox doctor"),
         _ => None,

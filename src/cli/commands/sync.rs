@@ -75,7 +75,16 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
 }
 
+/// Says what the project's committed configuration has lost, if anything.
+pub fn say_lost(cx: &Cx, project: &Project) {
+    let lost = sync::lost(&cx.dirs, project);
+    if !lost.is_empty() {
+        cx.ui.warn(&format!("{}; to put it back: ox doctor --fix", lost.text()));
+    }
+}
+
 fn ledger(cx: &Cx, project: &Project, yes: bool) -> Outcome {
+    say_lost(cx, project);
     let place = trust::ensure(cx, project, yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let path = place.path.to_string_lossy().into_owned();

@@ -17,7 +17,7 @@ use crate::ipc::wire::TeamSyncResult;
 use crate::kit::cancel::Cancel;
 use crate::kit::shell;
 use crate::project::{Error, Project, RemoteUrl};
-use crate::sync::{SetupError, Site, ask_remote, load, load_local, remember};
+use crate::sync::{SetupError, Site, ask_remote, load, load_local};
 
 /// Flags of `ox up`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,7 @@ pub struct Args {
 /// Does it all, and shows the status.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let (project, new) = project(cx, args)?;
+    sync::say_lost(cx, &project);
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let place = trust::ensure(cx, &project, args.yes)?;
     let untrusted = trust::ensure_teams(cx, &load_local(&site, &project), args.yes)?;
@@ -45,8 +46,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     // Asked before the clones are loaded: only the daemon may know teams that a server named.
     let teams = sync::sync_teams(&client, "", &progress)?;
     drop(progress);
-    // Teams and another ledger may have come since it was set up, and this may be another checkout than the one the daemon serves.
-    remember(&project.root);
+    // This may be another checkout than the one the daemon serves.
     load(&site, &project, None).problems.iter().for_each(|problem| cx.ui.warn(problem));
     let data = client.status_patiently().map_err(|e| of_client("the daemon gave no status", &e))?;
     let failed: Vec<&TeamSyncResult> =

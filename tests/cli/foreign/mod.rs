@@ -1,6 +1,7 @@
 //! Beside the Go program: a small stand-in that speaks its wire serves a project here, or wrote a file that we share.
 
 mod daemons;
+mod files;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
