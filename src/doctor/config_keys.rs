@@ -2,6 +2,7 @@
 
 use super::{Category, Check, Context, Fix, FixLevel, Outcome, Remedy};
 use crate::kit::mask::sanitise;
+use crate::project::Project;
 use crate::sync;
 
 pub(super) const CHECK: Check = Check {
@@ -14,7 +15,11 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(project) = cx.project.found() else { return Outcome::skipped("no project here") };
-    let lost = sync::lost(&cx.dirs, project);
+    // Read now: a remedy may have put the keys back since.
+    let lost = match Project::load(&project.root, &cx.env) {
+        Ok(project) => sync::lost(&cx.dirs, &project),
+        Err(e) => return Outcome::skipped(e.to_string()),
+    };
     if lost.is_empty() {
         return Outcome::passed("complete");
     }

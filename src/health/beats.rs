@@ -63,12 +63,13 @@ fn is_zero(n: &u32) -> bool {
 /// # Errors
 /// It could not be written, or something else than a file is in its place.
 pub fn append(path: &Path, line: &Line) -> io::Result<()> {
-    let mut lines = read(path)?;
-    lines.push(line.clone());
-    lines.drain(..lines.len().saturating_sub(LINES));
+    // Lines of other programs stay as they are, with what only those know.
+    let bytes = read_bytes(path)?;
+    let new = serde_json::to_vec(line)?;
+    let lines: Vec<&[u8]> = good_lines(&bytes).map(|(text, _)| text).chain([&new[..]]).collect();
     let mut text = Vec::new();
-    for line in &lines {
-        serde_json::to_writer(&mut text, line)?;
+    for line in &lines[lines.len().saturating_sub(LINES)..] {
+        text.extend_from_slice(line);
         text.push(b'\n');
     }
     if let Some(dir) = path.parent() {
@@ -87,14 +88,22 @@ pub fn last(path: &Path) -> io::Result<Option<Line>> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Line>> {
-    let bytes = match file::read_capped(path, FILE_MAX) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+    Ok(good_lines(&read_bytes(path)?).map(|(_, line)| line).collect())
+}
+
+/// The lines that can be read, as they stand and as what they say.
+fn good_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Line)> {
+    bytes.split(|b| *b == b'\n').filter_map(|line| Some((line, serde_json::from_slice(line).ok()?)))
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    match file::read_capped(path, FILE_MAX) {
+        Ok(bytes) => Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         // What is too long is replaced; a directory or a pipe is not.
-        Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
-    Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Ok(Vec::new()),
+        Err(e) => Err(e),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +147,8 @@ mod tests {
         let pids: Vec<u32> = read(&path).unwrap().iter().map(|l| l.pid).collect();
         assert_eq!(pids, [1, 2, 4]);
         assert_eq!(read(&path).unwrap()[0].status, Health::Unknown);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("{\"pid\":1,\"status\":\"new\"}\n{\"pid\":2,\"x\":[]}\n{"), "{text}");
         fs::write(&path, "x".repeat(FILE_MAX + 1)).unwrap();
         append(&path, &line(5)).unwrap();
         assert_eq!(read(&path).unwrap().len(), 1);

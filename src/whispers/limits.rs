@@ -30,6 +30,8 @@ pub const METADATA_MAX: usize = 16;
 pub const METADATA_KEY_MAX: usize = 64;
 /// One such value, in bytes (4).
 pub const METADATA_VALUE_MAX: usize = 2048;
+/// What a murmur says under keys that are not known, in bytes of JSON; more is left out.
+pub const OTHER_MAX: usize = 16 << 10;
 /// Tags of a murmur, and one tag in bytes.
 pub const TAGS_MAX: usize = 16;
 

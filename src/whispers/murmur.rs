@@ -5,11 +5,11 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::limits::{
     AGE_MAX, AHEAD_MAX, CONTENT_MAX, FILE_MAX, ID_MAX, METADATA_KEY_MAX, METADATA_MAX, METADATA_VALUE_MAX,
-    NAME_MAX, TAGS_MAX, TOPIC_MAX,
+    NAME_MAX, OTHER_MAX, TAGS_MAX, TOPIC_MAX,
 };
 use crate::kit::gotime::GoTime;
 use crate::kit::text::{cut, plain};
@@ -84,7 +84,27 @@ pub struct Murmur {
     /// `ledger` or `team`, for information.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What newer programs say besides.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
+
+/// The keys that are known.
+const KEYS: [&str; 13] = [
+    "schema_version",
+    "id",
+    "timestamp",
+    "agent_id",
+    "agent_type",
+    "principal_id",
+    "principal_type",
+    "topic",
+    "importance",
+    "content",
+    "metadata",
+    "tags",
+    "scope",
+];
 
 /// Why a file is no murmur to be passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +185,7 @@ impl Murmur {
             metadata: metadata(map.get("metadata")),
             tags: list("tags").filter_map(Value::as_str).take(TAGS_MAX).map(topic).collect(),
             scope: name("scope"),
+            other: other(&map),
         })
     }
 
@@ -227,6 +248,13 @@ impl Murmur {
             (clean(&key), value)
         });
         self.metadata = cleaned.filter(|(_, value)| !value.is_empty()).collect();
+        let other = std::mem::take(&mut self.other).into_iter().filter_map(|(key, mut value)| {
+            clean_texts(&mut value, &clean);
+            // What a name makes a secret of goes as a whole.
+            let text = serde_json::json!({ &key: &value }).to_string();
+            (redactor.redact(&text) == text).then_some((key, value))
+        });
+        self.other = other.collect();
         *self != before
     }
 
@@ -260,6 +288,37 @@ fn metadata(value: Option<&Value>) -> BTreeMap<String, String> {
             (plain(key, false).into_owned(), cut(&plain(value, false), METADATA_VALUE_MAX).to_string())
         })
         .collect()
+}
+
+/// What is not known, as far as it fits.
+fn other(map: &Map<String, Value>) -> Map<String, Value> {
+    let is_key = |key: &str| !KEYS.contains(&key) && (1..=METADATA_KEY_MAX).contains(&key.len());
+    let mut room = OTHER_MAX;
+    let mut fits = |value: &Value| {
+        let size = value.to_string().len();
+        let fits = size <= room;
+        room -= if fits { size } else { 0 };
+        fits
+    };
+    let found = map.iter().filter(|(key, _)| is_key(key) && plain(key, false) == **key);
+    let kept = found.filter(|(_, value)| fits(value)).take(METADATA_MAX);
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Cleans every text in a value, and the names of its parts.
+fn clean_texts(value: &mut Value, clean: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(text) => *text = clean(text),
+        Value::Array(list) => list.iter_mut().for_each(|value| clean_texts(value, clean)),
+        Value::Object(map) => {
+            let cleaned = std::mem::take(map).into_iter().map(|(key, mut value)| {
+                clean_texts(&mut value, clean);
+                (clean(&key), value)
+            });
+            *map = cleaned.collect();
+        }
+        _ => {}
+    }
 }
 
 /// The directories of a clone in which murmurs of the last `hours` hours lie, the newest first; one more for clocks that are ahead.
@@ -334,6 +393,30 @@ mod tests {
         assert_eq!(m.metadata.len(), METADATA_MAX);
         assert!(m.metadata.values().all(|v| v.len() == METADATA_VALUE_MAX));
         assert_eq!(m.principal_id, "");
+    }
+
+    #[test]
+    fn what_newer_programs_say_besides_stays_within_bounds_and_without_secrets() {
+        let token = format!("ghp_{}", "a1B2".repeat(9));
+        let bytes = file(|map| {
+            map.insert(
+                "future_field".into(),
+                serde_json::json!({ "deep": [1, { "said by": token }], "n": 1.5 }),
+            );
+            map.insert("password".into(), "correct-horse-7Battery".into());
+            map.insert("large".into(), "x".repeat(OTHER_MAX).into());
+            map.insert("k".repeat(METADATA_KEY_MAX + 1), 1.into());
+            map.insert("more".into(), true.into());
+        });
+        let mut murmur = Murmur::read(STEM, &bytes, now()).unwrap();
+        let keys = |m: &Murmur| m.other.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&murmur), ["future_field", "password", "more"]);
+        assert_eq!(Murmur::read(STEM, &murmur.to_json(), now()).unwrap(), murmur);
+        assert!(murmur.redact(&Redactor::with_rules(Vec::new()), "/nonexistent"));
+        let text = String::from_utf8(murmur.to_json()).unwrap();
+        assert!(!text.contains(&token) && !text.contains("Battery"), "{text}");
+        assert_eq!(murmur.other["future_field"]["n"], 1.5);
+        assert_eq!(murmur.other["more"], true);
     }
 
     #[test]

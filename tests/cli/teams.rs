@@ -227,7 +227,7 @@ fn a_team_that_is_removed_leaves_its_clone_until_somebody_says_otherwise() {
     // Both at once.
     let ran = env.ox_in(&repo, ["sync", "--remove-team", "a", "--yes"]).ok();
     assert!(ran.stderr.contains("next: git add .sageox"), "{ran:?}");
-    assert!(!clone_of(&env, "a").exists() && config(&repo).get("teams").is_none());
+    assert!(!clone_of(&env, "a").exists() && config(&repo)["teams"] == serde_json::json!([]));
     assert_eq!(env.daemon_pid(), None);
     let ran = env.ox_in(&repo, ["sync", "--all-teams"]).ok();
     assert!(ran.stdout.is_empty() && ran.stderr.contains("has no teams"), "{ran:?}");

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::daemon::names;
 use crate::daemon::projects::Registry;
 use crate::daemon::run::{self, Holder, STARTED_BY};
 use crate::git::way_to_remotes;
@@ -312,7 +313,7 @@ pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
 /// Whether whoever serves the project is a daemon of this program, as far as the registry tells; nobody counts as one.
 pub fn is_ours(dirs: &Dirs, project: &Project) -> bool {
     let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_none_or(|entry| crate::daemon::is_ours(&entry.version))
+    entries.get(&project.workspace_id).is_none_or(|entry| names::is_ours(&entry.version))
 }
 
 /// Whether the registry says that another process than the holder of the instance lock serves the project.

@@ -55,38 +55,43 @@ impl Registry {
     /// # Errors
     /// The file could not be read; then nothing is known.
     pub fn entries(&self) -> io::Result<BTreeMap<String, Entry>> {
-        let daemons = self.load()?;
+        let (daemons, _) = self.load()?;
         let entry = |(id, value): (String, Value)| Some((id, serde_json::from_value(value).ok()?));
         Ok(daemons.into_iter().filter_map(entry).collect())
     }
 
-    /// The entries as they stand, also those this version does not understand.
-    fn load(&self) -> io::Result<Map<String, Value>> {
+    /// The entries as they stand, also those this version does not understand, and what else the file says.
+    fn load(&self) -> io::Result<(Map<String, Value>, Map<String, Value>)> {
         let bytes = match file::read_capped(&self.path, FILE_MAX) {
             Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Map::new(), Map::new())),
             Err(e) => return Err(e),
         };
-        let daemons = match serde_json::from_slice::<Value>(&bytes) {
-            Ok(Value::Object(mut whole)) => whole.remove("daemons"),
+        let mut whole = match serde_json::from_slice::<Value>(&bytes) {
+            Ok(Value::Object(whole)) => whole,
             _ => {
                 log::warn!("{} is damaged and is made anew", self.path.display());
-                None
+                Map::new()
             }
         };
-        match daemons {
-            Some(Value::Object(daemons)) => Ok(daemons),
-            _ => Ok(Map::new()),
+        match whole.remove("daemons") {
+            Some(Value::Object(daemons)) => Ok((daemons, whole)),
+            _ => Ok((Map::new(), whole)),
         }
     }
 
-    /// Adds or replaces an entry.
+    /// Adds or replaces an entry. What another program has added to one that is ours already stays.
     ///
     /// # Errors
     /// Reading or writing failed, or another writer holds the file.
     pub fn register(&self, entry: &Entry) -> io::Result<()> {
         self.change(|daemons| {
-            let value = serde_json::to_value(entry).unwrap_or(Value::Null);
+            let mut value = serde_json::to_value(entry).unwrap_or(Value::Null);
+            let there = daemons.remove(&entry.workspace_id).filter(|there| is_same(entry, there));
+            if let (Some(Value::Object(mut there)), Value::Object(fields)) = (there, &mut value) {
+                there.append(fields);
+                value = there.into();
+            }
             daemons.insert(entry.workspace_id.clone(), value);
             true
         })
@@ -145,13 +150,13 @@ impl Registry {
                 "the registry is being written by another process",
             ));
         };
-        let mut daemons = self.load()?;
+        let (mut daemons, mut whole) = self.load()?;
         if !change(&mut daemons) {
             return Ok(());
         }
         // The Go program writes its keys sorted.
         daemons.sort_keys();
-        let whole = serde_json::json!({ "daemons": daemons });
+        whole.insert("daemons".into(), daemons.into());
         file::write_atomic(&self.path, &serde_json::to_vec_pretty(&whole)?, 0o600)
     }
 }
@@ -202,12 +207,14 @@ mod tests {
     #[test]
     fn entries_of_others_and_their_unknown_keys_stay() {
         let (dir, r) = registry();
-        let other = r#"{"daemons":{"zz":{"workspace_id":"zz","pid":7,"later":true}}}"#;
+        let other = r#"{"daemons":{"aa":{"pid":1,"added":8},"zz":{"workspace_id":"zz","pid":7,"later":true}},"format":3}"#;
         std::fs::write(dir.path().join("registry.json"), other).unwrap();
         r.register(&entry("aa", 1)).unwrap();
         assert!(!r.unregister(&entry("zz", 1)).unwrap());
         let text = std::fs::read_to_string(dir.path().join("registry.json")).unwrap();
-        assert!(text.contains("\"later\": true"), "{text}");
+        for stays in ["\"later\": true", "\"added\": 8", "\"format\": 3"] {
+            assert!(text.contains(stays), "{text}");
+        }
         assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["aa", "zz"]);
         assert!(r.unregister(&entry("aa", 1)).unwrap());
         assert_eq!(r.entries().unwrap().keys().collect::<Vec<_>>(), ["zz"]);

@@ -1,6 +1,7 @@
 //! Files that the Go program writes anew, without what it does not know.
 
 use super::*;
+use crate::support::http_git::base64;
 
 /// Writes a project's configuration as a program does that knows neither ledger nor teams of it.
 fn forget(repo: &Path, keys: &[&str]) {
@@ -88,5 +89,32 @@ fn row_1_a_team_that_was_taken_out_does_not_come_back() {
     env.ox_in(&repo, ["sync", "--remove-team", "crew", "--yes"]).ok();
     let page = env.ox_in(&repo, ["status"]).ok().stdout;
     assert!(!page.contains("has lost") && !page.contains("crew"), "{page}");
+    env.stop_daemon();
+}
+
+/// A newer client says more than we know: that reaches whoever knows it, by way of our daemon.
+#[test]
+fn row_5_what_we_do_not_know_of_a_murmur_is_written_on() {
+    let (env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    let ours = env.ox_in(&repo, ["daemon", "list", "--json"]).ok().json()[0].clone();
+    let ledger = ledger(&env, &repo);
+    let id = "0195f0c2-9a41-7c1e-b7d4-2f60c1a9e001";
+    let now = jiff::Timestamp::now();
+    let murmur = json!({
+        "schema_version": "2", "id": id, "timestamp": now.to_string(), "agent_id": "OxAb12", "topic": "wip",
+        "importance": "normal", "content": "from a newer one", "future_field": { "deep": [1, "two"] },
+    });
+    let path = format!("data/murmurs/{}/{id}.json", now.strftime("%Y-%m-%d/%H"));
+    let message = json!({ "type": "murmur", "workspace_id": ours["workspace_id"], "payload": {
+        "target_dir": ledger, "content": "from a newer one", "rel_path": path,
+        "murmur_json": base64(murmur.to_string().as_bytes()),
+    }});
+    let mut stream = UnixStream::connect(ours["socket_path"].as_str().unwrap()).unwrap();
+    stream.write_all(format!("{message}\n").as_bytes()).unwrap();
+    until_or(|| ledger.join(&path).exists(), || format!("no {path}"));
+    let text = fs::read_to_string(ledger.join(&path)).unwrap();
+    let written: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(written["future_field"], murmur["future_field"], "{text}");
     env.stop_daemon();
 }
