@@ -1,14 +1,29 @@
 //! The command table: every command and every global flag of the program. Each command's own flags stand in its file.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::builder::StyledStr;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::commands::{
     agent, completions, config, daemon, debug, docs, doctor, git_credential_helper, init, ledger, murmur,
     rescue, status, sync, team, up, version, whispers, workspaces,
 };
-use super::global::Global;
+use super::global::{Global, HEADING};
 
-/// Keeps the ledger of a project and the contexts of its teams in sync, and answers questions about it.
+/// Columns of help texts.
+const COLUMNS: usize = 80;
+
+/// The commands in the groups of `ox --help`.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Start", &["up", "init", "sync"]),
+    ("Look", &["status", "clones", "version"]),
+    ("Team and agents", &["team", "agent", "murmur", "whispers"]),
+    ("Repair", &["doctor", "rescue", "debug"]),
+    ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
+];
+
+/// Keeps the ledger and the team contexts of a project in sync
 ///
 /// One daemon per user serves all projects. Nothing is contacted but the git remotes you name, and nothing is committed
 /// to your repository unless you ask for it.
@@ -16,13 +31,20 @@ use super::global::Global;
 #[command(
     name = "ox",
     version,
-    max_term_width = 100,
-    after_help = "Examples:\n  ox up\n  ox status\n  ox doctor --fix\n\nManual: man ox, or ox help <command>"
+    max_term_width = COLUMNS,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = "Examples:\n  ox up\n  ox status\n  ox doctor --fix\n\n\
+                  More on a command: ox help <command>\n\
+                  Manual pages: ox docs man ~/.local/share/man, then man ox"
 )]
 pub struct Args {
     /// Flags that every command takes.
     #[command(flatten)]
     pub global: Global,
+    /// Print the version
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, help_heading = HEADING)]
+    version: Option<bool>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -31,45 +53,132 @@ pub struct Args {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Set up this repository if needed, start the daemon, sync, and say how it stands
+    /// Set up if needed, start the daemon, sync, and show the status
+    ///
+    /// Does all that a repository needs and can be repeated at any time: creates `.sageox/` and a ledger if there is
+    /// none, asks once for every new git host whether it is trusted, clones or syncs the ledger and the team contexts,
+    /// and starts the daemon, which keeps them in sync from then on.
+    ///
+    /// Nothing is staged or committed in your repository. With --ledger the remote is asked before anything is
+    /// written, so that a mistyped address changes nothing.
     Up(up::Args),
-    /// Create `.sageox/` and the ledger of this repository
+    /// Create .sageox/ and the ledger of this repository
+    ///
+    /// Writes the files of a project without starting the daemon. Without --ledger the ledger's remote is a bare
+    /// repository on this machine; `ox ledger set-remote` moves it to a server later. A project whose `.sageox/` was
+    /// deleted gets its ledger again.
     Init(init::Args),
-    /// Bring the ledger, or the teams' contexts, up to date now
+    /// Bring the ledger, or the team contexts, up to date now
+    ///
+    /// The daemon syncs by itself at an interval and when something changes; this waits for one sync and says what
+    /// came of it. Files of a clone that changed both here and remotely keep the remote's content; your version is
+    /// kept as a conflict copy beside it and can be restored with `ox rescue`.
     Sync(sync::Args),
-    /// Say how this project stands; starts nothing
+    /// Show the status of this project; never starts the daemon
+    ///
+    /// The first line is the verdict, the rows below it tell what it rests on: the ledger, the team contexts, the agents
+    /// at work and what needs attention, each with the next command where there is one.
     Status(status::Args),
-    /// Look for what is wrong and how to mend it
+    /// Find problems and suggest fixes
+    ///
+    /// Looks without changing anything, unless --fix or --fix-slug is given. Shows what is not well; with -v every check
+    /// and its slug. The exit code is 1 if a check failed.
     Doctor(doctor::Args),
-    /// Start, stop and look at the daemon
+    /// Start, stop and inspect the daemon
+    ///
+    /// One process serves all projects of a user. `ox up`, `ox sync` and `ox agent prime` start it where it is needed;
+    /// it never runs with more rights than yours and listens on no network address.
     Daemon(daemon::Args),
     /// Introduce agents, and list those at work
     Agent(agent::Args),
     /// Tell the team what an agent is doing, and list what was told
+    ///
+    /// A murmur is one short note, at most 500 bytes. It is kept on this disk first and committed to the ledger, or to the
+    /// team context with --scope team, and pushed at once; without a network it is queued. Other agents get it as a
+    /// whisper. What looks like a secret is taken out before anything is written.
     Murmur(murmur::Args),
-    /// List what the agents of this machine hear
+    /// List what the agents of this machine were told
     Whispers(whispers::Args),
     /// Read and change settings
     Config(config::Args),
     /// Add, remove and list the teams whose contexts this project keeps
+    ///
+    /// A team context is a git repository that a team shares with its people and agents: AGENTS.md, TEAM.md, MEMORY.md and
+    /// more. A project names its teams in `.sageox/config.json`; `.sageox/teams/<id>` leads to the clone, which all
+    /// projects on this machine share.
     Team(team::Args),
-    /// List the clones that are kept in sync, and how each stands; starts nothing
-    Workspaces(workspaces::Args),
-    /// Change where the ledger lives
+    /// List the managed clones and their state; never starts the daemon
+    ///
+    /// A clone of a ledger or a team context is made, synced and made smaller by ox. `ox workspaces` is the same command
+    /// under its former name.
+    #[command(alias = "workspaces")]
+    Clones(workspaces::Args),
+    /// Move the ledger to another git remote
     Ledger(ledger::Args),
-    /// List and restore what was rescued: uncommitted work, conflict copies, replaced clones
+    /// List and restore uncommitted work and clones that were kept aside
+    ///
+    /// Whatever would be overwritten in a clone is kept first: uncommitted changes in refs/ox/rescue/, files that
+    /// changed on both sides as conflict copies, a whole clone when it is replaced. Restoring overwrites nothing.
     Rescue(rescue::Args),
     /// Print the version
     Version(version::Args),
-    /// Collect what helps to find a fault
+    /// Collect a report for finding a fault, without secrets
     Debug(debug::Args),
-    /// Print the completion script of a shell
+    /// Print the completion script for a shell
     Completions(completions::Args),
-    /// Write the manual
+    /// Write the manual pages
     Docs(docs::Args),
     /// Answer git's questions for a name and a password
     #[command(hide = true)]
     GitCredentialHelper(git_credential_helper::Args),
+}
+
+/// The command table as the parser, the help, the manual and the completion take it.
+pub fn command() -> clap::Command {
+    let command = Args::command();
+    let template = template(&command);
+    command.help_template(template)
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// It is none of the table, or asks for help.
+pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
+    let mut command = command().color(colour(argv));
+    let matches = command.try_get_matches_from_mut(argv)?;
+    Args::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
+}
+
+/// The help has to be coloured before the command line is understood.
+fn colour(argv: &[OsString]) -> ColorChoice {
+    let mut words = argv.iter().filter_map(|word| word.to_str()).peekable();
+    while let Some(word) = words.next() {
+        match (word, words.peek().copied()) {
+            ("--color=always", _) | ("--color", Some("always")) => return ColorChoice::Always,
+            ("--color=never" | "--no-color", _) | ("--color", Some("never")) => return ColorChoice::Never,
+            _ => {}
+        }
+    }
+    ColorChoice::Auto
+}
+
+/// The help of `ox` alone, with its commands in groups.
+fn template(command: &clap::Command) -> StyledStr {
+    let styles = command.get_styles();
+    let (head, name) = (styles.get_header(), styles.get_literal());
+    let width = command.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().len()).max();
+    let mut text = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    for (title, names) in GROUPS {
+        text.push_str(&format!("\n{head}{title}:{head:#}\n"));
+        for sub in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            let gap = " ".repeat(width.unwrap_or_default() - sub.get_name().len() + 2);
+            text.push_str(&format!("  {name}{}{name:#}{gap}{about}\n", sub.get_name()));
+        }
+    }
+    text.push_str(&format!("\n{head}{HEADING}:{head:#}\n{{options}}{{after-help}}"));
+    StyledStr::from(text)
 }
 
 impl Command {
@@ -82,7 +191,7 @@ impl Command {
             Command::Status(_) => Some("status"),
             Command::Doctor(_) => Some("doctor"),
             Command::Team(_) => Some("team"),
-            Command::Workspaces(_) => Some("workspaces"),
+            Command::Clones(_) => Some("clones"),
             Command::Ledger(_) => Some("ledger"),
             Command::Rescue(_) => Some("rescue"),
             Command::Murmur(_) => Some("murmur"),
@@ -104,7 +213,7 @@ impl Command {
 mod tests {
     use std::collections::BTreeMap;
 
-    use clap::{CommandFactory as _, error::ErrorKind};
+    use clap::error::ErrorKind;
 
     use super::*;
     use crate::kit::rng::Rng;
@@ -117,14 +226,26 @@ mod tests {
     }
 
     fn built() -> clap::Command {
-        let mut command = Args::command();
+        let mut command = command();
         command.build();
         command
     }
 
     #[test]
+    fn every_command_is_in_one_group_of_the_help() {
+        let table = Args::command();
+        let named: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut sorted = named.clone();
+        sorted.sort_unstable();
+        let mut shown: Vec<&str> =
+            table.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name()).collect();
+        shown.sort_unstable();
+        assert_eq!(sorted, shown);
+    }
+
+    #[test]
     fn the_table_is_consistent() {
-        Args::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -175,7 +296,7 @@ mod tests {
             for example in examples {
                 let words = words(example.split(" > ").next().unwrap());
                 let (words, _) = agent::take_id(words.into_iter().map(Into::into).collect());
-                if let Err(e) = Args::try_parse_from(&words) {
+                if let Err(e) = parse(&words) {
                     panic!("{path}: the example `{}` is wrong: {e}", example.trim());
                 }
                 let named: Vec<&str> = words.iter().filter_map(|w| w.to_str()).collect();
@@ -190,7 +311,6 @@ mod tests {
     /// Words that exist, words that do not, bytes that are no text: whatever comes, an answer and no panic.
     #[test]
     fn cli_13_no_command_line_makes_the_parser_panic() {
-        use std::ffi::OsString;
         use std::os::unix::ffi::OsStringExt as _;
         let mut words: Vec<OsString> =
             ["", "-", "--", "--=", "-C", "-n", "--json=1", "--ledger", "-qqv", "🐂", "-9"]
@@ -211,7 +331,7 @@ mod tests {
             for _ in 0..pick(&mut rng, 7) {
                 argv.push(words[pick(&mut rng, words.len())].clone());
             }
-            if let Err(e) = Args::try_parse_from(&argv) {
+            if let Err(e) = parse(&argv) {
                 let failure = crate::cli::usage_failure(&e, &crate::cli::path_of(&argv));
                 assert!(!failure.what.is_empty(), "{argv:?}");
             }
@@ -219,19 +339,69 @@ mod tests {
     }
 
     #[test]
+    fn every_command_stands_in_one_group_of_the_help() {
+        let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let command = command();
+        let mut all: Vec<&str> =
+            command.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name()).collect();
+        grouped.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(grouped, all);
+    }
+
+    #[test]
+    fn help_fits_into_80_columns_and_sets_the_global_options_apart() {
+        each(&built(), "ox", &mut |command, path| {
+            for long in [false, true] {
+                let mut command = command.clone().term_width(COLUMNS);
+                let help = if long { command.render_long_help() } else { command.render_help() }.to_string();
+                for line in help.lines() {
+                    assert!(line.chars().count() <= COLUMNS, "{path}, {} columns: {line}", line.len());
+                }
+                if command.is_hide_set() {
+                    continue;
+                }
+                let (own, global) = help
+                    .split_once(&format!("\n{HEADING}:\n"))
+                    .unwrap_or_else(|| panic!("{path} has no {HEADING}:\n{help}"));
+                for flag in ["-C <DIR>", "--json", "--verbose", "--quiet", "--color", "--help"] {
+                    assert!(!own.contains(&format!("  {flag}")) && global.contains(flag), "{path}: {flag}");
+                }
+                // An example that is broken into two lines is no command any more.
+                let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                for example in after.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(help.contains(example), "{path}: {example}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_colour_of_the_help_is_that_of_the_flag() {
+        let check = |line: &str, expected| {
+            let argv: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert_eq!(colour(&argv), expected, "{line}");
+        };
+        check("ox --help", ColorChoice::Auto);
+        check("ox --color always --help", ColorChoice::Always);
+        check("ox sync --help --color=never", ColorChoice::Never);
+        check("ox --no-color", ColorChoice::Never);
+    }
+
+    #[test]
     fn cli_05_every_command_that_doctor_advises_exists() {
         for command in crate::doctor::Command::ALL {
-            let argv = ["ox"].iter().chain(command.words());
-            assert!(Args::try_parse_from(argv).is_ok(), "{command:?}");
+            let argv: Vec<OsString> = ["ox"].iter().chain(command.words()).map(Into::into).collect();
+            assert!(parse(&argv).is_ok(), "{command:?}");
         }
     }
 
     #[test]
     fn cli_14_an_unknown_word_names_its_neighbour() {
         let check = |argv: &[&str], what: &str, hint: &str| {
-            let error = Args::try_parse_from(argv).unwrap_err();
+            let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
+            let error = parse(&argv).unwrap_err();
             assert_ne!(error.kind(), ErrorKind::DisplayHelp);
-            let argv: Vec<std::ffi::OsString> = argv.iter().map(std::ffi::OsString::from).collect();
             let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
             assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
         };
@@ -245,8 +415,8 @@ mod tests {
     #[test]
     fn cli_14_what_is_missing_or_wrong_is_named() {
         let check = |argv: &[&str], what: &str, hint: &str| {
-            let error = Args::try_parse_from(argv).unwrap_err();
-            let argv: Vec<std::ffi::OsString> = argv.iter().map(std::ffi::OsString::from).collect();
+            let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
+            let error = parse(&argv).unwrap_err();
             let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
             assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
         };

@@ -31,8 +31,6 @@ pub mod ui;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use commands::docs;
@@ -57,7 +55,7 @@ pub fn main() -> ExitCode {
 
 fn run(argv: Vec<OsString>) -> ExitCode {
     let (argv, agent) = agent::take_id(argv);
-    let args = match Args::try_parse_from(&argv) {
+    let args = match args::parse(&argv) {
         Ok(args) => args,
         Err(error) => return refuse(&error, &argv).into(),
     };
@@ -111,7 +109,7 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Daemon(args) => daemon::run(cx, args.command),
         Command::Config(args) => config::run(cx, &args).map(done),
         Command::Team(args) => team::run(cx, &args).map(done),
-        Command::Workspaces(args) => workspaces::run(cx, &args).map(done),
+        Command::Clones(args) => workspaces::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Debug(args) => debug::run(cx, &args).map(done),
@@ -139,8 +137,8 @@ fn refuse(error: &clap::Error, argv: &[OsString]) -> Exit {
         },
         // A group of commands by itself is a question what there is.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            let asked = path.split(' ').chain(["--help"]);
-            match Args::command().try_get_matches_from(asked) {
+            let asked: Vec<OsString> = path.split(' ').chain(["-h"]).map(Into::into).collect();
+            match args::parse(&asked) {
                 Err(help) if help.kind() == ErrorKind::DisplayHelp && !json => refuse(&help, argv),
                 _ => ui::fail_early(
                     &Failure::new(Exit::Usage, "a command is missing").hint(format!("{path} --help")),
@@ -234,7 +232,7 @@ fn name_of(shown: &str) -> String {
 
 /// The command that the words of a command line name.
 fn path_of(argv: &[OsString]) -> String {
-    let mut command = Args::command();
+    let mut command = args::command();
     let mut path = "ox".to_owned();
     for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
         if let Some(sub) = command.find_subcommand(word) {

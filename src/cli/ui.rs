@@ -20,7 +20,7 @@ pub use progress::Progress;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use crate::kit::text::plain_json;
-use colour::Wish;
+use colour::{When, Wish};
 use progress::Display;
 
 /// Longest answer to a question that is read.
@@ -49,8 +49,8 @@ pub struct Options {
     pub quiet: bool,
     /// More detail.
     pub verbose: bool,
-    /// Never colour.
-    pub no_color: bool,
+    /// When to colour.
+    pub colour: When,
     /// Never ask.
     pub no_interactive: bool,
 }
@@ -58,7 +58,8 @@ pub struct Options {
 impl Ui {
     /// Looks at the streams and the environment once.
     pub fn new(options: Options) -> Ui {
-        let wish = Wish::read(options.no_color || options.json, |name| std::env::var(name).ok());
+        let when = if options.json { When::Never } else { options.colour };
+        let wish = Wish::read(when, |name| std::env::var(name).ok());
         let (out_terminal, err_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Ui {
             json: options.json,

@@ -3,6 +3,7 @@
 mod agents;
 mod foreign;
 mod places;
+mod help;
 mod ways_out;
 
 mod bundle;
@@ -58,7 +59,9 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["team", "add", "../a=/srv/a.git"], 2),
     (&["team", "remove", "nobody"], 2),
     (&["workspaces"], 0),
-    (&["workspaces", "--all", "-v"], 0),
+    (&["clones"], 0),
+    (&["clones"], 0),
+    (&["clones", "--all", "-v"], 0),
     (&["sync", "--all-teams"], 0),
     (&["sync", "--team", "nobody"], 2),
     (&["sync", "--team", "a", "--all-teams"], 2),
@@ -179,7 +182,9 @@ fn a_group_of_commands_alone_says_what_there_is() {
     let env = TestEnv::new();
     for group in [&[][..], &["agent"], &["daemon"], &["team"], &["config"], &["ledger"], &["rescue"]] {
         let ran = env.ox(group).ok();
-        assert!(ran.stdout.contains("Usage: ox") && ran.stdout.contains("Commands:"), "{ran:?}");
+        let heading = if group.is_empty() { "Team and agents:" } else { "Commands:" };
+        assert!(ran.stdout.contains("Usage: ox") && ran.stdout.contains(heading), "{ran:?}");
+        assert!(ran.stdout.contains("Global options:"), "{ran:?}");
         let json = env.ox(group.iter().chain([&"--json"])).fails(2).json();
         assert_eq!(json["success"], false, "{json}");
     }
@@ -380,7 +385,7 @@ fn the_manual_is_what_the_program_would_write() {
     for page in pages.iter().filter(|page| COMMITTED_PAGES.contains(&page.name.as_str())) {
         let same = fs::read(committed.join(&page.name)).unwrap() == page.text;
         let again =
-            "for page in ox.1 ox-config.5: cargo run -- docs man target/man; cp target/man/$page man/";
+            "cargo run -- docs man target/man; cp target/man/man1/ox.1 target/man/man5/ox-config.5 man/";
         assert!(same, "{} is out of date; {again}", page.name);
     }
 }

@@ -29,10 +29,10 @@ enum Command {
     /// Print the value of a setting
     #[command(after_help = "Examples:\n  ox config get daemon.auto_start")]
     Get(Get),
-    /// Set a setting in the user's file; all else in the file stays
+    /// Change a setting in your configuration file; all else in the file stays
     #[command(after_help = "Examples:\n  ox config set daemon.auto_start false")]
     Set(Set),
-    /// Take a setting out of the user's file, so that its default counts again
+    /// Reset a setting to its default
     #[command(after_help = "Examples:\n  ox config unset daemon.auto_start")]
     Unset(Unset),
 }
@@ -48,7 +48,7 @@ struct List {
 /// Flags of `ox config get`.
 #[derive(Debug, clap::Args)]
 struct Get {
-    /// The setting
+    /// Name of the setting; ox config list has all
     key: String,
     /// Show where each value comes from
     #[arg(long)]
@@ -58,16 +58,16 @@ struct Get {
 /// Flags of `ox config set`.
 #[derive(Debug, clap::Args)]
 struct Set {
-    /// The setting
+    /// Name of the setting; ox config list has all
     key: String,
-    /// Its new value
+    /// The new value
     value: String,
 }
 
 /// Flags of `ox config unset`.
 #[derive(Debug, clap::Args)]
 struct Unset {
-    /// The setting
+    /// Name of the setting; ox config list has all
     key: String,
 }
 

@@ -33,7 +33,10 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Write versions, settings, issues, errors, the doctor's findings and the log's end into one file, without secrets
+    /// Write a report without secrets into one file
+    ///
+    /// Versions, settings, status, issues, stored errors, the findings of ox doctor and the end of the log, with `~` for the
+    /// home directory. Nothing is sent: read it, then attach it to a report yourself.
     #[command(after_help = "Examples:\n  ox debug bundle\n  ox debug bundle --output report.json")]
     Bundle(Bundle),
 }
@@ -41,7 +44,7 @@ enum Command {
 /// Flags of `ox debug bundle`.
 #[derive(Debug, clap::Args)]
 struct Bundle {
-    /// The file to write, which must not be there yet; without it one in the current directory, named after the time
+    /// File to write, which must not exist yet [default: one named after the time]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 
 use super::version::OURS;
@@ -14,7 +13,7 @@ use crate::project::settings::{Kind, Place, SETTINGS, Setting};
 
 /// Flags of `ox docs`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ox docs man ./man")]
+#[command(after_help = "Examples:\n  ox docs man ~/.local/share/man")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -23,10 +22,10 @@ pub struct Args {
 /// What to write.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Write the manual pages into a directory
-    #[command(after_help = "Examples:\n  ox docs man ./man")]
+    /// Write the manual pages into man1/ and man5/ below a directory
+    #[command(after_help = "Examples:\n  ox docs man ~/.local/share/man")]
     Man {
-        /// The directory; made if it is missing
+        /// The directory, created if it is missing
         #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
         into: PathBuf,
     },
@@ -70,7 +69,7 @@ fn write(into: &Path) -> Result<usize, (PathBuf, std::io::Error)> {
 
 /// All pages, `ox.1` first.
 pub fn pages() -> Vec<Page> {
-    let mut root = crate::cli::args::Args::command();
+    let mut root = crate::cli::args::command();
     root.build();
     let mut pages = Vec::new();
     command_pages(&root, &mut pages);

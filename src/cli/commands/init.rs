@@ -17,22 +17,22 @@ use crate::sync::{self, InitOptions, Initialised, Site};
 /// Flags of `ox init`.
 #[derive(Debug, Default, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ox init\n  ox init --ledger git@example.com:team/ledger.git\n  ox init --team platform=git@example.com:platform/context.git\n  ox init --ledger /srv/git/ledger.git --commit\n\nNothing is committed, staged or hooked in the repository without --commit."
+    after_help = "Examples:\n  ox init\n  ox init --ledger git@example.com:team/ledger.git\n  ox init --team platform=git@example.com:platform/context.git\n  ox init --ledger /srv/git/ledger.git --commit\n\nWithout --commit nothing is staged or committed in the repository."
 )]
 pub struct Args {
-    /// The git remote of the ledger; without it a bare repository on this machine
+    /// Git remote of the ledger [default: a bare repository on this machine]
     #[arg(long, value_name = "URL")]
     pub ledger: Option<String>,
-    /// A team whose context the project keeps, with the git remote of that; may be repeated
+    /// Team to add, with the git remote of its context; may be repeated
     #[arg(long, value_name = "ID=URL")]
     pub team: Vec<String>,
     /// Write the files of an initialised project again; its ids stay
     #[arg(long)]
     pub force: bool,
-    /// Commit the files in `.sageox/`, and nothing else
+    /// Commit the files in .sageox/ and nothing else
     #[arg(long)]
     pub commit: bool,
-    /// Trust the hosts of the ledger and the teams without being asked
+    /// Trust the hosts of the ledger and the teams without asking
     #[arg(short, long)]
     pub yes: bool,
 }

@@ -20,7 +20,10 @@ pub struct Args {
 /// What to do with the ledger.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Move the ledger to another git remote: push everything there, verify, switch
+    /// Move the ledger to another git remote: push everything, verify, switch
+    ///
+    /// The new remote must be empty or have the same history. Commit `.sageox/config.json` afterwards: the others follow when
+    /// they have it, and murmurs that were written to the former remote meanwhile arrive in the new one.
     #[command(after_help = "Examples:\n  ox ledger set-remote git@example.com:team/ledger.git")]
     SetRemote(SetRemote),
 }
@@ -28,9 +31,10 @@ enum Command {
 /// Flags of `ox ledger set-remote`.
 #[derive(Debug, clap::Args)]
 struct SetRemote {
-    /// Where to: https, ssh, or a path
+    /// The new remote: https, ssh or a path
+    #[arg(value_name = "URL", value_hint = clap::ValueHint::Url)]
     url: String,
-    /// Move without being asked
+    /// Move without asking
     #[arg(short, long)]
     yes: bool,
 }

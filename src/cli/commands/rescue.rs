@@ -27,13 +27,13 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List uncommitted work, conflict copies and replaced clones that were kept
+    /// List uncommitted work, conflict copies and replaced clones that were kept aside
     #[command(after_help = "Examples:\n  ox rescue list\n  ox rescue list --all")]
     List(List),
-    /// Show the files of one of them and how they differ; with -v as a patch
+    /// Show the files of a rescue and how they differ; with -v as a patch
     #[command(after_help = "Examples:\n  ox rescue show 1a2b3c4d\n  ox rescue show 1a2b3c4d -v")]
     Show(Show),
-    /// Write its files beside the present ones, or into another directory; nothing is overwritten
+    /// Write the files of a rescue beside the present ones; overwrites nothing
     #[command(
         after_help = "Examples:\n  ox rescue restore 1a2b3c4d\n  ox rescue restore 1a2b3c4d notes/a.md --to /tmp/rescued"
     )]
@@ -43,7 +43,7 @@ enum Command {
 /// Flags of `ox rescue list`.
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Look into every ledger and team context of this machine
+    /// Look in every ledger and team context of this machine
     #[arg(long)]
     all: bool,
 }
@@ -51,16 +51,19 @@ struct List {
 /// Flags of `ox rescue show`.
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// The id that `ox rescue list` prints, or its beginning
+    /// Id that ox rescue list shows, or its beginning
+    #[arg(value_name = "RESCUE_ID")]
     id: String,
 }
 
 /// Flags of `ox rescue restore`.
 #[derive(Debug, clap::Args)]
 struct Restore {
-    /// The id that `ox rescue list` prints, or its beginning
+    /// Id that ox rescue list shows, or its beginning
+    #[arg(value_name = "RESCUE_ID")]
     id: String,
-    /// Only these files or directories, as `ox rescue show` names them
+    /// Only these files or directories, as ox rescue show names them
+    #[arg(value_name = "PATH")]
     path: Vec<PathBuf>,
     /// Write into this directory instead of the clone
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
@@ -127,11 +130,11 @@ fn find(cx: &Cx, id: &str) -> Outcome<(Managed, Item)> {
             Some(clone) => Ok((clone, item)),
             None => Err(Failure::new(Exit::Internal, "its clone is unknown").on(id)),
         },
-        (Some(_), Some(_)) => {
-            Err(Failure::new(Exit::Usage, "more than one id begins so").on(id).hint("ox rescue list --all"))
-        }
+        (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, "several rescues have ids that begin like this")
+            .on(id)
+            .hint("ox rescue list --all")),
         (None, _) => {
-            let failure = Failure::new(Exit::Usage, "nothing with this id was rescued").on(id);
+            let failure = Failure::new(Exit::Usage, "no such rescue").on(id);
             let failure = found.problems.into_iter().fold(failure, Failure::because_of);
             Err(failure.hint("ox rescue list --all"))
         }

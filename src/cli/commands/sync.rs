@@ -31,19 +31,19 @@ use crate::sync::{self, Loaded, Site, TeamRef, Workspace};
     after_help = "Examples:\n  ox sync\n  ox sync --team platform\n  ox sync --all-teams --json\n  ox sync --remove-team platform"
 )]
 pub struct Args {
-    /// Sync this team's context instead of the ledger: its id, short name or name
+    /// Sync this team context instead of the ledger
     #[arg(long, value_name = "TEAM", group = "what")]
     team: Option<String>,
-    /// Sync the contexts of all teams instead of the ledger
+    /// Sync all team contexts instead of the ledger
     #[arg(long, group = "what")]
     all_teams: bool,
-    /// Take this team out of the project, and its clone off this machine
+    /// Remove this team from the project, and its clone from this machine
     #[arg(long, value_name = "TEAM", group = "what")]
     remove_team: Option<String>,
-    /// With --remove-team: also if the clone holds what its remote has not
+    /// With --remove-team: even if the clone has commits or files that exist only here
     #[arg(long, requires = "remove_team")]
     force: bool,
-    /// Trust new hosts, and remove a clone, without being asked
+    /// Trust new hosts, and remove a clone, without asking
     #[arg(short, long)]
     yes: bool,
 }

@@ -29,15 +29,15 @@ pub struct Args {
 /// What to do with the teams.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Clone a team's context and name it in `.sageox/config.json`
+    /// Add a team: clone its context and name it in .sageox/config.json
     #[command(
         after_help = "Examples:\n  ox team add platform=git@example.com:platform/context.git\n  ox team add design=/srv/git/design.git --name Design\n\nAn empty remote gets its first files. The clone is shared by all projects on this machine that name the team."
     )]
     Add(Add),
-    /// Take a team out of `.sageox/config.json`; its clone stays
+    /// Remove a team from .sageox/config.json; its clone stays
     #[command(after_help = "Examples:\n  ox team remove platform")]
     Remove(Remove),
-    /// List the teams, who names them, and how their clones stand; starts nothing
+    /// List the teams and the state of their clones; never starts the daemon
     #[command(after_help = "Examples:\n  ox team list\n  ox team list --json")]
     List,
 }
@@ -45,13 +45,13 @@ enum Command {
 /// Flags of `ox team add`.
 #[derive(Debug, clap::Args)]
 struct Add {
-    /// The team's id and the git remote of its context: https, ssh, or a path
+    /// Id of the team and git remote of its context: https, ssh or a path
     #[arg(value_name = "ID=URL")]
     team: String,
-    /// What people call the team
+    /// Name of the team for people
     #[arg(long)]
     name: Option<String>,
-    /// Trust the remote's host without being asked
+    /// Trust the remote's host without asking
     #[arg(short, long)]
     yes: bool,
 }
@@ -59,7 +59,8 @@ struct Add {
 /// Flags of `ox team remove`.
 #[derive(Debug, clap::Args)]
 struct Remove {
-    /// The team's id, short name or name
+    /// Id or name of the team
+    #[arg(value_name = "TEAM")]
     team: String,
 }
 
@@ -201,14 +202,14 @@ pub fn find(loaded: &sync::Loaded, word: &str) -> Outcome<TeamRef> {
     let mut found = loaded.registry().find(word);
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Failure::new(Exit::Usage, "no team of this project is called that")
+        0 => Err(Failure::new(Exit::Usage, "no such team")
             .on(word)
             .hint("ox team list")
             .with("team_contexts", json!([{ "team_id": word, "status": "unknown" }]))),
         _ => {
             let one = |t: &TeamRef| json!({ "team_id": t.id, "team_name": t.name, "status": "ambiguous" });
             let ids: Vec<&str> = found.iter().map(|t| t.id.as_str()).collect();
-            Err(Failure::new(Exit::Usage, "several teams of this project are called that")
+            Err(Failure::new(Exit::Usage, "several teams have this name")
                 .on(word)
                 .because_of(format!("it may be {}", ids.join(" or ")))
                 .hint(format!("the same command with {}", ids[0]))

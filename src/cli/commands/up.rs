@@ -25,10 +25,10 @@ use crate::sync::{SetupError, Site, ask_remote, load, load_local};
     after_help = "Examples:\n  ox up\n  ox up -C ~/src/project\n  ox up --ledger git@example.com:team/ledger.git"
 )]
 pub struct Args {
-    /// The git remote of the ledger, if the repository is not set up yet
+    /// Git remote of the ledger, if the repository is not set up yet
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
-    /// Trust the hosts of the ledger and the teams without being asked
+    /// Trust the hosts of the ledger and the teams without asking
     #[arg(short, long)]
     yes: bool,
 }

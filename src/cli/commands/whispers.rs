@@ -26,10 +26,10 @@ pub struct Args {
     /// Show at most N
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=200))]
     last: i64,
-    /// Also the reminders that agents are given
+    /// Also show the reminders to agents
     #[arg(long)]
     reminders: bool,
-    /// Go on, and print what comes in; with --json a document a line
+    /// Keep printing what comes in; with --json one document a line
     #[arg(long)]
     watch: bool,
 }

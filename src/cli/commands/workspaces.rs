@@ -1,4 +1,4 @@
-//! `ox workspaces`: every managed clone, with what the disk and the daemon know of it. Starts nothing, asks no network.
+//! `ox clones`: every managed clone, with what the disk and the daemon know of it. Starts nothing, asks no network.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -20,11 +20,11 @@ const NAME_MAX: usize = 24;
 /// Hex digits of a commit for people.
 const COMMIT_SHOWN: usize = 12;
 
-/// Flags of `ox workspaces`.
+/// Flags of `ox clones`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ox workspaces\n  ox workspaces -v\n  ox workspaces --all --json")]
+#[command(after_help = "Examples:\n  ox clones\n  ox clones -v\n  ox clones --all --json")]
 pub struct Args {
-    /// The clones of all projects on this machine
+    /// Show the clones of all projects on this machine
     #[arg(long)]
     all: bool,
 }

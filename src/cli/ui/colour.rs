@@ -6,25 +6,37 @@ use anstyle::{AnsiColor, Style};
 
 use crate::kit::text::{escape_len, plain};
 
+/// What the command line says about colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// Colour on a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Colour whatever the output is and the environment says.
+    Always,
+    /// No colour.
+    Never,
+}
+
 /// What the environment and the command line say about colour; the same for both streams.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish {
-    /// `--no-color`, `--json`, or a non-empty `NO_COLOR`.
+    /// `--color=never`, `--json`, or a non-empty `NO_COLOR`.
     pub never: bool,
-    /// `CLICOLOR_FORCE` or `FORCE_COLOR`, neither empty nor `0`.
+    /// `--color=always`; `CLICOLOR_FORCE` or `FORCE_COLOR`, neither empty nor `0`.
     pub force: bool,
     /// `TERM=dumb`.
     pub dumb: bool,
 }
 
 impl Wish {
-    /// Reads the environment through `get`.
-    pub fn read(never: bool, get: impl Fn(&str) -> Option<String>) -> Wish {
+    /// Reads the environment through `get`; the command line counts before it.
+    pub fn read(when: When, get: impl Fn(&str) -> Option<String>) -> Wish {
         let set = |name| get(name).is_some_and(|v| !v.is_empty());
         let forced = |name| get(name).is_some_and(|v| !v.is_empty() && v != "0");
         Wish {
-            never: never || set("NO_COLOR"),
-            force: forced("CLICOLOR_FORCE") || forced("FORCE_COLOR"),
+            never: when == When::Never || (when == When::Auto && set("NO_COLOR")),
+            force: when == When::Always || forced("CLICOLOR_FORCE") || forced("FORCE_COLOR"),
             dumb: get("TERM").is_some_and(|v| v == "dumb"),
         }
     }
@@ -136,9 +148,10 @@ mod tests {
                         };
                         let off = matches!(no_color, Some("1" | "yes"));
                         let expected = !off && (force == Some("1") || (tty && term != Some("dumb")));
-                        let got = Wish::read(false, get).paint(tty);
+                        let got = Wish::read(When::Auto, get).paint(tty);
                         assert_eq!(got.is_on(), expected, "{no_color:?} {force:?} {term:?} {tty}");
-                        assert!(!Wish::read(true, get).paint(tty).is_on(), "the flag wins");
+                        assert!(!Wish::read(When::Never, get).paint(tty).is_on(), "the flag wins");
+                        assert!(Wish::read(When::Always, get).paint(tty).is_on(), "the flag wins");
                         rows += 1;
                     }
                 }
@@ -158,7 +171,7 @@ mod tests {
 
     #[test]
     fn clicolor_force_counts_too() {
-        let wish = Wish::read(false, |n| (n == "CLICOLOR_FORCE").then(|| "1".into()));
+        let wish = Wish::read(When::Auto, |n| (n == "CLICOLOR_FORCE").then(|| "1".into()));
         assert!(wish.paint(false).is_on());
     }
 

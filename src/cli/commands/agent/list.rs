@@ -45,7 +45,7 @@ struct Row {
 /// Flags of `ox agent list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also agents that have ended
+    /// Also show agents that have ended
     #[arg(long)]
     all: bool,
 }

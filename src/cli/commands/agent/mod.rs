@@ -22,8 +22,8 @@ use crate::project::{Instance, is_agent_id};
 /// Flags of `ox agent`.
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "ox agent [AGENT_ID] <COMMAND>",
-    after_help = "An agent's id before a command says which agent runs it, before any other command of ox as well; without one it is the session's.\n\n\
+    override_usage = "ox agent [OPTIONS] [AGENT_ID] <COMMAND>",
+    after_help = "With its id an agent runs any command of ox, as in the last example. Without one the agent is that of the session.\n\n\
                   Examples:\n  ox agent prime\n  ox agent list\n  ox agent OxAb12 heartbeat\n  ox agent OxAb12 murmur --topic wip \"Splitting the parser\""
 )]
 pub struct Args {
@@ -34,32 +34,39 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Introduce an agent: give it an id, and tell it where it is and how things stand
+    /// Introduce an agent: give it an id and tell it where it is
+    ///
+    /// Prints a short page for a coding agent: its id, what to read in the team contexts and in the ledger, how fresh these
+    /// are, what needs attention, and the commands it can use. A session that was introduced before keeps its id and
+    /// is told only what is new. Starts the daemon if need be.
     #[command(
         after_help = "Examples:\n  ox agent prime\n  ox agent prime --agent codex --json\n  ox agent prime --idempotent"
     )]
     Prime(prime::Args),
-    /// List the agents at work on this machine, in all projects, with what their commands have cost
+    /// List the agents at work on this machine, with what their commands cost
     #[command(
         after_help = "Examples:\n  ox agent list\n  ox agent list --all\n  ox agent list -v\n  ox agent list --json"
     )]
     List(list::Args),
-    /// List the agents that daemons hear of, as they tell it
+    /// List the agents as the daemons report them
     #[command(
         after_help = "Examples:\n  ox agent instances\n  ox agent instances --json",
         alias = "sessions"
     )]
     Instances,
     /// Print what is waiting for an agent: notes from other agents and from the daemon
+    ///
+    /// A whisper is delivered to each agent once, critical ones first; what does not fit stays pending. They also come behind
+    /// the output of the other commands that an agent runs with its id.
     #[command(
-        override_usage = "ox agent [AGENT_ID] whisper [COMMAND]",
+        override_usage = "ox agent [AGENT_ID] whisper [OPTIONS] [COMMAND]",
         after_help = "Examples:\n  ox agent OxAb12 whisper\n  ox agent OxAb12 whisper history",
         alias = "whispers"
     )]
     Whisper(whisper::Args),
     /// Tell the daemon that an agent is at work
     #[command(
-        override_usage = "ox agent [AGENT_ID] heartbeat",
+        override_usage = "ox agent [AGENT_ID] heartbeat [OPTIONS]",
         after_help = "Examples:\n  ox agent OxAb12 heartbeat"
     )]
     Heartbeat,
@@ -144,7 +151,7 @@ fn beat(cx: &Cx) -> Outcome {
     let project = cx.project()?;
     let me = Me::of(cx);
     if me.id.is_empty() {
-        let failure = Failure::new(Exit::Usage, "which agent?");
+        let failure = Failure::new(Exit::Usage, "no agent is named");
         return Err(failure.because_of("neither an id nor SAGEOX_AGENT_ID is given").hint("ox agent prime"));
     }
     heartbeat::of_agent(cx, &project, &me, "heartbeat")

@@ -70,10 +70,10 @@ pub struct Args {
     /// Version of the agent's program
     #[arg(long, value_name = "VERSION")]
     agent_ver: Option<String>,
-    /// Print nothing if this session has been introduced before
+    /// Print nothing if this session was introduced before
     #[arg(long)]
     idempotent: bool,
-    /// Print all of it, also to a session that has been introduced before and is told only what is new
+    /// Print everything, even to a session that was introduced before
     #[arg(long, conflicts_with = "idempotent")]
     full: bool,
 }
@@ -290,7 +290,7 @@ fn text(d: &Document, now: Timestamp, home: &Path) -> String {
             .push(format!("Nothing to read has changed since you were introduced, {}.", relative(at, now))),
         (true, None) => {}
         (false, _) => {
-            let rest = more(teams.len(), told.len(), "team", "ox workspaces");
+            let rest = more(teams.len(), told.len(), "team", "ox clones");
             lines.push(what);
             lines.extend(told);
             lines.extend(rest);
@@ -484,8 +484,7 @@ mod tests {
         assert!(!page.lines().any(|l| l.starts_with("## Commands")), "{page}");
         assert!(page.chars().all(|c| c == '\n' || !c.is_control()));
         assert!(
-            page.contains(" more teams: ox workspaces\n")
-                && page.contains(" more problems: ox daemon status")
+            page.contains(" more teams: ox clones\n") && page.contains(" more problems: ox daemon status")
         );
     }
 

@@ -27,9 +27,9 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List what the agent was given and what waits for it; nothing counts as given by that
+    /// List what was delivered to the agent and what is pending; delivers nothing
     #[command(
-        override_usage = "ox agent [AGENT_ID] whisper history",
+        override_usage = "ox agent [AGENT_ID] whisper history [OPTIONS]",
         after_help = "Examples:\n  ox agent OxAb12 whisper history\n  ox agent OxAb12 whisper history --json"
     )]
     History,
@@ -40,7 +40,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
     let me = Me::of(cx);
     if me.id.is_empty() {
-        let failure = Failure::new(Exit::Usage, "which agent?");
+        let failure = Failure::new(Exit::Usage, "no agent is named");
         return Err(failure.because_of("neither an id nor SAGEOX_AGENT_ID is given").hint("ox agent prime"));
     }
     if let Some(Command::History) = args.command {

@@ -18,11 +18,11 @@ use crate::project::Project;
 /// Flags of `ox daemon errors`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also those that have been seen
+    /// Also show those that are marked as read
     #[arg(long)]
     all: bool,
-    /// Mark these as seen; without an id all of them
-    #[arg(long, value_name = "ID", num_args = 0.., conflicts_with = "all")]
+    /// Mark these as read; without an id all of them
+    #[arg(long, value_name = "ERROR_ID", num_args = 0.., conflicts_with = "all")]
     mark: Option<Vec<String>>,
 }
 

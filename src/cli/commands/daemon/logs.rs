@@ -24,13 +24,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Flags of `ox daemon logs`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many lines from the end
+    /// Show the last N lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     lines: usize,
-    /// Wait for further lines
+    /// Keep showing new lines
     #[arg(short, long, conflicts_with = "path")]
     follow: bool,
-    /// Lines of all projects, not only of this one
+    /// Show the lines of all projects
     #[arg(long)]
     all: bool,
     /// Print only the path of the log

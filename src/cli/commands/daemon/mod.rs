@@ -41,16 +41,16 @@ pub struct Args {
 /// What to do with the daemon.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Start the daemon, or say that it runs; inside a project also serve that
+    /// Start the daemon; inside a project also serve that
     #[command(after_help = "Examples:\n  ox daemon start\n  ox daemon start --foreground")]
     Start(Start),
-    /// Stop serving this project; the process ends with its last one
+    /// Stop serving this project; the daemon ends with its last one
     #[command(after_help = "Examples:\n  ox daemon stop\n  ox daemon stop --all")]
     Stop(All),
-    /// Stop the process and start it again with the projects it served
+    /// Restart the daemon with the projects it served
     #[command(after_help = "Examples:\n  ox daemon restart")]
     Restart,
-    /// Say how the daemon and this project's sync are; starts nothing
+    /// Show the status of the daemon; never starts it
     #[command(
         after_help = "Examples:\n  ox daemon status\n  ox daemon status -v\n  ox daemon status --watch\n  ox daemon status --json"
     )]
@@ -58,15 +58,18 @@ pub enum Command {
     /// List the projects that the daemon serves
     #[command(after_help = "Examples:\n  ox daemon list")]
     List,
-    /// List failures that lasted, until they are marked as seen
+    /// List persistent failures until they are marked as read
+    ///
+    /// A failure that lasts is kept on disk, so that it is not missed when nobody was looking; the commands of a person mention
+    /// it at most once in ten minutes.
     #[command(
         after_help = "Examples:\n  ox daemon errors\n  ox daemon errors --all\n  ox daemon errors --mark"
     )]
     Errors(errors::Args),
-    /// Show the log
+    /// Show the log of the daemon
     #[command(after_help = "Examples:\n  ox daemon logs -n 100\n  ox daemon logs -f --all", alias = "log")]
     Logs(logs::Args),
-    /// Stop serving this project, or end the process, also if it does not answer
+    /// Stop serving this project, or end the daemon, even if it does not answer
     #[command(after_help = "Examples:\n  ox daemon kill --all")]
     Kill(All),
 }
@@ -74,7 +77,7 @@ pub enum Command {
 /// Flags of `ox daemon status`.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// Go on looking, and show what has changed, until interrupted
+    /// Keep showing the status until interrupted
     #[arg(long, conflicts_with = "json")]
     watch: bool,
 }
@@ -82,7 +85,7 @@ pub struct Status {
 /// Flags of `ox daemon start`.
 #[derive(Debug, clap::Args)]
 pub struct Start {
-    /// Stay in the foreground and be the daemon
+    /// Run in the foreground
     #[arg(long)]
     foreground: bool,
     /// Shown in process lists only
@@ -93,7 +96,7 @@ pub struct Start {
 /// Flag of the commands that mean one project or all.
 #[derive(Debug, clap::Args)]
 pub struct All {
-    /// All projects, and with them the process
+    /// All projects, which ends the daemon
     #[arg(long)]
     all: bool,
 }

@@ -16,16 +16,16 @@ use crate::doctor::{self, Category, Context, DaemonView, ProjectView, Remedy, Re
     after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock\n  ox doctor --gc"
 )]
 pub struct Args {
-    /// Apply the remedies that are safe, and say what was done
+    /// Apply the fixes that are safe
     #[arg(long)]
     fix: bool,
-    /// Apply only the remedy of this check; may be repeated
+    /// Apply only the fix of this check; may be repeated
     #[arg(long, value_name = "SLUG")]
     fix_slug: Vec<String>,
-    /// Also apply the remedies that need a yes
+    /// Also apply fixes that need a confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Do nothing but slim the clones of this project, in the daemon
+    /// Only make the clones of this project smaller
     #[arg(long, conflicts_with_all = ["fix", "fix_slug"])]
     gc: bool,
 }

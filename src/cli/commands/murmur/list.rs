@@ -27,7 +27,7 @@ const HOURS: u64 = 12;
 /// Flags of `ox murmur list`.
 #[derive(Debug, clap::Args)]
 pub(super) struct List {
-    /// Only of this topic
+    /// Show only this topic
     #[arg(value_name = "TOPIC")]
     only: Option<String>,
     /// Show at most N; 0 for all
@@ -36,16 +36,16 @@ pub(super) struct List {
     /// How far back to look, such as 30m, 2h or 1d; at most 24h
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = since)]
     since: Duration,
-    /// Only of this topic
+    /// Show only this topic
     #[arg(long, value_name = "TOPIC", conflicts_with = "only")]
     topic: Option<String>,
-    /// Only those that went through this clone [default: the ledger and the team's context]
+    /// Show only those of the ledger or of the team context [default: both]
     #[arg(long, value_name = "SCOPE")]
     scope: Option<ScopeName>,
-    /// Only of this agent
-    #[arg(long, value_name = "ID")]
+    /// Show only those of this agent
+    #[arg(long, value_name = "AGENT_ID")]
     agent_id: Option<String>,
-    /// Also notes about changed files
+    /// Also show notes about changed files
     #[arg(long)]
     show_file_changes: bool,
 }
@@ -53,7 +53,7 @@ pub(super) struct List {
 /// Flags of `ox murmur status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Status {
-    /// Through which clone
+    /// Whether to look in the ledger or in the team context
     #[arg(long, value_name = "SCOPE", default_value = "ledger")]
     scope: ScopeName,
 }

@@ -16,10 +16,10 @@ use crate::whispers::Importance;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    override_usage = "ox murmur [OPTIONS] <CONTENT>\n       ox murmur <COMMAND>",
+    override_usage = "ox murmur [OPTIONS] <CONTENT>\n       ox murmur [OPTIONS] <COMMAND>",
     after_help = "Secrets and the home directory are taken out before anything is written.\n\n\
                   Examples:\n  ox murmur --topic wip \"Splitting the parser; src/parse/*\"\n  \
-                  ox murmur --importance critical --files src/db.rs \"The schema of main is broken\"\n  ox murmur list"
+                  ox murmur --importance critical --files src/db.rs \"The schema is broken\"\n  ox murmur list"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -31,13 +31,13 @@ pub struct Args {
 /// What to do instead of publishing one.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Tell it, whatever word it begins with
+    /// Murmur a text even if it looks like a command
     #[command(after_help = "Examples:\n  ox murmur send list")]
     Send(publish::Publish),
     /// Stop reminding an agent to murmur
     #[command(after_help = "Examples:\n  ox murmur pause\n  ox murmur pause --agent-id OxAb12")]
     Pause(Whose),
-    /// Remind the agent again
+    /// Remind an agent to murmur again
     #[command(after_help = "Examples:\n  ox murmur resume")]
     Resume(Whose),
     /// List the murmurs of the last hours
@@ -48,7 +48,7 @@ enum Command {
     /// Show when each agent last murmured and when it may murmur again
     #[command(after_help = "Examples:\n  ox murmur status\n  ox murmur status --json")]
     Status(list::Status),
-    /// Take a murmur out of the ledger again
+    /// Delete a murmur, for those who have not heard it yet
     #[command(after_help = "Examples:\n  ox murmur delete 0195f0c2-9a41-7c1e-b7d4-2f60c1a9e001")]
     Delete(withdraw::Delete),
 }
@@ -56,8 +56,8 @@ enum Command {
 /// Which agent is meant.
 #[derive(Debug, clap::Args)]
 struct Whose {
-    /// The agent; without it that of SAGEOX_AGENT_ID
-    #[arg(long, value_name = "ID")]
+    /// Agent to remind or not [default: the session's agent]
+    #[arg(long, value_name = "AGENT_ID")]
     agent_id: Option<String>,
 }
 
@@ -67,7 +67,7 @@ enum ScopeName {
     /// The ledger: everybody who works on this project
     #[default]
     Ledger,
-    /// The team's context: everybody in the team
+    /// The team context: everybody in the team
     Team,
 }
 
@@ -91,7 +91,7 @@ fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
     let project = cx.project()?;
     let agent_id = whose.agent_id.clone().unwrap_or_else(|| Me::of(cx).id);
     if agent_id.is_empty() {
-        let failure = Failure::new(Exit::Usage, "which agent?");
+        let failure = Failure::new(Exit::Usage, "no agent is named");
         return Err(failure.because_of("neither --agent-id nor SAGEOX_AGENT_ID is given"));
     }
     let message = if paused { Message::MurmurPause } else { Message::MurmurResume };
@@ -111,6 +111,6 @@ fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
 fn importance(name: &str) -> Result<String, String> {
     match Importance::of(name) {
         Some(importance) => Ok(importance.name().to_string()),
-        None => Err(format!("{name:?} is none of: critical, normal, ambient")),
+        None => Err("it must be critical, normal or ambient".to_owned()),
     }
 }

@@ -29,21 +29,21 @@ use crate::whispers::{FILE_CHANGES, Murmur, Outbox, topic};
 /// Flags of `ox murmur`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Publish {
-    /// What to tell: at most 500 bytes, or a JSON object with content and perhaps topic, importance, files; - reads it from stdin
+    /// The note, at most 500 bytes, or a JSON object with content, topic, importance and files; - reads it from stdin
     content: Option<String>,
-    /// What it is about, such as wip, ci, architecture
+    /// What it is about, such as wip, ci or architecture
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
     /// How much it matters: critical, normal or ambient
     #[arg(long, value_name = "IMPORTANCE", value_parser = importance)]
     importance: Option<String>,
-    /// Through which clone it goes
+    /// Who gets it
     #[arg(long, value_name = "SCOPE", default_value = "ledger")]
     scope: ScopeName,
     /// Agent to murmur as [default: the session's agent]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "AGENT_ID")]
     agent_id: Option<String>,
-    /// Files it is about, below the repository, with commas between
+    /// Files of the repository it is about, separated by commas
     #[arg(long, value_name = "PATHS")]
     files: Option<String>,
 }

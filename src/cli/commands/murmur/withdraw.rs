@@ -24,9 +24,10 @@ const HOURS: i64 = 12;
 /// Flags of `ox murmur delete`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Delete {
-    /// Its id, or the end of it as `ox murmur list` shows it
+    /// Id of the murmur, or its end as ox murmur list shows it
+    #[arg(value_name = "MURMUR_ID")]
     id: String,
-    /// The clone it went through [default: the one that has it]
+    /// Whether it is in the ledger or in the team context [default: look in both]
     #[arg(long, value_name = "SCOPE")]
     scope: Option<ScopeName>,
 }
