@@ -52,6 +52,11 @@ pub struct Me {
     pub session: String,
 }
 
+/// The types of agents that are known.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|program| program.kind)
+}
+
 impl Me {
     /// Looks: as the prefix says, else as the session or the process has introduced itself, else as the environment says.
     pub fn of(cx: &Cx) -> Me {

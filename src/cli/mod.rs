@@ -9,6 +9,7 @@ pub mod args;
 mod clones;
 mod commands;
 mod commit;
+mod complete;
 mod context;
 mod crash;
 mod daemon_internals;
@@ -54,6 +55,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(argv: Vec<OsString>) -> ExitCode {
+    if argv.get(1).is_some_and(|word| word == complete::ASK) {
+        return complete::answer(&argv[2..]);
+    }
     let (argv, agent) = agent::take_id(argv);
     let args = match args::parse(&argv) {
         Ok(args) => args,

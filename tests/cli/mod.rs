@@ -1,9 +1,10 @@
 //! The real program, as a person or a script meets it.
 
 mod agents;
+mod completions;
 mod foreign;
-mod places;
 mod help;
+mod places;
 mod ways_out;
 
 mod bundle;
@@ -58,9 +59,9 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["team", "add", "a=ext::sh"], 2),
     (&["team", "add", "../a=/srv/a.git"], 2),
     (&["team", "remove", "nobody"], 2),
+    (&["clones"], 0),
+    (&["clones"], 0),
     (&["workspaces"], 0),
-    (&["clones"], 0),
-    (&["clones"], 0),
     (&["clones", "--all", "-v"], 0),
     (&["sync", "--all-teams"], 0),
     (&["sync", "--team", "nobody"], 2),

@@ -119,6 +119,14 @@ fn everywhere(cx: &Cx) -> Outcome<Vec<Managed>> {
     Ok(clones)
 }
 
+/// The ids of all that was rescued, and what each is.
+pub fn ids(cx: &Cx) -> Vec<(String, String)> {
+    let found = rescue::list(&everywhere(cx).unwrap_or_default());
+    let one =
+        |item: &Item| (item.id.clone(), format!("{}, {}", item.kind.word(), relative(item.at, cx.now())));
+    found.items.iter().map(one).collect()
+}
+
 /// The item with this id, or the only one whose id begins so, and its clone.
 fn find(cx: &Cx, id: &str) -> Outcome<(Managed, Item)> {
     let clones = everywhere(cx)?;

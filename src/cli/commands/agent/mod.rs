@@ -168,11 +168,7 @@ const OWN: [&str; 8] = ["prime", "list", "instances", "sessions", "whisper", "wh
 /// `ox agent <id> …` without the id, and the id: it says who runs the command, not what is to be done. It may stand before every command:
 /// `ox agent <id> murmur …` is `ox murmur …`, run by that agent.
 pub fn take_id(mut argv: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
-    let mut at = 1;
-    // Flags before the command; only one of them has a value of its own.
-    while let Some(word) = argv.get(at).and_then(|w| w.to_str()).filter(|w| w.starts_with('-')) {
-        at += if word == "-C" { 2 } else { 1 };
-    }
+    let at = command_at(&argv);
     let is_agent = argv.get(at).is_some_and(|word| word == "agent");
     let id = argv.get(at + 1).and_then(|w| w.to_str()).filter(|w| is_agent && is_agent_id(w));
     let id = id.map(str::to_owned);
@@ -184,6 +180,21 @@ pub fn take_id(mut argv: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
         }
     }
     (argv, id)
+}
+
+/// The command line without `agent`, if that is its last word and the command.
+pub fn without_group(argv: &[OsString]) -> Option<Vec<OsString>> {
+    let (last, others) = argv.split_last()?;
+    (last == "agent" && command_at(argv) == others.len()).then(|| others.to_vec())
+}
+
+/// Where the command stands, behind the flags before it, of which two have values of their own.
+fn command_at(argv: &[OsString]) -> usize {
+    let mut at = 1;
+    while let Some(word) = argv.get(at).and_then(|w| w.to_str()).filter(|w| w.starts_with('-')) {
+        at += if matches!(word, "-C" | "--color") { 2 } else { 1 };
+    }
+    at
 }
 
 #[cfg(test)]
@@ -202,6 +213,7 @@ mod tests {
         check("ox agent OxAb12 --json status", "ox --json status", Some("OxAb12"));
         check("ox agent OxAb12 --help", "ox agent --help", Some("OxAb12"));
         check("ox agent OxAb12", "ox agent", Some("OxAb12"));
+        check("ox --color never agent OxAb12 status", "ox --color never status", Some("OxAb12"));
         check("ox -q -C agent agent OxAb12 list -v", "ox -q -C agent agent list -v", Some("OxAb12"));
         for same in [
             "ox",

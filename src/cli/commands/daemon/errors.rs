@@ -90,6 +90,12 @@ fn mark(cx: &Cx, project: &Project, client: &Client, ids: &[String]) -> Outcome 
     cx.ui.done("marked as read")
 }
 
+/// The ids of the project's errors that nobody has seen, and what each says.
+pub fn ids(cx: &Cx) -> Vec<(String, String)> {
+    let stored = cx.project().and_then(|project| load(cx, &project)).unwrap_or_default();
+    stored.unviewed().map(|e| (e.id.clone(), e.message.clone())).collect()
+}
+
 fn load(cx: &Cx, project: &Project) -> Outcome<StoredErrors> {
     let path = cx.dirs.project_errors(&project.workspace_id);
     StoredErrors::peek(&path)

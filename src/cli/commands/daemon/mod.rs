@@ -1,6 +1,6 @@
 //! `ox daemon`: start, stop and look at the daemon.
 
-mod errors;
+pub mod errors;
 pub mod logs;
 
 use std::path::PathBuf;

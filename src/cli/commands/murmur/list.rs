@@ -223,7 +223,7 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
 }
 
 /// The end of an id, which tells it apart from those of the same minute; `ox murmur delete` takes it.
-fn short_id(id: &str) -> &str {
+pub fn short_id(id: &str) -> &str {
     id.get(id.len().saturating_sub(SHORT)..).unwrap_or(id)
 }
 

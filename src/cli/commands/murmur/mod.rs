@@ -10,7 +10,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::ipc::wire::{AgentRef, Message};
-use crate::whispers::Importance;
+use crate::whispers::{Importance, Murmur};
+
+pub use list::short_id;
 
 /// Flags of `ox murmur`.
 #[derive(Debug, clap::Args)]
@@ -105,6 +107,14 @@ fn pause(cx: &Cx, whose: &Whose, paused: bool) -> Outcome {
         (true, false) => cx.ui.note(&format!("reminders for {agent_id} are on")),
     }
     Ok(())
+}
+
+/// The murmurs of the last hours in this project's clones, newest first; none where they cannot be read.
+pub fn recent(cx: &Cx) -> Vec<Murmur> {
+    let Ok(project) = cx.project() else { return Vec::new() };
+    let clones = place::all(cx, &project, None).unwrap_or_default();
+    let all = clones.iter().flat_map(|at| place::recent(at, cx.now(), withdraw::HOURS).unwrap_or_default());
+    all.collect()
 }
 
 /// The importance of that name.

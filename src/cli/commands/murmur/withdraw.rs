@@ -19,7 +19,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// The end of an id has at least so many characters.
 const ID_MIN: usize = 4;
 /// Files of older hours are not checked out, and of no interest to anybody.
-const HOURS: i64 = 12;
+pub(super) const HOURS: i64 = 12;
 
 /// Flags of `ox murmur delete`.
 #[derive(Debug, clap::Args)]

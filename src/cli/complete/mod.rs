@@ -1,0 +1,244 @@
+//! Completion of command lines in shells: the scripts, and the answers to what these ask.
+//!
+//! A script calls `ox __complete <shell> <index> -- <words>` and shows the lines that come. The values are those of the project's files: the
+//! daemon is neither asked nor started, nothing is written, and what cannot be read is left out without a word. Where a path is meant the
+//! answer is an exit code, and the shell completes it as it completes all paths.
+
+mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueHint;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, complete};
+
+use super::args;
+use super::commands::agent;
+use super::ui;
+use super::ui::text::clean;
+use values::{List, VALUES};
+
+/// The first word of what a script asks; no command of the table.
+pub const ASK: &str = "__complete";
+
+/// Exit code for the script: a path is meant here.
+const PATHS: u8 = 10;
+/// Exit code for the script: a directory is meant here.
+const DIRECTORIES: u8 = 11;
+/// Stands for all paths among the candidates.
+const ANY_PATH: &str = "\0path";
+/// Stands for all directories among the candidates.
+const ANY_DIRECTORY: &str = "\0directory";
+
+/// A shell that has a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// GNU bash
+    Bash,
+    /// The Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl Shell {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shell::Bash => "bash",
+            Shell::Zsh => "zsh",
+            Shell::Fish => "fish",
+        }
+    }
+
+    /// What it has to read to complete `ox`.
+    pub fn script(self) -> &'static str {
+        match self {
+            Shell::Bash => include_str!("ox.bash"),
+            Shell::Zsh => include_str!("ox.zsh"),
+            Shell::Fish => include_str!("ox.fish"),
+        }
+    }
+
+    fn of(name: &OsStr) -> Option<Shell> {
+        [Shell::Bash, Shell::Zsh, Shell::Fish].into_iter().find(|shell| name == shell.name())
+    }
+
+    /// A candidate as a line for the script.
+    fn line(self, candidate: &Candidate) -> String {
+        let Candidate { value, help } = candidate;
+        match self {
+            // Where it lists more than one, it is the word alone that it can insert.
+            Shell::Bash => value.clone(),
+            Shell::Zsh => format!("{}:{help}", value.replace(':', "\\:")),
+            Shell::Fish => format!("{value}\t{help}"),
+        }
+    }
+}
+
+/// A word that may stand where the cursor is, and what it means in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Candidate {
+    value: String,
+    help: String,
+}
+
+/// What may stand where the cursor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    /// One of these words.
+    Words(Vec<Candidate>),
+    /// A path.
+    Path,
+    /// A directory.
+    Directory,
+}
+
+/// Answers `<shell> <index> -- <words>`. What is malformed has no answer.
+pub fn answer(asked: &[OsString]) -> ExitCode {
+    let [shell, index, dashes, words @ ..] = asked else { return ExitCode::FAILURE };
+    let index = index.to_str().and_then(|index| index.parse::<usize>().ok());
+    let (Some(shell), Some(index)) = (Shell::of(shell), index.filter(|_| dashes == "--")) else {
+        return ExitCode::FAILURE;
+    };
+    let (before, current) = line(words, index);
+    // The values are those of the project that the command would work on.
+    if let Some(dir) = directory_of(&before) {
+        let _ = std::env::set_current_dir(dir); // one that is not there has no values
+    }
+    match candidates(&before, &current) {
+        Answer::Path => ExitCode::from(PATHS),
+        Answer::Directory => ExitCode::from(DIRECTORIES),
+        Answer::Words(found) => {
+            let lines: String = found.iter().map(|one| shell.line(one) + "\n").collect();
+            ui::answer(lines.as_bytes());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The words before the cursor and the one it stands in. Bash takes `--flag=value` apart into three words.
+fn line(words: &[OsString], index: usize) -> (Vec<OsString>, OsString) {
+    let mut before: Vec<OsString> = Vec::new();
+    for word in words.iter().take(index) {
+        let follows_a_flag = before.last().and_then(|w| w.to_str()).is_some_and(|w| w.starts_with("--"));
+        if !(word == "=" && follows_a_flag) {
+            before.push(word.clone());
+        }
+    }
+    (before, words.get(index).cloned().unwrap_or_default())
+}
+
+/// The value of `-C` among the words; a shell leaves `~` to whoever reads them.
+fn directory_of(words: &[OsString]) -> Option<PathBuf> {
+    let at = words.iter().position(|word| word == "-C")?;
+    let dir = PathBuf::from(words.get(at + 1)?);
+    match (dir.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(below), Some(home)) => Some(home.join(below)),
+        _ => Some(dir),
+    }
+}
+
+fn candidates(before: &[OsString], current: &OsStr) -> Answer {
+    let (words, id) = agent::take_id(before.to_vec());
+    let Some(others) = agent::without_group(&words) else { return of_table(words, current) };
+    // Right behind `ox agent`: its own commands, and either an agent or, behind one, every other command.
+    let mut found = match of_table(words, current) {
+        Answer::Words(found) => found,
+        path => return path,
+    };
+    if id.is_none() {
+        found.extend(words_of(values::of(values::agents), current));
+    } else if let Answer::Words(all) = of_table(others, current) {
+        let new = |one: &Candidate| one.value != "agent" && !found.iter().any(|own| own.value == one.value);
+        let more: Vec<Candidate> = all.into_iter().filter(new).collect();
+        found.extend(more);
+    }
+    Answer::Words(found)
+}
+
+/// The values that begin as the word at the cursor does.
+fn words_of(values: Vec<(String, String)>, current: &OsStr) -> Vec<Candidate> {
+    let begins = |value: &str| current.to_str().is_some_and(|current| value.starts_with(current));
+    let fit = values.into_iter().filter(|(value, _)| begins(value));
+    fit.filter_map(|one| candidate(&shown(one))).collect()
+}
+
+/// What the command table has for the word behind `before`.
+fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
+    let index = before.len();
+    if let Some(key) = setting_of(&before) {
+        return Answer::Words(words_of(values::of_setting(key), current));
+    }
+    before.push(current.to_owned());
+    let mut table = with_values(args::command(), "");
+    let Ok(found) = complete(&mut table, before, index, None) else { return Answer::Words(Vec::new()) };
+    if found.iter().any(|one| one.get_value() == ANY_PATH) {
+        return Answer::Path;
+    }
+    if found.iter().any(|one| one.get_value() == ANY_DIRECTORY) {
+        return Answer::Directory;
+    }
+    let is_flag = |one: &CompletionCandidate| one.get_value().as_encoded_bytes().starts_with(b"-");
+    // Flags are asked for by their dash, or are all there is.
+    let with_flags = !current.is_empty() || found.iter().all(is_flag);
+    let shown = found.iter().filter(|one| !one.is_hide_set() && (with_flags || !is_flag(one)));
+    Answer::Words(shown.filter_map(candidate).collect())
+}
+
+/// A candidate that can be inserted as it is: no shell takes a character of it for its own, whoever chose the name.
+fn candidate(found: &CompletionCandidate) -> Option<Candidate> {
+    let value = found.get_value().to_str()?;
+    if !is_inert(value) {
+        return None;
+    }
+    let help = found.get_help().map(ToString::to_string).unwrap_or_default();
+    Some(Candidate { value: value.to_owned(), help: clean(help.lines().next().unwrap_or_default()) })
+}
+
+fn is_inert(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || "-_./:@+=,%".contains(c))
+}
+
+/// The command table with what completes each value.
+fn with_values(command: clap::Command, path: &str) -> clap::Command {
+    let list_of = |arg: &clap::Arg| {
+        let row = VALUES.iter().find(|(command, id, _)| *command == path && arg.get_id() == *id);
+        row.map(|(_, _, list)| *list)
+    };
+    let command = command.mut_args(|arg| match (list_of(&arg), arg.get_value_hint()) {
+        (Some(list), _) => arg.add(ArgValueCandidates::new(move || of_list(list))),
+        (None, ValueHint::DirPath) => stands_for(arg, ANY_DIRECTORY),
+        (None, ValueHint::FilePath | ValueHint::AnyPath) => stands_for(arg, ANY_PATH),
+        (None, _) => arg,
+    });
+    command.mut_subcommands(|sub| {
+        let path = format!("{path} {}", sub.get_name());
+        with_values(sub, path.trim_start())
+    })
+}
+
+fn stands_for(arg: clap::Arg, all: &'static str) -> clap::Arg {
+    arg.add(ArgValueCompleter::new(move |_: &OsStr| vec![CompletionCandidate::new(all)]))
+}
+
+fn of_list(list: List) -> Vec<CompletionCandidate> {
+    values::of(list).into_iter().map(shown).collect()
+}
+
+fn shown((value, help): (String, String)) -> CompletionCandidate {
+    CompletionCandidate::new(value).help(Some(help.into()))
+}
+
+/// The setting whose value comes next.
+fn setting_of(before: &[OsString]) -> Option<&str> {
+    let words: Vec<&str> = before.iter().filter_map(|w| w.to_str()).filter(|w| !w.starts_with('-')).collect();
+    match words[..] {
+        [.., "config", "set", key] => Some(key),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

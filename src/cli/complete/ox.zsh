@@ -1,0 +1,21 @@
+#compdef ox
+# Completion of ox for zsh: eval "$(ox completions zsh)", behind compinit
+_ox() {
+    local answer code
+    local -a candidates
+    answer=$(ox __complete zsh $((CURRENT - 1)) -- "${words[@]}" 2>/dev/null)
+    code=$?
+    case $code in
+        0)
+            candidates=("${(@f)answer}")
+            [[ -n $answer ]] && _describe -V 'ox' candidates
+            ;;
+        10) _files ;;
+        11) _files -/ ;;
+    esac
+}
+if [[ $funcstack[1] = _ox ]]; then
+    _ox "$@"
+else
+    compdef _ox ox
+fi
