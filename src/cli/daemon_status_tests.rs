@@ -128,7 +128,9 @@ fn cli_09_a_running_daemon() {
           "path": "/home/ann/.local/share/sageox/local/ledgers/repo_1",
           "last_sync": "2026-03-01T11:59:18Z"
         }
-      }
+      },
+      "other_teams": [],
+      "issues": []
     }
     "#);
 }

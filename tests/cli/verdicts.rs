@@ -13,7 +13,7 @@ use crate::support::{Ran, TestEnv, until};
 
 /// The six pages, in the order in which they are asked: those that only look come first.
 const PAGES: [&[&str]; 6] =
-    [&["status"], &["workspaces"], &["doctor"], &["daemon", "status"], &["sync"], &["up"]];
+    [&["status"], &["clones"], &["doctor"], &["daemon", "status"], &["sync"], &["up"]];
 
 struct Scene {
     env: TestEnv,
@@ -105,6 +105,8 @@ impl Scene {
             (r"\d+(\.\d+)? ?(kB|MB|bytes)\b", "[SIZE]"),
             (r"\b\d+ syncs?, ", ""),
             (r"[▁▂▃▄▅▆▇█|]{20,}", "[CHART]"),
+            (r"\d+ passed", "[N] passed"),
+            (r"\d+ not checked", "[N] not checked"),
             (r"refs/ox/rescue/\d+", "refs/ox/rescue/[N]"),
             (r"\b[0-9a-f]{12,40}\b", "[COMMIT]"),
             (r"v\d+\.\d+\.\d+\S*", "[VERSION]"),
@@ -407,7 +409,7 @@ fn outside_of_a_project() {
     };
     for args in [
         &["status"][..],
-        &["workspaces"],
+        &["clones"],
         &["sync"],
         &["up"],
         &["murmur", "a word or two"],
@@ -417,7 +419,7 @@ fn outside_of_a_project() {
         assert!(next.starts_with("git init"), "{args:?}: {next}");
         assert_eq!(code, Some(if args == ["status"] { 0 } else { 2 }), "{args:?}");
     }
-    for args in [&["status"][..], &["workspaces"], &["sync"], &["murmur", "a word or two"], &["team", "list"]]
+    for args in [&["status"][..], &["clones"], &["sync"], &["murmur", "a word or two"], &["team", "list"]]
     {
         assert_eq!(ask(&repo, args).1, "ox up", "{args:?}");
     }
