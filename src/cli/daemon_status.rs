@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::daemon_internals;
 use super::ui::text::{age, bare, clean, compact, count, for_people, relative, short, took};
 use super::ui::{Paint, Tone, sparkline};
+use crate::daemon::is_ours;
 use crate::health::IssueKind;
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
 use crate::kit::Class;
@@ -429,11 +430,13 @@ fn trees(report: &Report, page: &Page<'_>) -> Vec<String> {
 fn header(report: &Report, page: &Page<'_>) -> String {
     let health = report.health;
     let theirs = &page.data.version;
-    let version = if theirs == page.wire_version {
+    // To another program's daemon we are the version that we speak like.
+    let ours = if is_ours(theirs) { page.wire_version } else { bare(page.wire_version) };
+    let version = if theirs == ours || (!is_ours(theirs) && bare(theirs) == ours) {
         format!("v{} {}", for_people(theirs), page.paint.text(Tone::Good, "✓ (matching)"))
     } else {
         let mismatch = format!("⚠ (mismatch: daemon v{})", clean(for_people(theirs)));
-        format!("v{} {}", for_people(page.wire_version), page.paint.text(Tone::Warn, &mismatch))
+        format!("v{} {}", for_people(ours), page.paint.text(Tone::Warn, &mismatch))
     };
     let verdict = page.paint.text(health.tone(), health.words());
     format!("{verdict} — {version}; running for {}", report.uptime)

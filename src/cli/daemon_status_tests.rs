@@ -392,7 +392,7 @@ fn a_clone_is_in_the_first_state_that_fits() {
 #[test]
 fn another_version_is_named() {
     let data = StatusData { version: "0.3.0+2026-01-01T00:00:00Z".into(), ..running() };
-    assert!(page(&data, &[], false).contains("vX.Y.Z ⚠ (mismatch: daemon v0.3.0)"));
+    assert!(page(&data, &[], false).contains("v0.6.1 ⚠ (mismatch: daemon v0.3.0)"));
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use super::context::Cx;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::ui::text::for_people;
 use crate::daemon::is_ours;
 use crate::ipc::wire::StatusData;
+use crate::project::Project;
 use crate::sync::{self, Workspace};
 
 /// What is said of one that keeps other clones than the project's ledger, or none.
@@ -25,6 +27,15 @@ pub fn leaves_out(data: &StatusData, ledger: &Workspace) -> bool {
 /// The failure of a command that needs the ledger kept.
 pub fn refusal(data: &StatusData) -> Failure {
     Failure::new(Exit::Failed, NOT_KEPT).because_of(who(data)).hint(WAY_OUT)
+}
+
+/// The failure of a command that the project's daemon does not know how to serve.
+pub fn too_old(cx: &Cx, project: &Project, what: &str) -> Failure {
+    let data = cx.client(project).status().unwrap_or_default();
+    let version = if data.version.is_empty() { "an unknown version" } else { for_people(&data.version) };
+    let failure =
+        Failure::new(Exit::Failed, format!("the daemon ({version}) is older and does not know {what}"));
+    failure.hint(if is_ours(&data.version) { "ox daemon restart" } else { WAY_OUT })
 }
 
 /// Names the daemon that answered, if it is another program's.

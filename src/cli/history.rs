@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use super::context::Cx;
 use super::errors::of_client;
 use super::failure::Outcome;
+use super::foreign;
 use super::quoted::quoted;
 use super::ui::text::{Table, clean, cut, relative};
-use crate::ipc::wire::{Message, WhisperEntry, WhisperHistory, WhisperHistoryAsk};
+use crate::ipc::client::ClientError;
+use crate::ipc::wire::{self, Message, WhisperEntry, WhisperHistory, WhisperHistoryAsk};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
 
@@ -26,9 +28,12 @@ const CONTENT_MAX: usize = 120;
 /// No daemon, or none that answers.
 pub fn page(cx: &Cx, project: &Project, agent: &str, before: GoTime, limit: i64) -> Outcome<WhisperHistory> {
     let ask = WhisperHistoryAsk { agent_id: agent.to_owned(), before, limit };
-    cx.client(project)
-        .call_as(Message::WhisperHistory, Some(&ask), PATIENCE)
-        .map_err(|e| of_client("whispers cannot be read", &e))
+    cx.client(project).call_as(Message::WhisperHistory, Some(&ask), PATIENCE).map_err(|e| match &e {
+        ClientError::Remote(said) if said == wire::text::UNKNOWN_TYPE => {
+            foreign::too_old(cx, project, "whispers")
+        }
+        _ => of_client("whispers cannot be read", &e),
+    })
 }
 
 /// `ox agent <id> whisper history`.

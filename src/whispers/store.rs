@@ -382,6 +382,17 @@ impl Store {
         Ok(written.into_iter().chain(self.still(ahead)).reduce(later))
     }
 
+    /// When it was last written down how far a reader is; `None` if it was not yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn placed_at(&self, now: Now, key: &str) -> Result<Option<Timestamp>, Error> {
+        self.with(now, |conn| {
+            let mut ask = conn.prepare_cached("SELECT max(updated) FROM cursors WHERE reader = ?1")?;
+            Ok(ask.query_row([key], |row| row.get::<_, Option<i64>>(0))?.and_then(time))
+        })
+    }
+
     /// Whispers of the past, newest first, made before `before`: at most `limit`, but all of one moment or none; whether there are more. For
     /// a reader what was or will be given to it and what it wrote itself; without one everything.
     ///

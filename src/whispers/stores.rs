@@ -174,6 +174,10 @@ impl Stores {
             if n == 0 {
                 past.has_place = marks.is_some();
                 past.read_up_to = found.iter().find(|(_, read)| *read).and_then(|(w, _)| w.created_at.0);
+                // Who asked and got nothing is as far as the time of that call, which is written down in a moment.
+                if let (None, true, Some(reader)) = (past.read_up_to, past.has_place, who) {
+                    past.read_up_to = Some(store.placed_at(now, reader.key)?.unwrap_or(now.wall));
+                }
             }
             past.more |= more;
             all.extend(found);

@@ -224,7 +224,7 @@ impl Clones {
         let Some(request) = &mut self.gc.request else { return };
         match text {
             Ok((before, after)) => {
-                request.result.triggered += 1;
+                request.result.triggered += i64::from(is_team(key));
                 request.result.ledger_triggered |= !is_team(key);
                 let line = format!("{noun}: {before} bytes before, {after} after");
                 if request.progress {

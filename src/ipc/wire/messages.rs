@@ -323,12 +323,12 @@ pub struct TriggerGcAsk {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TriggerGc {
-    /// Clones begun.
+    /// Clones of team contexts begun; the ledger is not among them.
     pub triggered: i64,
     /// Already in progress.
     #[serde(skip_serializing_if = "is_zero")]
     pub skipped: i64,
-    /// The ledger is among them.
+    /// The ledger's clone was begun, too.
     #[serde(skip_serializing_if = "is_false")]
     pub ledger_triggered: bool,
     /// Failures, and refusals because of uncommitted changes.

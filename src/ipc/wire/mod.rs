@@ -108,8 +108,8 @@ macro_rules! messages {
                 message: Message,
                 payload: Option<&[u8]>,
             ) -> Result<Option<Request>, Response> {
-                if message == Message::MarkErrors && payload.is_none() {
-                    return Err(Response::error("invalid payload: payload is missing"));
+                if matches!(message, Message::MarkErrors | Message::Checkout) && payload.is_none() {
+                    return Err(invalid(message, "payload is missing"));
                 }
                 Ok(Some(match message {
                     $($(
@@ -127,13 +127,18 @@ macro_rules! messages {
     (@on $on:ident) => { Some(On::$on) };
 }
 
-/// Reads a payload; the error text names its type where the Go program does.
+/// The answer to a payload that cannot be read, which names its type where the Go program does.
+fn invalid(message: Message, why: impl std::fmt::Display) -> Response {
+    let what = if message == Message::Checkout { "checkout " } else { "" };
+    Response::error(format!("invalid {what}payload: {why}"))
+}
+
+/// Reads a payload.
 fn payload_of<T: DeserializeOwned + Default>(
     message: Message,
     payload: Option<&[u8]>,
 ) -> Result<T, Response> {
-    let what = if message == Message::Checkout { "checkout " } else { "" };
-    decode(payload).map_err(|e| Response::error(format!("invalid {what}payload: {e}")))
+    decode(payload).map_err(|e| invalid(message, e))
 }
 
 messages! {

@@ -37,6 +37,7 @@ fn an_agent_sees_what_was_for_it_and_what_it_has_got() {
     let reader = Reader { key: "repo:OxAAAA", agent: "OxAAAA" };
     let past = |desk: &Desk| desk.stores.past(&states, Some(reader), None, 0, desk.now()).unwrap();
     let before = past(&desk);
+    assert_eq!(before.read_up_to, None);
     assert_eq!((contents(&before), before.has_place), (vec!["heard", "own"], false));
     assert_eq!(desk.gets("OxAAAA"), ["heard"]);
     desk.pass(1);

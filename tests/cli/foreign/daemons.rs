@@ -99,3 +99,62 @@ fn row_7_a_murmur_that_an_old_daemon_drops_is_queued_and_goes_out_with_ours() {
     until_or(|| files().contains("murmurs/"), || files());
     env.stop_daemon();
 }
+
+/// Two teams and the ledger are three clones, and they are that daemon's.
+#[test]
+fn row_9_and_16_who_made_clones_smaller_is_said_and_how_many() {
+    let (mut env, repo, ours) = let_go();
+    let go = GoDaemon::saying(socket(&ours), |kind| match kind {
+        "status" => status_of("0.6.1"),
+        _ => json!({ "success": true, "data": { "triggered": 2, "ledger_triggered": true } }),
+    });
+    let ran = env.ox_in(&repo, ["doctor", "--gc"]).ok();
+    assert!(
+        ran.stdout.contains("slimmed 3 clones, the ledger among them by another daemon, it is 0.6.1"),
+        "{ran:?}"
+    );
+    drop(go);
+    fs::remove_file(socket(&ours)).unwrap();
+    let go = GoDaemon::saying(socket(&ours), |kind| match kind {
+        "status" => status_of("0.6.1"),
+        _ => json!({ "success": true, "data": { "triggered": 0 } }),
+    });
+    let ran = env.ox_in(&repo, ["doctor", "--gc"]).ok();
+    assert!(
+        ran.stdout.contains("nothing was slimmed by another daemon") && !ran.stdout.contains("no clone here"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("ox daemon stop"), "{ran:?}");
+    drop(go);
+    env.allow_leftovers();
+}
+
+/// On the wire we are 0.6.1, and so is a daemon of that version.
+#[test]
+fn row_10_the_version_is_compared_as_the_wire_has_it() {
+    let (mut env, repo, ours) = let_go();
+    for (version, expected) in
+        [("0.6.1", "v0.6.1 ✓ (matching)"), ("0.3.0", "v0.6.1 ⚠ (mismatch: daemon v0.3.0)")]
+    {
+        let go = GoDaemon::saying(socket(&ours), keeping_nothing(version));
+        let ran = env.ox_in(&repo, ["daemon", "status"]).ok();
+        assert!(ran.stdout.contains(expected), "{ran:?}");
+        drop(go);
+        fs::remove_file(socket(&ours)).unwrap();
+    }
+    env.allow_leftovers();
+}
+
+#[test]
+fn row_15_a_daemon_without_whispers_is_an_older_one() {
+    let (mut env, repo, ours) = let_go();
+    let go = GoDaemon::saying(socket(&ours), |kind| match kind {
+        "whisper_history" => json!({ "success": false, "error": "unknown message type" }),
+        _ => status_of("0.6.1"),
+    });
+    let ran = env.ox_in(&repo, ["whispers"]).fails(1);
+    assert!(ran.stderr.contains("the daemon (0.6.1) is older and does not know whispers"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: ox daemon stop"), "{ran:?}");
+    drop(go);
+    env.allow_leftovers();
+}

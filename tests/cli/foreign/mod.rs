@@ -2,6 +2,7 @@
 
 mod daemons;
 mod files;
+mod wire;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -7,6 +7,7 @@ use crate::cli::context::Cx;
 use crate::cli::errors::of_client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::foreign;
 use crate::cli::ui::text::count;
 use crate::ipc::wire::{Progress, TriggerGc};
 
@@ -28,23 +29,30 @@ pub fn run(cx: &Cx) -> Outcome<Exit> {
     });
     drop(progress);
     let done = done.map_err(|e| of_client("the clones could not be slimmed", &e))?;
-    tell(cx, &done, &sizes)
+    // Another program's counts are its own, and it may keep other clones.
+    let other = client.status().ok().and_then(|data| foreign::who_else(&data));
+    tell(cx, &done, &sizes, other.as_deref())
 }
 
-fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
-    if done.triggered == 0 && done.skipped > 0 {
+/// The clones that were begun; the ledger is counted apart on the wire.
+fn begun(done: &TriggerGc) -> i64 {
+    done.triggered + i64::from(done.ledger_triggered)
+}
+
+fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String], other: Option<&str>) -> Outcome<Exit> {
+    if begun(done) == 0 && done.skipped > 0 {
         return Err(Failure::new(Exit::Failed, "a slimming is in progress already; nothing was started")
             .with("skipped", json!(done.skipped))
             .hint("ox doctor --gc, when that has ended"));
     }
-    let exit = match (done.triggered, done.errors.is_empty()) {
+    let exit = match (begun(done), done.errors.is_empty()) {
         (_, true) => Exit::Done,
         (0, false) => Exit::Failed,
         (_, false) => Exit::Partial,
     };
     if exit == Exit::Done && cx.ui.json() {
         cx.ui.document(&json!({
-            "success": true, "triggered": done.triggered, "skipped": done.skipped,
+            "success": true, "triggered": begun(done), "skipped": done.skipped,
             "ledger_triggered": done.ledger_triggered, "sizes": sizes,
         }))?;
         return Ok(exit);
@@ -53,16 +61,19 @@ fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
         for line in sizes {
             cx.ui.done(line)?;
         }
-        cx.ui.done(&headline(done))?;
+        cx.ui.done(&headline(done, other))?;
+        if other.is_some() {
+            cx.ui.next_step(foreign::WAY_OUT);
+        }
     }
     if exit == Exit::Done {
         return Ok(exit);
     }
     let kept = format!("{} not slimmed", count(done.errors.len() as u64, "clone"));
     let failure = done.errors.iter().fold(Failure::new(exit, kept), |failure, e| failure.because_of(e));
-    let TriggerGc { triggered, skipped, ledger_triggered, errors } = done;
+    let TriggerGc { skipped, ledger_triggered, errors, .. } = done;
     Err(failure
-        .with("triggered", json!(triggered))
+        .with("triggered", json!(begun(done)))
         .with("skipped", json!(skipped))
         .with("ledger_triggered", json!(ledger_triggered))
         .with("sizes", json!(sizes))
@@ -70,13 +81,15 @@ fn tell(cx: &Cx, done: &TriggerGc, sizes: &[String]) -> Outcome<Exit> {
         .hint("ox doctor"))
 }
 
-fn headline(done: &TriggerGc) -> String {
-    match (done.triggered, done.errors.is_empty()) {
+fn headline(done: &TriggerGc, other: Option<&str>) -> String {
+    let by = other.map(|who| format!(" by another daemon, {who}")).unwrap_or_default();
+    match (begun(done), done.errors.is_empty()) {
+        (0, true) if other.is_some() => format!("nothing was slimmed{by}"),
         (0, true) => "nothing to slim: this project has no clone here yet".into(),
-        (0, false) => "no clone was slimmed".into(),
+        (0, false) => format!("no clone was slimmed{by}"),
         (n, _) => {
             let ledger = if done.ledger_triggered { ", the ledger among them" } else { "" };
-            format!("slimmed {}{ledger}", count(n.unsigned_abs(), "clone"))
+            format!("slimmed {}{ledger}{by}", count(n.unsigned_abs(), "clone"))
         }
     }
 }
@@ -87,14 +100,23 @@ mod tests {
 
     #[test]
     fn each_end_has_its_own_words() {
-        let check = |triggered, error: bool, ledger_triggered, expected: &str| {
+        let check = |triggered, error: bool, ledger_triggered, other: Option<&str>, expected: &str| {
             let errors = if error { vec!["the ledger: dirty".to_owned()] } else { Vec::new() };
             let done = TriggerGc { triggered, ledger_triggered, errors, skipped: 0 };
-            assert_eq!(headline(&done), expected);
+            assert_eq!(headline(&done, other), expected);
         };
-        check(0, false, false, "nothing to slim: this project has no clone here yet");
-        check(0, true, false, "no clone was slimmed");
-        check(1, false, true, "slimmed 1 clone, the ledger among them");
-        check(2, true, false, "slimmed 2 clones");
+        check(0, false, false, None, "nothing to slim: this project has no clone here yet");
+        check(0, true, false, None, "no clone was slimmed");
+        check(0, false, true, None, "slimmed 1 clone, the ledger among them");
+        check(2, true, false, None, "slimmed 2 clones");
+        let other = Some("it is 0.6.1, pid 7");
+        check(0, false, false, other, "nothing was slimmed by another daemon, it is 0.6.1, pid 7");
+        check(
+            2,
+            false,
+            true,
+            other,
+            "slimmed 3 clones, the ledger among them by another daemon, it is 0.6.1, pid 7",
+        );
     }
 }

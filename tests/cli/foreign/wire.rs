@@ -1,0 +1,61 @@
+//! What our daemon says to clients of the Go program.
+
+use super::*;
+
+/// Says one line to the project's daemon and takes the last one of its answer.
+fn ask(env: &TestEnv, repo: &Path, line: &Value) -> Value {
+    let ours = env.ox_in(repo, ["daemon", "list", "--json"]).ok().json();
+    let stream = UnixStream::connect(ours[0]["socket_path"].as_str().unwrap()).unwrap();
+    (&stream).write_all(format!("{line}\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+fn served() -> (TestEnv, PathBuf) {
+    let (env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    (env, repo)
+}
+
+/// The Go program prints `triggered` as a number of team contexts.
+#[test]
+fn row_9_the_ledger_is_not_counted_among_the_teams() {
+    let (env, repo) = served();
+    let answer = ask(&env, &repo, &json!({ "type": "trigger_gc" }));
+    assert_eq!(answer["data"], json!({ "triggered": 0, "ledger_triggered": true }), "{answer}");
+    let ran = env.ox_in(&repo, ["doctor", "--gc"]).ok();
+    assert!(ran.stdout.contains("slimmed 1 clone, the ledger among them"), "{ran:?}");
+    env.stop_daemon();
+}
+
+/// Its place is the time at which it asked.
+#[test]
+fn row_12_an_agent_that_asked_and_got_nothing_has_a_place_in_time() {
+    let (env, repo) = served();
+    let agent = "OxAb12";
+    let history = || {
+        ask(&env, &repo, &json!({ "type": "whisper_history", "payload": { "agent_id": agent } }))["data"]
+            .clone()
+    };
+    assert_eq!(
+        (&history()["has_cursor"], &history()["cursor"]),
+        (&json!(false), &json!("0001-01-01T00:00:00Z"))
+    );
+    let before = jiff::Timestamp::now();
+    let answer =
+        ask(&env, &repo, &json!({ "type": "whispers", "payload": { "agent_id": agent, "limit": 5 } }));
+    assert_eq!(answer["success"], json!(true), "{answer}");
+    until_or(|| history()["has_cursor"] == json!(true), || history().to_string());
+    let cursor: jiff::Timestamp = history()["cursor"].as_str().unwrap().parse().unwrap();
+    assert!(cursor >= before && cursor <= jiff::Timestamp::now(), "{cursor}");
+    env.stop_daemon();
+}
+
+#[test]
+fn row_13_a_checkout_without_a_payload_is_told_so() {
+    let (env, repo) = served();
+    let answer = ask(&env, &repo, &json!({ "type": "checkout" }));
+    assert!(answer["error"].as_str().unwrap().starts_with("invalid checkout payload: "), "{answer}");
+    env.stop_daemon();
+}
