@@ -7,6 +7,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::ui::text::for_people;
 use crate::daemon::is_ours;
+use crate::ipc::client::Client;
 use crate::ipc::wire::StatusData;
 use crate::project::Project;
 use crate::sync::{self, Workspace};
@@ -36,6 +37,15 @@ pub fn too_old(cx: &Cx, project: &Project, what: &str) -> Failure {
     let failure =
         Failure::new(Exit::Failed, format!("the daemon ({version}) is older and does not know {what}"));
     failure.hint(if is_ours(&data.version) { "ox daemon restart" } else { WAY_OUT })
+}
+
+/// Says that the project is another program's daemon's, if so.
+pub fn warn(cx: &Cx, client: &Client) {
+    if let Some(who) = client.status().ok().and_then(|data| who_else(&data)) {
+        cx.ui.warn(&format!(
+            "another daemon serves this project, {who}; to hand it over: {WAY_OUT}, then ox up"
+        ));
+    }
 }
 
 /// Names the daemon that answered, if it is another program's.

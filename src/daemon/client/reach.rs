@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::daemon::names;
-use crate::daemon::projects::Registry;
+use crate::daemon::projects::{Entry, Registry};
 use crate::daemon::run::{self, Holder, STARTED_BY};
 use crate::git::way_to_remotes;
 use crate::ipc::client::{Client, ClientError};
@@ -15,6 +15,7 @@ use crate::kit::child::{self, Cmd};
 use crate::kit::clock::{self, Clock, SystemClock, wait_until};
 use crate::kit::file::is_gone;
 use crate::kit::lock::{self, FileLock};
+use crate::kit::process::may_live;
 use crate::project::settings::Settings;
 use crate::project::{Dirs, Env, PROJECT_DIR, Project};
 
@@ -314,6 +315,14 @@ pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
 pub fn is_ours(dirs: &Dirs, project: &Project) -> bool {
     let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
     entries.get(&project.workspace_id).is_none_or(|entry| names::is_ours(&entry.version))
+}
+
+/// The daemons of the registry that answer and are not the one of the instance lock: those of the Go program, say.
+pub fn others(dirs: &Dirs) -> Vec<Entry> {
+    let ours = pid(dirs);
+    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
+    let lives = |e: &Entry| e.pid != ours && may_live(e.pid) && Client::new(&e.socket_path).is_reachable();
+    entries.into_values().filter(lives).collect()
 }
 
 /// Whether the registry says that another process than the holder of the instance lock serves the project.

@@ -100,6 +100,37 @@ fn row_7_a_murmur_that_an_old_daemon_drops_is_queued_and_goes_out_with_ours() {
     env.stop_daemon();
 }
 
+/// Another program's daemon is listed beside ours, and a start that leaves the project to it says so.
+#[test]
+fn row_8_the_list_has_every_daemon_that_lives() {
+    let (mut env, repo, ours) = let_go();
+    let other = env.repo("other");
+    env.ox_in(&other, ["up"]).ok();
+    let go = GoDaemon::saying(socket(&ours), keeping_nothing("0.3.0"));
+    let pid = json!(std::process::id());
+    change_registry(&env, |daemons| {
+        daemons[ours["workspace_id"].as_str().unwrap()] = json!({
+            "workspace_id": ours["workspace_id"], "workspace_path": repo, "socket_path": socket(&ours),
+            "pid": pid, "version": "0.3.0", "started_at": "2026-01-01T00:00:00Z",
+        });
+        // One whose process is gone.
+        daemons["dead"] =
+            json!({ "workspace_id": "dead", "workspace_path": "/d", "socket_path": "/d.sock", "pid": 1 });
+    });
+    let listed = env.ox_in(&repo, ["daemon", "list", "--json"]).ok().json();
+    let listed: Vec<(&Value, &Value)> =
+        listed.as_array().unwrap().iter().map(|e| (&e["workspace_path"], &e["version"])).collect();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert_eq!((listed[0].0, listed[1]), (&json!(other), (&json!(repo), &json!("0.3.0"))));
+    let page = env.ox_in(&repo, ["daemon", "list"]).ok().stdout;
+    assert!(page.contains("0.3.0") && page.contains(&pid.to_string()), "{page}");
+    let ran = env.ox_in(&repo, ["daemon", "start"]).ok();
+    assert!(ran.stderr.contains("another daemon serves this project, it is 0.3.0"), "{ran:?}");
+    drop(go);
+    env.stop_daemon();
+    env.allow_leftovers();
+}
+
 /// Two teams and the ledger are three clones, and they are that daemon's.
 #[test]
 fn row_9_and_16_who_made_clones_smaller_is_said_and_how_many() {

@@ -15,16 +15,18 @@ use crate::cli::daemon_status::{self, Health, Page, Report};
 use crate::cli::errors::of_reach;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Outcome;
+use crate::cli::foreign;
 use crate::cli::live::{Seen, probe};
-use crate::cli::ui::text::{Table, age, compact, count, tilde};
+use crate::cli::ui::text::{Table, age, clean, compact, count, for_people, tilde};
 use crate::daemon::VERSION as WIRE;
-use crate::daemon::kill;
 use crate::daemon::reach::{self, HostState, ReachError};
+use crate::daemon::{Entry, kill};
 use crate::doctor::Context;
 use crate::ipc::client::Client;
 use crate::ipc::wire::{ProjectInfo, StatusData};
 use crate::kit::Class;
 use crate::kit::clock::pause;
+use crate::kit::gotime::GoTime;
 use crate::project::Project;
 
 /// A page that is watched is looked at again this often.
@@ -124,10 +126,10 @@ fn start(cx: &Cx) -> Outcome {
     let project = cx.project_if_any()?;
     let progress = cx.ui.progress("starting the daemon");
     let started = reach::start(&cx.dirs, &cx.env).map_err(|e| of_reach(&e))?;
-    if let Some(project) = &project {
-        reach::connect(&cx.dirs, project).map_err(|e| of_reach(&e))?;
-    }
+    let client = project.as_ref().map(|project| reach::connect(&cx.dirs, project)).transpose();
+    let client = client.map_err(|e| of_reach(&e))?;
     drop(progress);
+    client.iter().for_each(|client| foreign::warn(cx, client));
     let log = cx.dirs.log();
     if cx.ui.json() {
         let root = project.as_ref().map(|p| &p.root);
@@ -201,7 +203,10 @@ fn restart(cx: &Cx) -> Outcome {
             .map_err(|e| e.to_string())
             .and_then(|p| reach::connect(&cx.dirs, &p).map_err(|e| e.to_string()));
         match attached {
-            Ok(_) => served += 1,
+            Ok(client) => {
+                served += 1;
+                foreign::warn(cx, &client);
+            }
             Err(e) => cx.ui.warn(&format!("{} is not served any more: {e}", root.display())),
         }
     }
@@ -290,7 +295,10 @@ fn list(cx: &Cx) -> Outcome {
         Err(ReachError::NotRunning) => Vec::new(),
         Err(e) => return Err(of_reach(&e)),
     };
-    // All are served by the one process.
+    // All are served by the one process, but for those that another one has taken.
+    let others = reach::others(&cx.dirs);
+    let is_taken = |p: &ProjectInfo| others.iter().any(|e| e.workspace_id == p.workspace_id);
+    let projects: Vec<ProjectInfo> = projects.into_iter().filter(|p| !is_taken(p)).collect();
     let pid = match reach::host_state(&cx.dirs) {
         HostState::Running { pid } => pid,
         _ => 0,
@@ -300,20 +308,28 @@ fn list(cx: &Cx) -> Outcome {
         let row = |p: &ProjectInfo| {
             json!({
                 "workspace_id": p.workspace_id, "workspace_path": p.project_root, "socket_path": p.socket_path,
-                "pid": pid, "started_at": p.attached_at, "repo_id": p.repo_id,
+                "pid": pid, "started_at": p.attached_at, "repo_id": p.repo_id, "version": WIRE,
             })
         };
-        return cx.ui.document(&projects.iter().map(row).collect::<Vec<_>>());
+        let other = |e: &Entry| {
+            json!({
+                "workspace_id": e.workspace_id, "workspace_path": e.workspace_path, "socket_path": e.socket_path,
+                "pid": e.pid, "started_at": e.started_at, "repo_id": e.repo_id, "version": e.version,
+            })
+        };
+        return cx.ui.document(&projects.iter().map(row).chain(others.iter().map(other)).collect::<Vec<_>>());
     }
-    if projects.is_empty() {
+    if projects.is_empty() && others.is_empty() {
         cx.ui.note("no projects are being served");
         cx.ui.next_step("ox daemon start, in a project");
         return Ok(());
     }
-    let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME"]);
-    for p in &projects {
-        let uptime = p.attached_at.0.map(|t| compact(age(t, now))).unwrap_or_default();
-        table.row([tilde(&p.project_root, &cx.home()), pid.to_string(), uptime]);
-    }
+    let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME", "VERSION"]);
+    let mut row = |root: &str, pid: u32, since: GoTime, version: &str| {
+        let uptime = since.0.map(|t| compact(age(t, now))).unwrap_or_default();
+        table.row([clean(&tilde(root, &cx.home())), pid.to_string(), uptime, clean(for_people(version))]);
+    };
+    projects.iter().for_each(|p| row(&p.project_root, pid, p.attached_at, WIRE));
+    others.iter().for_each(|e| row(&e.workspace_path, e.pid, e.started_at, &e.version));
     cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
 }
