@@ -34,11 +34,12 @@ pub(super) fn lines(report: &Report, page: &Page<'_>) -> Vec<String> {
     field("Ledger", tilde(&report.ledger_path, page.home));
     let user = data.authenticated_user.as_ref();
     field("User", user.map(|user| user.email.clone()).unwrap_or_default());
+    let millis = |ms: i64| took(Duration::from_millis(ms.unsigned_abs()));
     let throttle = match data.throttle_duration_ms {
         0 => String::new(),
-        ms => format!(" (held back {ms} ms)"),
+        ms => format!(" (held back {})", millis(ms)),
     };
-    field("Startup", format!("{} ms{throttle}", data.startup_duration_ms));
+    field("Startup", format!("{}{throttle}", millis(data.startup_duration_ms)));
     field("Pulls", data.sync_metrics.as_ref().map(pulls).unwrap_or_default());
     field("Watching", data.watching.as_ref().map(|w| watching(w, page.now)).unwrap_or_default());
     lines.extend(data.activity.as_ref().into_iter().flat_map(|all| in_use(all, page)));

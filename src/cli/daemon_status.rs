@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::daemon_internals;
-use super::ui::text::{age, bare, clean, compact, count, for_people, relative, short, took};
+use super::ui::text::{age, clean, compact, count, relative, short, took};
 use super::ui::{Paint, Tone, sparkline};
-use crate::daemon::is_ours;
+use crate::daemon::{is_ours, shown_version};
 use crate::health::IssueKind;
 use crate::ipc::wire::{DaemonIssue, StatusData, SyncEvent, WatchingStatus, WorkspaceSyncStatus};
 use crate::kit::Class;
@@ -28,6 +28,7 @@ pub struct Report {
     health: Health,
     pub(super) pid: i64,
     version: String,
+    wire_version: String,
     uptime: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) ledger_path: String,
@@ -128,6 +129,15 @@ pub enum State {
 }
 
 impl State {
+    /// How it is painted, if it is not as it should be.
+    pub fn tone(self) -> Option<Tone> {
+        match self {
+            State::Error => Some(Tone::Bad),
+            State::NotCloned | State::Offline => Some(Tone::Warn),
+            State::Syncing | State::NotSynced | State::Ok => None,
+        }
+    }
+
     /// The first state that fits.
     pub fn of(exists: bool, error: &str, syncing: bool, last_sync: Option<Timestamp>) -> State {
         match (exists, error.is_empty(), syncing, last_sync) {
@@ -333,7 +343,8 @@ impl Report {
             running: true,
             health: Health::of(data, now),
             pid: data.pid,
-            version: bare(&data.version).to_owned(),
+            version: shown_version(&data.version).to_owned(),
+            wire_version: data.version.clone(),
             uptime: compact(data.uptime),
             ledger_path: ledger.as_ref().map_or_else(|| data.ledger_path.clone(), |l| l.path.clone()),
             last_sync: ledger.as_ref().map_or(data.last_sync.0, |l| l.last_sync),
@@ -431,12 +442,14 @@ fn header(report: &Report, page: &Page<'_>) -> String {
     let health = report.health;
     let theirs = &page.data.version;
     // To another program's daemon we are the version that we speak like.
-    let ours = if is_ours(theirs) { page.wire_version } else { bare(page.wire_version) };
+    let bare = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
+    let spoken = bare(page.wire_version);
+    let ours = if is_ours(theirs) { page.wire_version } else { &spoken };
     let version = if theirs == ours || (!is_ours(theirs) && bare(theirs) == ours) {
-        format!("v{} {}", for_people(theirs), page.paint.text(Tone::Good, "✓ (matching)"))
+        format!("v{} {}", shown_version(theirs), page.paint.text(Tone::Good, "✓ (matching)"))
     } else {
-        let mismatch = format!("⚠ (mismatch: daemon v{})", clean(for_people(theirs)));
-        format!("v{} {}", for_people(ours), page.paint.text(Tone::Warn, &mismatch))
+        let mismatch = format!("⚠ (mismatch: daemon v{})", clean(shown_version(theirs)));
+        format!("v{} {}", shown_version(ours), page.paint.text(Tone::Warn, &mismatch))
     };
     let verdict = page.paint.text(health.tone(), health.words());
     format!("{verdict} — {version}; running for {}", report.uptime)

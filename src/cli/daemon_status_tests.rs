@@ -51,7 +51,8 @@ fn page(data: &StatusData, history: &[SyncEvent], verbose: bool) -> String {
 }
 
 fn json(data: &StatusData) -> String {
-    serde_json::to_string_pretty(&Report::new(data, now())).unwrap()
+    let text = serde_json::to_string_pretty(&Report::new(data, now())).unwrap();
+    text.replace(crate::cli::commands::version::OURS, "X.Y.Z")
 }
 
 fn never_synced() -> StatusData {
@@ -101,7 +102,7 @@ fn cli_09_a_running_daemon() {
     insta::assert_snapshot!(page(&running(), &[], false), @r"
     ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
-    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
 
     This Project
         └── Ledger  ● 42s ago
@@ -111,7 +112,8 @@ fn cli_09_a_running_daemon() {
       "running": true,
       "health": "healthy",
       "pid": 4711,
-      "version": "0.6.1",
+      "version": "X.Y.Z",
+      "wire_version": "0.6.1+rs.X.Y.Z",
       "uptime": "2h 5m",
       "ledger_path": "/home/ann/.local/share/sageox/local/ledgers/repo_1",
       "last_sync": "2026-03-01T11:59:18Z",
@@ -119,7 +121,7 @@ fn cli_09_a_running_daemon() {
         "repos": 1,
         "interval": "5m",
         "total_syncs": 12,
-        "avg_time": "45 ms",
+        "avg_time": "45ms",
         "errors": 0
       },
       "project": {
@@ -155,7 +157,7 @@ fn cli_09_a_daemon_with_errors_says_so_once_and_in_words() {
     insta::assert_snapshot!(page(&failing(), &[], false), @r"
     ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
 
-    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 5 errors
+    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 5 errors
 
     This Project
         └── Ledger  the server's name could not be resolved
@@ -175,7 +177,7 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
     insta::assert_snapshot!(page(&with_issues(), &history, true), @r"
     ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
 
-    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
 
     This Project
         └── Ledger  ● 42s ago
@@ -194,13 +196,13 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
         PID        4711
         Workspace  ~/src/p
         Ledger     ~/.local/share/sageox/local/ledgers/repo_1
-        Startup    12 ms
+        Startup    12ms
 
         TIME        TYPE    DURATION  FILES
-        12:01:00    pull    31 ms     2
-        11:59:18    pull    31 ms     2
-        11:53:20    push    31 ms     2
-        10:03:20    pull    31 ms     2
+        12:01:00    pull    31ms      2
+        11:59:18    pull    31ms      2
+        11:53:20    push    31ms      2
+        10:03:20    pull    31ms      2
     next: ox rescue list
     ");
 }
@@ -239,7 +241,7 @@ fn cli_09_a_project_with_teams() {
     insta::assert_snapshot!(page(&with_teams(), &[], false), @r"
     ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
-    Syncing 4 repos every 5m, 12 syncs, 45 ms avg, 0 errors
+    Syncing 4 repos every 5m, 12 syncs, 45ms avg, 0 errors
 
     This Project
         ├── Ledger                   ● 42s ago
@@ -313,7 +315,7 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
     insta::assert_snapshot!(page(&data, &[], true), @r"
     ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
 
-    Syncing 1 repo every 5m, 12 syncs, 45 ms avg, 0 errors
+    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
 
     This Project
         └── Ledger  ● 42s ago
@@ -327,8 +329,8 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
         Clone      ~/tree, 1h ago
         Ledger     ~/.local/share/sageox/local/ledgers/repo_1
         User       ann@example.com
-        Startup    12 ms (held back 5000 ms)
-        Pulls      12 ok, 1 failed, 45 ms avg, 120 ms p95; 0 conflicts, 1 divergence
+        Startup    12ms (held back 5.0s)
+        Pulls      12 ok, 1 failed, 45ms avg, 120ms p95; 0 conflicts, 1 divergence
         Repos      1, newest ~/src/p 5s ago
         Agents     2, newest OxAb12 5s ago
                    ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▄▁|▁▁▁▁▁▁▁▁▁█▁▄

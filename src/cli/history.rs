@@ -9,11 +9,13 @@ use super::errors::of_client;
 use super::failure::Outcome;
 use super::foreign;
 use super::quoted::quoted;
+use super::ui::Tone;
 use super::ui::text::{Table, clean, cut, relative};
 use crate::ipc::client::ClientError;
 use crate::ipc::wire::{self, Message, WhisperEntry, WhisperHistory, WhisperHistoryAsk};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
+use crate::whispers::Importance;
 
 /// A page may take so long (whispers and watching, 8.2).
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -67,7 +69,8 @@ pub fn of_agent(cx: &Cx, project: &Project, agent: &str) -> Outcome {
         for (title, some) in [("waits", waits), ("given", given)] {
             if !some.is_empty() {
                 cx.ui.print(&format!("{title}:"))?;
-                cx.ui.print(&quoted(cx, &table(&some, now).lines(cx.ui.width()).join("\n")))?;
+                cx.ui
+                    .print(&quoted(cx, &table(&some, now).lines(cx.ui.width(), cx.ui.paint()).join("\n")))?;
             }
         }
         if !has_cursor {
@@ -98,6 +101,9 @@ pub fn table(entries: &[&WhisperEntry], now: Timestamp) -> Table {
             cut(&clean(&e.topic), Some(16)),
             cut(&clean(first), Some(CONTENT_MAX)),
         ]);
+        if e.importance == Importance::Critical.name() {
+            table.tone(1, Tone::Bad);
+        }
     }
     table
 }

@@ -41,7 +41,7 @@ pub use core::Core;
 pub use cx::Identity;
 pub use event::{Effect, Event};
 pub use log_file::parse_line as parse_log_line;
-pub use names::{Id, JobId, Key, RunId, VERSION, Via, is_ours};
+pub use names::{Id, JobId, Key, RunId, VERSION, Via, is_ours, shown_version};
 pub use projects::{EMPTY_MAX, Entry, Registry};
 pub use records::HEARTBEATS_EVERY;
 pub use upkeep::event::{CHECK_EVERY, FLUSH_EVERY, GC_EVERY, Handover, Periods};

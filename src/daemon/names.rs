@@ -10,6 +10,12 @@ pub fn is_ours(version: &str) -> bool {
     version.contains("+rs.")
 }
 
+/// What people and scripts call a version from the wire: our own number if it is one of ours, else what stands before the build part.
+pub fn shown_version(version: &str) -> &str {
+    let bare = || version.split('+').next().unwrap_or(version);
+    version.split_once("+rs.").map_or_else(bare, |(_, ours)| ours)
+}
+
 /// Names an attached project: its workspace id.
 pub type Id = Arc<str>;
 
@@ -66,4 +72,16 @@ pub enum Via {
     Host,
     /// A project's socket.
     Project(Id),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_from_the_wire_read_well() {
+        assert_eq!(shown_version(VERSION), env!("CARGO_PKG_VERSION"));
+        assert_eq!(shown_version("0.6.1+2026-04-02T10:00:00Z"), "0.6.1");
+        assert_eq!(shown_version("0.3.0"), "0.3.0");
+    }
 }

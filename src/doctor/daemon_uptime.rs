@@ -1,6 +1,7 @@
 //! For how long has the project been served?
 
 use super::{Category, Check, Context, FixLevel, Outcome};
+use crate::kit::human::compact;
 
 pub(super) const CHECK: Check = Check {
     slug: "daemon-uptime",
@@ -12,7 +13,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     match cx.daemon.status() {
-        Some(status) => Outcome::passed(format!("{} s", status.uptime.as_secs())),
+        Some(status) => Outcome::passed(compact(status.uptime)),
         None => Outcome::not_served(),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Category, Check, Context, Fix, FixLevel, Leftovers, Outcome, Remedy};
 use crate::git::{LockFile, lock_files};
+use crate::kit::human::short;
 
 /// A lock file younger than this may belong to a git that is at work.
 const AT_WORK: Duration = Duration::from_secs(600);
@@ -38,7 +39,7 @@ fn run(cx: &Context) -> Outcome {
         let (old, young): (Vec<LockFile>, Vec<LockFile>) = files.into_iter().partition(is_leftover);
         at_work |= !young.is_empty();
         for_good |= old.iter().any(|f| f.age > FOR_GOOD);
-        lines.extend(old.iter().map(|f| format!("{}, {} min old", f.path.display(), f.age.as_secs() / 60)));
+        lines.extend(old.iter().map(|f| format!("{}, {} old", f.path.display(), short(f.age))));
         if !old.is_empty() {
             let files = old.into_iter().map(|f| f.path).collect();
             left.push(Leftovers { clone: clone.at.path.clone(), guard: clone.at.lock.clone(), files });

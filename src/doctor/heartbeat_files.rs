@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Category, Check, Command, Context, DaemonView, FixLevel, Outcome, Remedy};
 use crate::health::beats::{self, Line};
+use crate::kit::human::short;
 use crate::project::Project;
 use crate::sync::Target;
 
@@ -35,7 +36,7 @@ fn run(cx: &Context) -> Outcome {
         let age = newest.and_then(|line| line.ts.0).map(|at| cx.now.duration_since(at).unsigned_abs());
         match age {
             Some(age) if age <= OLD => {}
-            Some(age) => late.push(format!("{what}: {} min ago", age.as_secs() / 60)),
+            Some(age) => late.push(format!("{what}: {} ago", short(age))),
             None => late.push(format!("{what}: never")),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
 use crate::health::agents::STALE;
+use crate::kit::human::short;
 
 pub(super) const CHECK: Check = Check {
     slug: "daemon-instance-stale",
@@ -21,7 +22,7 @@ fn run(cx: &Context) -> Outcome {
         .filter_map(|agent| Some((agent, silent(agent.last_heartbeat.0?))))
         .filter(|(_, silent)| *silent >= STALE)
         .map(|(agent, silent)| {
-            format!("{}, pid {}: silent for {} min", agent.agent_id, agent.parent_pid, silent.as_secs() / 60)
+            format!("{}, pid {}: silent for {}", agent.agent_id, agent.parent_pid, short(silent))
         })
         .collect();
     let count = agents.len();

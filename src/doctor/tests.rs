@@ -540,7 +540,7 @@ fn agents_that_are_silent_for_long_are_told_and_are_no_fault() {
     machine.cx.agents = Some(vec![heard("OxAb12", 899), heard("OxCd34", 900)]);
     let outcome = machine.check("daemon-instance-stale");
     assert_eq!((outcome.status, outcome.message.as_str()), (Status::Passed, "2 heard of, 1 silent for long"));
-    assert_eq!(outcome.detail, ["OxCd34, pid 7: silent for 15 min"]);
+    assert_eq!(outcome.detail, ["OxCd34, pid 7: silent for 15m"]);
 }
 
 #[test]

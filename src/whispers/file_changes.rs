@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::limits::SENT_MAX;
+use crate::kit::human;
 use crate::kit::text::{cut, plain};
 use crate::redact::is_secret_path;
 
@@ -192,7 +193,11 @@ impl FileChanges {
         let told = |(dir, counts): &(String, Counts)| format!("{}{}", plain(dir, false), counts.text());
         let mut dirs: Vec<(String, Counts)> = dirs.into_iter().collect();
         if count <= BY_DIR_MAX as u64 {
-            return format!("{count} files: {}", dirs.iter().map(told).collect::<Vec<_>>().join(" "));
+            return format!(
+                "{}: {}",
+                human::count(count, "file"),
+                dirs.iter().map(told).collect::<Vec<_>>().join(" ")
+            );
         }
         dirs.sort_by(|a, b| b.1.all().cmp(&a.1.all()).then_with(|| a.0.cmp(&b.0)));
         let more = match dirs.len().saturating_sub(DIRS_TOLD) {
@@ -200,7 +205,7 @@ impl FileChanges {
             n => format!(" … +{n} dirs"),
         };
         let first: Vec<String> = dirs.iter().take(DIRS_TOLD).map(told).collect();
-        format!("{count} files: {}{more}", first.join(" "))
+        format!("{}: {}{more}", human::count(count, "file"), first.join(" "))
     }
 }
 

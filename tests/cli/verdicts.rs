@@ -407,20 +407,14 @@ fn outside_of_a_project() {
         let next = |word: &str| text.lines().find_map(|l| l.strip_prefix(word).map(str::to_owned));
         (ran.code, next("hint: ").or(next("next: ")).unwrap_or_default())
     };
-    for args in [
-        &["status"][..],
-        &["clones"],
-        &["sync"],
-        &["up"],
-        &["murmur", "a word or two"],
-        &["team", "list"],
-    ] {
+    for args in
+        [&["status"][..], &["clones"], &["sync"], &["up"], &["murmur", "a word or two"], &["team", "list"]]
+    {
         let (code, next) = ask(&plain, args);
         assert!(next.starts_with("git init"), "{args:?}: {next}");
         assert_eq!(code, Some(if args == ["status"] { 0 } else { 2 }), "{args:?}");
     }
-    for args in [&["status"][..], &["clones"], &["sync"], &["murmur", "a word or two"], &["team", "list"]]
-    {
+    for args in [&["status"][..], &["clones"], &["sync"], &["murmur", "a word or two"], &["team", "list"]] {
         assert_eq!(ask(&repo, args).1, "ox up", "{args:?}");
     }
     env.ox_in(&repo, ["up"]).ok();

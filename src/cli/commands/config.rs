@@ -107,7 +107,7 @@ fn list(cx: &Cx, settings: &Settings<'_>, origin: bool) -> Outcome {
         row.extend(origin.then(|| value.origin.to_string()));
         table.row(row);
     }
-    cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
+    cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
 }
 
 fn get(cx: &Cx, settings: &Settings<'_>, args: &Get) -> Outcome {

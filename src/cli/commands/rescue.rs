@@ -208,7 +208,7 @@ fn table(cx: &Cx, items: &[Item]) -> String {
         let what = item.kind.word().to_owned();
         table.row([item.id.clone(), when, what, item.files.to_string(), goes(item, cx.now()), clone]);
     }
-    table.lines(cx.ui.width()).join("\n")
+    table.lines(cx.ui.width(), cx.ui.paint()).join("\n")
 }
 
 /// When it goes away.

@@ -294,9 +294,12 @@ fn list(cx: &Cx) -> Outcome {
         let path = tilde(&team.path.to_string_lossy(), &cx.home());
         let state = team.status.words().to_owned();
         table.row([team.id.clone(), team.name.clone(), state, synced, team.sources.join(", "), path]);
+        if let Some(tone) = team.status.tone() {
+            table.tone(2, tone);
+        }
     }
     let errors = found.teams.iter().filter(|t| !t.error.is_empty());
-    let mut lines = table.lines(cx.ui.width());
+    let mut lines = table.lines(cx.ui.width(), cx.ui.paint());
     lines.extend(errors.map(|t: &CloneFacts| format!("{}: {}", clean(&t.id), clean(&t.error))));
     cx.ui.print(&lines.join("\n"))
 }

@@ -57,7 +57,10 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             return Ok(());
         }
         let all: Vec<&WhisperEntry> = page.entries.iter().collect();
-        return cx.ui.print(&quoted(cx, &history::table(&all, cx.now()).lines(cx.ui.width()).join("\n")));
+        return cx.ui.print(&quoted(
+            cx,
+            &history::table(&all, cx.now()).lines(cx.ui.width(), cx.ui.paint()).join("\n"),
+        ));
     }
     // Of what is there already the newest; of what comes everything.
     let shown = usize::try_from(args.last).unwrap_or_default();
@@ -74,7 +77,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
                 cx.ui.raw(format!("{}\n", plain_json(&line)).as_bytes())?;
             }
         } else if !new.is_empty() {
-            let lines = history::table(&new, cx.now()).lines(cx.ui.width());
+            let lines = history::table(&new, cx.now()).lines(cx.ui.width(), cx.ui.paint());
             // The heads once.
             cx.ui.print(&quoted(cx, &lines[usize::from(!first)..].join("\n")))?;
             first = false;

@@ -55,7 +55,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return Ok(());
     }
     let now = cx.now();
-    let mut lines = table(&clones, now, cx.ui.width());
+    let mut lines = table(&clones, now, cx.ui.width(), cx.ui.paint());
     if cx.ui.verbose() {
         lines.extend(clones.iter().flat_map(|clone| details(clone, cx, now, cx.ui.paint())));
     } else {
@@ -89,7 +89,7 @@ fn of_machine(cx: &Cx) -> Looked {
     (clones::of_machine(cx, &live), running, Vec::new())
 }
 
-fn table(clones: &[CloneFacts], now: Timestamp, width: Option<usize>) -> Vec<String> {
+fn table(clones: &[CloneFacts], now: Timestamp, width: Option<usize>, paint: Paint) -> Vec<String> {
     let mut table = Table::new(&["KIND", "NAME", "STATE", "SYNCED", "+/-", "SIZE"]);
     for clone in clones {
         let kind = if clone.kind == "ledger" { "ledger" } else { "team" };
@@ -101,8 +101,11 @@ fn table(clones: &[CloneFacts], now: Timestamp, width: Option<usize>) -> Vec<Str
         };
         let size = clone.size_bytes.map_or_else(|| "-".to_owned(), bytes);
         table.row([kind.to_owned(), name, clone.status.words().to_owned(), synced, apart, size]);
+        if let Some(tone) = clone.status.tone() {
+            table.tone(2, tone);
+        }
     }
-    table.lines(width)
+    table.lines(width, paint)
 }
 
 /// All that is known of a clone, a line each.

@@ -11,6 +11,7 @@ use crate::health::IssueKind;
 use crate::health::issues::Healed;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{Progress, Response, TriggerGc, TriggerGcAsk};
+use crate::kit::human::bytes;
 use crate::sync::reclone::Reclone;
 use crate::sync::{Failure, Urgency};
 
@@ -213,13 +214,13 @@ impl Clones {
         };
         match &text {
             Ok((before, after)) => {
-                log::info!("[{}] {noun} slimmed: {before} to {after} bytes", state.label);
+                log::info!("[{}] {noun} made smaller: {} to {}", state.label, bytes(*before), bytes(*after));
                 self.gc.team_done |= is_team(key) && self.gc.request.is_none();
                 if is_team(key) {
                     self.gc.last_team = Some(key.clone());
                 }
             }
-            Err(why) => log::warn!("[{}] not slimmed: {why}", state.label),
+            Err(why) => log::warn!("[{}] not made smaller: {why}", state.label),
         }
         let Some(request) = &mut self.gc.request else { return };
         match text {

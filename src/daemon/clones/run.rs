@@ -12,6 +12,7 @@ use crate::ipc::wire::{Progress, Response};
 use crate::kit::Class;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
+use crate::kit::human::count;
 use crate::sync::{
     BackoffKind, Blocked, Change, End, Ended, Facts, Failure, Outcome, Saved, Skip, timeout_text,
 };
@@ -348,10 +349,10 @@ fn up_to_date(state: &mut CloneState, now: Now, change: &Change) {
     (state.last_error, state.error_class) = (state.revoked.clone().unwrap_or_default(), None);
     let (label, noun, head) = (&state.label, state.noun(), short(&state.facts.head));
     if change.pulled {
-        log::info!("[{label}] {noun} pulled: {} files, now at {head}", change.files_in);
+        log::info!("[{label}] {noun} pulled: {}, now at {head}", count(change.files_in as u64, "file"));
     }
     if change.pushed > 0 {
-        log::info!("[{label}] {noun} pushed: {} commits, now at {head}", change.pushed);
+        log::info!("[{label}] {noun} pushed: {}, now at {head}", count(change.pushed as u64, "commit"));
     }
     state.issues.heal(&state.name, Healed::Synced);
     match &change.kept {
@@ -385,11 +386,12 @@ fn short(head: &str) -> &str {
 }
 
 fn done_line(change: &Change) -> Progress {
+    let files = count(change.files_in as u64, "file");
     let text = match (change.pulled, change.pushed) {
-        (true, 0) => format!("{} files updated", change.files_in),
-        (true, n) => format!("{} files updated, {n} commits pushed", change.files_in),
+        (true, 0) => format!("{files} updated"),
+        (true, n) => format!("{files} updated, {} pushed", count(n as u64, "commit")),
         (false, 0) => return Progress::new("skipped", "Remote unchanged, skipping pull"),
-        (false, n) => format!("{n} commits pushed"),
+        (false, n) => format!("{} pushed", count(n as u64, "commit")),
     };
     Progress::new("complete", text)
 }

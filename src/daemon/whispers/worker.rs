@@ -14,6 +14,7 @@ use crate::ipc::wire::{Murmur as Message, Response, WhisperHistory, WhisperHisto
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
+use crate::kit::human::{bytes, count};
 use crate::project::settings::Settings;
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
@@ -134,7 +135,7 @@ impl WhisperWorker {
         let mut done = match taken {
             Ok((new, done)) => {
                 if new > 0 {
-                    log::info!("[{}] {new} new murmurs", target.label());
+                    log::info!("[{}] {}", target.label(), count(new as u64, "new murmur"));
                 }
                 done
             }
@@ -326,9 +327,11 @@ impl WhisperWorker {
                 Ok(done) if done.pruned > 0 || done.vacuumed => {
                     let (before, after) = (done.size_before, done.size_after);
                     log::info!(
-                        "{}: {} rows went, {before} to {after} bytes",
+                        "{}: {} removed, {} to {}",
                         store.path().display(),
-                        done.pruned
+                        count(done.pruned as u64, "row"),
+                        bytes(before),
+                        bytes(after)
                     );
                 }
                 Ok(_) => {}

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,7 +11,8 @@ use super::everyone::{self, Everyone};
 use crate::cli::context::Cx;
 use crate::cli::failure::Outcome;
 use crate::cli::quoted::quoted;
-use crate::cli::ui::text::{Table, age, clean, count, cut, relative, tilde};
+use crate::cli::ui::Paint;
+use crate::cli::ui::text::{Table, age, clean, compact, count, cut, relative, tilde};
 use crate::health::agents::Status;
 use crate::ipc::wire::{CommandCost, InstanceInfo};
 use crate::kit::process::{Seen, probe};
@@ -73,7 +73,7 @@ pub fn list(cx: &Cx, args: &Args) -> Outcome {
         cx.ui.next_step("ox agent prime");
         return Ok(());
     }
-    let lines = text(&rows, cx.now(), &cx.home(), cx.ui.width(), cx.ui.verbose());
+    let lines = text(&rows, cx.now(), &cx.home(), (cx.ui.width(), cx.ui.paint()), cx.ui.verbose());
     cx.ui.print(&quoted(cx, &lines.join("\n")))
 }
 
@@ -93,7 +93,7 @@ pub fn instances(cx: &Cx) -> Outcome {
             let workspace = cut(&clean(&workspace), cx.ui.width().map(|_| PROJECT_MAX));
             table.row([agent.agent_id.clone(), workspace, agent.status.clone(), heard]);
         }
-        lines.extend(table.lines(cx.ui.width()));
+        lines.extend(table.lines(cx.ui.width(), cx.ui.paint()));
     }
     lines.push(count(agents.len() as u64, "instance"));
     cx.ui.print(&quoted(cx, &lines.join("\n")))
@@ -184,7 +184,13 @@ fn with_disk(mut row: Row, disk: Option<&(PathBuf, Instance)>) -> Row {
     row
 }
 
-fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose: bool) -> Vec<String> {
+fn text(
+    rows: &[Row],
+    now: Timestamp,
+    home: &Path,
+    (width, paint): (Option<usize>, Paint),
+    verbose: bool,
+) -> Vec<String> {
     let mut table = Table::new(&["ID", "TYPE", "TOKENS", "CMDS", "UPTIME", "STATUS", "PROJECT"]);
     let mut above = "";
     let mut costs = Vec::new();
@@ -194,7 +200,7 @@ fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose
         let branch = if below { "└" } else { "" };
         above = if below { above } else { &row.agent_id };
         let kind = if row.agent_type.is_empty() { "-".to_owned() } else { row.agent_type.clone() };
-        let up = row.created_at.map_or_else(|| "-".to_owned(), |t| uptime(age(t, now)));
+        let up = row.created_at.map_or_else(|| "-".to_owned(), |t| compact(age(t, now)));
         table.row([
             format!("{branch}{}", row.agent_id),
             kind,
@@ -210,7 +216,7 @@ fn text(rows: &[Row], now: Timestamp, home: &Path, width: Option<usize>, verbose
             costs.push(format!("{}: {}", clean(&row.agent_id), all.join(", ")));
         }
     }
-    let mut lines = table.lines(width);
+    let mut lines = table.lines(width, paint);
     lines.extend(costs);
     lines
 }
@@ -222,16 +228,6 @@ pub fn tokens(n: i64) -> String {
         1..1_000 => format!("~{n}"),
         1_000..1_000_000 => format!("~{}.{}K", n / 1_000, n % 1_000 / 100),
         _ => format!("~{}.{}M", n / 1_000_000, n % 1_000_000 / 100_000),
-    }
-}
-
-fn uptime(up: Duration) -> String {
-    let seconds = up.as_secs_f64();
-    match up.as_secs() {
-        0 => format!("{}ms", up.as_millis()),
-        1..60 => format!("{seconds:.1}s"),
-        60..3600 => format!("{:.1}m", seconds / 60.0),
-        _ => format!("{:.1}h", seconds / 3600.0),
     }
 }
 
@@ -267,7 +263,7 @@ mod tests {
     }
 
     fn page(rows: &[Row], verbose: bool) -> String {
-        text(rows, at(0), "/home/ann".as_ref(), None, verbose).join("\n")
+        text(rows, at(0), "/home/ann".as_ref(), (None, Paint::PLAIN), verbose).join("\n")
     }
 
     #[test]
@@ -286,9 +282,9 @@ mod tests {
         insta::assert_snapshot!(page(&rows, true), @r"
         ID       TYPE   TOKENS  CMDS  UPTIME  STATUS  PROJECT
         OxAaaa   -      ~3.1K   4     -       active  ~/p
-        └OxBbbb  codex  -       0     1.5m    active  ~/p
+        └OxBbbb  codex  -       0     1m 30s  active  ~/p
         OxCccc   -      -       0     -       idle    ~/p
-        └OxDddd  codex  -       0     1.5m    active  ~/q
+        └OxDddd  codex  -       0     1m 30s  active  ~/q
         OxAaaa: prime ~3.0K in 1
         ");
     }
@@ -317,9 +313,6 @@ mod tests {
             [(0, "-"), (999, "~999"), (1_000, "~1.0K"), (999_999, "~999.9K"), (2_340_000, "~2.3M")]
         {
             assert_eq!(tokens(n), text);
-        }
-        for (ms, text) in [(12, "12ms"), (1_250, "1.2s"), (90_000, "1.5m"), (9_000_000, "2.5h")] {
-            assert_eq!(uptime(Duration::from_millis(ms)), text);
         }
     }
 }

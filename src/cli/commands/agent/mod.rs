@@ -56,8 +56,8 @@ pub enum Command {
     Instances,
     /// Print what is waiting for an agent: notes from other agents and from the daemon
     ///
-    /// A whisper is delivered to each agent once, critical ones first; what does not fit stays pending. They also come behind
-    /// the output of the other commands that an agent runs with its id.
+    /// A whisper is delivered to each agent once, critical ones first; what does not fit stays pending. Whispers also come
+    /// behind the output of the other commands that an agent runs with its id.
     #[command(
         override_usage = "ox agent [AGENT_ID] whisper [OPTIONS] [COMMAND]",
         after_help = "Examples:\n  ox agent OxAb12 whisper\n  ox agent OxAb12 whisper history",

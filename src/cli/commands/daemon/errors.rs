@@ -6,6 +6,7 @@ use crate::cli::context::Cx;
 use crate::cli::errors::of_client;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::ui::Tone;
 use crate::cli::ui::text::{Table, relative};
 use crate::daemon::reach;
 use crate::health::StoredErrors;
@@ -49,7 +50,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         cx.ui.note(if args.all { "no stored errors" } else { "no unread errors" });
         return Ok(());
     }
-    cx.ui.print(&table(&errors, cx.now()).lines(cx.ui.width()).join("\n"))?;
+    cx.ui.print(&table(&errors, cx.now()).lines(cx.ui.width(), cx.ui.paint()).join("\n"))?;
     if errors.iter().any(|e| !e.viewed) {
         cx.ui.next_step("ox daemon errors --mark");
     }
@@ -61,6 +62,7 @@ fn table(errors: &[StoredError], now: jiff::Timestamp) -> Table {
     for e in errors {
         let time = e.timestamp.0.map(|at| relative(at, now)).unwrap_or_default();
         table.row([time, e.severity.clone(), e.code.clone(), e.id.clone(), e.message.clone()]);
+        table.tone(1, Tone::Bad);
     }
     table
 }

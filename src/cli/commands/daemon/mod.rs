@@ -17,10 +17,10 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Outcome;
 use crate::cli::foreign;
 use crate::cli::live::{Seen, probe};
-use crate::cli::ui::text::{Table, age, clean, compact, count, for_people, tilde};
+use crate::cli::ui::text::{Table, age, clean, compact, count, tilde};
 use crate::daemon::VERSION as WIRE;
 use crate::daemon::reach::{self, HostState, ReachError};
-use crate::daemon::{Entry, kill};
+use crate::daemon::{Entry, kill, shown_version};
 use crate::doctor::Context;
 use crate::ipc::client::Client;
 use crate::ipc::wire::{ProjectInfo, StatusData};
@@ -327,9 +327,9 @@ fn list(cx: &Cx) -> Outcome {
     let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME", "VERSION"]);
     let mut row = |root: &str, pid: u32, since: GoTime, version: &str| {
         let uptime = since.0.map(|t| compact(age(t, now))).unwrap_or_default();
-        table.row([clean(&tilde(root, &cx.home())), pid.to_string(), uptime, clean(for_people(version))]);
+        table.row([clean(&tilde(root, &cx.home())), pid.to_string(), uptime, clean(shown_version(version))]);
     };
     projects.iter().for_each(|p| row(&p.project_root, pid, p.attached_at, WIRE));
     others.iter().for_each(|e| row(&e.workspace_path, e.pid, e.started_at, &e.version));
-    cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
+    cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
 }

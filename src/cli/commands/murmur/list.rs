@@ -12,7 +12,7 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::quoted::quoted;
-use crate::cli::ui::text::{Table, clean, cut, relative};
+use crate::cli::ui::text::{Table, clean, compact, cut, relative};
 use crate::project::parse_duration;
 use crate::whispers::limits::GAP;
 use crate::whispers::{FILE_CHANGES, Murmur, window};
@@ -136,7 +136,7 @@ pub(super) fn list(cx: &Cx, args: &List) -> Outcome {
             format!("{mark}{}", clean(first)),
         ]);
     }
-    cx.ui.print(&quoted(cx, &table.lines(cx.ui.width()).join("\n")))?;
+    cx.ui.print(&quoted(cx, &table.lines(cx.ui.width(), cx.ui.paint()).join("\n")))?;
     if total > found.len() {
         cx.ui.note(&format!("{} more; --last 0 shows all", total - found.len()));
     }
@@ -209,7 +209,8 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
     }
     let mut table = Table::new(&["AGENT", "USER", "LAST", "AGAIN", "TOPIC", "CONTENT"]);
     for s in &all {
-        let left = wait_left(s.last_murmur, now).map(|left| format!("in {} s", left.as_secs().max(1)));
+        let left = wait_left(s.last_murmur, now)
+            .map(|left| format!("in {}", compact(left.max(Duration::from_secs(1)))));
         table.row([
             clean(&s.agent_id),
             clean(&s.principal_id),
@@ -219,7 +220,7 @@ pub(super) fn status(cx: &Cx, args: &Status) -> Outcome {
             clean(s.last_content.lines().next().unwrap_or_default()),
         ]);
     }
-    cx.ui.print(&table.lines(cx.ui.width()).join("\n"))
+    cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
 }
 
 /// The end of an id, which tells it apart from those of the same minute; `ox murmur delete` takes it.

@@ -66,10 +66,10 @@ struct Whose {
 /// Through which clone murmurs go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum ScopeName {
-    /// The ledger: everybody who works on this project
+    /// Everybody who works on this project
     #[default]
     Ledger,
-    /// The team context: everybody in the team
+    /// Everybody in the team
     Team,
 }
 
