@@ -15,7 +15,7 @@ use super::global::{Global, HEADING};
 const COLUMNS: usize = 80;
 
 /// The commands in the groups of `ox --help`.
-const GROUPS: [(&str, &[&str]); 5] = [
+pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
     ("Team and agents", &["team", "agent", "murmur", "whispers"]),

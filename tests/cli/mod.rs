@@ -10,6 +10,7 @@ mod ways_out;
 mod bundle;
 
 mod linked_settings;
+mod manual;
 
 mod documents;
 mod newcomer;
@@ -383,11 +384,11 @@ fn the_manual_is_what_the_program_would_write() {
     assert_eq!(found, COMMITTED_PAGES, "the other pages are made when packaging: ox docs man DIR");
     let pages = ox::cli::docs::pages();
     assert!(pages.len() > 40, "a page a command");
-    for page in pages.iter().filter(|page| COMMITTED_PAGES.contains(&page.name.as_str())) {
-        let same = fs::read(committed.join(&page.name)).unwrap() == page.text;
+    for page in pages.iter().filter(|page| COMMITTED_PAGES.contains(&page.file_name().as_str())) {
+        let same = fs::read_to_string(committed.join(page.file_name())).unwrap() == page.text;
         let again =
             "cargo run -- docs man target/man; cp target/man/man1/ox.1 target/man/man5/ox-config.5 man/";
-        assert!(same, "{} is out of date; {again}", page.name);
+        assert!(same, "{} is out of date; {again}", page.file_name());
     }
 }
 

@@ -1,0 +1,138 @@
+//! The manual, as `man` and its readers take it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use ox::cli::args;
+use ox::cli::docs::{Page, pages};
+use ox::kit::cancel::Cancel;
+use ox::kit::child;
+
+use crate::support::TestEnv;
+
+/// The text of a section, without the font changes.
+fn section<'a>(page: &'a str, name: &str) -> Option<&'a str> {
+    let heading = [format!(".SH {name}\n"), format!(".SH \"{name}\"\n")];
+    let start = heading.iter().find_map(|h| page.find(h.as_str()).map(|at| at + h.len()))?;
+    let text = &page[start..];
+    Some(&text[..text.find("\n.SH ").unwrap_or(text.len())])
+}
+
+fn unescaped(text: &str) -> String {
+    let fonts = ["\\fB", "\\fI", "\\fR"].iter().fold(text.to_owned(), |text, font| text.replace(font, ""));
+    fonts.replace("\\-", "-").replace("\\(aq", "'").replace("\\(ti", "~")
+}
+
+/// `ox-sync(1)` and the like.
+fn references(page: &str) -> BTreeSet<String> {
+    let words = page.split(|c: char| !(c.is_alphanumeric() || "-()".contains(c)));
+    words.filter(|w| w.starts_with("ox") && w.ends_with(')')).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_page_has_its_sections_and_no_reference_leads_nowhere() {
+    let pages = pages();
+    let known: BTreeSet<String> = pages.iter().map(|p| format!("{}({})", p.name, p.section)).collect();
+    for page in &pages {
+        let text = unescaped(&page.text);
+        let at = |name: &str| {
+            section(&text, name).unwrap_or_else(|| panic!("{} has no {name}:\n{text}", page.name));
+            text.find(&format!(".SH {name}")).or(text.find(&format!(".SH \"{name}\""))).unwrap()
+        };
+        let order = match page.section {
+            1 => {
+                &["NAME", "SYNOPSIS", "DESCRIPTION", "GLOBAL OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"]
+                    [..]
+            }
+            _ => &["NAME", "DESCRIPTION", "FILES", "EXAMPLES", "SEE ALSO"],
+        };
+        assert!(order.iter().map(|name| at(name)).is_sorted(), "{}", page.name);
+        assert!(!text.contains("EXTRA") && !text.contains("ox-help"), "{}", page.name);
+        let lost: Vec<String> = references(&text).difference(&known).cloned().collect();
+        assert!(lost.is_empty(), "{} leads to {lost:?}", page.name);
+    }
+    let ox = unescaped(&pages[0].text);
+    for name in ["COMMANDS", "CONCEPTS", "WHAT TO DO WHEN", "FILES", "ENVIRONMENT", "NOTES"] {
+        assert!(section(&ox, name).is_some(), "ox(1) has no {name}");
+    }
+    let concepts = section(&ox, "CONCEPTS").unwrap();
+    for word in ["project", "ledger", "team context", "murmur", "whisper", "clone", "trust", "rescue"] {
+        assert!(concepts.contains(&format!(".TP\n{word}\n")), "{word}");
+    }
+}
+
+#[test]
+fn a_synopsis_names_options_values_and_commands() {
+    let pages = pages();
+    let synopsis = |name: &str| {
+        let page = pages.iter().find(|p| p.name == name && p.section == 1).unwrap();
+        unescaped(section(&page.text, "SYNOPSIS").unwrap()).trim().to_owned()
+    };
+    assert_eq!(synopsis("ox"), "ox [OPTIONS] <COMMAND>");
+    assert_eq!(synopsis("ox-team"), "ox team [OPTIONS] <COMMAND>");
+    assert_eq!(synopsis("ox-team-add"), "ox team add [OPTIONS] [--name <NAME>] [--yes] <ID=URL>");
+    assert_eq!(synopsis("ox-agent"), "ox agent [OPTIONS] [AGENT_ID] <COMMAND>");
+    assert_eq!(synopsis("ox-daemon-errors"), "ox daemon errors [OPTIONS] [--all] [--mark [<ERROR_ID>...]]");
+    for page in pages.iter().filter(|p| p.section == 1) {
+        let text = synopsis(&page.name);
+        assert!(
+            text.lines().all(|line| line == ".br" || line.contains("[OPTIONS]")),
+            "{}: {text}",
+            page.name
+        );
+    }
+}
+
+/// What stands in bold and begins with `ox` is a command line.
+#[test]
+fn every_command_that_the_manual_advises_exists() {
+    let mut checked = 0;
+    for page in pages() {
+        for part in page.text.split("\\fB").skip(1) {
+            let line = unescaped(part.split("\\fR").next().unwrap_or_default());
+            if !line.starts_with("ox ") {
+                continue;
+            }
+            let argv: Vec<_> = line.split_whitespace().map(Into::into).collect();
+            let wrong = args::parse(&argv).err().filter(|e| {
+                use clap::error::ErrorKind::{MissingRequiredArgument, MissingSubcommand};
+                !matches!(e.kind(), MissingRequiredArgument | MissingSubcommand)
+                    && e.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            });
+            assert!(wrong.is_none(), "{}: `{line}`", page.name);
+            checked += 1;
+        }
+    }
+    assert!(checked > 25, "{checked}");
+}
+
+#[test]
+fn docs_man_writes_where_man_looks_and_nothing_is_malformed() {
+    let env = TestEnv::new();
+    let dir = env.work().join("manual");
+    let ran = env.ox(["docs", "man", dir.to_str().unwrap()]).ok();
+    assert!(ran.stderr.starts_with("wrote "), "{ran:?}");
+    assert!(dir.join("man1/ox.1").is_file() && dir.join("man1/ox-daemon-start.1").is_file());
+    assert!(dir.join("man5/ox-config.5").is_file() && dir.join("man1/ox-config.1").is_file());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 2, "man1 and man5");
+    for page in pages() {
+        check(&env, &dir, &page);
+    }
+}
+
+/// With groff, where it is there: a warning names what it does not understand. Without: nothing that it would take for a request.
+fn check(env: &TestEnv, dir: &Path, page: &Page) {
+    const REQUESTS: [&str; 11] =
+        [".TH", ".SH", ".SS", ".PP", ".TP", ".br", ".nf", ".fi", ".RS", ".RE", ".nh"];
+    for line in page.text.lines().filter(|line| line.starts_with(['.', '\''])) {
+        let request = line.split(' ').next().unwrap_or_default();
+        assert!(REQUESTS.contains(&request) || line == ".ad l", "{}: {line}", page.name);
+    }
+    assert!(page.text.is_ascii() && !page.text.contains("\n\n"), "{}", page.name);
+    let path = dir.join(page.path());
+    let cmd = env.cmd("groff").args(["-man", "-Tutf8", "-ww", path.to_str().unwrap()]).dir(dir);
+    if let Ok(out) = child::run(cmd, &Cancel::new()) {
+        assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{}", page.name);
+    }
+}
