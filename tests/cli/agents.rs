@@ -124,7 +124,7 @@ fn an_agent_is_introduced_once_for_its_session_and_heard_by_the_daemon() {
 fn an_agent_in_the_environment_beats_and_one_without_an_id_is_told_how_to_get_one() {
     let (mut env, repo) = machine();
     let ran = env.ox_in(&repo, ["agent", "heartbeat"]).fails(2);
-    assert!(ran.stderr.contains("which agent?") && ran.stderr.contains("ox agent prime"), "{ran:?}");
+    assert!(ran.stderr.contains("no agent is named") && ran.stderr.contains("ox agent prime"), "{ran:?}");
     let ran = env.ox_in(&repo, ["agent", "OxAb12", "heartbeat"]).fails(3);
     assert!(ran.stderr.contains("not running"), "{ran:?}");
     env.ox_in(&repo, ["daemon", "start"]).ok();
