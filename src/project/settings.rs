@@ -483,7 +483,7 @@ fn bad(setting: &Setting, reason: String) -> Error {
 fn accept(setting: &Setting, text: &str) -> Result<String, String> {
     match setting.kind {
         Kind::Duration { .. } => {
-            parse_duration(text).map(|_| text.to_owned()).map_err(|why| format!("must be a duration: {why}"))
+            parse_duration(text).map(|_| text.to_owned()).map_err(|why| format!("cannot be set: {why}"))
         }
         Kind::Bool => match text {
             "true" | "True" | "TRUE" => Ok("true".to_owned()),

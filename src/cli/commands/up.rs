@@ -39,12 +39,14 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     sync::say_lost(cx, &project);
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let place = trust::ensure(cx, &project, args.yes)?;
-    let untrusted = trust::ensure_teams(cx, &load_local(&site, &project), args.yes)?;
+    let loaded = load_local(&site, &project);
+    let untrusted = trust::ensure_teams(cx, &loaded, args.yes)?;
     let progress = cx.ui.progress("reaching the daemon");
     let client = sync::serve(cx, &project)?;
     let time = sync::sync(&client, &place, &progress)?;
-    // Asked before the clones are loaded: only the daemon may know teams that a server named.
-    let teams = sync::sync_teams(&client, "", &progress)?;
+    // Of those that a server names only the daemon knows.
+    let has_teams = loaded.endpoint.is_some() || !loaded.registry().teams().is_empty();
+    let teams = if has_teams { sync::sync_teams(&client, "", &progress)? } else { Vec::new() };
     drop(progress);
     // This may be another checkout than the one the daemon serves.
     load(&site, &project, None).problems.iter().for_each(|problem| cx.ui.warn(problem));

@@ -324,7 +324,7 @@ fn list(cx: &Cx) -> Outcome {
         cx.ui.next_step("ox daemon start, in a project");
         return Ok(());
     }
-    let mut table = Table::new(&["WORKSPACE", "PID", "UPTIME", "VERSION"]);
+    let mut table = Table::new(&["PROJECT", "PID", "UPTIME", "VERSION"]);
     let mut row = |root: &str, pid: u32, since: GoTime, version: &str| {
         let uptime = since.0.map(|t| compact(age(t, now))).unwrap_or_default();
         table.row([clean(&tilde(root, &cx.home())), pid.to_string(), uptime, clean(shown_version(version))]);
