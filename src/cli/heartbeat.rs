@@ -3,7 +3,7 @@
 use super::context::Cx;
 use super::me::Me;
 use super::notices;
-use crate::daemon::{VERSION, reach};
+use crate::daemon::{VERSION, others};
 use crate::ipc::client::ClientError;
 use crate::ipc::wire::{Heartbeat, Message};
 use crate::kit::Class;
@@ -76,7 +76,7 @@ fn beat(cx: &Cx, project: &Project, me: &Me, name: &str) -> Heartbeat {
         team_ids: project.config.teams().into_iter().map(|team| team.team_id).collect(),
         timestamp: GoTime::from(cx.now()),
         // A daemon of the Go program that is of another version would end itself or start anew.
-        cli_version: if reach::is_ours(&cx.dirs, project) { VERSION.to_string() } else { String::new() },
+        cli_version: if others::is_ours(&cx.dirs, project) { VERSION.to_string() } else { String::new() },
         command_name: name.to_string(),
         parent_agent_id: me.parent.clone(),
         agent_type: me.kind.clone(),

@@ -35,7 +35,7 @@ mod upkeep;
 mod whispers;
 mod wiring;
 
-pub use client::{kill, reach};
+pub use client::{kill, others, reach};
 pub use clones::LINE_EVERY;
 pub use core::Core;
 pub use cx::Identity;

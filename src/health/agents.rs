@@ -1,6 +1,6 @@
 //! The agents that are at work, by their heartbeats and by the processes behind them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,6 +47,12 @@ pub struct AgentHeartbeat<'a> {
     pub tokens: u64,
     /// The command.
     pub command: &'a str,
+    /// Whom it works for.
+    pub principal: &'a str,
+    /// The tokens by what they are about.
+    pub by_source: Option<&'a BTreeMap<String, i64>>,
+    /// The tokens by the kind of knowledge base they come from.
+    pub by_kb_type: Option<&'a BTreeMap<String, i64>>,
 }
 
 /// How an agent is.
@@ -93,6 +99,27 @@ pub struct Cost {
     pub commands: u64,
 }
 
+/// Tokens by a name that newer programs give them. A bounded number of names; the others count together as [`OTHER_COMMANDS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split(BTreeMap<Box<str>, u64>);
+
+impl Split {
+    fn add(&mut self, told: Option<&BTreeMap<String, i64>>) {
+        for (name, tokens) in told.into_iter().flatten() {
+            let Ok(tokens @ 1..) = u64::try_from(*tokens) else { continue };
+            let name = &name[..name.floor_char_boundary(NAME_MAX)];
+            let is_full = self.0.len() >= COMMANDS_MAX && !self.0.contains_key(name);
+            let sum = self.0.entry(if is_full { OTHER_COMMANDS } else { name }.into()).or_default();
+            *sum = sum.saturating_add(tokens);
+        }
+    }
+
+    /// The sums.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, tokens)| (&**name, *tokens))
+    }
+}
+
 /// One agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -104,6 +131,12 @@ pub struct Agent {
     pub kind: String,
     /// All its commands.
     pub cost: Cost,
+    /// Whom it works for; may be empty.
+    pub principal: String,
+    /// The tokens by what they are about, as far as it has told.
+    pub by_source: Split,
+    /// The tokens by the kind of knowledge base, as far as it has told.
+    pub by_kb_type: Split,
     /// By name of the command.
     pub by_command: Vec<(Box<str>, Cost)>,
     /// When it took whispers last.
@@ -150,9 +183,12 @@ impl Agent {
     }
 
     fn heard(&mut self, now: Now, beat: &AgentHeartbeat<'_>) {
-        for (field, told) in
-            [(&mut self.path, beat.path), (&mut self.parent, beat.parent), (&mut self.kind, beat.kind)]
-        {
+        for (field, told) in [
+            (&mut self.path, beat.path),
+            (&mut self.parent, beat.parent),
+            (&mut self.kind, beat.kind),
+            (&mut self.principal, beat.principal),
+        ] {
             if !told.is_empty() && field != told {
                 *field = told.to_string();
             }
@@ -164,6 +200,8 @@ impl Agent {
             self.cost.add(beat.tokens);
             self.cost_of(beat.command).add(beat.tokens);
         }
+        self.by_source.add(beat.by_source);
+        self.by_kb_type.add(beat.by_kb_type);
         self.beats.add(now.wall);
         self.last = now.mono;
     }
@@ -204,7 +242,8 @@ impl Agents {
             return None;
         }
         let cut = beat.command.floor_char_boundary(NAME_MAX);
-        let beat = AgentHeartbeat { command: &beat.command[..cut], ..*beat };
+        let principal = &beat.principal[..beat.principal.floor_char_boundary(NAME_MAX)];
+        let beat = AgentHeartbeat { command: &beat.command[..cut], principal, ..*beat };
         if let Some(agent) = self.by_id.get_mut(beat.agent) {
             agent.heard(now, &beat);
             return Some(agent.probe_within());
@@ -217,6 +256,9 @@ impl Agents {
             parent: String::new(),
             kind: String::new(),
             cost: Cost::default(),
+            principal: String::new(),
+            by_source: Split::default(),
+            by_kb_type: Split::default(),
             by_command: Vec::new(),
             last_whisper: None,
             beats: Uses::none(now.wall, TIMES_MAX),

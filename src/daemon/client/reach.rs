@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::daemon::names;
-use crate::daemon::projects::{Entry, Registry};
+use super::others::is_foreign;
 use crate::daemon::run::{self, Holder, STARTED_BY};
 use crate::git::way_to_remotes;
 use crate::ipc::client::{Client, ClientError};
@@ -15,7 +14,6 @@ use crate::kit::child::{self, Cmd};
 use crate::kit::clock::{self, Clock, SystemClock, wait_until};
 use crate::kit::file::is_gone;
 use crate::kit::lock::{self, FileLock};
-use crate::kit::process::may_live;
 use crate::project::settings::Settings;
 use crate::project::{Dirs, Env, PROJECT_DIR, Project};
 
@@ -304,31 +302,11 @@ pub fn connect(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {
         Ok(()) => return Ok(client),
         Err(ClientError::NotRunning { .. } | ClientError::Closed { .. }) => {}
         // A daemon of the Go program that hangs: attaching through ours ends it.
-        Err(ClientError::Timeout { .. }) if is_foreign(dirs, project) => {}
+        Err(ClientError::Timeout { .. }) if is_foreign(dirs, project, host(dirs).1) => {}
         Err(ClientError::Timeout { .. }) => return Err(ReachError::Unresponsive { pid: host(dirs).1 }),
         Err(e) => return Err(e.into()),
     }
     attach(dirs, project)
-}
-
-/// Whether whoever serves the project is a daemon of this program, as far as the registry tells; nobody counts as one.
-pub fn is_ours(dirs: &Dirs, project: &Project) -> bool {
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_none_or(|entry| names::is_ours(&entry.version))
-}
-
-/// The daemons of the registry that answer and are not the one of the instance lock: those of the Go program, say.
-pub fn others(dirs: &Dirs) -> Vec<Entry> {
-    let ours = pid(dirs);
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    let lives = |e: &Entry| e.pid != ours && may_live(e.pid) && Client::new(&e.socket_path).is_reachable();
-    entries.into_values().filter(lives).collect()
-}
-
-/// Whether the registry says that another process than the holder of the instance lock serves the project.
-fn is_foreign(dirs: &Dirs, project: &Project) -> bool {
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_some_and(|e| e.pid != host(dirs).1)
 }
 
 fn attach(dirs: &Dirs, project: &Project) -> Result<Client, ReachError> {

@@ -7,7 +7,7 @@ use crate::daemon::cx::{Cx, NOT_ATTACHED};
 use crate::daemon::names::Id;
 use crate::daemon::shared::{Project, Shared};
 use crate::health::activity::Uses;
-use crate::health::agents::{Agent, IDLE, Status};
+use crate::health::agents::{Agent, IDLE, Split, Status};
 use crate::ipc::ConnId;
 use crate::ipc::limits::STATUS_TIMESTAMPS_ALL;
 use crate::ipc::wire::{
@@ -104,7 +104,11 @@ fn instance(project: &Project, id: &str, agent: &Agent, status: Status, detail: 
         tokens: whole(cost.tokens),
         count: whole(cost.commands),
     };
+    let split = |split: &Split| split.iter().map(|(name, n)| (name.to_owned(), whole(n))).collect();
     InstanceInfo {
+        principal_id: agent.principal.clone(),
+        cumulative_context_tokens_by_source: split(&agent.by_source),
+        cumulative_context_tokens_by_kb_type: split(&agent.by_kb_type),
         agent_id: id.to_string(),
         workspace_path: path_of(project, agent),
         last_heartbeat: GoTime::from(agent.beats.last()),

@@ -125,6 +125,9 @@ impl Presence {
                 pid: u32::try_from(beat.parent_pid).unwrap_or(0),
                 tokens: u64::try_from(beat.context_tokens).unwrap_or(0),
                 command: &beat.command_name,
+                principal: &beat.principal_id,
+                by_source: Some(&beat.context_tokens_by_source),
+                by_kb_type: Some(&beat.context_tokens_by_kb_type),
             },
         );
         heard.callers.called(cx.now, caller, &beat.caller_path, &beat.agent_id);

@@ -70,6 +70,15 @@ pub struct Heartbeat {
     /// Process of the agent.
     #[serde(skip_serializing_if = "is_zero")]
     pub parent_pid: i64,
+    /// Short name of whom the agent works for; newer clients say it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub principal_id: String,
+    /// `context_tokens` by what they are about, such as `team`; newer clients say it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub context_tokens_by_source: BTreeMap<String, i64>,
+    /// `context_tokens` by the kind of the knowledge base they come from; newer clients say it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub context_tokens_by_kb_type: BTreeMap<String, i64>,
 }
 
 /// Credentials inside a heartbeat; every key is always written. Never logged, never stored.
@@ -259,6 +268,15 @@ pub struct InstanceInfo {
     pub parent_pid: i64,
     /// When it last took whispers.
     pub last_whisper: GoTime,
+    /// Short name of whom it works for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub principal_id: String,
+    /// The tokens by what they are about, as its heartbeats told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cumulative_context_tokens_by_source: BTreeMap<String, i64>,
+    /// The tokens by the kind of knowledge base they come from, as its heartbeats told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cumulative_context_tokens_by_kb_type: BTreeMap<String, i64>,
     /// Ours, only when asked for: what its commands have cost.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandCost>,

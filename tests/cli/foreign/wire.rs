@@ -59,3 +59,25 @@ fn row_13_a_checkout_without_a_payload_is_told_so() {
     assert!(answer["error"].as_str().unwrap().starts_with("invalid checkout payload: "), "{answer}");
     env.stop_daemon();
 }
+
+#[test]
+fn row_14_what_newer_clients_tell_of_an_agent_is_passed_on() {
+    let (env, repo) = served();
+    let socket = env.ox_in(&repo, ["daemon", "list", "--json"]).ok().json()[0]["socket_path"].clone();
+    for n in 1..=2 {
+        let beat = json!({ "type": "heartbeat", "payload": {
+            "agent_id": "OxAb12", "timestamp": jiff::Timestamp::now().to_string(), "principal_id": "mira",
+            "context_tokens": 30 * n, "context_tokens_by_source": { "team": 10 * n, "sageox": 20 * n, "none": -1 },
+            "context_tokens_by_kb_type": { "team": 30 * n },
+        }});
+        let mut stream = UnixStream::connect(socket.as_str().unwrap()).unwrap();
+        stream.write_all(format!("{beat}\n").as_bytes()).unwrap();
+    }
+    let one = || ask(&env, &repo, &json!({ "type": "instances" }))["data"]["instances"][0].clone();
+    until_or(|| one()["cumulative_context_tokens"] == json!(90), || one().to_string());
+    let one = one();
+    assert_eq!(one["principal_id"], json!("mira"));
+    assert_eq!(one["cumulative_context_tokens_by_source"], json!({ "sageox": 60, "team": 30 }));
+    assert_eq!(one["cumulative_context_tokens_by_kb_type"], json!({ "team": 90 }));
+    env.stop_daemon();
+}

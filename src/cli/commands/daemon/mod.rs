@@ -20,7 +20,7 @@ use crate::cli::live::{Seen, probe};
 use crate::cli::ui::text::{Table, age, clean, compact, count, tilde};
 use crate::daemon::VERSION as WIRE;
 use crate::daemon::reach::{self, HostState, ReachError};
-use crate::daemon::{Entry, kill, shown_version};
+use crate::daemon::{Entry, kill, others, shown_version};
 use crate::doctor::Context;
 use crate::ipc::client::Client;
 use crate::ipc::wire::{ProjectInfo, StatusData};
@@ -296,7 +296,7 @@ fn list(cx: &Cx) -> Outcome {
         Err(e) => return Err(of_reach(&e)),
     };
     // All are served by the one process, but for those that another one has taken.
-    let others = reach::others(&cx.dirs);
+    let others = others::alive(&cx.dirs, reach::pid(&cx.dirs));
     let is_taken = |p: &ProjectInfo| others.iter().any(|e| e.workspace_id == p.workspace_id);
     let projects: Vec<ProjectInfo> = projects.into_iter().filter(|p| !is_taken(p)).collect();
     let pid = match reach::host_state(&cx.dirs) {
