@@ -346,7 +346,11 @@ impl Client {
                 }
             };
             let status = read_data(get(Message::Status)?.as_deref())?;
-            let agents = get(Message::Instances).and_then(|data| read_data(data.as_deref()));
+            let agents = match get(Message::Instances).and_then(|data| read_data(data.as_deref())) {
+                // The Go program's daemon takes one request a connection.
+                Err(ClientError::Closed { .. }) => self.call_as(Message::Instances, NO_PAYLOAD, timeout),
+                agents => agents,
+            };
             Ok((status, agents.ok()))
         };
         match ask(limits::client::STATUS) {

@@ -22,7 +22,11 @@ pub const UNFINISHED_BYTES_TOTAL: usize = 16 * 1024 * 1024;
 /// A request line has to be complete this long after the accept, or after its first byte on a kept connection.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A kept connection on which nothing is asked for this long is closed.
+/// A connection is closed this long after its first answer, unless another request follows: the Go program's server closes after the last
+/// line (ipc and lifecycle, 4.1), and tools read until then.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// A kept connection, one that more than one thing was asked on, is closed when nothing is asked for this long.
 pub const IDLE_CLOSE: Duration = Duration::from_secs(60);
 
 /// A progress line that the peer has not begun to take after this long is dropped.
@@ -115,6 +119,7 @@ const _: () = {
     assert!(SOCKET_PATH_MAX <= 103);
     assert!(PROGRESS_WRITE.as_millis() < FINAL_WRITE.as_millis());
     assert!(CLOSE_DRAIN.as_millis() < CLOSE_WAIT.as_millis());
+    assert!(LINGER.as_millis() < READ_DEADLINE.as_millis());
     assert!(READ_DEADLINE.as_millis() < IDLE_CLOSE.as_millis());
     assert!(ACCEPT_RETRY_MIN.as_millis() < ACCEPT_RETRY_MAX.as_millis());
     assert!(REQUEST_QUEUE >= CONNECTIONS_PER_LISTENER, "one listener alone never fills the workers' queue");

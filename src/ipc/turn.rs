@@ -75,6 +75,8 @@ struct Conn {
     number: usize,
     /// A whole line has come.
     heard: bool,
+    /// Another one has come after an answer: its client asks on.
+    kept: bool,
 }
 
 impl Conn {
@@ -336,6 +338,7 @@ impl Turn {
             idle: false,
             number: self.admitted,
             heard: false,
+            kept: false,
         };
         let slot = match self.free.pop() {
             Some(slot) => slot,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use ox::ipc::client::ClientError;
 use ox::ipc::limits::{
-    CONNECTIONS_PER_LISTENER, CONNECTIONS_TOTAL, IDLE_CLOSE, LINE_MAX, READ_DEADLINE, SYNC_HISTORY_MAX,
+    CONNECTIONS_PER_LISTENER, CONNECTIONS_TOTAL, IDLE_CLOSE, LINE_MAX, LINGER, READ_DEADLINE,
+    SYNC_HISTORY_MAX,
 };
 use ox::ipc::listen::SocketState;
 use ox::ipc::wire::{
@@ -357,12 +358,24 @@ fn ipc_13_deadlines_of_new_begun_and_kept_connections_are_exact() {
     let (server, clock) = simulated();
     let silent = server.peer();
     let kept = server.peer();
-    assert_eq!(ask(&kept, PING), PONG);
     let begun = server.peer();
-    assert_eq!(ask(&begun, PING), PONG);
-    until(|| server.handle.counters().open.load(Ordering::Relaxed) == 3);
+    for peer in [&kept, &begun] {
+        assert_eq!(ask(peer, PING), PONG);
+        assert_eq!(ask(peer, PING), PONG);
+    }
+    let once = server.peer();
+    assert_eq!(ask(&once, PING), PONG);
+    until(|| server.handle.counters().open.load(Ordering::Relaxed) == 4);
 
-    clock.advance(READ_DEADLINE - Duration::from_nanos(1));
+    server.assert_alive();
+    clock.advance(LINGER - Duration::from_nanos(1));
+    server.assert_alive();
+    assert!(!is_closed(&once));
+    clock.advance(Duration::from_nanos(1));
+    server.assert_alive();
+    until_or(|| is_closed(&once), || "nothing more after an answer for 1 s");
+
+    clock.advance(READ_DEADLINE - LINGER - Duration::from_nanos(1));
     server.assert_alive(); // a turn of the loop at the new time
     assert!(!is_closed(&silent) && !is_closed(&kept) && !is_closed(&begun));
     clock.advance(Duration::from_nanos(1));

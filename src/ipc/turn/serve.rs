@@ -11,7 +11,7 @@ use mio::{Interest, Token};
 use super::{Conn, Listener, NO_HISTORY, NO_STATUS, PONG, Step, Turn};
 use crate::ipc::conn::{Fill, Next};
 use crate::ipc::limits::{
-    FINAL_WRITE, IDLE_CLOSE, LINE_MAX, LINES_PER_TURN, ONE_WAY_BATCH, ONE_WAY_WAIT, READ_DEADLINE,
+    FINAL_WRITE, IDLE_CLOSE, LINE_MAX, LINES_PER_TURN, LINGER, ONE_WAY_BATCH, ONE_WAY_WAIT, READ_DEADLINE,
     READ_FIRST, READ_KEEP, SPARE_BUFFERS, UNFINISHED_BYTES_TOTAL,
 };
 use crate::ipc::published::Snapshot;
@@ -45,7 +45,7 @@ impl Turn {
         }
         match conn.input.next_line() {
             Next::Line(at) => {
-                conn.heard = true;
+                (conn.kept, conn.heard) = (conn.heard, true);
                 let buffer = conn.input.lend();
                 let step = self.serve(slot, &buffer[at]);
                 if let Some(conn) = self.conn(slot) {
@@ -318,7 +318,13 @@ impl Turn {
         let now = self.now;
         let Some(conn) = self.conn(slot) else { return };
         conn.idle = !conn.input.has_bytes();
-        conn.deadline = Some(now + if conn.idle { IDLE_CLOSE } else { READ_DEADLINE });
+        let within = match (conn.idle, conn.kept) {
+            (false, _) => READ_DEADLINE,
+            (true, false) => LINGER,
+            (true, true) => IDLE_CLOSE,
+        };
+        conn.deadline = Some(now + within);
+        self.arm(now + within);
     }
 
     /// Sends what is queued; false if the connection had to be closed.

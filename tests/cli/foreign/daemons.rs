@@ -189,3 +189,18 @@ fn row_15_a_daemon_without_whispers_is_an_older_one() {
     drop(go);
     env.allow_leftovers();
 }
+
+/// It takes one request a connection; its agents are asked for on another.
+#[test]
+fn row_11_the_agents_of_a_daemon_that_closes_at_once_are_shown() {
+    let (mut env, repo, ours) = let_go();
+    let agent = json!({ "agent_id": "OxAb12", "status": "active", "last_heartbeat": "2026-01-01T00:00:00Z" });
+    let go = GoDaemon::saying(socket(&ours), move |kind| match kind {
+        "status" => status_of("0.6.1"),
+        _ => json!({ "success": true, "data": { "instances": [agent] } }),
+    });
+    let ran = env.ox_in(&repo, ["status"]).ok();
+    assert!(ran.stdout.contains("OxAb12 active"), "{ran:?}");
+    drop(go);
+    env.allow_leftovers();
+}

@@ -1,5 +1,7 @@
 //! What our daemon says to clients of the Go program.
 
+use std::io::Read as _;
+
 use super::*;
 
 /// Says one line to the project's daemon and takes the last one of its answer.
@@ -49,6 +51,28 @@ fn row_12_an_agent_that_asked_and_got_nothing_has_a_place_in_time() {
     until_or(|| history()["has_cursor"] == json!(true), || history().to_string());
     let cursor: jiff::Timestamp = history()["cursor"].as_str().unwrap().parse().unwrap();
     assert!(cursor >= before && cursor <= jiff::Timestamp::now(), "{cursor}");
+    env.stop_daemon();
+}
+
+/// Whoever reads to the end of the connection has the answer, and the end soon after; whoever asks on is served on.
+#[test]
+fn row_11_the_connection_ends_soon_after_the_last_line() {
+    let (env, repo) = served();
+    let socket = env.ox_in(&repo, ["daemon", "list", "--json"]).ok().json()[0]["socket_path"].clone();
+    let mut stream = UnixStream::connect(socket.as_str().unwrap()).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"{\"type\":\"ping\"}\n").unwrap();
+    }
+    let mut lines = BufReader::new(&stream).lines().map(Result::unwrap);
+    let pong = "{\"success\":true,\"data\":\"pong\"}";
+    assert_eq!([lines.next(), lines.next()].map(Option::unwrap), [pong, pong]);
+    let mut once = UnixStream::connect(socket.as_str().unwrap()).unwrap();
+    once.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    once.write_all(b"{\"type\":\"ping\"}\n").unwrap();
+    let mut all = String::new();
+    once.read_to_string(&mut all).unwrap();
+    assert_eq!(all, format!("{pong}\n"));
     env.stop_daemon();
 }
 
