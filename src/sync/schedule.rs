@@ -56,7 +56,7 @@ pub enum Ended {
     Skipped,
     /// The network failed: the breaker decides when to go on, nothing counts against the workspace.
     Network,
-    /// The remote's host is not trusted: tried again after [`UNTRUSTED_AGAIN`].
+    /// The remote's host is not trusted: tried again after `UNTRUSTED_AGAIN`.
     Untrusted,
     /// It failed.
     Failed(BackoffKind),

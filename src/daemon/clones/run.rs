@@ -349,10 +349,10 @@ fn up_to_date(state: &mut CloneState, now: Now, change: &Change) {
     (state.last_error, state.error_class) = (state.revoked.clone().unwrap_or_default(), None);
     let (label, noun, head) = (&state.label, state.noun(), short(&state.facts.head));
     if change.pulled {
-        log::info!("[{label}] {noun} pulled: {}, now at {head}", count(change.files_in as u64, "file"));
+        log::info!("[{label}] {noun} pulled: {}, now at {head}", count(change.files_in, "file"));
     }
     if change.pushed > 0 {
-        log::info!("[{label}] {noun} pushed: {}, now at {head}", count(change.pushed as u64, "commit"));
+        log::info!("[{label}] {noun} pushed: {}, now at {head}", count(change.pushed, "commit"));
     }
     state.issues.heal(&state.name, Healed::Synced);
     match &change.kept {
@@ -386,12 +386,12 @@ fn short(head: &str) -> &str {
 }
 
 fn done_line(change: &Change) -> Progress {
-    let files = count(change.files_in as u64, "file");
+    let files = count(change.files_in, "file");
     let text = match (change.pulled, change.pushed) {
         (true, 0) => format!("{files} updated"),
-        (true, n) => format!("{files} updated, {} pushed", count(n as u64, "commit")),
+        (true, n) => format!("{files} updated, {} pushed", count(n, "commit")),
         (false, 0) => return Progress::new("skipped", "Remote unchanged, skipping pull"),
-        (false, n) => format!("{} pushed", count(n as u64, "commit")),
+        (false, n) => format!("{} pushed", count(n, "commit")),
     };
     Progress::new("complete", text)
 }

@@ -329,7 +329,7 @@ impl WhisperWorker {
                     log::info!(
                         "{}: {} removed, {} to {}",
                         store.path().display(),
-                        count(done.pruned as u64, "row"),
+                        count(done.pruned, "row"),
                         bytes(before),
                         bytes(after)
                     );

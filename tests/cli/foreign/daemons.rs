@@ -96,7 +96,7 @@ fn row_7_a_murmur_that_an_old_daemon_drops_is_queued_and_goes_out_with_ours() {
     assert!(ran.stdout.contains("the build is green"), "{ran:?}");
     let ledger = ledger(&env, &repo);
     let files = || env.git(&ledger, ["log", "--remotes", "--name-only", "--format="]);
-    until_or(|| files().contains("murmurs/"), || files());
+    until_or(|| files().contains("murmurs/"), files);
     env.stop_daemon();
 }
 
