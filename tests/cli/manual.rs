@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use ox::cli::args;
-use ox::cli::docs::{Page, pages};
+use ox::cli::docs::{DOCUMENTS, Page, pages};
 use ox::kit::cancel::Cancel;
 use ox::kit::child;
 
@@ -135,4 +135,73 @@ fn check(env: &TestEnv, dir: &Path, page: &Page) {
     if let Ok(out) = child::run(cmd, &Cancel::new()) {
         assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{}", page.name);
     }
+}
+
+/// Every command of the section JSON runs, and its document has the keys that the manual promises.
+#[test]
+fn the_documents_hold_what_the_manual_promises() {
+    let (env, repo) = super::machine();
+    let remote = env.bare("ops").display().to_string();
+    let moved = env.bare("moved").display().to_string();
+    let copy = || {
+        super::json(&env.ox_in(&repo, ["rescue", "list", "--json"]))["items"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let murmur = || {
+        super::json(&env.ox_in(&repo, ["murmur", "list", "--json"]))["murmurs"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    env.ox_in(&repo, ["up"]).ok();
+    env.ox_in(&repo, ["team", "add", &format!("ops={remote}")]).ok();
+    let status = super::json(&env.ox_in(&repo, ["status", "--json"]));
+    fs::write(
+        Path::new(status["ledger"]["path"].as_str().unwrap()).join("a.md.conflict-box-1790000000"),
+        "mine",
+    )
+    .unwrap();
+    let mut agent = String::new();
+    // What has to be in place for the next comes first; the table is in the order of the help.
+    let last = ["ox team remove", "ox daemon stop"];
+    let rank = |command: &str| last.iter().position(|l| *l == command).map_or(0, |at| at + 1);
+    let mut documents: Vec<_> = DOCUMENTS.iter().collect();
+    documents.sort_by_key(|(command, ..)| rank(command));
+    for (command, keys, _) in documents {
+        let mut words: Vec<String> = command.split(' ').skip(1).map(str::to_owned).collect();
+        match *command {
+            "ox team add" => words.push(format!("ops={remote}")),
+            "ox team remove" => words.push("ops".into()),
+            "ox murmur" => words.push("Splitting the parser".into()),
+            "ox murmur delete" => words.push(murmur()),
+            "ox rescue show" | "ox rescue restore" => words.push(copy()),
+            "ox ledger set-remote" => words.extend([moved.clone(), "--yes".into()]),
+            "ox config get" | "ox config unset" => words.push("murmur_send".into()),
+            "ox config set" => words.extend(["murmur_send".into(), "manual".into()]),
+            "ox completions" => words.push("bash".into()),
+            "ox docs man" => words.push(env.root().join("man").display().to_string()),
+            "ox agent heartbeat" | "ox agent whisper" | "ox murmur pause" => {
+                words.splice(0..0, ["agent".into(), agent.clone()]).for_each(drop)
+            }
+            _ => {}
+        }
+        if words[0] == "agent" && words.get(2).is_some_and(|w| w == "agent") {
+            words.remove(2);
+        }
+        words.push("--json".into());
+        let ran = env.ox_in(&repo, &words);
+        let document = super::json(&ran);
+        if *command == "ox agent prime" {
+            agent = document["agent_id"].as_str().unwrap().to_owned();
+        }
+        for key in *keys {
+            assert!(document.get(key).is_some(), "{command} has no {key}: {ran:?}");
+        }
+        assert_eq!(document.is_array(), keys.is_empty(), "{command}: {document}");
+    }
+    let told: BTreeSet<&str> = DOCUMENTS.iter().map(|(command, ..)| *command).collect();
+    assert_eq!(told.len(), DOCUMENTS.len(), "each command once");
+    env.stop_daemon();
 }

@@ -1,11 +1,14 @@
 //! `ox docs`: the manual, made from the command table, the exit codes, the table of settings and the texts beside this.
 
+mod documents;
 mod pages;
 mod roff;
 mod settings;
 mod texts;
 
 use std::path::{Path, PathBuf};
+
+pub use documents::DOCUMENTS;
 
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;

@@ -3,6 +3,7 @@
 use clap::builder::StyledStr;
 
 use super::Page;
+use super::documents::{self, DOCUMENTS};
 use super::roff::Roff;
 use super::texts;
 use crate::cli::args;
@@ -56,6 +57,9 @@ fn of_ox(root: &clap::Command) -> Page {
     page.heading("EXIT STATUS");
     Exit::ALL.iter().for_each(|exit| page.definition(&exit.code().to_string(), exit.meaning()));
     examples(&mut page, root);
+    page.heading("JSON");
+    page.paragraphs(documents::INTRO);
+    DOCUMENTS.iter().for_each(|document| page.definition(document.0, &documents::text(document)));
     page.heading("NOTES");
     page.paragraphs(texts::NOTES);
     page.heading("SEE ALSO");

@@ -1,0 +1,133 @@
+//! What the document of `--json` holds, for each command.
+
+/// A command's document: the command, the keys that are always there, and what a reader has to know of them.
+pub type Document = (&'static str, &'static [&'static str], &'static str);
+
+/// All documents. Where a command has none of its own keys it prints a list.
+pub const DOCUMENTS: &[Document] = &[
+    (
+        "ox up",
+        &["success", "root", "initialized_now", "ledger", "teams", "took_ms", "daemon"],
+        "daemon is the document of ox daemon status",
+    ),
+    (
+        "ox init",
+        &["success", "root", "already_initialized", "written", "repo_id", "ledger", "teams", "commit"],
+        "",
+    ),
+    ("ox sync", &["success", "mode", "ledger", "took_ms"], "ledger has path and status"),
+    (
+        "ox sync --all-teams",
+        &["success", "mode", "team_contexts", "took_ms"],
+        "each team has team_id, team_name, path and status",
+    ),
+    (
+        "ox status",
+        &["auth", "config", "project", "ledger", "team_contexts", "ai_coworkers", "version"],
+        "ledger is null where there is no project; daemon is there while one is looked for",
+    ),
+    (
+        "ox clones",
+        &["workspaces", "daemon", "problems"],
+        "each clone has id, type, path, exists, status, sync_failures, read_only, shallow and partial",
+    ),
+    ("ox version", &["version", "wire_version", "protocol", "system", "machine"], ""),
+    ("ox team add", &["success", "team"], ""),
+    ("ox team remove", &["success", "team_id", "team_name", "path", "clone_stays"], ""),
+    ("ox team list", &["teams", "daemon", "problems"], "each team as a clone of ox clones"),
+    (
+        "ox agent prime",
+        &[
+            "status",
+            "agent_id",
+            "session_id",
+            "project",
+            "team_contexts",
+            "daemon",
+            "issues",
+            "murmurs",
+            "commands",
+        ],
+        "",
+    ),
+    (
+        "ox agent list",
+        &["agents"],
+        "each has agent_id, status, workspace_path, context_tokens and command_count",
+    ),
+    ("ox agent instances", &["instances"], ""),
+    ("ox agent heartbeat", &["success", "agent_id"], ""),
+    ("ox agent whisper", &["entries"], ""),
+    ("ox murmur", &["success", "id", "status"], "status is sent, queued or kept; reason says why it waits"),
+    (
+        "ox murmur list",
+        &["murmurs", "total", "window", "scope"],
+        "each has id, timestamp, topic, importance and content",
+    ),
+    ("ox murmur status", &["agents"], ""),
+    ("ox murmur pause", &["success", "agent_id", "told"], "and of ox murmur resume"),
+    ("ox murmur delete", &["success", "id"], ""),
+    ("ox whispers", &["entries"], "with --watch a document a line"),
+    ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
+    ("ox doctor --gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),
+    (
+        "ox rescue list",
+        &["items", "problems"],
+        "each has id, clone, kind, at, until, file_count and unmerged",
+    ),
+    (
+        "ox rescue show",
+        &["id", "clone", "kind", "at", "until", "file_count", "unmerged", "files"],
+        "patches with -v",
+    ),
+    ("ox rescue restore", &["success", "id", "files"], "each file has path and result"),
+    ("ox debug bundle", &["success", "path", "bytes"], ""),
+    ("ox daemon start", &["success", "pid", "already_running", "log", "project"], ""),
+    ("ox daemon stop", &["success", "was_running"], "and of ox daemon kill"),
+    ("ox daemon restart", &["success", "pid", "projects"], ""),
+    (
+        "ox daemon status",
+        &[
+            "running",
+            "health",
+            "pid",
+            "version",
+            "wire_version",
+            "uptime",
+            "sync",
+            "project",
+            "other_teams",
+            "issues",
+        ],
+        "while it runs; else running is false",
+    ),
+    (
+        "ox daemon list",
+        &[],
+        "each project has workspace_id, workspace_path, socket_path, pid, started_at, repo_id and version",
+    ),
+    ("ox daemon errors", &["errors"], ""),
+    ("ox daemon logs", &["path", "lines"], ""),
+    ("ox ledger set-remote", &["success", "from", "to", "commit"], ""),
+    ("ox config list", &[], "each setting has key, value and origin"),
+    ("ox config get", &["key", "value", "origin"], ""),
+    ("ox config set", &["success", "key", "value", "file"], ""),
+    ("ox config unset", &["success", "key", "changed", "file"], ""),
+    ("ox completions", &["shell", "script"], ""),
+    ("ox docs man", &["success", "directory", "pages"], ""),
+];
+
+/// What stands above the list.
+pub const INTRO: &str = "These keys are always in the document of a command that succeeded; others may be there as well, and more may come. \
+                         A failure has `success` (false), `error` and `exit_code`, and where there are any `causes` and `hint`.";
+
+/// What is told of one document.
+pub fn text(document: &Document) -> String {
+    let (_, keys, note) = *document;
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    match (keys.is_empty(), note.is_empty()) {
+        (true, _) => format!("A list: {note}."),
+        (false, true) => format!("{}.", keys.join(", ")),
+        (false, false) => format!("{}; {note}.", keys.join(", ")),
+    }
+}
