@@ -437,13 +437,6 @@ impl StatusData {
         };
         self.workspaces.values().flatten().find(is_it)
     }
-
-    /// Something is set up to be synced.
-    pub fn has_configured_repos(&self) -> bool {
-        self.workspaces.values().any(|list| !list.is_empty())
-            || !self.ledger_path.is_empty()
-            || !self.team_contexts.is_empty()
-    }
 }
 
 /// An encoded status with two gaps, for `uptime` and `time_since_activity`.
