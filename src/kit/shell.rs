@@ -9,9 +9,45 @@ pub fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// A word of a POSIX shell as a program gets it, also one that is not finished: without its quotes. Nothing is expanded.
+pub fn unquoted(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut quote = None;
+    let mut chars = word.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(q)) if c == q => quote = None,
+            ('\\', None) => out.extend(chars.next()),
+            ('\\', Some('"')) => match chars.peek() {
+                Some('"' | '\\' | '$' | '`') => out.extend(chars.next()),
+                _ => out.push(c),
+            },
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_go_and_what_they_held_stays() {
+        for (word, expected) in [
+            ("plain", "plain"),
+            ("\"a b\"", "a b"),
+            ("'a \"b'c", "a \"bc"),
+            ("a\\ b", "a b"),
+            ("\"a\\\"b\\n\"", "a\"b\\n"),
+            ("\"not finis", "not finis"),
+            ("\\", ""),
+        ] {
+            assert_eq!(unquoted(word), expected, "{word}");
+        }
+        assert_eq!(unquoted(&word("it's a $b")), "it's a $b");
+    }
 
     #[test]
     fn only_what_a_shell_would_change_is_quoted() {

@@ -9,6 +9,7 @@ mod values;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueHint;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, complete};
@@ -17,11 +18,15 @@ use super::args;
 use super::commands::agent;
 use super::ui;
 use super::ui::text::clean;
+use crate::kit::shell::unquoted;
+use crate::kit::thread::{STACK_LARGE, spawn};
 use values::{List, VALUES};
 
 /// The first word of what a script asks; no command of the table.
 pub const ASK: &str = "__complete";
 
+/// A shell is kept waiting no longer than this, whatever the disk does; then nothing is offered. Some 10 ms are usual.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Exit code for the script: a path is meant here.
 const PATHS: u8 = 10;
 /// Exit code for the script: a directory is meant here.
@@ -103,14 +108,18 @@ pub fn answer(asked: &[OsString]) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let (before, current) = line(words, index);
-    // The values are those of the project that the command would work on.
-    if let Some(dir) = directory_of(&before) {
-        let _ = std::env::set_current_dir(dir); // one that is not there has no values
-    }
-    match candidates(&before, &current) {
-        Answer::Path => ExitCode::from(PATHS),
-        Answer::Directory => ExitCode::from(DIRECTORIES),
-        Answer::Words(found) => {
+    let work = move || {
+        // The values are those of the project that the command would work on.
+        if let Some(dir) = directory_of(&before) {
+            let _ = std::env::set_current_dir(dir); // one that is not there has no values
+        }
+        candidates(&before, &current)
+    };
+    match within(PATIENCE, work) {
+        None => ExitCode::SUCCESS,
+        Some(Answer::Path) => ExitCode::from(PATHS),
+        Some(Answer::Directory) => ExitCode::from(DIRECTORIES),
+        Some(Answer::Words(found)) => {
             let lines: String = found.iter().map(|one| shell.line(one) + "\n").collect();
             ui::answer(lines.as_bytes());
             ExitCode::SUCCESS
@@ -118,16 +127,31 @@ pub fn answer(asked: &[OsString]) -> ExitCode {
     }
 }
 
-/// The words before the cursor and the one it stands in. Bash takes `--flag=value` apart into three words.
+/// What `work` comes to, if it does so in time. It goes on otherwise, until the program ends.
+fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    spawn("completion", STACK_LARGE, move || {
+        let _ = tell.send(work()); // nobody waits any more: it came too late
+    })
+    .ok()?;
+    told.recv_timeout(patience).ok()
+}
+
+/// The words before the cursor and the one it stands in, as the command would get them. Bash takes `--flag=value` apart into three words.
 fn line(words: &[OsString], index: usize) -> (Vec<OsString>, OsString) {
     let mut before: Vec<OsString> = Vec::new();
     for word in words.iter().take(index) {
         let follows_a_flag = before.last().and_then(|w| w.to_str()).is_some_and(|w| w.starts_with("--"));
         if !(word == "=" && follows_a_flag) {
-            before.push(word.clone());
+            before.push(plain(word));
         }
     }
-    (before, words.get(index).cloned().unwrap_or_default())
+    (before, words.get(index).map(plain).unwrap_or_default())
+}
+
+/// The word without its quotes; bytes that are no text have none that could be told.
+fn plain(word: &OsString) -> OsString {
+    word.to_str().map_or_else(|| word.clone(), |text| unquoted(text).into())
 }
 
 /// The value of `-C` among the words; a shell leaves `~` to whoever reads them.
@@ -171,6 +195,7 @@ fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
     if let Some(key) = setting_of(&before) {
         return Answer::Words(words_of(values::of_setting(key), current));
     }
+    let takes_words = takes_words(&before);
     before.push(current.to_owned());
     let mut table = with_values(args::command(), "");
     let Ok(found) = complete(&mut table, before, index, None) else { return Answer::Words(Vec::new()) };
@@ -181,10 +206,21 @@ fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
         return Answer::Directory;
     }
     let is_flag = |one: &CompletionCandidate| one.get_value().as_encoded_bytes().starts_with(b"-");
-    // Flags are asked for by their dash, or are all there is.
-    let with_flags = !current.is_empty() || found.iter().all(is_flag);
+    // Flags are asked for by their dash, or are all there can be: where a word belongs, a dash would only be in its way.
+    let with_flags = !current.is_empty() || (!takes_words && found.iter().all(is_flag));
     let shown = found.iter().filter(|one| !one.is_hide_set() && (with_flags || !is_flag(one)));
     Answer::Words(shown.filter_map(candidate).collect())
+}
+
+/// The command that the words name takes words of its own.
+fn takes_words(words: &[OsString]) -> bool {
+    let mut command = args::command();
+    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(sub) = command.find_subcommand(word) {
+            command = sub.clone();
+        }
+    }
+    command.get_positionals().next().is_some()
 }
 
 /// A candidate that can be inserted as it is: no shell takes a character of it for its own, whoever chose the name.

@@ -38,7 +38,9 @@ fn what_stands_where_the_cursor_is() {
     check("ox agent OxAb12 wh", &["whisper", "whispers"]);
     check("ox -q agent OxAb12 heart", &["heartbeat"]);
     check("ox agent agent", &[]);
-    check("ox team add ", &[&["--name", "--yes"], GLOBAL].concat());
+    check("ox team list ", GLOBAL);
+    check("ox team add ", &[]);
+    check("ox team add --na", &["--name"]);
     assert!(!values("ox ").iter().any(|word| word.starts_with('-') || word == "git-credential-helper"));
     assert_eq!(at("ox -C "), Answer::Directory);
     assert_eq!(at("ox status -C src/"), Answer::Directory);
@@ -65,6 +67,22 @@ fn a_flag_and_its_value_are_put_together_again() {
     let (before, current) = line(&words, 4);
     assert_eq!((before, current), (["ox", "sync", "--team"].map(OsString::from).to_vec(), "pl".into()));
     assert_eq!(line(&words, 9).1, "");
+}
+
+#[test]
+fn words_come_without_their_quotes() {
+    let words = ["ox", "-C", "'a b'", "\"team\"", "remove", "\"pl"].map(OsString::from);
+    let (before, current) = line(&words, 5);
+    assert_eq!(before, ["ox", "-C", "a b", "team", "remove"].map(OsString::from));
+    assert_eq!(current, "pl");
+}
+
+#[test]
+fn a_disk_that_does_not_answer_keeps_no_shell_waiting() {
+    let (hold, held) = crossbeam_channel::bounded::<()>(0);
+    assert_eq!(within(Duration::from_millis(10), move || held.recv().is_err()), None);
+    drop(hold);
+    assert_eq!(within(Duration::from_secs(60), || 1), Some(1));
 }
 
 #[test]
