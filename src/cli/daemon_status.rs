@@ -492,7 +492,7 @@ fn issues(page: &Page<'_>) -> Vec<String> {
     let mut lines = vec![String::new(), page.paint.text(Tone::Head, &heading)];
     for issue in &told {
         let (glyph, mean) =
-            if issue.severity == "warning" { ("⚠", Tone::Warn) } else { ("○", Tone::Bad) };
+            if issue.severity == "warning" { ("⚠", Tone::Warn) } else { ("✗", Tone::Bad) };
         let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
         let since = issue.since.map(|t| format!("  {}", relative(t, page.now))).unwrap_or_default();
         let severity = format!("{:<10}", clean(&issue.severity));

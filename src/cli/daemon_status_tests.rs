@@ -183,7 +183,7 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
         └── Ledger  ● 42s ago
 
     Problems (2)
-    ○ error      ledger: both sides changed data/x.json  2h ago
+    ✗ error      ledger: both sides changed data/x.json  2h ago
     ⚠ warning    ledger: kept in refs/ox/rescue/1
 
     Auto-exit in 30m

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use ox::kit::cancel::Cancel;
 use ox::kit::child;
@@ -70,16 +69,6 @@ fn values_come_from_the_projects_files_and_nothing_is_started_or_written() {
     // Of the project that is named, wherever one is.
     let elsewhere = format!("ox -C {} team remove ", repo.display());
     assert_eq!(offered(&env, env.root(), &elsewhere), ["ops"]);
-    // The fastest of some: how fast it can be, whatever else the machine does.
-    for line in ["ox team remove ", "ox murmur delete ", "ox rescue show ", "ox agent "] {
-        let once = || {
-            let start = Instant::now();
-            offered(&env, &repo, line);
-            start.elapsed()
-        };
-        let fastest = (0..8).map(|_| once()).min().unwrap();
-        assert!(fastest < Duration::from_millis(50), "{line}: {fastest:?}");
-    }
     assert_eq!(files(env.root()), before, "nothing is written");
     assert_eq!(env.daemon_pid(), None, "nothing is started");
 }
@@ -117,7 +106,6 @@ fn bash_shows_what_is_offered() {
     assert_eq!(shown("ox murmur --scope ''"), ["ledger", "team"]);
     assert_eq!(shown("ox murmur --scope = t"), ["team"]);
     assert_eq!(shown("ox git-cred"), [""; 0]);
-    assert_eq!(shown("ox team add ''"), [""; 0], "no dash where a word belongs");
     assert_eq!(shown("ox -C ''"), [""; 0], "the shell's own completion of directories follows");
     for shell in ["zsh", "fish"] {
         let script = env.ox(["completions", shell]).ok().stdout;
