@@ -106,6 +106,7 @@ fn bash_shows_what_is_offered() {
     assert_eq!(shown("ox murmur --scope ''"), ["ledger", "team"]);
     assert_eq!(shown("ox murmur --scope = t"), ["team"]);
     assert_eq!(shown("ox git-cred"), [""; 0]);
+    assert_eq!(shown("ox team add ''"), [""; 0], "no dash where a word belongs");
     assert_eq!(shown("ox -C ''"), [""; 0], "the shell's own completion of directories follows");
     for shell in ["zsh", "fish"] {
         let script = env.ox(["completions", shell]).ok().stdout;
