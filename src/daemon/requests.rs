@@ -29,7 +29,7 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::WhisperHistory(ask), Via::Project(id)) => whispers.history(cx, conn, &id, ask),
         (Request::Stop, via) => projects.stop_asked(cx, conn, via),
         (Request::Attach(ask), Via::Host) => projects.attach_asked(cx, conn, &ask),
-        (Request::Environment(told), Via::Host) => clones.environment_told(cx, conn, told),
+        (Request::Environment(told), Via::Project(id)) => clones.environment_told(cx, conn, id, told),
         (Request::Projects, Via::Host) => projects.list(cx, conn),
         (request, via) => {
             log::error!("bug: {request:?} came in at {via:?}");

@@ -133,7 +133,7 @@ impl Git {
         Git { profile, env, caller, clock, machine, helper: None, version, smart: None, logins: None, bounds }
     }
 
-    /// The same, with what the newest caller of the daemon has in its environment.
+    /// The same, with what a newest caller of the daemon has in its environment.
     pub fn with_caller(self, caller: Caller) -> Git {
         Git { caller, ..self }
     }

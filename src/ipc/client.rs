@@ -456,7 +456,7 @@ impl Client {
         self.call_as(Message::Attach, Some(&payload), limits::client::ATTACH)
     }
 
-    /// Tells the host what of this process's environment leads git to remotes.
+    /// Tells the project's daemon what of this process's environment leads git to remotes.
     ///
     /// # Errors
     /// See [`ClientError`]; an older daemon knows no such message.

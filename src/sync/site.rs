@@ -34,7 +34,7 @@ pub struct Site {
     pub http: Client,
     self_hosted: Git,
     vendor: Git,
-    /// What git children have of the newest caller.
+    /// What git children have of the newest caller: of one project, or of any.
     pub caller: Caller,
     pub(super) waiting: Option<PendingCommits>,
 }
@@ -67,6 +67,13 @@ impl Site {
     /// The same, and syncs commit what waits beside clones.
     pub fn committing(self, waiting: PendingCommits) -> Site {
         Site { waiting: Some(waiting), ..self }
+    }
+
+    /// The same, where git children have what the newest caller of the project called `id` has.
+    pub fn for_project(&self, id: &str) -> Site {
+        let caller = self.caller.of(id);
+        let git = |git: &Git| git.clone().with_caller(caller.clone());
+        Site { self_hosted: git(&self.self_hosted), vendor: git(&self.vendor), caller, ..self.clone() }
     }
 
     /// Git with the user's configuration where the remote is the user's own, without it where it is a vendor's.

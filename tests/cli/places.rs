@@ -293,6 +293,38 @@ fn a_repository_that_lost_its_files_has_its_ledger_again() {
     env.stop_daemon();
 }
 
+/// Two projects asked for from two logins, each with the ssh agent that opens its own remote: what the daemon does by itself in one is done
+/// with that one's, whoever asked last.
+#[test]
+fn each_project_is_synced_as_its_own_newest_caller_reaches_it() {
+    let mut env = TestEnv::new();
+    let ssh = env.work().join("ssh");
+    let script = "#!/bin/sh\ncase \"$*\" in *$SSH_AUTH_SOCK.example*) ;; *) echo 'Permission denied (publickey).' >&2; exit 255;; esac\n\
+                  for last; do :; done\neval \"$last\"\n";
+    fs::write(&ssh, script).unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    env.set("GIT_SSH_COMMAND", &ssh);
+    env.set("GIT_SSH_VARIANT", "ssh");
+    let projects = ["one", "two"].map(|name| {
+        let (repo, bare) = (env.repo(name), env.bare(&format!("{name}.git")));
+        env.set("SSH_AUTH_SOCK", name);
+        env.ox_in(&repo, ["up", "--yes", "--ledger", &format!("ssh://me@{name}.example{}", bare.display())])
+            .ok();
+        (repo, bare)
+    });
+    for (repo, bare) in projects {
+        let ledger = repo.join(".sageox/ledger");
+        fs::write(ledger.join("note"), "n\n").unwrap();
+        env.git(&ledger, ["add", "note"]);
+        env.git(&ledger, ["commit", "-q", "-m", "a note"]);
+        until_or(
+            || env.git(&bare, ["log", "--format=%s"]).contains("a note"),
+            || env.ox_in(&repo, ["daemon", "errors"]).stdout,
+        );
+    }
+    env.stop_daemon();
+}
+
 /// After a new login the agent's socket is another one, a proxy has moved, a tool has its directory elsewhere: what git finds in the shell
 /// that asks it finds in the daemon as well. Nothing else of that shell comes along.
 #[test]

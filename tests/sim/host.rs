@@ -362,7 +362,7 @@ impl<S: Script> FakeHost<S> {
             }
             clones::Effect::SaveBackoff { state, saved } => self.script.save_backoff(state, saved.as_ref()),
             clones::Effect::Drop(_)
-            | clones::Effect::Environment(_)
+            | clones::Effect::Environment(..)
             | clones::Effect::Watch(..)
             | clones::Effect::Flush { .. } => {}
         }

@@ -344,9 +344,9 @@ pub fn ensure(dirs: &Dirs, env: &Env, project: &Project) -> Result<Client, Reach
                 clock::pause(Duration::from_millis(50));
             }
             other => {
-                if other.is_ok() {
+                if let Ok(client) = &other {
                     // An older daemon, or that of the Go program, does not know it; then its own environment counts.
-                    let _ = host(dirs).0.environment(way_to_remotes(|name| env.get(name).map(str::to_owned)));
+                    let _ = client.environment(way_to_remotes(|name| env.get(name).map(str::to_owned)));
                 }
                 return other;
             }

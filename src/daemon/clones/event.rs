@@ -110,8 +110,8 @@ pub enum Effect {
         /// Somebody asked for it: by a fresh clone, and now.
         asked: bool,
     },
-    /// Git children have these variables from now on.
-    Environment(BTreeMap<String, String>),
+    /// Git children of the project have these variables from now on, and those of team contexts too.
+    Environment(Id, BTreeMap<String, String>),
     /// Nobody needs this clone any more: what runs for it ends.
     Drop(Key),
     /// Find out whether a clone may be made where somebody wants one; ends in [`Event::PathChecked`].

@@ -218,9 +218,9 @@ impl Clones {
             + waiting
     }
 
-    /// The newest caller's way to remotes is that of all clones of this user.
-    pub(super) fn environment_told(&self, cx: &mut Cx, conn: ConnId, told: Environment) {
-        cx.push(Effect::Environment(told.vars));
+    /// The newest caller's way to remotes is that of the project's ledger, and of team contexts.
+    pub(super) fn environment_told(&self, cx: &mut Cx, conn: ConnId, id: Id, told: Environment) {
+        cx.push(Effect::Environment(id, told.vars));
         cx.reply(conn, Response::ok());
     }
 

@@ -18,7 +18,7 @@ use crate::kit::cancel::Cancel;
 use crate::kit::gotime::GoTime;
 use crate::project::{Dirs, LocalConfig, LocalTeam};
 use crate::sync::checkout::{self, PathState, Wanted};
-use crate::sync::{self, Ask, End, Failure, Outcome, Saved, Stores, Target};
+use crate::sync::{self, Ask, End, Failure, Outcome, Saved, Site, Stores, Target};
 
 /// What the work on clones needs.
 pub(in crate::daemon) struct Work {
@@ -47,11 +47,14 @@ impl Work {
             Effect::Sync { job, target, ask } => self.sync(lanes, job, target, ask),
             Effect::Clone { job, target } => self.clone(lanes, job, target),
             Effect::Gc { job, target, asked } => self.gc(lanes, job, target, asked),
-            Effect::Environment(vars) => {
+            Effect::Environment(id, vars) => {
                 let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
-                lanes.site.caller.set(vars);
+                lanes.site.caller.of(&id).set(vars);
             }
             Effect::Drop(key) => {
+                if let Key::Ledger(id) = &key {
+                    lanes.site.caller.of(id).forget();
+                }
                 if let Some(cancel) = self.cancels.remove(&key) {
                     cancel.cancel();
                 }
@@ -92,7 +95,7 @@ impl Work {
     }
 
     fn sync(&mut self, lanes: &Lanes, job: JobId, target: Target, ask: Ask) {
-        let (site, cancel, tell) = (lanes.site.clone(), self.cancel_of(&job.key), teller(lanes, &job));
+        let (site, cancel, tell) = (site_of(lanes, &job.key), self.cancel_of(&job.key), teller(lanes, &job));
         let work = move || sync::sync(&site, &target, ask, &mut |s, p, t| tell(s, p, t), &cancel);
         lanes.start(Lane::Git, work, move |ended| match ended {
             Err(NotDone::Busy(_)) => Event::NoWorker(job).into(),
@@ -101,7 +104,7 @@ impl Work {
     }
 
     fn clone(&mut self, lanes: &Lanes, job: JobId, target: Target) {
-        let (site, cancel, tell) = (lanes.site.clone(), self.cancel_of(&job.key), teller(lanes, &job));
+        let (site, cancel, tell) = (site_of(lanes, &job.key), self.cancel_of(&job.key), teller(lanes, &job));
         let work = move || sync::clone(&site, &target, &mut |s, p, t| tell(s, p, t), &cancel);
         lanes.start(Lane::Clone, work, move |ended| match ended {
             Err(NotDone::Busy(_)) => Event::NoWorker(job).into(),
@@ -110,7 +113,7 @@ impl Work {
     }
 
     fn gc(&mut self, lanes: &Lanes, job: JobId, target: Target, asked: bool) {
-        let (site, cancel, tell) = (lanes.site.clone(), self.cancel_of(&job.key), teller(lanes, &job));
+        let (site, cancel, tell) = (site_of(lanes, &job.key), self.cancel_of(&job.key), teller(lanes, &job));
         let (ledgers, key) = (Arc::clone(&self.ledgers), job.key.clone());
         let work = move || {
             // The watcher lets go of a ledger's directory while that is replaced.
@@ -149,11 +152,19 @@ impl Work {
     }
 
     fn revoke(&mut self, lanes: &Lanes, key: Key, target: Target) {
-        let (site, cancel) = (lanes.site.clone(), self.cancel_of(&key));
+        let (site, cancel) = (site_of(lanes, &key), self.cancel_of(&key));
         let work = move || sync::revoke(&site, &target, &cancel).err();
         lanes.start(Lane::Git, work, move |kept| {
             Event::Revoked { key, kept: kept.unwrap_or_else(|e| Some(e.to_string())) }.into()
         });
+    }
+}
+
+/// The machine as work on this clone sees it: a ledger's remote is reached as the newest caller of its project reaches it.
+fn site_of(lanes: &Lanes, key: &Key) -> Site {
+    match key {
+        Key::Ledger(id) => lanes.site.for_project(id),
+        _ => lanes.site.clone(),
     }
 }
 

@@ -200,8 +200,8 @@ messages! {
     Attach = "attach" Reply on Host => core (Attach);
     /// Ours, host socket only: what is attached: [`Projects`].
     Projects = "projects" Reply on Host => core;
-    /// Ours, host socket only: what of the caller's environment leads git to remotes: [`Environment`].
-    Environment = "environment" Reply on Host => core (Environment);
+    /// Ours: what of the caller's environment leads git to remotes: [`Environment`].
+    Environment = "environment" Reply on Project => core (Environment);
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");
