@@ -73,7 +73,7 @@ impl Dirs {
     pub fn check_owner(&self) -> Result<(), Error> {
         let exists =
             |dir: &Path| std::fs::symlink_metadata(dir).ok().map(|meta| (dir.to_owned(), meta.uid()));
-        for dir in [&self.data, &self.config, &self.cache] {
+        for dir in [&self.data, &self.config, &self.cache, &self.state] {
             let Some((path, owner)) = dir.ancestors().find_map(exists) else { continue };
             // Who is not root cannot make it where that is not meant for them.
             let matters = path == *dir || self.uid == 0;

@@ -1,7 +1,7 @@
 //! Where a repository may lie, in what form, and what is said of one that cannot be read.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use crate::support::http_git::GitServer;
@@ -115,6 +115,63 @@ fn a_repository_of_another_owner_is_taken_as_git_takes_it() {
     env.git(env.work(), &words);
     check_up(&env, &root, &root);
     env.stop_daemon();
+}
+
+/// Where a directory of ours belongs to another user (`sudo` that keeps HOME, a shared data directory), no command writes anything there.
+#[test]
+fn what_belongs_to_another_user_is_left_as_it_is() {
+    for foreign in [&["."][..], &["data"], &["config", "config/sageox"], &["run"]] {
+        let mut env = TestEnv::new();
+        let repo = env.repo("r");
+        let home = env.work().join("theirs");
+        fs::create_dir(&home).unwrap();
+        for dir in foreign.iter().filter(|dir| **dir != ".") {
+            fs::create_dir_all(home.join(dir)).unwrap();
+        }
+        for (name, dir) in [("DATA_HOME", "data"), ("CONFIG_HOME", "config"), ("RUNTIME_DIR", "run")] {
+            env.set(&format!("XDG_{name}"), home.join(dir));
+        }
+        env.set("HOME", &home);
+        let all = |dir: &Path| env.git(dir, ["ls-files", "--others", "--directory"]);
+        let given = |dir: &&str| chown(home.join(dir), Some(12345), Some(12345));
+        if let Err(e) = foreign.iter().try_for_each(given) {
+            println!("skipped: only root gives files away: {e}");
+            return;
+        }
+        let before = census(&home);
+        let commands: [&[&str]; 6] = [
+            &["up"],
+            &["murmur", "--topic", "t", "as root"],
+            &["sync"],
+            &["daemon", "start"],
+            &["config", "set", "murmur_send", "manual"],
+            &["agent", "prime"],
+        ];
+        for args in commands {
+            let ran = env.ox_in(&repo, args);
+            assert_ne!(ran.code, Some(0), "{foreign:?}: {ran:?}");
+            assert!(ran.stderr.contains("user 12345, without sudo"), "{foreign:?}: {ran:?}");
+        }
+        assert_eq!(census(&home), before, "{foreign:?}");
+        assert_eq!(all(&repo), "", "{foreign:?}");
+    }
+}
+
+/// Every path below `dir` with its owner.
+fn census(dir: &Path) -> Vec<(std::path::PathBuf, u32)> {
+    let mut found = Vec::new();
+    let mut todo = vec![dir.to_path_buf()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            let meta = fs::symlink_metadata(entry.path()).unwrap();
+            if meta.is_dir() {
+                todo.push(entry.path());
+            }
+            found.push((entry.path(), meta.uid()));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// A hook, `git rebase --exec` or an alias tells its children of one repository; that need not be the one of the current directory.
