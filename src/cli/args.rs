@@ -6,7 +6,7 @@ use clap::builder::StyledStr;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::commands::{
-    agent, completions, config, daemon, debug, docs, doctor, git_credential_helper, init, ledger, murmur,
+    agent, completions, config, daemon, debug, docs, doctor, gc, git_credential_helper, init, ledger, murmur,
     rescue, status, sync, team, up, version, whispers, workspaces,
 };
 use super::global::{Global, HEADING};
@@ -19,7 +19,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
     ("Team and agents", &["team", "agent", "murmur", "whispers"]),
-    ("Repair", &["doctor", "rescue", "debug"]),
+    ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
 ];
 
@@ -120,6 +120,11 @@ pub enum Command {
     /// Whatever would be overwritten in a clone is kept first: uncommitted changes in refs/ox/rescue/, files that
     /// changed on both sides as conflict copies, a whole clone when it is replaced. Restoring overwrites nothing.
     Rescue(rescue::Args),
+    /// Make the clones of this project smaller now
+    ///
+    /// The daemon does this by itself every few days. A clone that holds something that exists only here is packed where it
+    /// is; one that a fresh clone would at least halve is replaced by that.
+    Gc(gc::Args),
     /// Print the version
     Version(version::Args),
     /// Collect a report for finding a fault, without secrets
@@ -192,6 +197,7 @@ impl Command {
             Command::Doctor(_) => Some("doctor"),
             Command::Team(_) => Some("team"),
             Command::Clones(_) => Some("clones"),
+            Command::Gc(_) => Some("gc"),
             Command::Ledger(_) => Some("ledger"),
             Command::Rescue(_) => Some("rescue"),
             Command::Murmur(_) => Some("murmur"),

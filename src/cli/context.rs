@@ -10,9 +10,10 @@ use super::failure::{Failure, Outcome};
 use super::global::Global;
 use super::ui::Ui;
 use crate::daemon::reach;
+use crate::daemon::run::LOG_LEVEL;
 use crate::ipc::client::Client;
 use crate::kit::clock::{Clock as _, SystemClock};
-use crate::project::{Dirs, Env, Error, Project, RedactRules};
+use crate::project::{Dirs, Env, Error, PROJECT_ROOT_VAR, Project, RedactRules, named_root};
 use crate::redact::Redactor;
 
 /// One run of a command.
@@ -39,7 +40,10 @@ impl Cx {
         }
         let env = Env::process();
         match Dirs::from_env(&env).and_then(|dirs| dirs.check_owner().map(|()| dirs)) {
-            Ok(dirs) => Ok(Cx { ui, env, dirs, agent }),
+            Ok(dirs) => {
+                wrong_variables(&env).iter().for_each(|text| ui.warn(text));
+                Ok(Cx { ui, env, dirs, agent })
+            }
             Err(e) => Err(Box::new((ui, of_project(&e)))),
         }
     }
@@ -94,4 +98,20 @@ impl Cx {
     pub fn now(&self) -> Timestamp {
         SystemClock.now().wall
     }
+}
+
+/// What the environment says that nothing can be made of.
+fn wrong_variables(env: &Env) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(root) = env.get(PROJECT_ROOT_VAR)
+        && named_root(env).is_none()
+    {
+        wrong.push(format!("{PROJECT_ROOT_VAR} names no project, so the current directory counts: {root}"));
+    }
+    if let Some(level) = env.get(LOG_LEVEL)
+        && level.parse::<log::LevelFilter>().is_err()
+    {
+        wrong.push(format!("{LOG_LEVEL} must be error, warn, info or debug, not \"{level}\"; info is used"));
+    }
+    wrong
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::daemon_status::{Page, Report};
-use super::ui::text::{age, clean, count, relative, tilde, took};
+use super::ui::text::{age, clean, count, relative, row, tilde, took};
 use super::ui::{Tone, sparkline};
 use crate::ipc::wire::{ActivitySummary, WatchingStatus};
 
@@ -18,39 +18,35 @@ const CALLERS_LISTED: usize = 10;
 /// The lines behind `--verbose`.
 pub(super) fn lines(report: &Report, page: &Page<'_>) -> Vec<String> {
     let data = page.data;
-    let mut lines = vec![String::new(), page.paint.text(Tone::Head, "Internals")];
+    let mut lines = Vec::new();
     let mut field = |name: &str, value: String| {
         if !value.is_empty() {
-            lines.push(format!("    {name:<10} {}", clean(&value)));
+            lines.push(row(name, &clean(&value)));
         }
     };
-    field("PID", report.pid.to_string());
-    field("Workspace", tilde(&data.workspace_path, page.home));
     for caller in data.callers.iter().take(CALLERS_LISTED) {
         let agent = if caller.agent_id.is_empty() { String::new() } else { format!(" {}", caller.agent_id) };
         let seen = caller.last_seen.0.map(|t| format!(", {}", relative(t, page.now))).unwrap_or_default();
-        field("Clone", format!("{}{agent}{seen}", tilde(&caller.path, page.home)));
+        field("caller", format!("{}{agent}{seen}", tilde(&caller.path, page.home)));
     }
-    field("Ledger", tilde(&report.ledger_path, page.home));
+    field("clone", tilde(&report.ledger_path, page.home));
     let user = data.authenticated_user.as_ref();
-    field("User", user.map(|user| user.email.clone()).unwrap_or_default());
+    field("login", user.map(|user| user.email.clone()).unwrap_or_default());
     let millis = |ms: i64| took(Duration::from_millis(ms.unsigned_abs()));
     let throttle = match data.throttle_duration_ms {
         0 => String::new(),
         ms => format!(" (held back {})", millis(ms)),
     };
-    field("Startup", format!("{}{throttle}", millis(data.startup_duration_ms)));
-    field("Pulls", data.sync_metrics.as_ref().map(pulls).unwrap_or_default());
-    field("Watching", data.watching.as_ref().map(|w| watching(w, page.now)).unwrap_or_default());
+    field("started", format!("in {}{throttle}", millis(data.startup_duration_ms)));
+    field("pulls", data.sync_metrics.as_ref().map(pulls).unwrap_or_default());
+    field("watching", data.watching.as_ref().map(|w| watching(w, page.now)).unwrap_or_default());
     lines.extend(data.activity.as_ref().into_iter().flat_map(|all| in_use(all, page)));
-    if !page.history.is_empty() {
-        lines.push(String::new());
-        lines.push(format!("    {:<12}{:<8}{:<10}FILES", "TIME", "TYPE", "DURATION"));
-    }
-    for event in page.history.iter().rev().take(SYNCS_LISTED) {
+    for (n, event) in page.history.iter().rev().take(SYNCS_LISTED).enumerate() {
         let time = event.time.0.map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
-        let duration = took(event.duration);
-        lines.push(format!("    {time:<12}{:<8}{duration:<10}{}", clean(&event.kind), event.files_changed));
+        let files = u64::try_from(event.files_changed).unwrap_or(0);
+        let text =
+            format!("{time}  {}, {}, {}", clean(&event.kind), took(event.duration), count(files, "file"));
+        lines.push(row(if n == 0 { "history" } else { "" }, &text));
     }
     lines
 }
@@ -75,7 +71,7 @@ fn pulls(metrics: &Value) -> String {
 /// How many repositories, teams and agents are in use, with the newest of each and when it was heard of.
 fn in_use(all: &ActivitySummary, page: &Page<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    for (name, list) in [("Repos", &all.repos), ("Teams", &all.teams), ("Agents", &all.agents)] {
+    for (name, list) in [("repos", &all.repos), ("teams", &all.teams), ("agents", &all.agents)] {
         let Some(newest) = list.iter().max_by_key(|entry| entry.last) else { continue };
         let ages: Vec<Duration> = list
             .iter()
@@ -85,10 +81,10 @@ fn in_use(all: &ActivitySummary, page: &Page<'_>) -> Vec<String> {
             .collect();
         let when = newest.last.0.map(|t| relative(t, page.now)).unwrap_or_default();
         let key = clean(&tilde(&newest.key, page.home));
-        lines.push(format!("    {name:<10} {}, newest {key} {when}", list.len()));
-        if name == "Agents" {
-            lines.push(format!("    {:<10} {}", "", sparkline::line(&ages)));
-            lines.push(format!("    {:<10} {}", "", page.paint.text(Tone::Dim, sparkline::SCALE)));
+        lines.push(row(name, &format!("{}, newest {key} {when}", list.len())));
+        if name == "agents" {
+            lines.push(row("", &sparkline::line(&ages)));
+            lines.push(row("", &page.paint.text(Tone::Dim, sparkline::SCALE)));
         }
     }
     lines

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::daemon_internals;
-use super::ui::text::{age, clean, compact, count, relative, short, took};
+use super::ui::text::{age, clean, compact, count, relative, row, short, tilde, took};
 use super::ui::{Paint, Tone, sparkline};
 use crate::daemon::{is_ours, shown_version};
 use crate::health::IssueKind;
@@ -266,27 +266,25 @@ impl Workspace {
         }
     }
 
-    fn text(&self, now: Timestamp, paint: Paint) -> String {
+    fn text(&self, page: &Page<'_>) -> String {
+        let paint = page.paint;
+        let error = || clean(&humanised(&self.error));
         match self.status {
-            State::NotCloned => paint.text(Tone::Warn, "not cloned"),
-            State::Error => paint.text(Tone::Bad, &clean(&humanised(&self.error))),
-            State::Offline => paint.text(Tone::Warn, &format!("offline: {}", clean(&humanised(&self.error)))),
+            State::NotCloned => paint.text(Tone::Warn, "not cloned yet"),
+            State::Error => paint.text(Tone::Bad, &error()),
+            State::Offline => paint.text(Tone::Warn, &format!("offline: {}", error())),
             State::Syncing => "syncing".into(),
-            State::NotSynced => paint.text(Tone::Dim, "not synced"),
+            State::NotSynced => "never synced".into(),
             State::Ok => {
-                let when = self.last_sync.map(|t| relative(t, now)).unwrap_or_default();
-                format!("{} {when}", paint.text(Tone::Good, "●"))
+                format!("synced {}", self.last_sync.map(|t| relative(t, page.now)).unwrap_or_default())
             }
         }
     }
-}
 
-impl Workspace {
     /// When its remote was last seen to have moved, for the verbose page.
     fn changed_text(&self, page: &Page<'_>) -> String {
         let changed = self.remote_changed.filter(|_| page.verbose);
-        let text = changed.map(|t| format!(" · remote changed {}", relative(t, page.now)));
-        text.map(|text| page.paint.text(Tone::Dim, &text)).unwrap_or_default()
+        changed.map(|t| format!(", remote changed {}", relative(t, page.now))).unwrap_or_default()
     }
 }
 
@@ -306,13 +304,13 @@ impl TeamContext {
     }
 
     fn text(&self, page: &Page<'_>) -> String {
-        let mut text = self.clone.text(page.now, page.paint);
+        let mut text = format!("{} — {}", clean(&self.team_name), self.clone.text(page));
         if self.clone.status != State::NotCloned {
             let gc = self.gc_left.map_or_else(|| "due".to_owned(), |left| format!("in {}", short(left)));
-            text.push_str(&page.paint.text(Tone::Dim, &format!(" · gc {gc}")));
+            text.push_str(&format!(", gc {gc}"));
         }
         if let Some(last) = self.last_gc.filter(|_| page.verbose) {
-            text.push_str(&page.paint.text(Tone::Dim, &format!(", last {}", relative(last, page.now))));
+            text.push_str(&format!(" (last {})", relative(last, page.now)));
         }
         text + &self.clone.changed_text(page)
     }
@@ -391,131 +389,91 @@ pub struct Page<'a> {
 
 /// The text of `ox daemon status` while the daemon runs.
 pub fn text(report: &Report, page: &Page<'_>) -> String {
-    let mut parts = vec![header(report, page), String::new(), summary(report)];
-    parts.extend(last_error(report, page));
-    parts.extend(trees(report, page));
-    parts.extend(issues(page));
-    parts.extend(unseen(page));
-    if let Some(left) = &report.auto_exit_in {
-        parts.extend([String::new(), format!("Auto-exit in {left}")]);
+    let verdict = page.paint.text(report.health.tone(), report.health.words());
+    let mut lines = vec![format!("{verdict} — {}", clean(&tilde(&page.data.workspace_path, page.home)))];
+    lines.extend(clones(report, page));
+    lines.extend(problems(report, page));
+    if let Some(n) = u64::try_from(page.data.unviewed_error_count).ok().filter(|n| *n > 0) {
+        lines.push(row("unread", &format!("{}: ox daemon errors", count(n, "error"))));
     }
-    parts.extend(activity(page));
+    lines.push(row("syncs", &syncs(report)));
+    lines.extend(daemon(report, page));
     if page.verbose {
-        parts.extend(daemon_internals::lines(report, page));
+        lines.extend(daemon_internals::lines(report, page));
+        lines.extend(activity(page));
     }
     // Where a host does not answer, nothing here is to be done.
     if report.health != Health::Offline {
-        parts.extend(way_out(page.data).map(|command| format!("next: {command}")));
+        lines.extend(way_out(page.data).map(|command| format!("next: {command}")));
     }
-    parts.join("\n")
+    lines.join("\n")
 }
 
-/// The clones: those of the project itself, then those of other teams.
-fn trees(report: &Report, page: &Page<'_>) -> Vec<String> {
-    let project = &report.project;
-    let mut own = Vec::new();
-    own.extend(
-        project
-            .ledger
-            .as_ref()
-            .map(|l| ("Ledger".to_owned(), l.text(page.now, page.paint) + &l.changed_text(page))),
-    );
-    let tagged = |t: &TeamContext| (format!("{} (team context)", clean(&t.team_name)), t.text(page));
-    own.extend(project.team_context.as_ref().map(tagged));
-    let others: Vec<(String, String)> =
-        report.other_teams.iter().map(|t| (clean(&t.team_name), t.text(page))).collect();
-    let other = if project.team_context.is_some() { "Other Team Contexts" } else { "Team Contexts" };
-    let heads = ["This Project".to_owned(), format!("{other} ({})", others.len())];
-    let mut lines = Vec::new();
-    for (head, rows) in heads.into_iter().zip([own, others]).filter(|(_, rows)| !rows.is_empty()) {
-        lines.extend([String::new(), page.paint.text(Tone::Head, &head)]);
-        let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 2;
-        for (n, (label, state)) in rows.iter().enumerate() {
-            let branch = if n + 1 == rows.len() { "└──" } else { "├──" };
-            lines.push(format!("    {branch} {label:<width$}{state}"));
-        }
-    }
+/// The clones: the ledger, the project's own team, other teams.
+fn clones(report: &Report, page: &Page<'_>) -> Vec<String> {
+    let every = match report.sync.interval.as_str() {
+        "" => String::new(),
+        interval => format!(", every {interval}"),
+    };
+    let ledger = |l: &Workspace| {
+        let is_well = !matches!(l.status, State::Error | State::Offline | State::NotCloned);
+        let every = if is_well { every.as_str() } else { "" };
+        row("ledger", &(l.text(page) + every + &l.changed_text(page)))
+    };
+    let teams = report.project.team_context.iter().chain(&report.other_teams);
+    let mut lines: Vec<String> = report.project.ledger.iter().map(ledger).collect();
+    lines.extend(teams.map(|team| row("team", &team.text(page))));
     lines
 }
 
-fn header(report: &Report, page: &Page<'_>) -> String {
-    let health = report.health;
+/// The daemon itself.
+fn daemon(report: &Report, page: &Page<'_>) -> Vec<String> {
     let theirs = &page.data.version;
     // To another program's daemon we are the version that we speak like.
     let bare = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
     let spoken = bare(page.wire_version);
     let ours = if is_ours(theirs) { page.wire_version } else { &spoken };
-    let version = if theirs == ours || (!is_ours(theirs) && bare(theirs) == ours) {
-        format!("v{} {}", shown_version(theirs), page.paint.text(Tone::Good, "✓ (matching)"))
-    } else {
-        let mismatch = format!("⚠ (mismatch: daemon v{})", clean(shown_version(theirs)));
-        format!("v{} {}", shown_version(ours), page.paint.text(Tone::Warn, &mismatch))
-    };
-    let verdict = page.paint.text(health.tone(), health.words());
-    format!("{verdict} — {version}; running for {}", report.uptime)
-}
-
-fn summary(report: &Report) -> String {
-    let sync = &report.sync;
-    let n = |n: i64| u64::try_from(n).unwrap_or(0);
-    let mut parts = Vec::new();
-    if sync.repos > 0 {
-        let every =
-            if sync.interval.is_empty() { String::new() } else { format!(" every {}", sync.interval) };
-        parts.push(format!("Syncing {}{every}", count(sync.repos as u64, "repo")));
-    }
-    if sync.total_syncs > 0 {
-        parts.push(count(n(sync.total_syncs), "sync"));
-    }
-    parts.extend(sync.avg_time.as_ref().map(|avg| format!("{avg} avg")));
-    parts.push(count(n(sync.errors), "error"));
-    parts.join(", ")
-}
-
-fn last_error(report: &Report, page: &Page<'_>) -> Vec<String> {
-    let sync = &report.sync;
-    // What a clone suffers from now stands with the clone.
-    let stands = page.data.workspaces.values().flatten().any(|clone| clone.last_error == sync.last_error);
-    if sync.last_error.is_empty() || stands {
-        return Vec::new();
-    }
-    let when = sync.last_error_time.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
-    vec![format!("Last error: {}{when}", clean(&humanised(&sync.last_error)))]
-}
-
-fn issues(page: &Page<'_>) -> Vec<String> {
-    let told: Vec<Issue> = told(page.data).map(Issue::from).collect();
-    if told.is_empty() {
-        return Vec::new();
-    }
-    let heading = format!("Problems ({})", told.len());
-    let mut lines = vec![String::new(), page.paint.text(Tone::Head, &heading)];
-    for issue in &told {
-        let (glyph, mean) =
-            if issue.severity == "warning" { ("⚠", Tone::Warn) } else { ("✗", Tone::Bad) };
-        let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
-        let since = issue.since.map(|t| format!("  {}", relative(t, page.now))).unwrap_or_default();
-        let severity = format!("{:<10}", clean(&issue.severity));
-        lines.push(format!(
-            "{} {repo}{}{}",
-            page.paint.text(mean, &format!("{glyph} {severity}")),
-            clean(&issue.summary),
-            page.paint.text(Tone::Dim, &since)
-        ));
+    let end = report.auto_exit_in.as_ref().map(|left| format!(", ends in {left} unless it is used"));
+    let version = clean(shown_version(theirs));
+    let state =
+        format!("v{version}, running for {}, pid {}{}", report.uptime, report.pid, end.unwrap_or_default());
+    let mut lines = vec![row("daemon", &state)];
+    if theirs != ours && (is_ours(theirs) || bare(theirs) != ours) {
+        let other = format!("this program is v{}: ox daemon restart", shown_version(ours));
+        lines.push(row("version", &page.paint.text(Tone::Warn, &other)));
     }
     lines
 }
 
-/// Failures that were stored and that nobody has seen.
-fn unseen(page: &Page<'_>) -> Vec<String> {
-    match u64::try_from(page.data.unviewed_error_count) {
-        Ok(0) | Err(_) => Vec::new(),
-        Ok(n) => {
-            vec![String::new(), format!("{}: ox daemon errors", count(n, "unread error"))]
-        }
-    }
+fn syncs(report: &Report) -> String {
+    let sync = &report.sync;
+    let n = |n: i64| u64::try_from(n).unwrap_or(0);
+    let mut parts = vec![n(sync.total_syncs).to_string()];
+    parts.extend(sync.avg_time.as_ref().map(|avg| format!("{avg} on average")));
+    parts.push(count(n(sync.errors), "error"));
+    parts.join(", ")
 }
 
+/// What is wrong and said by no clone's row.
+fn problems(report: &Report, page: &Page<'_>) -> Vec<String> {
+    let line = |issue: &DaemonIssue| {
+        let mean = if issue.severity == "warning" { Tone::Warn } else { Tone::Bad };
+        let repo = if issue.repo.is_empty() { String::new() } else { format!("{}: ", clean(&issue.repo)) };
+        let since = issue.since.0.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
+        row("problem", &format!("{repo}{}{since}", page.paint.text(mean, &clean(&issue.summary))))
+    };
+    let mut lines: Vec<String> = told(page.data).map(line).collect();
+    let sync = &report.sync;
+    // What a clone suffers from now stands with the clone.
+    let stands = page.data.workspaces.values().flatten().any(|clone| clone.last_error == sync.last_error);
+    if !sync.last_error.is_empty() && !stands {
+        let when = sync.last_error_time.map(|t| format!(" ({})", relative(t, page.now))).unwrap_or_default();
+        lines.push(row("problem", &format!("{}{when}", clean(&humanised(&sync.last_error)))));
+    }
+    lines
+}
+
+/// Syncs of the last hours as a chart.
 fn activity(page: &Page<'_>) -> Vec<String> {
     if page.history.is_empty() {
         return Vec::new();
@@ -523,12 +481,7 @@ fn activity(page: &Page<'_>) -> Vec<String> {
     let past = |t: &Timestamp| *t <= page.now;
     let ages: Vec<Duration> =
         page.history.iter().filter_map(|e| e.time.0).filter(past).map(|t| age(t, page.now)).collect();
-    vec![
-        String::new(),
-        page.paint.text(Tone::Head, "Activity (4h)"),
-        sparkline::line(&ages),
-        page.paint.text(Tone::Dim, sparkline::SCALE),
-    ]
+    vec![row("activity", &sparkline::line(&ages)), row("", &page.paint.text(Tone::Dim, sparkline::SCALE))]
 }
 
 /// Words of an error in capitals-insensitive form, and what a person is told instead.

@@ -100,12 +100,10 @@ fn with_issues() -> StatusData {
 #[test]
 fn cli_09_a_running_daemon() {
     insta::assert_snapshot!(page(&running(), &[], false), @r"
-    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
-
-    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
-
-    This Project
-        └── Ledger  ● 42s ago
+    ● Healthy — ~/src/p
+      ledger   synced 42s ago, every 5m
+      syncs    12, 45ms on average, 0 errors
+      daemon   vX.Y.Z, running for 2h 5m, pid 4711
     ");
     insta::assert_snapshot!(json(&running()), @r#"
     {
@@ -140,12 +138,10 @@ fn cli_09_a_running_daemon() {
 #[test]
 fn cli_09_a_daemon_that_has_never_synced() {
     insta::assert_snapshot!(page(&never_synced(), &[], false), @r"
-    ● Healthy — vX.Y.Z ✓ (matching); running for <1s
-
-    Syncing 1 repo every 5m, 0 errors
-
-    This Project
-        └── Ledger  not synced
+    ● Healthy — ~/src/p
+      ledger   never synced, every 5m
+      syncs    0, 0 errors
+      daemon   vX.Y.Z, running for <1s, pid 4711
     ");
     let json: Value = serde_json::from_str(&json(&never_synced())).unwrap();
     assert_eq!(json["project"]["ledger"]["status"], "not_synced");
@@ -155,12 +151,10 @@ fn cli_09_a_daemon_that_has_never_synced() {
 #[test]
 fn cli_09_a_daemon_with_errors_says_so_once_and_in_words() {
     insta::assert_snapshot!(page(&failing(), &[], false), @r"
-    ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
-
-    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 5 errors
-
-    This Project
-        └── Ledger  the server's name could not be resolved
+    ◐ Needs attention — ~/src/p
+      ledger   the server's name could not be resolved
+      syncs    12, 45ms on average, 5 errors
+      daemon   vX.Y.Z, running for 2h 5m, pid 4711
     ");
 }
 
@@ -175,34 +169,20 @@ fn cli_09_a_daemon_with_issues_a_timeout_and_history() {
     };
     let history = [event(7_000, "pull"), event(400, "push"), event(42, "pull"), event(-60, "pull")];
     insta::assert_snapshot!(page(&with_issues(), &history, true), @r"
-    ◐ Needs attention — vX.Y.Z ✓ (matching); running for 2h 5m
-
-    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
-
-    This Project
-        └── Ledger  ● 42s ago
-
-    Problems (2)
-    ✗ error      ledger: both sides changed data/x.json  2h ago
-    ⚠ warning    ledger: kept in refs/ox/rescue/1
-
-    Auto-exit in 30m
-
-    Activity (4h)
-    ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|█▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁██
-    4h ago                  2h                      now
-
-    Internals
-        PID        4711
-        Workspace  ~/src/p
-        Ledger     ~/.local/share/sageox/local/ledgers/repo_1
-        Startup    12ms
-
-        TIME        TYPE    DURATION  FILES
-        12:01:00    pull    31ms      2
-        11:59:18    pull    31ms      2
-        11:53:20    push    31ms      2
-        10:03:20    pull    31ms      2
+    ◐ Needs attention — ~/src/p
+      ledger   synced 42s ago, every 5m
+      problem  ledger: both sides changed data/x.json (2h ago)
+      problem  ledger: kept in refs/ox/rescue/1
+      syncs    12, 45ms on average, 0 errors
+      daemon   vX.Y.Z, running for 2h 5m, pid 4711, ends in 30m unless it is used
+      clone    ~/.local/share/sageox/local/ledgers/repo_1
+      started  in 12ms
+      history  12:01:00  pull, 31ms, 2 files
+               11:59:18  pull, 31ms, 2 files
+               11:53:20  push, 31ms, 2 files
+               10:03:20  pull, 31ms, 2 files
+      activity ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|█▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁██
+               4h ago                  2h                      now
     next: ox rescue list
     ");
 }
@@ -239,23 +219,19 @@ fn with_teams() -> StatusData {
 #[test]
 fn cli_09_a_project_with_teams() {
     insta::assert_snapshot!(page(&with_teams(), &[], false), @r"
-    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
-
-    Syncing 4 repos every 5m, 12 syncs, 45ms avg, 0 errors
-
-    This Project
-        ├── Ledger                   ● 42s ago
-        └── Platform (team context)  ● 2m ago · gc in 6d
-
-    Other Team Contexts (2)
-        ├── design      the server refused the connection · gc due
-        └── Operations  not cloned
+    ● Healthy — ~/src/p
+      ledger   synced 42s ago, every 5m
+      team     Platform — synced 2m ago, gc in 6d
+      team     design — the server refused the connection, gc due
+      team     Operations — not cloned yet
+      syncs    12, 45ms on average, 0 errors
+      daemon   vX.Y.Z, running for 2h 5m, pid 4711
     ");
     let verbose = page(&with_teams(), &[], true);
     let own = verbose.lines().find(|l| l.contains("Platform")).unwrap();
     assert_eq!(
         own.trim(),
-        "└── Platform (team context)  ● 2m ago · gc in 6d, last 1d ago · remote changed 2h ago"
+        "team     Platform — synced 2m ago, gc in 6d (last 1d ago), remote changed 2h ago"
     );
     let json: Value = serde_json::from_str(&json(&with_teams())).unwrap();
     assert_eq!(json["sync"]["repos"], 4);
@@ -279,7 +255,7 @@ fn cli_09_a_project_with_teams() {
         "a name is never empty"
     );
     let without_own = StatusData { project_team_id: String::new(), ..with_teams() };
-    assert!(page(&without_own, &[], false).contains("\nTeam Contexts (3)\n"));
+    assert_eq!(page(&without_own, &[], false).matches("\n  team     ").count(), 3);
 }
 
 #[test]
@@ -313,32 +289,25 @@ fn with_more_detail_the_page_says_who_is_there_and_how_syncs_went() {
         ..running()
     };
     insta::assert_snapshot!(page(&data, &[], true), @r"
-    ● Healthy — vX.Y.Z ✓ (matching); running for 2h 5m
-
-    Syncing 1 repo every 5m, 12 syncs, 45ms avg, 0 errors
-
-    This Project
-        └── Ledger  ● 42s ago
-
-    2 unread errors: ox daemon errors
-
-    Internals
-        PID        4711
-        Workspace  ~/src/p
-        Clone      ~/src/p OxAb12, 5s ago
-        Clone      ~/tree, 1h ago
-        Ledger     ~/.local/share/sageox/local/ledgers/repo_1
-        User       ann@example.com
-        Startup    12ms (held back 5.0s)
-        Pulls      12 ok, 1 failed, 45ms avg, 120ms p95; 0 conflicts, 1 divergence
-        Repos      1, newest ~/src/p 5s ago
-        Agents     2, newest OxAb12 5s ago
-                   ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▄▁|▁▁▁▁▁▁▁▁▁█▁▄
-                   4h ago                  2h                      now
+    ● Healthy — ~/src/p
+      ledger   synced 42s ago, every 5m
+      unread   2 errors: ox daemon errors
+      syncs    12, 45ms on average, 0 errors
+      daemon   vX.Y.Z, running for 2h 5m, pid 4711
+      caller   ~/src/p OxAb12, 5s ago
+      caller   ~/tree, 1h ago
+      clone    ~/.local/share/sageox/local/ledgers/repo_1
+      login    ann@example.com
+      started  in 12ms (held back 5.0s)
+      pulls    12 ok, 1 failed, 45ms avg, 120ms p95; 0 conflicts, 1 divergence
+      repos    1, newest ~/src/p 5s ago
+      agents   2, newest OxAb12 5s ago
+               ▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▁▁|▁▁▁▁▁▁▁▁▁▁▄▁|▁▁▁▁▁▁▁▁▁█▁▄
+               4h ago                  2h                      now
     ");
     let plain = page(&data, &[], false);
-    assert!(plain.contains("2 unread errors: ox daemon errors"), "{plain}");
-    assert!(!plain.contains("Internals"));
+    assert!(plain.contains("unread   2 errors: ox daemon errors"), "{plain}");
+    assert!(!plain.contains("started"));
 }
 
 #[test]
@@ -394,7 +363,9 @@ fn a_clone_is_in_the_first_state_that_fits() {
 #[test]
 fn another_version_is_named() {
     let data = StatusData { version: "0.3.0+2026-01-01T00:00:00Z".into(), ..running() };
-    assert!(page(&data, &[], false).contains("v0.6.1 ⚠ (mismatch: daemon v0.3.0)"));
+    let page = page(&data, &[], false);
+    assert!(page.contains("  daemon   v0.3.0, running"), "{page}");
+    assert!(page.contains("  version  this program is v0.6.1: ox daemon restart"), "{page}");
 }
 
 #[test]

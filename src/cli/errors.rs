@@ -139,7 +139,7 @@ pub fn of_setup(what: &str, error: &SetupError) -> Failure {
         SetupError::OtherTeam { team, url } => Failure::new(Exit::Usage, "another team goes by that id")
             .on(team)
             .because_of(format!("here it is the team at {url}"))
-            .hint(format!("ox sync --remove-team {team}")),
+            .hint(format!("ox team remove {team} --clone")),
         SetupError::NoTeamRemote { team } => Failure::new(Exit::Usage, "the team's context has no address")
             .on(team)
             .hint("ox team add <id>=<URL>"),

@@ -38,8 +38,8 @@ pub use commands::docs;
 
 use args::{Args, Command};
 use commands::{
-    agent, completions, config, daemon, debug, doctor, git_credential_helper, init, ledger, murmur, rescue,
-    status, sync, team, up, version, whispers, workspaces,
+    agent, completions, config, daemon, debug, doctor, gc, git_credential_helper, init, ledger, murmur,
+    rescue, status, sync, team, up, version, whispers, workspaces,
 };
 use context::Cx;
 use exit::Exit;
@@ -109,6 +109,7 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Init(args) => init::run(cx, &args).map(done),
         Command::Sync(args) => sync::run(cx, &args).map(done),
         Command::Status(args) => status::run(cx, &args).map(done),
+        Command::Gc(_) => gc::run(cx).map(ExitCode::from),
         Command::Doctor(args) => doctor::run(cx, &args).map(ExitCode::from),
         Command::Daemon(args) => daemon::run(cx, args.command),
         Command::Config(args) => config::run(cx, &args).map(done),

@@ -1,4 +1,4 @@
-//! `ox sync --remove-team`: a team's clone off this machine, if nothing is lost with it or somebody says so.
+//! `ox team remove --clone`: a team's clone off this machine, if nothing is lost with it or somebody says so.
 
 use serde_json::json;
 
@@ -99,7 +99,7 @@ fn agree(cx: &Cx, site: &Site, at: &Workspace, team: &TeamRef, force: bool, yes:
 fn unsaved_failure(at: &Workspace, what: Vec<String>) -> Failure {
     let failure = Failure::new(Exit::Failed, "the team's clone holds work that is nowhere else");
     let failure = what.into_iter().fold(failure.on_path(&at.path), Failure::because_of);
-    failure.hint(format!("push or move it, or to lose it: ox sync --remove-team {} --force", at.id))
+    failure.hint(format!("push or move it, or to lose it: ox team remove {} --clone --force", at.id))
 }
 
 fn refused(error: &SetupError, at: &Workspace) -> Failure {

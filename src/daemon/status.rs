@@ -45,6 +45,8 @@ pub(super) fn snapshot(
         last_error_time: last_error
             .map(|(at, _)| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
             .unwrap_or_default(),
+        solved_error: history.last_solved().map(|(_, text)| text.to_string()).unwrap_or_default(),
+        solved_error_time: GoTime(history.last_solved().map(|(at, _)| at)),
         total_syncs: count(history.syncs().len()),
         syncs_last_hour: count(history.syncs_last_hour(now.wall)),
         avg_sync_time: history.mean(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::{Command, Outcome, Remedy};
 use crate::daemon::{Entry, Registry};
 use crate::ipc::wire::{InstanceInfo, StatusData};
 use crate::kit::process::may_live;
@@ -97,6 +98,14 @@ impl Context {
         };
         let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
         entries.into_values().map(entry).collect()
+    }
+
+    /// What only a daemon that serves the project could tell was not looked at.
+    pub fn not_served(&self) -> Outcome {
+        match self.project {
+            ProjectView::None => Outcome::skipped("no project here"),
+            _ => Outcome::skipped("no daemon serves this project").remedy(Remedy::Ox(Command::DaemonStart)),
+        }
     }
 
     /// The clones of the project.

@@ -14,6 +14,6 @@ pub(super) const CHECK: Check = Check {
 fn run(cx: &Context) -> Outcome {
     match cx.daemon.status() {
         Some(status) => Outcome::passed(compact(status.uptime)),
-        None => Outcome::not_served(),
+        None => cx.not_served(),
     }
 }

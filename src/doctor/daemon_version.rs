@@ -13,7 +13,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     let bare = |version: &str| version.split('+').next().unwrap_or_default().to_owned();
     let theirs = &status.version;
     if bare(theirs) != bare(VERSION) || is_newer(VERSION, theirs) {

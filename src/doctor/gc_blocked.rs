@@ -6,7 +6,7 @@ use crate::kit::cancel::Cancel;
 
 pub(super) const CHECK: Check = Check {
     slug: "gc-blocked-untracked",
-    name: "slimming",
+    name: "gc",
     category: Category::Project,
     fix_level: FixLevel::CheckOnly,
     run,

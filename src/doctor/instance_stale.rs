@@ -1,6 +1,6 @@
 //! Which agents have been silent for long, with a process that lives? That is no fault: they may think, or wait for a person.
 
-use super::{Category, Check, Command, Context, FixLevel, Outcome, Remedy};
+use super::{Category, Check, Context, FixLevel, Outcome};
 use crate::health::agents::STALE;
 use crate::kit::human::short;
 
@@ -14,7 +14,7 @@ pub(super) const CHECK: Check = Check {
 
 fn run(cx: &Context) -> Outcome {
     let Some(agents) = &cx.agents else {
-        return Outcome::not_served().remedy(Remedy::Ox(Command::DaemonStart));
+        return cx.not_served();
     };
     let silent = |at: jiff::Timestamp| cx.now.duration_since(at).unsigned_abs();
     let stale: Vec<String> = agents

@@ -22,7 +22,7 @@ fn of_team(issue: &DaemonIssue) -> String {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     // What a clone's last error says stands with the sync errors, once.
     let is_said = |i: &&DaemonIssue| status.clone_of(i).is_some_and(|clone| !clone.last_error.is_empty());
     let is_ours = |i: &&DaemonIssue| !super::team_clean::is_ours(i) && !is_said(i);

@@ -17,7 +17,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     let sync = Remedy::Ox(Command::Sync);
     match status.last_sync.0 {
         None if status.uptime < DaemonView::GRACE => Outcome::skipped("not yet"),

@@ -153,9 +153,6 @@ impl FixLevel {
     }
 }
 
-/// Why what only the daemon knows was not looked at.
-const NOT_SERVED: &str = "no daemon serves this project";
-
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -212,11 +209,6 @@ impl Outcome {
     /// Does not work.
     pub fn failed(message: impl Into<String>) -> Outcome {
         Outcome::new(Status::Failed, message)
-    }
-
-    /// Not looked at: only a daemon that serves the project could tell.
-    pub fn not_served() -> Outcome {
-        Outcome::skipped(NOT_SERVED).remedy(Remedy::Ox(Command::DaemonStart))
     }
 
     /// Not looked at, and why.

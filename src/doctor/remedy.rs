@@ -44,15 +44,13 @@ impl Remedy {
 /// A command of ours that mends something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Make the project.
-    Init,
     /// Write the project's files again.
     InitForce,
-    /// Say yes to the ledger's host, and sync.
+    /// Make the project if there is none, trust hosts, and sync.
     Up,
     /// Sync now.
     Sync,
-    /// Say yes to the teams' hosts, and sync their contexts.
+    /// Trust the teams' hosts, and sync their contexts.
     SyncTeams,
     /// See what was put beside.
     RescueList,
@@ -68,8 +66,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 10] = [
-        Command::Init,
+    pub const ALL: [Command; 9] = [
         Command::InitForce,
         Command::Up,
         Command::Sync,
@@ -84,7 +81,6 @@ impl Command {
     /// The words after `ox`.
     pub fn words(self) -> &'static [&'static str] {
         match self {
-            Command::Init => &["init"],
             Command::InitForce => &["init", "--force"],
             Command::Up => &["up"],
             Command::Sync => &["sync"],

@@ -11,7 +11,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     match status.unviewed_error_count {
         0 => Outcome::passed("no unread errors"),
         n => Outcome::warning(format!("{n} unread")).remedy(Remedy::Ox(Command::DaemonErrors)),

@@ -16,7 +16,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     let failed: Vec<&WorkspaceSyncStatus> =
         status.workspaces.values().flatten().filter(|clone| !clone.last_error.is_empty()).collect();
     let Some(first) = failed.first() else {

@@ -19,7 +19,7 @@ pub(super) fn is_ours(issue: &DaemonIssue) -> bool {
 }
 
 fn run(cx: &Context) -> Outcome {
-    let Some(status) = cx.daemon.status() else { return Outcome::not_served() };
+    let Some(status) = cx.daemon.status() else { return cx.not_served() };
     let ours: Vec<&DaemonIssue> = status.issues.iter().filter(|i| is_ours(i)).collect();
     let Some(first) = ours.first() else { return Outcome::passed("nothing in the way") };
     let dir = status.workspaces.values().flatten().find(|w| w.team_id == first.repo);

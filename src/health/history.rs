@@ -55,11 +55,12 @@ pub struct SyncRecord {
 pub struct History {
     syncs: Ring<SyncRecord>,
     errors: Ring<(Timestamp, String)>,
+    solved: Option<(Timestamp, String)>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        History { syncs: Ring::new(HISTORY_MAX), errors: Ring::new(ERRORS_MAX) }
+        History { syncs: Ring::new(HISTORY_MAX), errors: Ring::new(ERRORS_MAX), solved: None }
     }
 }
 
@@ -76,7 +77,13 @@ impl History {
 
     /// What had failed is well again: errors speak of now. Those that somebody should see are stored elsewhere.
     pub fn solved(&mut self) {
+        self.solved = self.errors.last().cloned().or(self.solved.take());
         self.errors.clear();
+    }
+
+    /// The newest error of those that are over.
+    pub fn last_solved(&self) -> Option<(Timestamp, &str)> {
+        self.solved.as_ref().map(|(t, text)| (*t, text.as_str()))
     }
 
     /// The syncs, oldest first.
@@ -138,6 +145,8 @@ mod tests {
         assert_eq!(h.last_error(), Some((at(149 * 60), "e149")));
         h.solved();
         assert_eq!((h.recent_errors(at(149 * 60)), h.last_error(), h.syncs().len()), (0, None, HISTORY_MAX));
+        h.solved();
+        assert_eq!(h.last_solved(), Some((at(149 * 60), "e149")));
         assert_eq!(History::default().mean(), Duration::ZERO);
     }
 }

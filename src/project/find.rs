@@ -77,16 +77,19 @@ impl Project {
 /// The project root: what `OX_PROJECT_ROOT` names if that is initialised, else the first directory from the current one
 /// upwards that has a directory `.sageox`.
 pub fn find_root(env: &Env) -> Option<PathBuf> {
-    if let Some(text) = env.get(PROJECT_ROOT_VAR) {
-        let root = env.absolute(Path::new(&env.expand(text)));
-        if Config::exists(&root) {
-            return Some(root);
-        }
+    if let Some(root) = named_root(env) {
+        return Some(root);
     }
     env.cwd()?
         .ancestors()
         .find(|dir| dir.join(PROJECT_DIR).is_dir() && !is_user_tree(dir, env))
         .map(Path::to_owned)
+}
+
+/// The project that `OX_PROJECT_ROOT` names, if there is one.
+pub fn named_root(env: &Env) -> Option<PathBuf> {
+    let root = env.absolute(Path::new(&env.expand(env.get(PROJECT_ROOT_VAR)?)));
+    Config::exists(&root).then_some(root)
 }
 
 /// Whether `dir` has its `.sageox` only because all our files once lay in the home directory's.

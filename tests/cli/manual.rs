@@ -73,7 +73,10 @@ fn a_synopsis_names_options_values_and_commands() {
     assert_eq!(synopsis("ox-team"), "ox team [OPTIONS] <COMMAND>");
     assert_eq!(synopsis("ox-team-add"), "ox team add [OPTIONS] [--name <NAME>] [--yes] <ID=URL>");
     assert_eq!(synopsis("ox-agent"), "ox agent [OPTIONS] [AGENT_ID] <COMMAND>");
-    assert_eq!(synopsis("ox-daemon-errors"), "ox daemon errors [OPTIONS] [--all] [--mark [<ERROR_ID>...]]");
+    assert_eq!(
+        synopsis("ox-daemon-errors"),
+        "ox daemon errors [OPTIONS] [--all] [--all-projects] [--mark [<ERROR>...]]"
+    );
     for page in pages.iter().filter(|p| p.section == 1) {
         let text = synopsis(&page.name);
         assert!(

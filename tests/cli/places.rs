@@ -117,6 +117,30 @@ fn a_repository_of_another_owner_is_taken_as_git_takes_it() {
     env.stop_daemon();
 }
 
+/// A variable that nothing can be made of is told, and the command goes on without it.
+#[test]
+fn a_variable_that_means_nothing_is_warned_of() {
+    let mut env = TestEnv::new();
+    let (one, two) = (env.repo("one"), env.repo("two"));
+    env.ox_in(&one, ["up"]).ok();
+    env.ox_in(&two, ["up"]).ok();
+    let status = |env: &TestEnv| env.ox_in(&one, ["status"]).ok();
+    env.set("OX_PROJECT_ROOT", &two);
+    env.set("OX_LOG", "debug");
+    let named = status(&env);
+    assert!(named.stdout.contains(two.to_str().unwrap()) && named.stderr.is_empty(), "{named:?}");
+    env.set("OX_PROJECT_ROOT", "/nonexistent");
+    env.set("OX_LOG", "loud");
+    let warned = status(&env);
+    assert!(warned.stdout.contains(one.to_str().unwrap()), "{warned:?}");
+    for text in ["OX_PROJECT_ROOT names no project", "/nonexistent", "OX_LOG must be error", "loud"] {
+        assert!(warned.stderr.contains(text), "{text}: {warned:?}");
+    }
+    env.unset("OX_PROJECT_ROOT");
+    env.unset("OX_LOG");
+    env.stop_daemon();
+}
+
 /// Where a directory of ours belongs to another user (`sudo` that keeps HOME, a shared data directory), no command writes anything there.
 #[test]
 fn what_belongs_to_another_user_is_left_as_it_is() {
@@ -129,7 +153,7 @@ fn what_belongs_to_another_user_is_left_as_it_is() {
             fs::create_dir_all(home.join(dir)).unwrap();
         }
         for (name, dir) in [("DATA_HOME", "data"), ("CONFIG_HOME", "config"), ("RUNTIME_DIR", "run")] {
-            env.set(&format!("XDG_{name}"), home.join(dir));
+            env.set(format!("XDG_{name}"), home.join(dir));
         }
         env.set("HOME", &home);
         let all = |dir: &Path| env.git(dir, ["ls-files", "--others", "--directory"]);

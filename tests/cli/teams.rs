@@ -216,15 +216,15 @@ fn cli_11_unknown_and_ambiguous_names_are_refused_before_anything_starts() {
 fn a_team_that_is_removed_leaves_its_clone_until_somebody_says_otherwise() {
     let (env, repo) = with_teams();
     let ran = env.ox_in(&repo, ["team", "remove", "Team B"]).ok();
-    assert!(ran.stdout.contains("ox sync --remove-team b"), "{ran:?}");
+    assert!(ran.stdout.contains("ox team remove b --clone"), "{ran:?}");
     assert!(clone_of(&env, "b").is_dir());
     assert!(fs::symlink_metadata(repo.join(".sageox/teams/b")).is_err());
     assert_eq!(config(&repo)["teams"].as_array().unwrap().len(), 1);
     // Its own advice, for a team that no project names any more.
-    let document = json(&env.ox_in(&repo, ["sync", "--remove-team", "b", "--yes", "--json"]).ok());
+    let document = json(&env.ox_in(&repo, ["team", "remove", "b", "--clone", "--yes", "--json"]).ok());
     assert_eq!((&document["clone_removed"], &document["was_named"]), (&true.into(), &false.into()));
     assert!(!clone_of(&env, "b").exists());
-    // Both at once.
+    // Both at once, by the former name.
     let ran = env.ox_in(&repo, ["sync", "--remove-team", "a", "--yes"]).ok();
     assert!(ran.stderr.contains("next: git add .sageox"), "{ran:?}");
     assert!(!clone_of(&env, "a").exists() && config(&repo)["teams"] == serde_json::json!([]));
@@ -277,7 +277,7 @@ fn a_daemon_that_runs_hears_of_teams_that_come_and_go() {
     };
     assert_eq!(known(), 1);
     let page = env.ox_in(&repo, ["daemon", "status"]).ok();
-    assert!(page.stdout.contains("Team Contexts (1)") && page.stdout.contains("Ay"), "{page:?}");
+    assert!(page.stdout.contains("  team     Ay — synced"), "{page:?}");
     let status = json(&env.ox_in(&repo, ["status", "--json"]).ok());
     let team = &status["team_contexts"][0];
     assert_eq!((&team["team_name"], &team["status"]), (&"Ay".into(), &"synced".into()), "{status}");
@@ -345,11 +345,11 @@ fn doctor_mends_links_only_when_asked() {
 }
 
 #[test]
-fn cli_08_clones_are_slimmed_on_demand() {
+fn cli_08_clones_are_made_smaller_on_demand() {
     let (env, repo) = with_teams();
     env.ox_in(&repo, ["up"]).ok();
-    let ran = env.ox_in(&repo, ["doctor", "--gc"]).ok();
-    assert!(ran.stdout.contains("slimmed 3 clones, the ledger among them"), "{ran:?}");
+    let ran = env.ox_in(&repo, ["gc"]).ok();
+    assert!(ran.stdout.contains("made 3 clones, the ledger among them, smaller"), "{ran:?}");
     assert_eq!(ran.stdout.matches(" before, ").count(), 3, "{ran:?}");
     let document = json(&env.ox_in(&repo, ["doctor", "--gc", "--json"]).ok());
     assert_eq!((&document["success"], &document["triggered"]), (&true.into(), &3.into()), "{document}");

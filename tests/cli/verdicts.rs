@@ -182,6 +182,8 @@ situation!(
         s.env.git(&s.ledger, ["add", "notes.md"]);
         s.env.git(&s.ledger, ["-c", "core.editor=true", "rebase", "--continue"]);
         s.is_well();
+        let page = s.ox(&["status", "-v"]).ok().stdout;
+        assert!(page.contains("  solved   conflict in notes.md, "), "{page}");
     }
 );
 

@@ -157,7 +157,16 @@ fn a_failure_that_lasts_is_kept_until_it_is_marked_also_without_the_daemon_and_o
     let seen = errors(&[]);
     assert_eq!(seen.len(), 1);
     assert_eq!((&seen[0]["code"], &seen[0]["viewed"]), (&"sync_failed".into(), &false.into()));
-    env.ox_in(&repo, ["daemon", "stop"]).ok();
+    // From anywhere, those of all projects; an error goes by its code.
+    let other = env.repo("q");
+    env.ox_in(&other, ["up"]).ok();
+    let everywhere = env.ox_in(env.work(), ["daemon", "errors", "--all-projects", "--json"]).ok().json();
+    let project = everywhere["errors"][0]["project"].as_str();
+    assert_eq!((project, everywhere["errors"].as_array().map(Vec::len)), (repo.to_str(), Some(1)));
+    let page = env.ox_in(&other, ["daemon", "errors", "--all-projects"]).ok().stdout;
+    assert!(page.starts_with("PROJECT") && page.contains("sync_failed"), "{page}");
+    env.ox_in(&other, ["daemon", "errors", "--mark", "sync_failed"]).fails(2);
+    env.ox_in(&repo, ["daemon", "stop", "--all"]).ok();
     until(|| !is_running(&env));
     assert_eq!(errors(&[]), seen);
     let dir = env.runtime().join("sageox/daemon");
@@ -170,7 +179,7 @@ fn a_failure_that_lasts_is_kept_until_it_is_marked_also_without_the_daemon_and_o
     fs::write(&file, &bytes).unwrap();
     env.ox_in(&repo, ["daemon", "start"]).ok();
     assert_eq!(errors(&[]), seen);
-    env.ox_in(&repo, ["daemon", "errors", "--mark", seen[0]["id"].as_str().unwrap()]).ok();
+    env.ox_in(&repo, ["daemon", "errors", "--mark", "sync_failed", seen[0]["id"].as_str().unwrap()]).ok();
     assert!(errors(&[]).is_empty());
     let all = errors(&["--all"]);
     assert_eq!((all.len(), &all[0]["id"], &all[0]["viewed"]), (1, &seen[0]["id"], &true.into()));

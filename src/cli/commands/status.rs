@@ -1,6 +1,6 @@
 //! `ox status`: the project, its ledger and the daemon on one page. Starts nothing, asks no network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,13 +14,14 @@ use crate::cli::daemon_status::{Health, State, humanised, told, way_out};
 use crate::cli::failure::Outcome;
 use crate::cli::foreign;
 use crate::cli::live::{Absent, Seen, probe};
-use crate::cli::ui::text::{clean, compact, count, relative, tilde};
+use crate::cli::ui::text::{self, clean, compact, count, relative, tilde};
 use crate::cli::ui::{Paint, Tone};
 use crate::git::{CloneLock, Verdict, is_in_repository, verify};
 use crate::health::agents;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
-    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, Project as ProjectFiles, SyncState,
+    Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, PROJECT_DIR, Project as ProjectFiles,
+    SyncState,
 };
 use crate::sync::{self, SetupError, Workspace};
 
@@ -123,6 +124,12 @@ struct Ledger {
     /// Why its last sync failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// The link in the project that leads to it.
+    #[serde(skip)]
+    link: Option<String>,
+    /// Its remote is a repository that ox made on this machine.
+    #[serde(skip)]
+    is_own: bool,
 }
 
 /// A team's context.
@@ -148,6 +155,9 @@ struct Team {
     untrusted_host: Option<String>,
     #[serde(skip)]
     state: State,
+    /// The link in the project that leads to it.
+    #[serde(skip)]
+    link: Option<String>,
 }
 
 impl From<CloneFacts> for Team {
@@ -172,6 +182,7 @@ impl From<CloneFacts> for Team {
             stale: c.stale,
             remote_changed: c.remote_changed,
             untrusted_host: c.untrusted_host,
+            link: None,
         }
     }
 }
@@ -193,6 +204,11 @@ struct Daemon {
     syncs_last_hour: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    /// The newest failure that is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solved_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solved_error_time: Option<Timestamp>,
     issues: Vec<String>,
     /// Those that the page shows, since no row says them already.
     #[serde(skip)]
@@ -214,7 +230,7 @@ pub fn run(cx: &Cx, _: &Args) -> Outcome {
     if cx.ui.json() {
         return cx.ui.document(&document);
     }
-    cx.ui.print(&text(&document, &cx.home(), cx.now(), cx.ui.paint(), cx.ui.verbose()))
+    cx.ui.print(&page(&document, &cx.home(), cx.now(), cx.ui.paint(), cx.ui.verbose()))
 }
 
 fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
@@ -233,7 +249,11 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         Seen::Absent(absent) => absent_daemon(*absent),
     });
     let (ledger, teams) =
-        found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at, live)), found.teams));
+        found.map_or((None, Vec::new()), |(at, found)| (Some(ledger(at, live, &directory)), found.teams));
+    let mut teams: Vec<Team> = teams.into_iter().map(Team::from).collect();
+    for team in &mut teams {
+        team.link = link_to(&team.path, &directory, format!("{PROJECT_DIR}/teams/{}", team.team_id));
+    }
     let auth_file = cx.dirs.auth_file();
     Ok(Document {
         auth: project.map(|p| auth(cx, p)).unwrap_or_default(),
@@ -253,7 +273,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
             directory,
         },
         ledger,
-        team_contexts: teams.into_iter().map(Team::from).collect(),
+        team_contexts: teams,
         ai_coworkers,
         daemon,
         way_out: live.and_then(way_out),
@@ -299,8 +319,14 @@ fn coworker(agent: &InstanceInfo, now: Timestamp) -> Coworker {
     }
 }
 
+/// `link` below `root`, if it leads to `clone`.
+fn link_to(clone: &Path, root: &Path, link: String) -> Option<String> {
+    let leads_to = std::fs::read_link(root.join(&link)).ok()?;
+    (leads_to == clone).then_some(link)
+}
+
 /// The ledger as its files are, and as the daemon's last sync of it ended.
-fn ledger(at: Result<Workspace, SetupError>, live: Option<&StatusData>) -> Ledger {
+fn ledger(at: Result<Workspace, SetupError>, live: Option<&StatusData>, root: &Path) -> Ledger {
     let place = match at {
         Ok(place) => place,
         Err(e) => return Ledger { error: Some(e.to_string()), ..Ledger::default() },
@@ -327,8 +353,10 @@ fn ledger(at: Result<Workspace, SetupError>, live: Option<&StatusData>) -> Ledge
             None => stamp.fetched_at,
         },
         remote_changed: stamp.remote_changed_at,
-        untrusted_host: place.untrusted_host,
         error,
+        link: link_to(&place.path, root, format!("{PROJECT_DIR}/ledger")),
+        is_own: place.own_remote().is_some(),
+        untrusted_host: place.untrusted_host,
         path: Some(place.path),
     }
 }
@@ -345,6 +373,8 @@ fn running(data: &StatusData, is_kept: bool, now: Timestamp) -> Daemon {
         total_syncs: Some(data.total_syncs),
         syncs_last_hour: Some(data.syncs_last_hour),
         last_error: (!data.last_error.is_empty()).then(|| data.last_error.clone()),
+        solved_error: (!data.solved_error.is_empty()).then(|| data.solved_error.clone()),
+        solved_error_time: data.solved_error_time.0,
         issues,
         told: not_kept.into_iter().chain(told(data).map(issue)).collect(),
         is_kept,
@@ -370,7 +400,7 @@ fn absent_daemon(absent: Absent) -> Daemon {
 }
 
 /// The page. Its first line says whether all is fine.
-fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
+fn page(document: &Document, home: &Path, now: Timestamp, paint: Paint, verbose: bool) -> String {
     let directory = tilde(&document.project.directory.to_string_lossy(), home);
     if !document.project.initialized {
         let next = match document.project.in_repository {
@@ -381,18 +411,22 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
     }
     let (mean, verdict) = verdict(document);
     let mut lines = vec![format!("{} — {directory}", paint.text(mean, verdict))];
-    let mut row = |name: &str, value: String| lines.push(format!("  {name:<8} {value}"));
+    let mut row = |name: &str, value: String| lines.push(text::row(name, &value));
     if let Some(ledger) = &document.ledger {
-        row("ledger", ledger_text(ledger, home, now));
-        if let Some(remote) = &ledger.remote {
-            row("remote", tilde(remote, home));
+        row("ledger", ledger_text(ledger, home, now, verbose));
+        match &ledger.remote {
+            Some(_) if ledger.is_own && !verbose => {
+                row("remote", "none but on this machine; to share it: ox ledger set-remote <URL>".into());
+            }
+            Some(remote) => row("remote", tilde(remote, home)),
+            None => {}
         }
         if let Some(changed) = ledger.remote_changed.filter(|_| verbose) {
             row("", format!("remote changed {}", relative(changed, now)));
         }
     }
     for team in &document.team_contexts {
-        row("team", team_text(team, home, now));
+        row("team", team_text(team, home, now, verbose));
         if let Some(changed) = team.remote_changed.filter(|_| verbose) {
             row("", format!("remote changed {}", relative(changed, now)));
         }
@@ -425,6 +459,11 @@ fn text(document: &Document, home: &std::path::Path, now: Timestamp, paint: Pain
         let problem = document.ledger.as_ref().and_then(|ledger| ledger.problem.as_ref());
         if let Some(error) = daemon.last_error.as_ref().filter(|error| Some(*error) != problem) {
             row("problem", clean(&humanised(error)));
+        }
+        if let Some((error, at)) = daemon.solved_error.as_ref().zip(daemon.solved_error_time)
+            && verbose
+        {
+            row("solved", format!("{}, {}", clean(&humanised(error)), relative(at, now)));
         }
     }
     lines.extend(next(document).map(|command| format!("next: {command}")));
@@ -463,8 +502,15 @@ fn login_text(auth: &Auth) -> String {
     }
 }
 
-fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> String {
-    let path = ledger.path.as_ref().map(|p| tilde(&p.to_string_lossy(), home)).unwrap_or_default();
+/// Where a clone is: by the short way that leads there, or in whole.
+fn place_text(path: &Path, link: Option<&String>, home: &Path, verbose: bool) -> String {
+    let link = link.filter(|_| !verbose);
+    link.map_or_else(|| tilde(&path.to_string_lossy(), home), |link| clean(link))
+}
+
+fn ledger_text(ledger: &Ledger, home: &Path, now: Timestamp, verbose: bool) -> String {
+    let path = ledger.path.as_ref().map(|p| place_text(p, ledger.link.as_ref(), home, verbose));
+    let path = path.unwrap_or_default();
     let state = match (&ledger.error, ledger.exists, ledger.last_sync) {
         (Some(error), ..) => clean(error),
         (None, false, _) => "not cloned yet".into(),
@@ -478,7 +524,7 @@ fn ledger_text(ledger: &Ledger, home: &std::path::Path, now: Timestamp) -> Strin
     if path.is_empty() { state } else { format!("{state}, {path}") }
 }
 
-fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
+fn team_text(team: &Team, home: &Path, now: Timestamp, verbose: bool) -> String {
     let name = if team.team_name.is_empty() { &team.team_id } else { &team.team_name };
     let state = match (&team.untrusted_host, team.state) {
         (Some(host), _) => format!("{} is not trusted yet", clean(host)),
@@ -491,7 +537,7 @@ fn team_text(team: &Team, home: &std::path::Path, now: Timestamp) -> String {
             team.last_sync.map(|t| format!("synced {}", relative(t, now))).unwrap_or_default()
         }
     };
-    format!("{} — {state}, {}", clean(name), tilde(&team.path.to_string_lossy(), home))
+    format!("{} — {state}, {}", clean(name), place_text(&team.path, team.link.as_ref(), home, verbose))
 }
 
 fn daemon_text(daemon: &Daemon) -> String {

@@ -27,9 +27,7 @@ use crate::sync::{self, Loaded, Site, TeamRef, Workspace};
 
 /// Flags of `ox sync`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  ox sync\n  ox sync --team platform\n  ox sync --all-teams --json\n  ox sync --remove-team platform"
-)]
+#[command(after_help = "Examples:\n  ox sync\n  ox sync --team platform\n  ox sync --all-teams --json")]
 pub struct Args {
     /// Sync this team context instead of the ledger
     #[arg(long, value_name = "TEAM", group = "what")]
@@ -37,13 +35,13 @@ pub struct Args {
     /// Sync all team contexts instead of the ledger
     #[arg(long, group = "what")]
     all_teams: bool,
-    /// Remove this team from the project, and its clone from this machine
-    #[arg(long, value_name = "TEAM", group = "what")]
+    /// The same as `ox team remove TEAM --clone`
+    #[arg(long, value_name = "TEAM", group = "what", hide = true)]
     remove_team: Option<String>,
     /// With --remove-team: even if the clone has commits or files that exist only here
-    #[arg(long, requires = "remove_team")]
+    #[arg(long, requires = "remove_team", hide = true)]
     force: bool,
-    /// Trust new hosts, and remove a clone, without asking
+    /// Trust new hosts without asking
     #[arg(short, long)]
     yes: bool,
 }

@@ -9,8 +9,8 @@ use crate::cli::errors::{of_project, of_setup};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::live::{Seen, probe};
-use crate::cli::trust;
 use crate::cli::ui::text::{Table, clean, relative, tilde};
+use crate::cli::{team_clone, trust};
 use crate::ipc::client::Client;
 use crate::kit::cancel::Cancel;
 use crate::project::{Project, RemoteUrl, Team};
@@ -62,6 +62,15 @@ struct Remove {
     /// Id or name of the team
     #[arg(value_name = "TEAM")]
     team: String,
+    /// Also remove its clone from this machine
+    #[arg(long)]
+    clone: bool,
+    /// With --clone: even if the clone has commits or files that exist only here
+    #[arg(long, requires = "clone")]
+    force: bool,
+    /// Remove the clone without asking
+    #[arg(short, long, requires = "clone")]
+    yes: bool,
 }
 
 /// Does it.
@@ -220,6 +229,9 @@ pub fn find(loaded: &sync::Loaded, word: &str) -> Outcome<TeamRef> {
 
 fn remove(cx: &Cx, args: &Remove) -> Outcome {
     let project = cx.project()?;
+    if args.clone {
+        return team_clone::remove(cx, &project, &args.team, args.force, args.yes);
+    }
     let what = "the team could not be removed";
     if !project.endpoint.is_local() {
         let endpoint = project.endpoint.as_str().to_owned();
@@ -239,7 +251,7 @@ fn remove(cx: &Cx, args: &Remove) -> Outcome {
     if stays {
         let path = tilde(&clone.to_string_lossy(), &cx.home());
         cx.ui.done(&format!(
-            "  its clone stays at {path}\n  to remove that as well: ox sync --remove-team {}",
+            "  its clone stays at {path}\n  to remove that as well: ox team remove {} --clone",
             team.id
         ))?;
     }

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::trust;
 use crate::cli::ui::Tone;
-use crate::cli::ui::text::{clean, relative, tilde, took};
+use crate::cli::ui::text::{clean, relative, row, tilde, took};
 use crate::ipc::wire::TeamSyncResult;
 use crate::kit::cancel::Cancel;
 use crate::kit::shell;
@@ -79,9 +79,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let last = data.last_sync.0.map_or_else(|| "just now".to_owned(), |t| relative(t, cx.now()));
     let mut lines = vec![
         format!("{} {root} is up", paint.text(Tone::Good, "●")),
-        format!("  ledger   {}", clean(&tilde(&place.path.to_string_lossy(), &home))),
-        format!("  remote   {}", tilde(&place.remote.display(), &home)),
-        format!("  synced   {last}, in {}", took(time)),
+        row("ledger", &clean(&tilde(&place.path.to_string_lossy(), &home))),
+        row("remote", &tilde(&place.remote.display(), &home)),
+        row("synced", &format!("{last}, in {}", took(time))),
     ];
     for team in &teams {
         let state = match (untrusted.contains(&team.team_id), sync::is_good(team)) {
@@ -89,9 +89,9 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             (false, true) => "synced".to_owned(),
             (false, false) => "not synced".to_owned(),
         };
-        lines.push(format!("  team     {} — {state}", clean(sync::label(team))));
+        lines.push(row("team", &format!("{} — {state}", clean(sync::label(team)))));
     }
-    lines.push(format!("  daemon   pid {}", data.pid));
+    lines.push(row("daemon", &format!("pid {}", data.pid)));
     cx.ui.done(&lines.join("\n"))?;
     if let Some(failure) = sync::failure(Exit::Partial, &failed, teams.len()) {
         return Err(failure);

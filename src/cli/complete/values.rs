@@ -31,7 +31,7 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("config unset", "key", own_settings),
     ("rescue show", "id", rescue::ids),
     ("rescue restore", "id", rescue::ids),
-    ("daemon errors", "mark", daemon::errors::ids),
+    ("daemon errors", "mark", daemon::errors::codes),
     ("agent prime", "agent", agent_types),
     ("murmur", "agent_id", agents),
     ("murmur", "importance", importance),

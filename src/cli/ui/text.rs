@@ -38,10 +38,18 @@ pub fn tilde(path: &str, home: &Path) -> String {
     }
 }
 
+/// A line of a page about the state of things: a name, and what is to be said of it.
+pub fn row(name: &str, value: &str) -> String {
+    format!("  {name:<8} {value}")
+}
+
 /// A line of somebody else's text: what nobody sees goes, line breaks become spaces.
 pub fn clean(text: &str) -> String {
     plain(text.trim(), false).into_owned()
 }
+
+/// The last column of a table is not wrapped into fewer columns than this.
+const WRAPPED_MIN: usize = 16;
 
 /// A table: left aligned, two spaces between columns, no trailing blanks. The heading is dim.
 #[derive(Clone, Debug, Default)]
@@ -68,17 +76,20 @@ impl Table {
         self.tones.push((self.rows.len() - 1, column, tone));
     }
 
-    /// The lines, heading first. With a `width` a line is cut there; without one nothing is ever cut.
+    /// The lines, heading first. With a `width` the last column goes on below itself, at least in [`WRAPPED_MIN`] columns, and what
+    /// is wider still is cut; without one nothing is ever cut.
     pub fn lines(&self, width: Option<usize>, paint: Paint) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |c: usize| self.rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max();
         let widths: Vec<usize> = (0..columns).map(|c| widest(c).unwrap_or(0)).collect();
+        let before: usize = widths.iter().take(columns.saturating_sub(1)).map(|w| w + 2).sum();
+        let last = width.map_or(usize::MAX, |width| width.saturating_sub(before).max(WRAPPED_MIN));
         let tone_of = |row, column| {
             self.tones.iter().find(|(r, c, _)| (*r, *c) == (row, column)).map(|(.., tone)| *tone)
         };
-        let line = |(n, row): (usize, &Vec<String>)| {
+        let line = |n: usize, cells: &[&str]| {
             let mut text = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
+            for (cell, width) in cells.iter().zip(&widths) {
                 text.push_str(cell);
                 text.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
             }
@@ -86,18 +97,49 @@ impl Table {
             let text = cut(text.trim_end(), width);
             let mut left = text.as_str();
             let mut painted = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
                 let (inside, behind) = split(left, cell.chars().count());
                 let (gap, next) = split(behind, width + 2 - cell.chars().count());
-                painted +=
-                    &tone_of(n, column).map_or_else(|| inside.to_owned(), |tone| paint.text(tone, inside));
+                let tone = tone_of(n, column).filter(|_| !inside.is_empty());
+                painted += &tone.map_or_else(|| inside.to_owned(), |tone| paint.text(tone, inside));
                 painted += gap;
                 left = next;
             }
             painted
         };
-        self.rows.iter().enumerate().map(line).collect()
+        let mut lines = Vec::new();
+        for (n, row) in self.rows.iter().enumerate() {
+            let mut cells: Vec<&str> = row.iter().map(String::as_str).collect();
+            let is_whole = row.len() == columns;
+            let parts = cells.last().filter(|_| is_whole).map_or_else(Vec::new, |text| wrap(text, last));
+            let mut parts = parts.into_iter();
+            if let (Some(cell), Some(first)) = (cells.last_mut(), parts.next()) {
+                *cell = first;
+            }
+            lines.push(line(n, &cells));
+            for part in parts {
+                let mut cells = vec![""; columns];
+                cells[columns - 1] = part;
+                lines.push(line(n, &cells));
+            }
+        }
+        lines
     }
+}
+
+/// `text` in pieces of at most `width` characters, parted at blanks where there are any.
+fn wrap(text: &str, width: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while rest.chars().count() > width {
+        let (head, tail) = split(rest, width);
+        let at = if tail.starts_with(' ') { head.len() } else { head.rfind(' ').unwrap_or(head.len()) };
+        let at = if at == 0 { head.len() } else { at };
+        parts.push(rest[..at].trim_end());
+        rest = rest[at..].trim_start();
+    }
+    parts.push(rest);
+    parts
 }
 
 /// The first `n` characters, and the rest.
@@ -161,6 +203,36 @@ mod tests {
         table.row(["long-name".into(), "1".into()]);
         assert_eq!(table.lines(None, Paint::PLAIN), ["NAME       PID", "a          12345", "long-name  1"]);
         assert_eq!(table.lines(Some(8), Paint::PLAIN), ["NAME   …", "a      …", "long-na…"]);
+    }
+
+    #[test]
+    fn the_last_column_goes_on_below_itself() {
+        let mut table = Table::new(&["NAME", "TEXT"]);
+        table.row(["a".into(), "one and two and three and four".into()]);
+        table.row(["b".into(), "x".repeat(20)]);
+        table.tone(1, Tone::Bad);
+        let expected = [
+            "NAME  TEXT",
+            "a     one and two and",
+            "      three and four",
+            &format!("b     {}", "x".repeat(18)),
+        ];
+        assert_eq!(table.lines(Some(24), Paint::PLAIN)[..4], expected);
+        assert_eq!(
+            table.lines(Some(24), Paint::COLOUR)[4],
+            format!("      {}", Paint::COLOUR.text(Tone::Bad, "xx"))
+        );
+        assert_eq!(table.lines(None, Paint::PLAIN).len(), 3);
+    }
+
+    #[test]
+    fn wrapping_loses_nothing() {
+        proptest::proptest!(|(text in "[a-zé ]{0,60}", width in 1_usize..20)| {
+            let parts = wrap(&text, width);
+            proptest::prop_assert!(parts.iter().all(|part| part.chars().count() <= width));
+            let letters = |text: &str| text.replace(' ', "");
+            proptest::prop_assert_eq!(letters(&parts.concat()), letters(&text));
+        });
     }
 
     #[test]

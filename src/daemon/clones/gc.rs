@@ -142,7 +142,7 @@ impl Clones {
         let job = JobId { key: key.clone(), run };
         cx.push(Effect::Gc { job, target, asked: self.gc.request.is_some() });
         self.changed(cx, key);
-        self.gc_progress(cx, key, Progress::new("starting", format!("slimming {noun}")));
+        self.gc_progress(cx, key, Progress::new("starting", format!("making {noun} smaller")));
     }
 
     /// Whoever asked hears how far it is.
@@ -183,7 +183,7 @@ impl Clones {
             if let Ok(Some(Reclone::Refused(why))) = &result
                 && why.is_local_state()
             {
-                let text = format!("{} could not be slimmed: {why}", state.noun());
+                let text = format!("{} could not be made smaller: {why}", state.noun());
                 state.gc_refusal = Some(text.clone());
                 state.raise(IssueKind::DirtyWorkspace, text, cx.now);
             }

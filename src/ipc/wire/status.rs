@@ -44,6 +44,12 @@ pub struct StatusData {
     /// RFC 3339, whole seconds.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_error_time: String,
+    /// Ours, additive: the newest sync failure that is over; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub solved_error: String,
+    /// Ours, additive: when that happened.
+    #[serde(skip_serializing_if = "GoTime::is_zero")]
+    pub solved_error_time: GoTime,
     /// Length of the history.
     #[serde(skip_serializing_if = "is_zero")]
     pub total_syncs: i64,

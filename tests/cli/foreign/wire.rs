@@ -27,7 +27,7 @@ fn row_9_the_ledger_is_not_counted_among_the_teams() {
     let answer = ask(&env, &repo, &json!({ "type": "trigger_gc" }));
     assert_eq!(answer["data"], json!({ "triggered": 0, "ledger_triggered": true }), "{answer}");
     let ran = env.ox_in(&repo, ["doctor", "--gc"]).ok();
-    assert!(ran.stdout.contains("slimmed 1 clone, the ledger among them"), "{ran:?}");
+    assert!(ran.stdout.contains("made 1 clone, the ledger among them, smaller"), "{ran:?}");
     env.stop_daemon();
 }
 

@@ -69,7 +69,7 @@ pub const DOCUMENTS: &[Document] = &[
     ("ox murmur delete", &["success", "id"], ""),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
-    ("ox doctor --gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),
+    ("ox gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),
     (
         "ox rescue list",
         &["items", "problems"],

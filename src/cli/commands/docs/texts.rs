@@ -92,7 +92,7 @@ pub const SITUATIONS: &[(&str, &str)] = &[
         "others are to share the ledger",
         "`ox ledger set-remote URL`, then commit .sageox/. The others run `ox up` in their checkouts.",
     ),
-    ("a clone takes too much room", "`ox doctor --gc` makes the clones of the project smaller."),
+    ("a clone takes too much room", "`ox gc` makes the clones of the project smaller."),
     (
         "an agent hears nothing",
         "See that it uses its id (`ox agent prime`) and that `ox config get murmur_receive` does not say off.",

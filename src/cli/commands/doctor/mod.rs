@@ -1,7 +1,6 @@
 //! `ox doctor`.
 
-mod gc;
-
+use crate::cli::commands::gc;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
@@ -12,9 +11,7 @@ use crate::doctor::{self, Category, Context, DaemonView, ProjectView, Remedy, Re
 
 /// Flags of `ox doctor`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock\n  ox doctor --gc"
-)]
+#[command(after_help = "Examples:\n  ox doctor\n  ox doctor --fix\n  ox doctor --fix-slug git-lock")]
 pub struct Args {
     /// Apply the fixes that are safe
     #[arg(long)]
@@ -25,8 +22,8 @@ pub struct Args {
     /// Also apply fixes that need a confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Only make the clones of this project smaller
-    #[arg(long, conflicts_with_all = ["fix", "fix_slug"])]
+    /// The same as `ox gc`
+    #[arg(long, conflicts_with_all = ["fix", "fix_slug"], hide = true)]
     gc: bool,
 }
 
