@@ -303,7 +303,7 @@ mod tests {
             .hint("ox doctor");
         insta::assert_snapshot!(error_block(&failure, Paint::PLAIN), @r"
         error: cannot read the configuration: /x/config.json
-        cause: permission denied (os error 13)
+        cause: permission denied
         hint: ox doctor
         ");
     }

@@ -11,7 +11,7 @@ of people and coding agents on this project is recorded.
   repository finds the same ledger.
 - Everything that only matters on one machine is listed in `.gitignore`.
 
-Run `ox up` in this repository to join, `ox status` to see how things stand. Deleting this directory takes the repository out of
+Run `ox up` in this repository to join, `ox status` to show the status. Deleting this directory takes the repository out of
 `ox`; the ledger itself stays where it is.
 ";
 

@@ -52,7 +52,7 @@ fn a_team_is_added_without_a_daemon_and_its_empty_remote_gets_its_first_files() 
     let word = format!("a={}", bare.display());
     let ran = env.ox_in(&repo, ["team", "add", &word]).ok();
     assert!(
-        ran.stdout.starts_with("added team a\n") && ran.stdout.contains("has its first files"),
+        ran.stdout.starts_with("added team a\n") && ran.stdout.contains("  initialised the empty remote"),
         "{ran:?}"
     );
     assert!(ran.stderr.contains("next: git add .sageox && git commit -m 'Add team a'"), "{ran:?}");

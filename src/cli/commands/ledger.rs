@@ -71,6 +71,6 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return cx.ui.document(&json!({ "success": true, "from": from, "to": to, "commit": commit }));
     }
     cx.ui.done(&format!("moved the ledger from {} to {}", moved.from, moved.to))?;
-    cx.ui.next_step("git add .sageox && git commit -m 'Move the ledger', so that your team follows");
+    cx.ui.next_step("git add .sageox && git commit -m 'Move the ledger', so your team picks it up");
     Ok(())
 }

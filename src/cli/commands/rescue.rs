@@ -201,7 +201,7 @@ fn of_sync(what: &str, item: &Item, error: &sync::Failure) -> Failure {
 }
 
 fn table(cx: &Cx, items: &[Item]) -> String {
-    let mut table = Table::new(&["ID", "WHEN", "WHAT", "FILES", "GOES", "CLONE"]);
+    let mut table = Table::new(&["ID", "WHEN", "WHAT", "FILES", "EXPIRES", "CLONE"]);
     for item in items {
         let clone = tilde(&item.clone.to_string_lossy(), &cx.home());
         let when = relative(item.at, cx.now());

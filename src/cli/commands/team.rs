@@ -139,7 +139,7 @@ impl Done {
         lines.push(format!("  remote   {}", tilde(&self.shown, &cx.home())));
         lines.push(format!("  context  {}", tilde(&self.added.path.to_string_lossy(), &cx.home())));
         if self.added.seeded {
-            lines.push("  the remote was empty and has its first files now".into());
+            lines.push("  initialised the empty remote".into());
         }
         lines
     }

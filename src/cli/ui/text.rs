@@ -43,9 +43,21 @@ pub fn row(name: &str, value: &str) -> String {
     format!("  {name:<8} {value}")
 }
 
-/// A line of somebody else's text: what nobody sees goes, line breaks become spaces.
+/// A line of somebody else's text: what nobody sees goes, line breaks become spaces, and so do the numbers of the system's errors, which
+/// say nothing beside their words.
 pub fn clean(text: &str) -> String {
-    plain(text.trim(), false).into_owned()
+    const NUMBER: &str = " (os error ";
+    let mut text = plain(text.trim(), false).into_owned();
+    let mut from = 0;
+    while let Some(at) = text[from..].find(NUMBER).map(|at| from + at) {
+        let digits = at + NUMBER.len();
+        let end = text[digits..].find(|c: char| !c.is_ascii_digit()).map(|n| digits + n);
+        match end.filter(|end| *end > digits && text[*end..].starts_with(')')) {
+            Some(end) => text.replace_range(at..=end, ""),
+            None => from = digits,
+        }
+    }
+    text
 }
 
 /// The last column of a table is not wrapped into fewer columns than this.
@@ -194,6 +206,8 @@ mod tests {
     #[test]
     fn foreign_text_cannot_move_the_cursor() {
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{7}\n"), "ab c");
+        let system = "x: Permission denied (os error 13), y: gone (os error 2); (os error ) (os error 2x)";
+        assert_eq!(clean(system), "x: Permission denied, y: gone; (os error ) (os error 2x)");
     }
 
     #[test]
