@@ -9,6 +9,7 @@
 //! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
+//! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`watch`] | what changed on disk: tracked set, kernel watches, comparing scan, batches |
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod daemon;
 pub mod doctor;
 pub mod git;
+pub mod harness;
 pub mod health;
 pub mod http;
 pub mod ipc;

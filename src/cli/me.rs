@@ -1,8 +1,7 @@
 //! Which agent runs this command, as far as the environment and the process table tell.
 
-use std::path::Path;
-
 use crate::cli::context::Cx;
+use crate::harness::{self, Running};
 use crate::kit::process::{Ancestor, ancestors};
 use crate::project::{AgentSession, Env, Instance, is_agent_id};
 
@@ -12,30 +11,6 @@ const AGENT_ID: &str = "SAGEOX_AGENT_ID";
 const AGENT_TYPE: &str = "AGENT_ENV";
 /// Its process, where a hook has passed it on.
 const PARENT_PID: &str = "OX_PARENT_PID";
-
-/// An agent program that is told apart.
-#[derive(Debug)]
-struct Program {
-    kind: &'static str,
-    /// The name of its program.
-    name: &'static str,
-    /// A variable that its commands find set.
-    mark: &'static str,
-    /// The one whose value is the id of its session.
-    session: Option<&'static str>,
-}
-
-/// The one that more likely runs another comes last: its variables are handed down.
-const PROGRAMS: &[Program] = &[
-    Program { kind: "codex", name: "codex", mark: "CODEX_THREAD_ID", session: Some("CODEX_THREAD_ID") },
-    Program { kind: "gemini", name: "gemini", mark: "GEMINI_CLI", session: None },
-    Program {
-        kind: "claude-code",
-        name: "claude",
-        mark: "CLAUDECODE",
-        session: Some("CLAUDE_CODE_SESSION_ID"),
-    },
-];
 
 /// The agent that runs this command. What is not known is empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,11 +25,6 @@ pub struct Me {
     pub parent: String,
     /// What its own program calls its session.
     pub session: String,
-}
-
-/// The types of agents that are known.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
-    PROGRAMS.iter().map(|program| program.kind)
 }
 
 impl Me {
@@ -87,9 +57,9 @@ impl Me {
 
     /// Whether this command is told at all which agent runs it; looking for more costs a look at the process table.
     pub fn is_told(cx: &Cx) -> bool {
-        let has = |name: &str| cx.env.get(name).is_some_and(|value| !value.is_empty());
-        let in_session = || PROGRAMS.iter().any(|program| has(program.mark));
-        cx.agent.is_some() || cx.env.get(AGENT_ID).is_some_and(is_agent_id) || in_session()
+        cx.agent.is_some()
+            || cx.env.get(AGENT_ID).is_some_and(is_agent_id)
+            || Running::is_told(|name| cx.env.get(name).map(str::to_owned))
     }
 
     /// Whether the command itself is told its agent, by the prefix or the variable, and not only runs in a session of one.
@@ -104,17 +74,12 @@ impl Me {
 
     fn detect(named: Option<&str>, env: &Env, above: &[Ancestor]) -> Me {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
-        let running = above.iter().find_map(|a| Some((a.pid, program_of(a)?)));
-        // Variables are handed down from an agent to one that it runs, so the nearest program's own ones count.
-        let is_marked =
-            |p: &&Program| [Some(p.mark), p.session].into_iter().flatten().any(|v| get(v).is_some());
-        let program = running.map(|(_, program)| program).or_else(|| PROGRAMS.iter().find(is_marked));
-        let kind = get(AGENT_TYPE).or(program.map(|p| p.kind)).unwrap_or_default();
-        let session = program.and_then(|p| p.session).and_then(get).unwrap_or_default();
+        let running = Running::detect(|name| env.get(name).map(str::to_owned), above);
+        let kind = get(AGENT_TYPE).map(harness::kind).or(running.program.map(|p| p.kind)).unwrap_or_default();
         let told = get(PARENT_PID).and_then(|pid| pid.parse().ok()).filter(|pid| *pid > 0);
-        // The first process of all is nobody's shell.
+        // The first process of all is nobody's shell; and where many sessions share a process none is a sign of life.
         let shell = || above.first().map(|a| a.pid).filter(|pid| *pid > 1);
-        let nearest = || running.map(|(pid, _)| pid).or_else(shell).unwrap_or(0);
+        let nearest = || running.pid.or_else(|| shell().filter(|_| !running.is_served)).unwrap_or(0);
         let around = get(AGENT_ID).filter(|id| is_agent_id(id));
         let id = named.or(around).unwrap_or_default();
         Me {
@@ -122,19 +87,9 @@ impl Me {
             kind: kind.to_owned(),
             pid: told.unwrap_or_else(nearest),
             parent: around.filter(|around| *around != id).unwrap_or_default().to_owned(),
-            session: session.to_owned(),
+            session: running.session.clone(),
         }
     }
-}
-
-/// The agent program that a process runs: by its own name, or by the script's that its interpreter was given.
-fn program_of(process: &Ancestor) -> Option<&'static Program> {
-    let name = |word: &String| Path::new(word).file_stem().map(|n| n.to_string_lossy().into_owned());
-    let mut names = process.args.iter().take(2).filter_map(name);
-    let first = names.next()?;
-    let interpreted = matches!(first.as_str(), "node" | "bun" | "deno" | "sh" | "bash" | "dash");
-    let name = if interpreted { names.next()? } else { first };
-    PROGRAMS.iter().find(|program| name == program.name)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("git", &["kit", "http"]),
     ("watch", &["kit", "git"]),
     ("health", &["kit", "project"]),
+    ("harness", &["kit"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
@@ -23,7 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "daemon"]),
     (
         "cli",
-        &["kit", "redact", "project", "http", "git", "health", "ipc", "sync", "whispers", "daemon", "doctor"],
+        &[
+            "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
+            "daemon", "doctor",
+        ],
     ),
 ];
 

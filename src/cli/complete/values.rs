@@ -3,9 +3,9 @@
 use crate::cli::commands::{daemon, murmur, rescue};
 use crate::cli::context::Cx;
 use crate::cli::global::Global;
-use crate::cli::me;
 use crate::cli::ui::{Options, Ui};
 use crate::doctor::CHECKS;
+use crate::harness::PROGRAMS;
 use crate::project::Instance;
 use crate::project::settings::{self, Kind, SETTINGS, Setting};
 use crate::sync::{self, Site};
@@ -96,7 +96,7 @@ fn setting(setting: &Setting) -> (String, String) {
 }
 
 fn agent_types(_: &Cx) -> Pairs {
-    me::kinds().map(|kind| (kind.to_owned(), String::new())).collect()
+    PROGRAMS.iter().map(|program| (program.kind.to_owned(), String::new())).collect()
 }
 
 fn importance(_: &Cx) -> Pairs {

@@ -20,6 +20,7 @@ use crate::cli::ui::text::{clean, cut, relative, tilde};
 use crate::cli::{heartbeat, notices};
 use crate::daemon::reach;
 use crate::git::Reader;
+use crate::harness;
 use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::kit::gotime::GoTime;
 use crate::project::settings::Settings;
@@ -187,7 +188,10 @@ fn introduce(
     let id = known.unwrap_or_else(|| if me.session.is_empty() { me.id.clone() } else { String::new() });
     let parent = [&me.parent, &me.id].into_iter().find(|p| !p.is_empty() && **p != id);
     let told = Introduction {
-        agent_type: args.agent.clone().unwrap_or_else(|| me.kind.clone()),
+        agent_type: args
+            .agent
+            .as_deref()
+            .map_or_else(|| me.kind.clone(), |kind| harness::kind(kind).to_owned()),
         agent_ver: args.agent_ver.clone().unwrap_or_default(),
         model: args.model.clone().unwrap_or_default(),
         parent_pid: me.pid,
