@@ -61,7 +61,6 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["team", "add", "../a=/srv/a.git"], 2),
     (&["team", "remove", "nobody"], 2),
     (&["clones"], 0),
-    (&["clones"], 0),
     (&["workspaces"], 0),
     (&["clones", "--all", "-v"], 0),
     (&["sync", "--all-teams"], 0),

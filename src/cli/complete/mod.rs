@@ -20,13 +20,15 @@ use super::ui;
 use super::ui::text::clean;
 use crate::kit::shell::unquoted;
 use crate::kit::thread::{STACK_LARGE, spawn};
-use values::{List, VALUES};
+use values::{Pairs, VALUES};
 
 /// The first word of what a script asks; no command of the table.
 pub const ASK: &str = "__complete";
 
 /// A shell is kept waiting no longer than this, whatever the disk does; then nothing is offered. Some 10 ms are usual.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The variable that names another number of milliseconds, for disks that are slower.
+const PATIENCE_VAR: &str = "OX_COMPLETION_MS";
 /// Exit code for the script: a path is meant here.
 const PATHS: u8 = 10;
 /// Exit code for the script: a directory is meant here.
@@ -73,12 +75,13 @@ impl Shell {
     /// A candidate as a line for the script.
     fn line(self, candidate: &Candidate) -> String {
         let Candidate { value, help } = candidate;
-        match self {
+        let (value, divider) = match self {
             // Where it lists more than one, it is the word alone that it can insert.
-            Shell::Bash => value.clone(),
-            Shell::Zsh => format!("{}:{help}", value.replace(':', "\\:")),
-            Shell::Fish => format!("{value}\t{help}"),
-        }
+            Shell::Bash => return value.clone(),
+            Shell::Zsh => (value.replace(':', "\\:"), ':'),
+            Shell::Fish => (value.clone(), '\t'),
+        };
+        if help.is_empty() { value } else { format!("{value}{divider}{help}") }
     }
 }
 
@@ -115,7 +118,7 @@ pub fn answer(asked: &[OsString]) -> ExitCode {
         }
         candidates(&before, &current)
     };
-    match within(PATIENCE, work) {
+    match within(patience(), work) {
         None => ExitCode::SUCCESS,
         Some(Answer::Path) => ExitCode::from(PATHS),
         Some(Answer::Directory) => ExitCode::from(DIRECTORIES),
@@ -125,6 +128,11 @@ pub fn answer(asked: &[OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn patience() -> Duration {
+    let told = std::env::var(PATIENCE_VAR).ok().and_then(|ms| ms.parse().ok());
+    told.map_or(PATIENCE, Duration::from_millis)
 }
 
 /// What `work` comes to, if it does so in time. It goes on otherwise, until the program ends.
@@ -183,33 +191,39 @@ fn candidates(before: &[OsString], current: &OsStr) -> Answer {
 }
 
 /// The values that begin as the word at the cursor does.
-fn words_of(values: Vec<(String, String)>, current: &OsStr) -> Vec<Candidate> {
-    let begins = |value: &str| current.to_str().is_some_and(|current| value.starts_with(current));
-    let fit = values.into_iter().filter(|(value, _)| begins(value));
-    fit.filter_map(|one| candidate(&shown(one))).collect()
+fn words_of(values: Pairs, current: &OsStr) -> Vec<Candidate> {
+    let begins = |one: &Candidate| current.to_str().is_some_and(|current| one.value.starts_with(current));
+    offered(values).filter_map(|one| candidate(&one)).filter(begins).collect()
 }
 
 /// What the command table has for the word behind `before`.
 fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
     let index = before.len();
-    if let Some(key) = setting_of(&before) {
+    if let Some(key) = setting_of(&before).filter(|_| !is_flag(current)) {
         return Answer::Words(words_of(values::of_setting(key), current));
     }
     let takes_words = takes_words(&before);
     before.push(current.to_owned());
     let mut table = with_values(args::command(), "");
     let Ok(found) = complete(&mut table, before, index, None) else { return Answer::Words(Vec::new()) };
-    if found.iter().any(|one| one.get_value() == ANY_PATH) {
+    // Behind `--flag=` the engine puts that before each.
+    let stands_for_all =
+        |all: &str| found.iter().any(|one| one.get_value().as_encoded_bytes().ends_with(all.as_bytes()));
+    if stands_for_all(ANY_PATH) {
         return Answer::Path;
     }
-    if found.iter().any(|one| one.get_value() == ANY_DIRECTORY) {
+    if stands_for_all(ANY_DIRECTORY) {
         return Answer::Directory;
     }
-    let is_flag = |one: &CompletionCandidate| one.get_value().as_encoded_bytes().starts_with(b"-");
     // Flags are asked for by their dash, or are all there can be: where a word belongs, a dash would only be in its way.
-    let with_flags = !current.is_empty() || (!takes_words && found.iter().all(is_flag));
-    let shown = found.iter().filter(|one| !one.is_hide_set() && (with_flags || !is_flag(one)));
+    let with_flags =
+        !current.is_empty() || (!takes_words && found.iter().all(|one| is_flag(one.get_value())));
+    let shown = found.iter().filter(|one| !one.is_hide_set() && (with_flags || !is_flag(one.get_value())));
     Answer::Words(shown.filter_map(candidate).collect())
+}
+
+fn is_flag(word: &OsStr) -> bool {
+    word.as_encoded_bytes().starts_with(b"-")
 }
 
 /// The command that the words name takes words of its own.
@@ -223,18 +237,22 @@ fn takes_words(words: &[OsString]) -> bool {
     command.get_positionals().next().is_some()
 }
 
-/// A candidate that can be inserted as it is: no shell takes a character of it for its own, whoever chose the name.
+/// A candidate of the command table as a line has it.
 fn candidate(found: &CompletionCandidate) -> Option<Candidate> {
-    let value = found.get_value().to_str()?;
-    if !is_inert(value) {
-        return None;
-    }
     let help = found.get_help().map(ToString::to_string).unwrap_or_default();
-    Some(Candidate { value: value.to_owned(), help: clean(help.lines().next().unwrap_or_default()) })
+    let help = clean(help.lines().next().unwrap_or_default());
+    Some(Candidate { value: found.get_value().to_str()?.to_owned(), help })
+}
+
+/// The values that can be inserted as they are, whoever chose them: no shell takes a character for its own, no command takes one for a flag.
+fn offered(values: Pairs) -> impl Iterator<Item = CompletionCandidate> {
+    let fit = values.into_iter().filter(|(value, _)| is_inert(value));
+    fit.map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into())))
 }
 
 fn is_inert(value: &str) -> bool {
-    !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || "-_./:@+=,%".contains(c))
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+    value.starts_with(is_plain) && value.chars().all(|c| is_plain(c) || "-./:@+=,%".contains(c))
 }
 
 /// The command table with what completes each value.
@@ -244,7 +262,7 @@ fn with_values(command: clap::Command, path: &str) -> clap::Command {
         row.map(|(_, _, list)| *list)
     };
     let command = command.mut_args(|arg| match (list_of(&arg), arg.get_value_hint()) {
-        (Some(list), _) => arg.add(ArgValueCandidates::new(move || of_list(list))),
+        (Some(list), _) => arg.add(ArgValueCandidates::new(move || offered(values::of(list)).collect())),
         (None, ValueHint::DirPath) => stands_for(arg, ANY_DIRECTORY),
         (None, ValueHint::FilePath | ValueHint::AnyPath) => stands_for(arg, ANY_PATH),
         (None, _) => arg,
@@ -257,14 +275,6 @@ fn with_values(command: clap::Command, path: &str) -> clap::Command {
 
 fn stands_for(arg: clap::Arg, all: &'static str) -> clap::Arg {
     arg.add(ArgValueCompleter::new(move |_: &OsStr| vec![CompletionCandidate::new(all)]))
-}
-
-fn of_list(list: List) -> Vec<CompletionCandidate> {
-    values::of(list).into_iter().map(shown).collect()
-}
-
-fn shown((value, help): (String, String)) -> CompletionCandidate {
-    CompletionCandidate::new(value).help(Some(help.into()))
 }
 
 /// The setting whose value comes next.

@@ -33,6 +33,7 @@ fn what_stands_where_the_cursor_is() {
     check("ox config get murmur_", &["murmur_send", "murmur_receive"]);
     check("ox config set daemon.auto_start ", &["true", "false"]);
     check("ox config set murmur_send m", &["manual"]);
+    check("ox config set murmur_send --ve", &["--verbose"]);
     check("ox agent OxAb12 mur", &["murmur"]);
     check("ox agent OxAb12 murmur --importance n", &["normal"]);
     check("ox agent OxAb12 wh", &["whisper", "whispers"]);
@@ -46,6 +47,7 @@ fn what_stands_where_the_cursor_is() {
     assert_eq!(at("ox status -C src/"), Answer::Directory);
     assert_eq!(at("ox docs man "), Answer::Directory);
     assert_eq!(at("ox debug bundle --output "), Answer::Path);
+    assert_eq!(at("ox debug bundle --output=src/"), Answer::Path);
 }
 
 #[test]
@@ -90,9 +92,28 @@ fn no_name_that_a_shell_would_obey_is_offered() {
     for value in ["$(touch x)", "`x`", "a b", "a;b", "a\nb", "", "a'b", "~", "*", "a&b", "!x"] {
         assert!(!is_inert(value), "{value:?}");
     }
-    for value in ["plat", "--importance=critical", "daemon.auto_start", "0195f0c2"] {
+    for value in ["plat", "a=b", "daemon.auto_start", "0195f0c2"] {
         assert!(is_inert(value), "{value:?}");
     }
+}
+
+#[test]
+fn no_value_is_offered_that_a_command_would_take_for_a_flag() {
+    let named = |name: &str| (name.to_owned(), String::new());
+    let found =
+        words_of(["-rf", "--yes", "=ls", "%1", ".git", "ok", "_", "été"].map(named).to_vec(), "".as_ref());
+    let values: Vec<&str> = found.iter().map(|one| one.value.as_str()).collect();
+    assert_eq!(values, ["ok", "_", "été"]);
+}
+
+#[test]
+fn each_shell_gets_its_own_line() {
+    let one = |value: &str, help: &str| Candidate { value: value.into(), help: help.into() };
+    assert_eq!(Shell::Bash.line(&one("a:b", "c: d")), "a:b");
+    assert_eq!(Shell::Zsh.line(&one("a:b", "c: d")), "a\\:b:c: d");
+    assert_eq!(Shell::Fish.line(&one("a:b", "c: d")), "a:b\tc: d");
+    // Without a meaning there is nothing to set apart from the word.
+    assert_eq!([Shell::Zsh, Shell::Fish].map(|shell| shell.line(&one("a", ""))), ["a", "a"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("murmur send", "topic", topics),
     ("murmur pause", "agent_id", agents),
     ("murmur resume", "agent_id", agents),
-    ("murmur list", "agent_id", agents),
+    ("murmur list", "agent_id", authors),
     ("murmur list", "only", topics),
     ("murmur list", "topic", topics),
     ("murmur delete", "id", murmurs),
@@ -59,6 +59,17 @@ pub fn agents(cx: &Cx) -> Pairs {
     let mut all: Vec<Instance> = Instance::all(&project.root).into_values().collect();
     all.sort_by_key(|agent| std::cmp::Reverse(agent.created_at.0));
     all.into_iter().map(|agent| (agent.agent_id, agent.agent_type)).collect()
+}
+
+/// The agents of the project, then the others that have murmured in the last hours.
+fn authors(cx: &Cx) -> Pairs {
+    let mut found = agents(cx);
+    for murmur in murmur::recent(cx) {
+        if !found.iter().any(|(id, _)| *id == murmur.agent_id) {
+            found.push((murmur.agent_id, murmur.principal_id));
+        }
+    }
+    found
 }
 
 /// The values that a setting may have, where it is one of a few.

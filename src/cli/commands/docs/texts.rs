@@ -139,6 +139,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("OX_LOG", "how much the daemon logs: error, warn, info, debug"),
     ("OX_LOG_FORMAT", "json: the daemon logs one JSON object a line"),
     ("OX_USER_CONFIG", "the user's configuration file"),
+    (
+        "OX_COMPLETION_MS",
+        "how many milliseconds a shell waits at most for what may be completed; 200 if not set",
+    ),
     ("OX_XDG_DISABLE", "not empty: everything lies below ~/.sageox"),
     ("XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_RUNTIME_DIR", "base directories"),
     ("NO_COLOR", "not empty: no colour, unless --color says otherwise"),

@@ -44,7 +44,7 @@ pub(super) struct Publish {
     #[arg(long, value_name = "AGENT_ID")]
     agent_id: Option<String>,
     /// Files of the repository it is about, separated by commas
-    #[arg(long, value_name = "PATHS")]
+    #[arg(long, value_name = "PATHS", value_hint = clap::ValueHint::AnyPath)]
     files: Option<String>,
 }
 
