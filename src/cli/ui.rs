@@ -8,6 +8,7 @@ pub mod progress;
 pub mod sparkline;
 pub mod text;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -20,6 +21,7 @@ pub use progress::Progress;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use crate::kit::text::plain_json;
+use crate::redact::hide_home;
 use colour::{When, Wish};
 use progress::Display;
 
@@ -37,6 +39,7 @@ pub struct Ui {
     err: Paint,
     err_terminal: bool,
     width: Option<usize>,
+    home: String,
     printed: Cell<usize>,
 }
 
@@ -70,6 +73,7 @@ impl Ui {
             err: wish.paint(err_terminal),
             err_terminal,
             width: out_terminal.then(terminal_width).flatten(),
+            home: std::env::home_dir().map(|home| home.to_string_lossy().into_owned()).unwrap_or_default(),
             printed: Cell::new(0),
         }
     }
@@ -102,6 +106,11 @@ impl Ui {
     /// Columns of the terminal on stdout; none elsewhere: nothing is ever cut there.
     pub fn width(&self) -> Option<usize> {
         self.width
+    }
+
+    /// A sentence with `~` for the home directory in its paths. What is to be pasted keeps them whole: a shell leaves `~` alone in quotes.
+    pub fn with_tilde<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        hide_home(text, &self.home)
     }
 
     /// Prints a result, as lines.
@@ -163,27 +172,30 @@ impl Ui {
     /// Tells on stderr what was done or decided; not with `--quiet` or `--json`.
     pub fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            self.stderr(text);
+            self.stderr(&self.with_tilde(text));
         }
     }
 
     /// A warning on stderr, also with `--json`; not with `--quiet`.
     pub fn warn(&self, text: &str) {
         if !self.quiet {
-            self.stderr(&format!("{}: {}", self.err.text(Tone::Warn, "warning"), text::clean(text)));
+            let text = text::clean(&self.with_tilde(text));
+            self.stderr(&format!("{}: {text}", self.err.text(Tone::Warn, "warning")));
         }
     }
 
     /// Lines on stderr beside the result, for whoever reads both, also with `--json`; not with `--quiet`.
     pub fn aside(&self, text: &str) {
         if !self.quiet {
-            self.stderr(text);
+            self.stderr(&self.with_tilde(text));
         }
     }
 
     /// The next step after a command that is used once; at most one.
     pub fn next_step(&self, command: &str) {
-        self.note(&format!("next: {command}"));
+        if !self.quiet && !self.json {
+            self.stderr(&format!("next: {command}"));
+        }
     }
 
     /// Shows what is going on while something long runs.
@@ -221,7 +233,7 @@ impl Ui {
         if !self.ask {
             return None;
         }
-        let question = text::clean(question);
+        let question = text::clean(&self.with_tilde(question));
         let mut err = io::stderr().lock();
         let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush()); // the answer decides, not the prompt
         let mut answer = String::new();
@@ -240,26 +252,23 @@ impl Ui {
                 _ => return failure.exit,
             }
         }
-        self.stderr(&error_block(failure, self.err));
+        self.stderr(&self.error_block(failure));
         failure.exit
+    }
+
+    /// `error: <what>: <object>`, a `cause:` line for each cause, `hint: <command>`.
+    fn error_block(&self, failure: &Failure) -> String {
+        let line = |tone, name, text: &str| format!("{}: {}", self.err.text(tone, name), text::clean(text));
+        let mut lines = vec![line(Tone::Bad, "error", &self.with_tilde(&failure.headline()))];
+        lines.extend(failure.causes.iter().map(|cause| line(Tone::Dim, "cause", &self.with_tilde(cause))));
+        lines.extend(failure.hint.iter().map(|hint| line(Tone::Head, "hint", hint)));
+        lines.join("\n")
     }
 
     fn stderr(&self, text: &str) {
         let mut err = io::stderr().lock();
         let _ = writeln!(err, "{}", self.err.harmless(text.trim_end())); // nobody reads it: nothing to do about it
     }
-}
-
-/// `error: <what>: <object>`, a `cause:` line for each cause, `hint: <command>`.
-pub fn error_block(failure: &Failure, paint: Paint) -> String {
-    let mut block = format!("{}: {}", paint.text(Tone::Bad, "error"), text::clean(&failure.headline()));
-    for cause in &failure.causes {
-        block.push_str(&format!("\n{}: {}", paint.text(Tone::Dim, "cause"), text::clean(cause)));
-    }
-    if let Some(hint) = &failure.hint {
-        block.push_str(&format!("\n{}: {}", paint.text(Tone::Head, "hint"), text::clean(hint)));
-    }
-    block
 }
 
 /// Prints a failure of which no [`Ui`] exists yet, such as wrong arguments.
@@ -298,13 +307,13 @@ mod tests {
     #[test]
     fn an_error_names_what_on_what_why_and_the_next_command() {
         let failure = Failure::new(Exit::Failed, "cannot read the configuration")
-            .on("/x/config.json")
-            .because_of("permission denied (os error 13)")
-            .hint("ox doctor");
-        insta::assert_snapshot!(error_block(&failure, Paint::PLAIN), @r"
-        error: cannot read the configuration: /x/config.json
-        cause: permission denied
-        hint: ox doctor
+            .on("/home/ann/config.json")
+            .because_of("/home/ann/x: permission denied (os error 13)")
+            .hint("ls -ld '/home/ann/a b'");
+        insta::assert_snapshot!(plain().error_block(&failure), @r"
+        error: cannot read the configuration: ~/config.json
+        cause: ~/x: permission denied
+        hint: ls -ld '/home/ann/a b'
         ");
     }
 
@@ -327,6 +336,7 @@ mod tests {
             err: Paint::PLAIN,
             err_terminal: false,
             width: None,
+            home: "/home/ann".to_owned(),
             printed: Cell::new(0),
         }
     }

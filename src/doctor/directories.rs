@@ -7,6 +7,7 @@ use rustix::fs::{Access, access};
 
 use super::{Category, Check, Context, FixLevel, Outcome, Remedy};
 use crate::kit::file;
+use crate::kit::human::bytes;
 
 /// With less than this, in bytes, a sync of anything but text fails soon.
 const LEAST_FREE: u64 = 32 << 20;
@@ -26,7 +27,7 @@ fn run(cx: &Context) -> Outcome {
         dirs.iter().find_map(|dir| free(dir).filter(|free| *free < LEAST_FREE).map(|free| (dir, free)));
     match bad {
         None if let Some((dir, free)) = full => {
-            Outcome::failed(format!("the disk of {} is full: {} MiB left", dir.display(), free >> 20))
+            Outcome::failed(format!("the disk of {} is full: {} left", dir.display(), bytes(free)))
                 .remedy(Remedy::Person("make room there".to_owned()))
         }
         None => Outcome::passed("all can be written"),

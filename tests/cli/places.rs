@@ -40,6 +40,44 @@ fn a_work_tree_is_where_git_says_it_is() {
     env.stop_daemon();
 }
 
+/// People read `~` for the home directory wherever a path is told; programs, and what is to be pasted, get it whole.
+#[test]
+fn ux_72_the_home_directory_is_a_tilde_on_every_page_and_whole_in_json() {
+    let env = TestEnv::new();
+    let home = env.home();
+    let remote = env.bare("ledger").display().to_string();
+    fs::rename(env.bare("ops"), home.join("ops.git")).unwrap();
+    let repo = home.join("p");
+    env.git(env.work(), ["init", "-q", repo.to_str().unwrap()]);
+    env.git(&repo, ["commit", "-q", "--allow-empty", "-m", "1"]);
+    let ops = format!("ops={}", home.join("ops.git").display());
+    let nowhere = format!("x={}", home.join("nowhere.git").display());
+    let check = |args: &[&str]| {
+        let ran = env.ox_in(&repo, args);
+        let sentences: Vec<&str> = [&ran.stdout, &ran.stderr]
+            .into_iter()
+            .flat_map(|text| text.lines())
+            .filter(|line| !["hint: ", "next: "].iter().any(|mark| line.trim_start().starts_with(mark)))
+            .collect();
+        let whole = sentences.iter().find(|line| line.contains(home.to_str().unwrap()));
+        assert!(whole.is_none(), "{args:?}: {whole:?}");
+        sentences.iter().any(|line| line.contains("~/"))
+    };
+    assert!(check(&["up"]));
+    assert!(check(&["team", "add", &ops]) && check(&["team", "add", &nowhere]));
+    assert!(check(&["doctor", "-v"]) && check(&["status"]) && check(&["config", "list", "--origin"]));
+    assert!(check(&["config", "get", "endpoint", "--origin"]));
+    assert!(check(&["docs", "man", home.join("man").to_str().unwrap()]));
+    check(&["ledger", "set-remote", &remote]);
+    let json = env.ox_in(&repo, ["doctor", "--json"]).stdout;
+    assert!(json.contains(home.to_str().unwrap()) && !json.contains("~/"), "{json}");
+    fs::write(repo.join(".sageox/config.json"), "{").unwrap();
+    assert!(check(&["doctor"]) && check(&["sync"]) && check(&["status"]));
+    let failed = env.ox_in(&repo, ["sync", "--json"]).stdout;
+    assert!(failed.contains(home.to_str().unwrap()), "{failed}");
+    env.stop_daemon();
+}
+
 /// What the library cannot read git reads; the watcher says why it does not watch, and what helps.
 #[test]
 fn a_repository_in_a_form_of_its_own_is_set_up_and_says_why_it_is_not_watched() {

@@ -104,7 +104,7 @@ fn list(cx: &Cx, settings: &Settings<'_>, origin: bool) -> Outcome {
     let mut table = Table::new(if origin { &["KEY", "VALUE", "ORIGIN"] } else { &["KEY", "VALUE"] });
     for value in &values {
         let mut row = vec![value.setting.key.to_owned(), value.text.clone()];
-        row.extend(origin.then(|| value.origin.to_string()));
+        row.extend(origin.then(|| cx.ui.with_tilde(&value.origin.to_string()).into_owned()));
         table.row(row);
     }
     cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
@@ -117,7 +117,7 @@ fn get(cx: &Cx, settings: &Settings<'_>, args: &Get) -> Outcome {
         return cx.ui.document(&to_json(&value));
     }
     let origin = if args.origin { format!("  ({})", value.origin) } else { String::new() };
-    cx.ui.print(&format!("{}{origin}", clean(&value.text)))
+    cx.ui.print(&format!("{}{}", clean(&value.text), cx.ui.with_tilde(&origin)))
 }
 
 fn set(cx: &Cx, args: &Set) -> Outcome {

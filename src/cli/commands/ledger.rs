@@ -57,7 +57,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             return cx.ui.document(&json!({ "success": true, "from": at, "to": at, "commit": null }));
         }
         let put_back = if lost { "; .sageox/config.json says so again" } else { "" };
-        return cx.ui.done(&format!("the ledger is at {} already{put_back}", to.display()));
+        let done = format!("the ledger is at {} already{put_back}", to.display());
+        return cx.ui.done(&cx.ui.with_tilde(&done));
     }
     let question = format!("Move the ledger from {} to {}?", from.remote.display(), to.display());
     cx.ui.confirm(&question, args.yes)?;
@@ -70,7 +71,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         let (from, to, commit) = (&moved.from, &moved.to, &moved.commit);
         return cx.ui.document(&json!({ "success": true, "from": from, "to": to, "commit": commit }));
     }
-    cx.ui.done(&format!("moved the ledger from {} to {}", moved.from, moved.to))?;
+    cx.ui.done(&cx.ui.with_tilde(&format!("moved the ledger from {} to {}", moved.from, moved.to)))?;
     cx.ui.next_step("git add .sageox && git commit -m 'Move the ledger', so your team picks it up");
     Ok(())
 }

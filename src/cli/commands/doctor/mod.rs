@@ -6,7 +6,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::live::{Absent, Seen, probe};
 use crate::cli::ui::text::{clean, count};
-use crate::cli::ui::{Paint, Tone};
+use crate::cli::ui::{Paint, Tone, Ui};
 use crate::doctor::{self, Category, Context, DaemonView, ProjectView, Remedy, Report, Row, Status};
 
 /// Flags of `ox doctor`.
@@ -57,7 +57,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome<Exit> {
     if cx.ui.json() {
         cx.ui.document(&report.to_json())?;
     } else {
-        cx.ui.done(&text(&report, cx.ui.paint(), cx.ui.verbose()))?;
+        cx.ui.done(&text(&report, &cx.ui))?;
     }
     for slug in unsure {
         cx.ui.warn(&format!("the fix of {slug} needs a confirmation: ox doctor --fix-slug {slug} --yes"));
@@ -97,15 +97,16 @@ pub fn gather(cx: &Cx) -> Context {
     }
 }
 
-/// The page: what is not well with its remedy, what was not looked at by its reason, and how much is fine; with `verbose` a heading for each
+/// The page: what is not well with its remedy, what was not looked at by its reason, and how much is fine; with `-v` a heading for each
 /// part and a line for each check.
-fn text(report: &Report, paint: Paint, verbose: bool) -> String {
+fn text(report: &Report, ui: &Ui) -> String {
+    let (paint, verbose) = (ui.paint(), ui.verbose());
     let mut lines = Vec::new();
     if verbose {
         for category in Category::ALL {
             lines.push(paint.text(Tone::Head, category.name()));
             for row in report.rows.iter().filter(|row| row.check.category == category) {
-                lines.extend(row_lines(row, paint, true));
+                lines.extend(row_lines(row, ui));
             }
             lines.push(String::new());
         }
@@ -113,8 +114,8 @@ fn text(report: &Report, paint: Paint, verbose: bool) -> String {
         let is_told = |row: &&Row| {
             matches!(row.outcome.status, Status::Warning | Status::Failed) || row.fixed.is_some()
         };
-        lines.extend(report.rows.iter().filter(is_told).flat_map(|row| row_lines(row, paint, false)));
-        lines.extend(not_looked_at(report, paint));
+        lines.extend(report.rows.iter().filter(is_told).flat_map(|row| row_lines(row, ui)));
+        lines.extend(not_looked_at(report, ui));
     }
     let n = |status| report.count(status) as u64;
     let mut sum = Vec::new();
@@ -137,7 +138,8 @@ fn text(report: &Report, paint: Paint, verbose: bool) -> String {
 }
 
 /// What was not looked at and can be, once something is done: a line for each reason, with the checks it keeps. No hint is given twice.
-fn not_looked_at(report: &Report, paint: Paint) -> Vec<String> {
+fn not_looked_at(report: &Report, ui: &Ui) -> Vec<String> {
+    let paint = ui.paint();
     let skipped: Vec<&Row> = report.rows.iter().filter(|row| row.outcome.status == Status::Skipped).collect();
     let (mut lines, mut reasons, mut hints) = (Vec::new(), Vec::new(), Vec::new());
     for row in &skipped {
@@ -150,7 +152,7 @@ fn not_looked_at(report: &Report, paint: Paint) -> Vec<String> {
         let same = skipped.iter().filter(|row| row.outcome.message == *reason);
         let names: Vec<&str> = same.map(|row| row.check.name).collect();
         let glyph = paint.text(Tone::Dim, "- not checked");
-        lines.push(format!("  {glyph}: {} — {}", names.join(", "), clean(reason)));
+        lines.push(format!("  {glyph}: {} — {}", names.join(", "), clean(&ui.with_tilde(reason))));
         if !hints.contains(&remedy.hint()) {
             lines.push(hint_line(remedy, paint));
             hints.push(remedy.hint());
@@ -163,7 +165,9 @@ fn hint_line(remedy: &Remedy, paint: Paint) -> String {
     format!("         {}: {}", paint.text(Tone::Head, "hint"), clean(&remedy.hint()))
 }
 
-fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
+fn row_lines(row: &Row, ui: &Ui) -> Vec<String> {
+    let (paint, verbose) = (ui.paint(), ui.verbose());
+    let told = |text: &str| clean(&ui.with_tilde(text));
     let (glyph, mean) = match row.outcome.status {
         Status::Passed => ("✓ ok  ", Tone::Good),
         Status::Warning => ("⚠ warn", Tone::Warn),
@@ -173,13 +177,13 @@ fn row_lines(row: &Row, paint: Paint, verbose: bool) -> Vec<String> {
     let outcome = &row.outcome;
     let slug = if verbose || row.is_fixable() { format!("  [{}]", row.check.slug) } else { String::new() };
     let mut lines =
-        vec![format!("  {} {}: {}{slug}", paint.text(mean, glyph), row.check.name, clean(&outcome.message))];
+        vec![format!("  {} {}: {}{slug}", paint.text(mean, glyph), row.check.name, told(&outcome.message))];
     if verbose || outcome.status != Status::Passed {
-        lines.extend(outcome.detail.iter().map(|line| format!("         {}", clean(line))));
+        lines.extend(outcome.detail.iter().map(|line| format!("         {}", told(line))));
     }
     match &row.fixed {
-        Some(Ok(done)) => lines.push(format!("         fixed: {}", clean(done))),
-        Some(Err(why)) => lines.push(format!("         not fixed: {}", clean(why))),
+        Some(Ok(done)) => lines.push(format!("         fixed: {}", told(done))),
+        Some(Err(why)) => lines.push(format!("         not fixed: {}", told(why))),
         None => {}
     }
     if let Some(remedy) = &outcome.remedy {
