@@ -135,9 +135,41 @@ fn check(env: &TestEnv, dir: &Path, page: &Page) {
     assert!(page.text.is_ascii() && !page.text.contains("\n\n"), "{}", page.name);
     let path = dir.join(page.path());
     let cmd = env.cmd("groff").args(["-man", "-Tutf8", "-ww", path.to_str().unwrap()]).dir(dir);
-    if let Ok(out) = child::run(cmd, &Cancel::new()) {
-        assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{}", page.name);
+    match child::run(cmd, &Cancel::new()) {
+        Ok(out) => assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{}", page.name),
+        Err(child::ChildError::NotFound { .. }) => println!("skipped: there is no groff"),
+        Err(e) => panic!("{}: {e}", page.name),
     }
+}
+
+/// Below `command`, the commands that do something by themselves, as they are typed.
+fn runnable(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+    let named = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
+    for sub in command.get_subcommands().filter(named) {
+        let path = format!("{path} {}", sub.get_name());
+        runnable(sub, &path, found);
+        if !sub.is_subcommand_required_set() {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_command_has_its_document_in_the_manual() {
+    let mut commands = Vec::new();
+    runnable(&args::command(), "ox", &mut commands);
+    assert!(commands.len() > 30, "{commands:?}");
+    commands.retain(|command| !documents().iter().any(|(of, _)| of == command));
+    assert_eq!(commands, [""; 0]);
+}
+
+/// Each command that has a document, and its keys; also those that a note names.
+fn documents() -> Vec<(&'static str, &'static [&'static str])> {
+    let named = |(command, keys, note): &(&'static str, _, &'static str)| {
+        let also = note.split_once("and of ").map(|(_, command)| command);
+        [*command].into_iter().chain(also).map(|command| (command, *keys)).collect::<Vec<_>>()
+    };
+    DOCUMENTS.iter().flat_map(named).collect()
 }
 
 /// Every command of the section JSON runs, and its document has the keys that the manual promises.
@@ -168,16 +200,16 @@ fn the_documents_hold_what_the_manual_promises() {
     .unwrap();
     let mut agent = String::new();
     // What has to be in place for the next comes first; the table is in the order of the help.
-    let last = ["ox team remove", "ox daemon stop"];
+    let last = ["ox team remove", "ox daemon stop", "ox daemon kill"];
     let rank = |command: &str| last.iter().position(|l| *l == command).map_or(0, |at| at + 1);
-    let mut documents: Vec<_> = DOCUMENTS.iter().collect();
-    documents.sort_by_key(|(command, ..)| rank(command));
-    for (command, keys, _) in documents {
+    let mut documents = documents();
+    documents.sort_by_key(|(command, _)| rank(command));
+    for (command, keys) in documents {
         let mut words: Vec<String> = command.split(' ').skip(1).map(str::to_owned).collect();
-        match *command {
+        match command {
             "ox team add" => words.push(format!("ops={remote}")),
             "ox team remove" => words.push("ops".into()),
-            "ox murmur" => words.push("Splitting the parser".into()),
+            "ox murmur" | "ox murmur send" => words.push("Splitting the parser".into()),
             "ox murmur delete" => words.push(murmur()),
             "ox rescue show" | "ox rescue restore" => words.push(copy()),
             "ox ledger set-remote" => words.extend([moved.clone(), "--yes".into()]),
@@ -185,9 +217,11 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox config set" => words.extend(["murmur_send".into(), "manual".into()]),
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
-            "ox agent heartbeat" | "ox agent whisper" | "ox murmur pause" => {
-                words.splice(0..0, ["agent".into(), agent.clone()]).for_each(drop)
-            }
+            "ox agent heartbeat"
+            | "ox agent whisper"
+            | "ox agent whisper history"
+            | "ox murmur pause"
+            | "ox murmur resume" => words.splice(0..0, ["agent".into(), agent.clone()]).for_each(drop),
             _ => {}
         }
         if words[0] == "agent" && words.get(2).is_some_and(|w| w == "agent") {
@@ -196,10 +230,10 @@ fn the_documents_hold_what_the_manual_promises() {
         words.push("--json".into());
         let ran = env.ox_in(&repo, &words);
         let document = super::json(&ran);
-        if *command == "ox agent prime" {
+        if command == "ox agent prime" {
             agent = document["agent_id"].as_str().unwrap().to_owned();
         }
-        for key in *keys {
+        for key in keys {
             assert!(document.get(key).is_some(), "{command} has no {key}: {ran:?}");
         }
         assert_eq!(document.is_array(), keys.is_empty(), "{command}: {document}");

@@ -57,8 +57,12 @@ pub const DOCUMENTS: &[Document] = &[
     ),
     ("ox agent instances", &["instances"], ""),
     ("ox agent heartbeat", &["success", "agent_id"], ""),
-    ("ox agent whisper", &["entries"], ""),
-    ("ox murmur", &["success", "id", "status"], "status is sent, queued or kept; reason says why it waits"),
+    ("ox agent whisper", &["entries"], "and of ox agent whisper history"),
+    (
+        "ox murmur",
+        &["success", "id", "status"],
+        "status is sent, queued or kept; reason says why it waits; and of ox murmur send",
+    ),
     (
         "ox murmur list",
         &["murmurs", "total", "window", "scope"],
