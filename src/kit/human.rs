@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A span of time, two units at most: `<1s`, `42s`, `3m`, `3m 5s`, `2h`, `2h 30m`. Rounded to seconds.
 pub fn compact(span: Duration) -> String {
-    let secs = span.as_secs() + u64::from(span.subsec_nanos() >= 500_000_000);
+    let secs = span.as_secs().saturating_add(u64::from(span.subsec_nanos() >= 500_000_000));
     let (hours, minutes, seconds) = (secs / 3600, secs / 60 % 60, secs % 60);
     match (hours, minutes, seconds) {
         (0, 0, 0) => "<1s".into(),
@@ -81,6 +81,7 @@ mod tests {
         check(7_230_000, "2h");
         check(9_000_000, "2h 30m");
         check(97 * 3_600_000, "97h");
+        assert_eq!(compact(Duration::MAX), format!("{}h", u64::MAX / 3600));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! What a repository was last set up as, kept in its git directory: there it outlives `git clean`, and a branch without `.sageox/`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Config, Team};
 use crate::kit::file::{make_dirs, read_capped, write_atomic};
 
-/// A larger file is none of ours.
+/// A larger file is none of ours, nor git's.
 const FILE_MAX: usize = 1 << 20;
 
 /// What a project's configuration no longer says and once said. The Go program writes a fixed set of keys, so it leaves ours out.
@@ -93,21 +92,33 @@ fn copy_of(root: &Path) -> Option<PathBuf> {
 
 /// The directory with what all work trees of a repository share (gitrepository-layout(5)).
 pub fn common_dir(root: &Path) -> Option<PathBuf> {
-    let dot = root.join(".git");
-    let git = if dot.is_dir() {
-        dot
-    } else {
-        let text = String::from_utf8(read_capped(&dot, FILE_MAX).ok()?).ok()?;
-        root.join(text.strip_prefix("gitdir:")?.trim())
-    };
-    let common = fs::read_to_string(git.join("commondir")).ok();
-    let common = common.map_or_else(|| git.clone(), |text| git.join(text.trim()));
-    common.is_dir().then_some(common)
+    let text = |path: &Path| String::from_utf8(read_capped(path, FILE_MAX).ok()?).ok();
+    let mut git = root.join(".git");
+    if !git.is_dir() {
+        git = root.join(text(&git)?.strip_prefix("gitdir:")?.trim());
+    }
+    if let Some(common) = text(&git.join("commondir")) {
+        git.push(common.trim());
+    }
+    git.is_dir().then_some(git)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
+
+    #[test]
+    fn what_is_no_file_of_gits_keeps_nobody_waiting() {
+        let tmp = tempfile::tempdir().unwrap();
+        let git = tmp.path().join(".git");
+        fs::create_dir(&git).unwrap();
+        mkfifoat(CWD, git.join("commondir"), Mode::RUSR).unwrap();
+        assert_eq!(common_dir(tmp.path()), Some(git));
+    }
 
     fn project(root: &Path, text: &str) {
         fs::create_dir_all(root.join(".sageox")).unwrap();
