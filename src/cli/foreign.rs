@@ -5,8 +5,7 @@ use std::path::Path;
 use super::context::Cx;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::daemon::is_ours;
-use crate::daemon::shown_version;
+use crate::daemon::{is_ours, shown_version};
 use crate::ipc::client::Client;
 use crate::ipc::wire::StatusData;
 use crate::project::Project;
@@ -33,10 +32,8 @@ pub fn refusal(data: &StatusData) -> Failure {
 /// The failure of a command that the project's daemon does not know how to serve.
 pub fn too_old(cx: &Cx, project: &Project, what: &str) -> Failure {
     let data = cx.client(project).status().unwrap_or_default();
-    let version = if data.version.is_empty() { "an unknown version" } else { shown_version(&data.version) };
-    let failure =
-        Failure::new(Exit::Failed, format!("the daemon ({version}) is older and does not know {what}"));
-    failure.hint(if is_ours(&data.version) { "ox daemon restart" } else { WAY_OUT })
+    let what = format!("the daemon ({}) is older and does not know {what}", version(&data));
+    Failure::new(Exit::Failed, what).hint(if is_ours(&data.version) { "ox daemon restart" } else { WAY_OUT })
 }
 
 /// Says that the project is another program's daemon's, if so.
@@ -54,12 +51,14 @@ pub fn who_else(data: &StatusData) -> Option<String> {
 }
 
 fn who(data: &StatusData) -> String {
-    let version =
-        if data.version.is_empty() { "of an unknown version" } else { shown_version(&data.version) };
     match data.pid {
-        0 => format!("it is {version}"),
-        pid => format!("it is {version}, pid {pid}"),
+        0 => format!("it is {}", version(data)),
+        pid => format!("it is {}, pid {pid}", version(data)),
     }
+}
+
+fn version(data: &StatusData) -> &str {
+    if data.version.is_empty() { "an unknown version" } else { shown_version(&data.version) }
 }
 
 /// The Go program names directories with symbolic links resolved.

@@ -1,5 +1,7 @@
 //! Daemons beside ours, as the registry tells of them: those of the Go program, and of other homes.
 
+use std::collections::BTreeMap;
+
 use crate::daemon::names;
 use crate::daemon::projects::{Entry, Registry};
 use crate::ipc::client::Client;
@@ -8,19 +10,26 @@ use crate::project::{Dirs, Project};
 
 /// Whether whoever serves the project is a daemon of this program, as far as the registry tells; nobody counts as one.
 pub fn is_ours(dirs: &Dirs, project: &Project) -> bool {
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_none_or(|entry| names::is_ours(&entry.version))
+    server(dirs, project).is_none_or(|entry| names::is_ours(&entry.version))
 }
 
 /// The daemons of the registry that answer and are not the process `ours`.
 pub fn alive(dirs: &Dirs, ours: u32) -> Vec<Entry> {
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
     let lives = |e: &Entry| e.pid != ours && may_live(e.pid) && Client::new(&e.socket_path).is_reachable();
-    entries.into_values().filter(lives).collect()
+    entries(dirs).into_values().filter(lives).collect()
 }
 
 /// Whether the registry says that another process than `ours` serves the project.
 pub(super) fn is_foreign(dirs: &Dirs, project: &Project, ours: u32) -> bool {
-    let entries = Registry::at(dirs.registry()).entries().unwrap_or_default();
-    entries.get(&project.workspace_id).is_some_and(|e| e.pid != ours)
+    server(dirs, project).is_some_and(|entry| entry.pid != ours)
+}
+
+/// Who serves the project.
+fn server(dirs: &Dirs, project: &Project) -> Option<Entry> {
+    entries(dirs).remove(&project.workspace_id)
+}
+
+/// What the registry says; nothing if it cannot be read.
+fn entries(dirs: &Dirs) -> BTreeMap<String, Entry> {
+    Registry::at(dirs.registry()).entries().unwrap_or_default()
 }
