@@ -155,6 +155,18 @@ pub fn parse(argv: &[OsString]) -> Result<Args, clap::Error> {
     Args::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
 }
 
+/// The command that the words of a command line name, and how it is typed: `ox daemon start`.
+pub fn named(argv: &[OsString]) -> (clap::Command, String) {
+    let (mut named, mut path) = (command(), "ox".to_owned());
+    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
+        if let Some(sub) = named.find_subcommand(word) {
+            path = format!("{path} {}", sub.get_name());
+            named = sub.clone();
+        }
+    }
+    (named, path)
+}
+
 /// The help has to be coloured before the command line is understood.
 fn colour(argv: &[OsString]) -> ColorChoice {
     let mut words = argv.iter().filter_map(|word| word.to_str()).peekable();
@@ -326,7 +338,7 @@ mod tests {
                 argv.push(words[pick(&mut rng, words.len())].clone());
             }
             if let Err(e) = parse(&argv) {
-                let failure = crate::cli::usage_failure(&e, &crate::cli::path_of(&argv));
+                let failure = crate::cli::usage_failure(&e, &named(&argv).1);
                 assert!(!failure.what.is_empty(), "{argv:?}");
             }
         }
@@ -396,7 +408,7 @@ mod tests {
             let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
             let error = parse(&argv).unwrap_err();
             assert_ne!(error.kind(), ErrorKind::DisplayHelp);
-            let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
+            let failure = crate::cli::usage_failure(&error, &named(&argv).1);
             assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
         };
         check(&["ox", "stauts"], "unknown command: stauts", "did you mean: ox status?");
@@ -411,7 +423,7 @@ mod tests {
         let check = |argv: &[&str], what: &str, hint: &str| {
             let argv: Vec<OsString> = argv.iter().map(OsString::from).collect();
             let error = parse(&argv).unwrap_err();
-            let failure = crate::cli::usage_failure(&error, &crate::cli::path_of(&argv));
+            let failure = crate::cli::usage_failure(&error, &named(&argv).1);
             assert_eq!((failure.headline().as_str(), failure.hint.as_deref()), (what, Some(hint)));
         };
         check(&["ox", "ledger", "set-remote"], "<URL> is missing", "ox ledger set-remote --help");

@@ -133,7 +133,7 @@ fn done((): ()) -> ExitCode {
 
 /// Answers a command line that is no command: help and version on stdout, anything else is an error.
 fn refuse(error: &clap::Error, argv: &[OsString]) -> Exit {
-    let (json, path) = (argv.iter().any(|word| word == "--json"), path_of(argv));
+    let (json, path) = (argv.iter().any(|word| word == "--json"), args::named(argv).1);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
             Ok(()) => Exit::Done,
@@ -233,17 +233,4 @@ fn usage_failure(error: &clap::Error, path: &str) -> Failure {
 fn name_of(shown: &str) -> String {
     let word = shown.split([' ', '=']).next().unwrap_or_default();
     word.trim_matches(['-', '<', '>', '[', ']', '.']).to_lowercase()
-}
-
-/// The command that the words of a command line name.
-fn path_of(argv: &[OsString]) -> String {
-    let mut command = args::command();
-    let mut path = "ox".to_owned();
-    for word in argv.iter().skip(1).filter_map(|word| word.to_str()) {
-        if let Some(sub) = command.find_subcommand(word) {
-            path = format!("{path} {}", sub.get_name());
-            command = sub.clone();
-        }
-    }
-    path
 }

@@ -84,6 +84,17 @@ fn values_come_from_the_projects_files_and_nothing_is_started_or_written() {
     // Of the project that is named, wherever one is.
     let elsewhere = format!("ox -C {} team remove ", repo.display());
     assert_eq!(offered(&env, env.root(), &elsewhere), ["ops"]);
+    fs::create_dir(env.home().join("deep")).unwrap();
+    std::os::unix::fs::symlink(&repo, env.home().join("deep/p")).unwrap();
+    for home in ["~", "$HOME", "\"$HOME\""] {
+        assert_eq!(
+            offered(&env, env.root(), &format!("ox -C {home}/deep/p team remove ")),
+            ["ops"],
+            "{home}"
+        );
+    }
+    check("ox -C /nowhere team remove ", &[]);
+    fs::remove_dir_all(env.home().join("deep")).unwrap();
     assert_eq!(files(env.root()), before, "nothing is written");
     assert_eq!(env.daemon_pid(), None, "nothing is started");
     // Who murmured is known by that alone.

@@ -112,9 +112,9 @@ pub fn answer(asked: &[OsString]) -> ExitCode {
     };
     let (before, current) = line(words, index);
     let work = move || {
-        // The values are those of the project that the command would work on.
+        // The values are those of the project that the command would work on; around the root directory there is none.
         if let Some(dir) = directory_of(&before) {
-            let _ = std::env::set_current_dir(dir); // one that is not there has no values
+            let _ = std::env::set_current_dir(dir).or_else(|_| std::env::set_current_dir("/"));
         }
         candidates(&before, &current)
     };
@@ -162,11 +162,11 @@ fn plain(word: &OsString) -> OsString {
     word.to_str().map_or_else(|| word.clone(), |text| unquoted(text).into())
 }
 
-/// The value of `-C` among the words; a shell leaves `~` to whoever reads them.
+/// The value of `-C` among the words; a shell leaves `~` and `$HOME` to whoever reads them.
 fn directory_of(words: &[OsString]) -> Option<PathBuf> {
     let at = words.iter().position(|word| word == "-C")?;
     let dir = PathBuf::from(words.get(at + 1)?);
-    match (dir.strip_prefix("~"), std::env::home_dir()) {
+    match (dir.strip_prefix("~").or_else(|_| dir.strip_prefix("$HOME")), std::env::home_dir()) {
         (Ok(below), Some(home)) => Some(home.join(below)),
         _ => Some(dir),
     }
@@ -202,7 +202,7 @@ fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
     if let Some(key) = setting_of(&before).filter(|_| !is_flag(current)) {
         return Answer::Words(words_of(values::of_setting(key), current));
     }
-    let takes_words = takes_words(&before);
+    let takes_words = args::named(&before).0.get_positionals().next().is_some();
     before.push(current.to_owned());
     let mut table = with_values(args::command(), "");
     let Ok(found) = complete(&mut table, before, index, None) else { return Answer::Words(Vec::new()) };
@@ -224,17 +224,6 @@ fn of_table(mut before: Vec<OsString>, current: &OsStr) -> Answer {
 
 fn is_flag(word: &OsStr) -> bool {
     word.as_encoded_bytes().starts_with(b"-")
-}
-
-/// The command that the words name takes words of its own.
-fn takes_words(words: &[OsString]) -> bool {
-    let mut command = args::command();
-    for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
-        if let Some(sub) = command.find_subcommand(word) {
-            command = sub.clone();
-        }
-    }
-    command.get_positionals().next().is_some()
 }
 
 /// A candidate of the command table as a line has it.
