@@ -232,7 +232,7 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     assert_eq!(status["watching"]["dirs_watched"], 1, "{status}");
     let text = a.ox(["daemon", "status", "--verbose"]).ok().stdout;
     assert!(
-        text.contains("Watching   1 directory, all looked at ") && text.contains("1 changed file to tell"),
+        text.contains("watching 1 directory, all looked at ") && text.contains("1 changed file to tell"),
         "{text}"
     );
     a.ox(["daemon", "stop", "--all"]).ok();
