@@ -75,9 +75,12 @@ pub fn add_team(
 
 /// Gives an empty team context the files that every one has. False if it has commits.
 fn seed(site: &Site, at: &Workspace, team: &Team, cancel: &Cancel) -> Result<bool, SetupError> {
-    if Reader::open(&at.path)?.head()?.commit.is_some() {
+    let head = Reader::open(&at.path)?.head()?;
+    if head.commit.is_some() {
         return Ok(false);
     }
+    // The remote's own choice, which is git's old default where nobody has made one.
+    let branch = head.branch.as_deref().and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main");
     let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else { return Err(SetupError::Busy) };
     let mut clone = lock.open(site.git(true), &at.path, cancel)?;
     let name = if team.name.is_empty() { &team.team_id } else { &team.name };
@@ -92,7 +95,7 @@ fn seed(site: &Site, at: &Workspace, team: &Team, cancel: &Cancel) -> Result<boo
         (Path::new("AGENTS.md"), agents.as_bytes()),
         (Path::new("TEAM.md"), text.as_bytes()),
     ];
-    clone.seed("main", &files, "docs: describe this team context")?;
+    clone.seed(branch, &files, "docs: describe this team context")?;
     Ok(true)
 }
 

@@ -194,6 +194,24 @@ fn some_failures_are_partly_done_and_only_failures_are_failed() {
     assert_eq!(statuses(&document), ["b error"]);
 }
 
+/// `git init --bare` calls the first branch `master` where nobody has said otherwise.
+#[test]
+fn an_empty_remote_keeps_the_branch_that_it_has_chosen() {
+    let (env, repo) = machine();
+    let bare = env.work().join("old.git");
+    env.git(env.work(), ["init", "-q", "--bare", "-b", "master", "old.git"]);
+    let ran = env.ox_in(&repo, ["team", "add", &format!("old={}", bare.display())]).ok();
+    assert!(ran.stdout.contains("initialised the empty remote"), "{ran:?}");
+    assert!(env.git(&bare, ["show", "master:AGENTS.md"]).contains("Team context"));
+    env.ox_in(&repo, ["up"]).ok();
+    let status = json(&env.ox_in(&repo, ["status", "--json"]).ok());
+    assert_eq!(
+        (&status["team_contexts"][0]["branch"], &status["daemon"]["health"]),
+        (&"master".into(), &"healthy".into())
+    );
+    env.stop_daemon();
+}
+
 #[test]
 fn cli_11_unknown_and_ambiguous_names_are_refused_before_anything_starts() {
     let (env, repo) = with_teams();
