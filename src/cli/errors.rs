@@ -127,20 +127,20 @@ pub fn of_setup(what: &str, error: &SetupError) -> Failure {
     match error {
         SetupError::Project(error) => of_project(error),
         SetupError::NoWorkTree(error) => of_no_work_tree(error),
-        SetupError::NoRepoId { root } => {
+        SetupError::NoRepoId(root) => {
             Failure::new(Exit::Usage, "the project has no repo_id").on_path(root).hint("ox init --force")
         }
-        SetupError::HasLedger { current } => Failure::new(Exit::Usage, "the project has a ledger already")
+        SetupError::HasLedger(current) => Failure::new(Exit::Usage, "the project has a ledger already")
             .on(current)
             .hint("ox ledger set-remote <URL>"),
-        SetupError::TeamsByServer { endpoint } => {
+        SetupError::TeamsByServer(endpoint) => {
             Failure::new(Exit::Usage, "the teams of this project are named by its server").on(endpoint)
         }
         SetupError::OtherTeam { team, url } => Failure::new(Exit::Usage, "another team goes by that id")
             .on(team)
             .because_of(format!("here it is the team at {url}"))
             .hint(format!("ox team remove {team} --clone")),
-        SetupError::NoTeamRemote { team } => Failure::new(Exit::Usage, "the team's context has no address")
+        SetupError::NoTeamRemote(team) => Failure::new(Exit::Usage, "the team's context has no address")
             .on(team)
             .hint("ox team add <id>=<URL>"),
         SetupError::Busy => failure.because(error),

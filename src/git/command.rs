@@ -9,6 +9,7 @@ use super::bounds::{Bounds, Payload, SERVER_SAYS};
 use super::caller::Caller;
 use super::error::GitError;
 use super::limits::{CHILD_MAX, CLONE_MAX, LOCAL_DEADLINE, STDERR_CAP, STDOUT_CAP};
+use super::output::UNKNOWN_OPTION;
 use super::remote::discover::local_path;
 use super::remote::login::{Login, Logins};
 use super::remote::smart::Smart;
@@ -326,9 +327,6 @@ impl Git {
     }
 }
 
-/// Exit code of git for an option it does not know.
-pub(super) const UNKNOWN_OPTION: i32 = 129;
-
 /// Environment of every git child.
 const FIXED_ENV: &[(&str, &str)] = &[
     ("LC_ALL", "C"),
@@ -562,19 +560,8 @@ impl Invocation<'_> {
             }
             return Ok(out);
         }
-        Err(failure(sub, &out))
+        Err(GitError::of_output(sub, &out))
     }
-}
-
-/// The error that an ended child's output tells of.
-pub(super) fn failure(sub: &'static str, out: &Output) -> GitError {
-    let mut text = String::from_utf8_lossy(&out.stderr).into_owned();
-    // `push --porcelain` and `rebase` tell of refusals on stdout.
-    if matches!(sub, "push" | "rebase" | "merge") {
-        text.push('\n');
-        text.push_str(&String::from_utf8_lossy(&out.stdout));
-    }
-    GitError::failed(sub, out.status.code(), &text)
 }
 
 /// Splits `-z` output.

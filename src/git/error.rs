@@ -1,10 +1,10 @@
-//! What can go wrong with git, classified and safe to show.
+//! What can go wrong with git, classified and safe to show. What a child printed is read in [`super::output`].
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::limits::{NAMED_PATHS, REPLAY_MAX};
+use super::limits::{NAMED_PATHS, PUSH_ATTEMPTS, REPLAY_MAX};
 use crate::http::HttpError;
 use crate::kit::Class;
 use crate::kit::child::ChildError;
@@ -66,11 +66,8 @@ pub enum GitError {
         to: String,
     },
     /// The caller's cancel flag ended the operation.
-    #[error("git {sub} was cancelled")]
-    Cancelled {
-        /// The sub-command.
-        sub: &'static str,
-    },
+    #[error("git {0} was cancelled")]
+    Cancelled(&'static str),
     /// There is no `git` program.
     #[error("git is not installed or not in PATH")]
     NotInstalled,
@@ -96,11 +93,8 @@ pub enum GitError {
         retry_after: Option<Duration>,
     },
     /// A remote's answer over HTTP broke off.
-    #[error("the answer of {host} ended too early")]
-    CutOff {
-        /// Host and port.
-        host: String,
-    },
+    #[error("the answer of {0} ended too early")]
+    CutOff(String),
     /// What answers over HTTP is no git server.
     #[error("{host} does not answer as a git server: {why}")]
     NotSmart {
@@ -130,11 +124,8 @@ pub enum GitError {
         source: io::Error,
     },
     /// Another git process works in the clone, or died there.
-    #[error("the clone is in use: {}", list(files))]
-    LockFiles {
-        /// The lock files.
-        files: Vec<PathBuf>,
-    },
+    #[error("the clone is in use: {}", list(.0))]
+    LockFiles(Vec<PathBuf>),
     /// Somebody else's merge, rebase or the like is under way; it is left alone.
     #[error("a {what} that is not ours is under way in the clone")]
     Foreign {
@@ -144,20 +135,14 @@ pub enum GitError {
         age: Duration,
     },
     /// Both sides changed these paths and no rule decides.
-    #[error("conflict in {}", list(paths))]
-    Conflict {
-        /// The paths.
-        paths: Vec<PathBuf>,
-    },
+    #[error("conflict in {}", list(.0))]
+    Conflict(Vec<PathBuf>),
     /// More own commits than are replayed.
     #[error("more than {REPLAY_MAX} commits wait that the remote lacks, while it has others")]
     TooManyCommits,
     /// Our own rebase could not be taken back; the next holder of the lock tries again.
-    #[error("a rebase could not be aborted: {message}")]
-    RebaseStuck {
-        /// Why not.
-        message: String,
-    },
+    #[error("a rebase could not be aborted: {0}")]
+    RebaseStuck(String),
     /// The clone is not on the branch that is kept in sync.
     #[error("the clone is on {found}, not on branch {wanted}")]
     WrongBranch {
@@ -167,23 +152,14 @@ pub enum GitError {
         wanted: String,
     },
     /// There is nothing at a remote's address.
-    #[error("there is no repository at {url}")]
-    NoRepository {
-        /// The address.
-        url: String,
-    },
+    #[error("there is no repository at {0}")]
+    NoRepository(String),
     /// The remote has no such branch.
-    #[error("the remote has no branch {branch}")]
-    NoRemoteBranch {
-        /// The branch.
-        branch: String,
-    },
+    #[error("the remote has no branch {0}")]
+    NoRemoteBranch(String),
     /// The remote's branch shares no commit with ours: it is another repository's.
-    #[error("branch {branch} of the remote has no commit in common with the clone")]
-    Unrelated {
-        /// The branch.
-        branch: String,
-    },
+    #[error("branch {0} of the remote has no commit in common with the clone")]
+    Unrelated(String),
     /// Dirty files kept changing while they were being put aside.
     #[error("files in the clone keep changing")]
     Unquiet,
@@ -204,17 +180,11 @@ pub enum GitError {
         message: String,
     },
     /// There is something at the target already.
-    #[error("{} exists already", path.display())]
-    AlreadyExists {
-        /// The target.
-        path: PathBuf,
-    },
+    #[error("{} exists already", .0.display())]
+    AlreadyExists(PathBuf),
     /// Other machines pushed first at every attempt.
-    #[error("the remote kept changing during {attempts} attempts to push")]
-    PushRaces {
-        /// Attempts made.
-        attempts: u32,
-    },
+    #[error("the remote kept changing during {PUSH_ATTEMPTS} attempts to push")]
+    PushRaces,
     /// What was just made does not hold together.
     #[error("{what} is damaged: {proof}")]
     Damaged {
@@ -232,34 +202,32 @@ impl GitError {
             GitError::Failed { class, .. } | GitError::Library { class, .. } => *class,
             GitError::Http(e) => e.class(),
             GitError::Refused { status, .. } => class_of_status(*status),
-            GitError::Timeout { network: true, .. } | GitError::Stalled { .. } | GitError::CutOff { .. } => {
+            GitError::Timeout { network: true, .. } | GitError::Stalled { .. } | GitError::CutOff(_) => {
                 Class::Network
             }
             GitError::Timeout { .. }
-            | GitError::Cancelled { .. }
-            | GitError::LockFiles { .. }
+            | GitError::Cancelled(_)
+            | GitError::LockFiles(_)
             | GitError::Foreign { .. }
             | GitError::Unquiet
-            | GitError::PushRaces { .. } => Class::Busy,
+            | GitError::PushRaces => Class::Busy,
             GitError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::InvalidData => Class::Damage,
                 _ => Class::of_io(source),
             },
-            GitError::Conflict { .. } | GitError::TooManyCommits | GitError::Unrelated { .. } => {
-                Class::Conflict
-            }
-            GitError::RebaseStuck { .. } | GitError::Damaged { .. } => Class::Damage,
+            GitError::Conflict(_) | GitError::TooManyCommits | GitError::Unrelated(_) => Class::Conflict,
+            GitError::RebaseStuck(_) | GitError::Damaged { .. } => Class::Damage,
             GitError::NotSmart { .. }
             | GitError::TooLarge { .. }
             | GitError::Redirected { .. }
             | GitError::NotInstalled
             | GitError::TooOld { .. }
             | GitError::WrongBranch { .. }
-            | GitError::NoRepository { .. }
-            | GitError::NoRemoteBranch { .. }
+            | GitError::NoRepository(_)
+            | GitError::NoRemoteBranch(_)
             | GitError::BadPath { .. }
             | GitError::BadJson { .. }
-            | GitError::AlreadyExists { .. } => Class::Usage,
+            | GitError::AlreadyExists(_) => Class::Usage,
         }
     }
 
@@ -278,7 +246,7 @@ impl GitError {
             GitError::Timeout { .. }
                 | GitError::Stalled { .. }
                 | GitError::TooLarge { .. }
-                | GitError::Cancelled { .. }
+                | GitError::Cancelled(_)
                 | GitError::Failed { code: None, .. }
         )
     }
@@ -323,39 +291,12 @@ impl GitError {
             ChildError::TooMuch { most, .. } => {
                 GitError::TooLarge { sub, host: name(), what: "output", most }
             }
-            ChildError::Cancelled { .. } => GitError::Cancelled { sub },
+            ChildError::Cancelled { .. } => GitError::Cancelled(sub),
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => {
                 GitError::Io { what: "running git", path: PathBuf::from(sub), source }
             }
         }
     }
-
-    /// The error that a failed git child's output tells of.
-    pub(super) fn failed(sub: &'static str, code: Option<i32>, output: &str) -> GitError {
-        let message = match useful(output) {
-            _ if unasked_host(output).is_some() => {
-                format!("git has no password for {}", unasked_host(output).unwrap_or_default())
-            }
-            m if m.is_empty() => match code {
-                Some(code) => format!("exit status {code}"),
-                None => "ended by a signal".to_owned(),
-            },
-            m => m,
-        };
-        let class = match code {
-            Some(super::command::UNKNOWN_OPTION) => Class::Usage,
-            _ => classify(output),
-        };
-        GitError::Failed { sub, class, message, code }
-    }
-}
-
-/// The host that git would have asked a password for, had there been somebody to ask: no helper of the user's knows one.
-fn unasked_host(output: &str) -> Option<String> {
-    let begin = "could not read Username for '";
-    let url = output.lines().find_map(|line| line.split_once(begin))?.1.split('\'').next()?;
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next()?;
-    Some(sanitise(host.rsplit('@').next().unwrap_or_default()))
 }
 
 /// The class of an HTTP status that is no success. What a server cannot do for now counts as not being reached.
@@ -398,265 +339,5 @@ fn class_of_git2(e: &git2::Error) -> Class {
         (_, ErrorClass::Odb | ErrorClass::Zlib | ErrorClass::Object) => Class::Damage,
         (ErrorCode::NotFound | ErrorCode::InvalidSpec, _) => Class::Usage,
         _ => Class::Bug,
-    }
-}
-
-/// Lower-case markers in git's output (`LC_ALL=C`), most specific class first: the first table that matches wins.
-const MARKERS: &[(Class, &[&str])] = &[
-    (
-        Class::Disk,
-        &["no space left on device", "disk quota exceeded", "read-only file system", "input/output error"],
-    ),
-    (
-        Class::Conflict,
-        &[
-            "(non-fast-forward)",
-            "(fetch first)",
-            "not possible to fast-forward",
-            "would be overwritten by",
-            "conflict (",
-            "could not apply",
-            "you have unmerged",
-            "needs merge",
-            "would lose untracked files",
-        ],
-    ),
-    (
-        Class::Auth,
-        &[
-            "authentication failed",
-            "permission denied (",
-            "permission denied, please",
-            "could not read username",
-            "could not read password",
-            "invalid credentials",
-            "invalid username or",
-            "host key verification failed",
-            "http 401",
-            "http 403",
-            "returned error: 401",
-            "returned error: 403",
-            "access denied",
-            "too many authentication failures",
-        ],
-    ),
-    (
-        Class::Network,
-        &[
-            "could not resolve host",
-            "resolving timed out",
-            "no such host",
-            "name or service not known",
-            "connection timed out",
-            "operation timed out",
-            "operation too slow",
-            "timed out",
-            "connection refused",
-            "connection reset",
-            "connection closed",
-            "network is unreachable",
-            "network is down",
-            "no route to host",
-            "temporary failure in name resolution",
-            "ssl connect error",
-            "ssl_error_syscall",
-            "gnutls_handshake() failed",
-            "empty reply from server",
-            "failed to connect to",
-            "couldn't connect to server",
-            "unexpected disconnect",
-            "the remote end hung up",
-            "early eof",
-            "deadline exceeded",
-            "i/o timeout",
-            "from promisor remote",
-            "transfer closed with",
-            "expected flush after",
-            "too large response headers",
-            "bad gateway",
-            "service unavailable",
-            "gateway timeout",
-            "gateway time-out",
-            "returned error: 429",
-            "returned error: 500",
-            "returned error: 502",
-            "returned error: 503",
-            "returned error: 504",
-        ],
-    ),
-    (
-        Class::Busy,
-        &[
-            ".lock': file exists",
-            "another git process",
-            "gc is already running",
-            "cannot lock ref",
-            "could not lock config file",
-            "resource temporarily unavailable",
-            "text file busy",
-        ],
-    ),
-    (
-        Class::Usage,
-        &[
-            "repository not found",
-            "does not appear to be a git repository",
-            "' does not exist",
-            "returned error: 404",
-            "http 404",
-            "couldn't find remote ref",
-            "dubious ownership",
-            "unknown option",
-            "not allowed",
-            "not supported",
-            "unable to find remote helper",
-            "does not support",
-            "does not allow request",
-            "invalid refspec",
-            "did not match any file",
-        ],
-    ),
-    (
-        Class::Disk,
-        &["permission denied", "operation not permitted", "too many open files", "file name too long"],
-    ),
-    (
-        Class::Damage,
-        &[
-            "not a git repository",
-            "bad object",
-            "bad tree object",
-            "is corrupt",
-            "object file",
-            "index file",
-            "bad signature",
-            "inflate: data stream error",
-            "unable to read tree",
-            "unable to read sha1 file",
-            "could not read",
-            "missing blob",
-            "broken ref",
-            "invalid head",
-            "bad revision 'head'",
-            "your current branch appears to be broken",
-        ],
-    ),
-];
-
-/// The class that a failed child's output tells of; [`Class::Bug`] if it tells nothing.
-pub(super) fn classify(output: &str) -> Class {
-    let text = output.to_ascii_lowercase();
-    // The remote-end line follows every failed ssh or path remote and says nothing by itself.
-    let text = text.replace("could not read from remote repository", "");
-    for (class, markers) in MARKERS {
-        if markers.iter().any(|m| text.contains(m)) {
-            return *class;
-        }
-    }
-    Class::Bug
-}
-
-/// The first lines that say what failed, sanitised and bounded.
-fn useful(output: &str) -> String {
-    let noise = |l: &str| {
-        l.is_empty() || l.starts_with("hint:") || l.starts_with("warning:") || l.starts_with("Done")
-    };
-    let lines: Vec<&str> = output.split(['\n', '\r']).map(str::trim).filter(|l| !noise(l)).collect();
-    let telling = |l: &&&str| {
-        ["fatal:", "error:", "ssh:", "! [", "!\t", "CONFLICT", "remote: error", "remote: fatal"]
-            .iter()
-            .any(|p| l.starts_with(p))
-            || classify(l) != Class::Bug
-    };
-    // Who refuses a push says why in words of its own; progress is none.
-    let is_refused = lines.iter().any(|l| l.contains("[remote rejected]"));
-    let said = |l: &&&str| is_refused && l.starts_with("remote: ") && !l.contains('%');
-    let mut picked: Vec<&str> = lines.iter().filter(said).take(2).copied().collect();
-    let more: Vec<&str> =
-        lines.iter().filter(telling).filter(|l| !picked.contains(*l)).take(3).copied().collect();
-    picked.extend(more);
-    if picked.is_empty() {
-        picked = lines.iter().take(2).copied().collect();
-    }
-    sanitise(&picked.join("; "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_class(output: &str, expected: Class) {
-        assert_eq!(GitError::failed("fetch", Some(128), output).class(), expected, "{output}");
-    }
-
-    #[test]
-    fn output_is_classified() {
-        check_class("fatal: unable to access 'https://x/': Could not resolve host: x", Class::Network);
-        check_class(
-            "ssh: Could not resolve hostname x: Name or service not known\nfatal: Could not read from remote repository.",
-            Class::Network,
-        );
-        check_class(
-            "fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused",
-            Class::Network,
-        );
-        check_class(
-            "error: RPC failed; curl 56 GnuTLS recv error\nfetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF",
-            Class::Network,
-        );
-        check_class(
-            "fatal: unable to access 'http://x/': The requested URL returned error: 503",
-            Class::Network,
-        );
-        check_class("fatal: Authentication failed for 'https://x/'", Class::Auth);
-        check_class("fatal: could not read Username for 'https://x': terminal prompts disabled", Class::Auth);
-        check_class(
-            "git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.",
-            Class::Auth,
-        );
-        check_class(
-            "fatal: unable to access 'http://x/': The requested URL returned error: 403",
-            Class::Auth,
-        );
-        check_class(
-            "Host key verification failed.\nfatal: Could not read from remote repository.",
-            Class::Auth,
-        );
-        check_class("remote: Repository not found.\nfatal: repository 'https://x/' not found", Class::Usage);
-        check_class(
-            "fatal: '/r.git' does not appear to be a git repository\nfatal: Could not read from remote repository.",
-            Class::Usage,
-        );
-        check_class("fatal: couldn't find remote ref refs/heads/main", Class::Usage);
-        check_class("fatal: detected dubious ownership in repository at '/r'", Class::Usage);
-        check_class(" ! [rejected]        main -> main (fetch first)", Class::Conflict);
-        check_class(
-            "error: Your local changes to the following files would be overwritten by merge:\n\ta",
-            Class::Conflict,
-        );
-        check_class(
-            "fatal: Unable to create '/c/.git/index.lock': File exists.\n\nAnother git process seems to be running",
-            Class::Busy,
-        );
-        check_class("error: cannot lock ref 'refs/heads/main': is at 1 but expected 2", Class::Busy);
-        check_class("fatal: write error: No space left on device", Class::Disk);
-        check_class("error: open(\"a\"): Permission denied", Class::Disk);
-        check_class("fatal: loose object 12 (stored in .git/objects/1) is corrupt", Class::Damage);
-        check_class("fatal: not a git repository (or any of the parent directories): .git", Class::Damage);
-        check_class("fatal: something nobody has seen", Class::Bug);
-        assert_eq!(GitError::failed("x", Some(129), "error: unknown switch").class(), Class::Usage);
-    }
-
-    #[test]
-    fn a_message_names_the_command_and_the_useful_lines() {
-        let e = GitError::failed(
-            "push",
-            Some(1),
-            "hint: no\nwarning: w\nTo x\n! [rejected] main -> main (fetch first)\nhint: b",
-        );
-        assert_eq!(e.to_string(), "git push failed: ! [rejected] main -> main (fetch first)");
-        assert!(e.lost_a_race());
-        assert_eq!(GitError::failed("gc", Some(3), "").to_string(), "git gc failed: exit status 3");
     }
 }

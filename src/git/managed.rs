@@ -10,7 +10,7 @@ use git2::Oid;
 use jiff::tz::TimeZone;
 
 use super::change::resolve::ResolveRules;
-use super::command::{Git, Invocation, Profile, failure};
+use super::command::{Git, Invocation, Profile};
 use super::error::GitError;
 use super::limits::{REPLAY_ATTEMPTS, STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
@@ -210,7 +210,7 @@ impl<'l> ManagedClone<'l> {
                 let taken_back = self.take_back(e.cut_short(), half_done);
                 self.cancel = cancel;
                 match taken_back {
-                    Err(stuck @ GitError::RebaseStuck { .. }) => return Err(stuck),
+                    Err(stuck @ GitError::RebaseStuck(_)) => return Err(stuck),
                     Err(second) => log::warn!("taking back a failed {kind:?}: {second}"),
                     Ok(()) => {}
                 }
@@ -245,7 +245,7 @@ impl<'l> ManagedClone<'l> {
             c.lock.forget_op();
             let now = c.git.now().wall;
             c.lock.note_fetch(now, new)?;
-            new.ok_or_else(|| GitError::NoRemoteBranch { branch: branch.to_owned() })
+            new.ok_or_else(|| GitError::NoRemoteBranch(branch.to_owned()))
         })?;
         Ok(Fetched { old, new })
     }
@@ -270,9 +270,9 @@ impl<'l> ManagedClone<'l> {
             return Ok(());
         }
         if String::from_utf8_lossy(&out.stderr).contains("couldn't find remote ref") {
-            return Err(GitError::NoRemoteBranch { branch: branch.to_owned() });
+            return Err(GitError::NoRemoteBranch(branch.to_owned()));
         }
-        Err(failure("fetch", &out))
+        Err(GitError::of_output("fetch", &out))
     }
 
     /// Brings what was fetched into HEAD and the files: not at all, by fast-forward, or by replaying local commits. Dirty
@@ -329,7 +329,7 @@ impl<'l> ManagedClone<'l> {
                 (0, _) => Relation::Behind,
                 // Nothing in common is refused, but for our own first commit that came too late: it gives way.
                 _ if reader.is_related(h, u)? || self.own_seed(h, u)?.is_some() => Relation::Diverged,
-                _ => return Err(GitError::Unrelated { branch: branch.to_owned() }),
+                _ => return Err(GitError::Unrelated(branch.to_owned())),
             },
         };
         Ok(Standing { head, upstream, relation })
@@ -461,7 +461,7 @@ impl<'l> ManagedClone<'l> {
                 left.push(lock.path);
             }
         }
-        if left.is_empty() { Ok(()) } else { Err(GitError::LockFiles { files: left }) }
+        if left.is_empty() { Ok(()) } else { Err(GitError::LockFiles(left)) }
     }
 
     /// Gives the branch that HEAD is on the name it has at the remote now; what was known of the remote's under the old one is forgotten.

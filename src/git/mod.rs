@@ -17,6 +17,7 @@ mod error;
 pub mod limits;
 mod lock;
 mod managed;
+mod output;
 mod read;
 mod remote;
 mod rescue;

@@ -63,9 +63,7 @@ impl CloudError {
     /// What the account policy is told.
     pub fn called(&self) -> CallOutcome {
         match self {
-            CloudError::Api(ApiError::NoLogin { .. } | ApiError::Unauthorized { .. }) => {
-                CallOutcome::Unauthorized
-            }
+            CloudError::Api(ApiError::NoLogin(_) | ApiError::Unauthorized(_)) => CallOutcome::Unauthorized,
             CloudError::Api(ApiError::VersionUnsupported { .. }) => CallOutcome::Unsupported,
             CloudError::Api(
                 ApiError::TooMany { retry_after: Some(wait), .. }
@@ -138,7 +136,7 @@ impl Cloud<'_> {
         let logins = Logins::load(self.dirs, self.endpoint)?;
         match logins.get(self.endpoint).filter(|login| login.is_valid(self.now)) {
             Some(login) => Ok(login.access_token.clone()),
-            None => Err(ApiError::NoLogin { endpoint: self.endpoint.to_string() }.into()),
+            None => Err(ApiError::NoLogin(self.endpoint.to_string()).into()),
         }
     }
 
@@ -230,7 +228,7 @@ pub fn lookup_ledger(cloud: &Cloud<'_>, repo_id: &str) -> Result<LedgerLookup, C
         }
         // A server that does not know this call, or cannot answer it, may know the other one.
         Err(
-            ApiError::NotFound { .. }
+            ApiError::NotFound(_)
             | ApiError::Server { retry_after: None, .. }
             | ApiError::BadAnswer { .. }
             | ApiError::Refused { .. },

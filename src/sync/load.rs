@@ -159,7 +159,7 @@ fn load_with(
             loaded.ledger = Some(Known { saved: Saved::load(&at.state), place: at.to_place(), last_sync });
         }
         // Its server has yet to be asked.
-        Err(SetupError::NoRemote { .. }) => {}
+        Err(SetupError::NoRemote(_)) => {}
         Err(e) => loaded.problems.push(e.to_string()),
     }
     name_teams(site, project, &local, &mut loaded);

@@ -117,7 +117,7 @@ fn run(
         Ok(job) => job,
         Err(e) => {
             let end = match &e {
-                SetupError::NoRemote { .. } => End::Skipped(Skip::NotNamed),
+                SetupError::NoRemote(_) => End::Skipped(Skip::NotNamed),
                 _ => End::Failed(Failure::new(e.class(), e.to_string())),
             };
             return Outcome { place: None, facts: None, end, took: took() };
@@ -249,7 +249,7 @@ impl Job<'_> {
                 on_progress("fetching", None, "fetching from the remote");
                 match clone.fetch(&view.branch) {
                     Ok(fetched) => Some(fetched.new),
-                    Err(GitError::NoRemoteBranch { .. }) => None,
+                    Err(GitError::NoRemoteBranch(_)) => None,
                     Err(e) => return Err(e),
                 }
             }
@@ -257,7 +257,7 @@ impl Job<'_> {
         if tip.is_none() && view.tracking.is_some() && !moved {
             let Some(name) = self.renamed(&view.branch)? else {
                 // It had the branch: an emptied remote is not filled again behind its owner's back.
-                return Err(GitError::NoRemoteBranch { branch: view.branch.clone() });
+                return Err(GitError::NoRemoteBranch(view.branch.clone()));
             };
             log::warn!("{}: branch {} of the remote is now {name}; followed", self.at, view.branch);
             clone.rename_branch(&view.branch, &name)?;
@@ -444,7 +444,7 @@ impl Job<'_> {
         }
         on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
         match self.make_at(to, on_progress) {
-            Err(GitError::AlreadyExists { .. }) if self.at.exists() => Ok(()),
+            Err(GitError::AlreadyExists(_)) if self.at.exists() => Ok(()),
             other => other,
         }
     }
@@ -521,7 +521,7 @@ impl Job<'_> {
 
     fn skip_or_fail(&self, e: GitError) -> Result<End, Failure> {
         match e {
-            GitError::LockFiles { files } => {
+            GitError::LockFiles(files) => {
                 let name = |f: &PathBuf| f.strip_prefix(&self.at.path).unwrap_or(f).display().to_string();
                 Ok(End::Skipped(Skip::LockFiles(files.iter().map(name).collect())))
             }
@@ -664,9 +664,9 @@ impl View {
 
 pub(super) fn failure(e: GitError) -> Failure {
     let blocked = match &e {
-        GitError::Conflict { .. } => Some(Blocked::Conflict),
-        GitError::RebaseStuck { .. } => Some(Blocked::RebaseStuck),
-        GitError::WrongBranch { .. } | GitError::Unrelated { .. } | GitError::NoRemoteBranch { .. } => {
+        GitError::Conflict(_) => Some(Blocked::Conflict),
+        GitError::RebaseStuck(_) => Some(Blocked::RebaseStuck),
+        GitError::WrongBranch { .. } | GitError::Unrelated(_) | GitError::NoRemoteBranch(_) => {
             Some(Blocked::Diverged)
         }
         GitError::Redirected { .. } => Some(Blocked::Redirected),

@@ -37,19 +37,13 @@ pub enum SetupError {
         source: std::io::Error,
     },
     /// The project has no repository id.
-    #[error("{} has no repo_id in .sageox/config.json; run: ox init --force", root.display())]
-    NoRepoId {
-        /// The project's directory.
-        root: PathBuf,
-    },
+    #[error("{} has no repo_id in .sageox/config.json; run: ox init --force", .0.display())]
+    NoRepoId(PathBuf),
     /// Nothing on this machine knows the ledger's remote.
     #[error(
-        "the ledger of this project comes from {endpoint}, which has not said yet where it is, and there is no clone of it here; what is missing: ox doctor"
+        "the ledger of this project comes from {0}, which has not said yet where it is, and there is no clone of it here; what is missing: ox doctor"
     )]
-    NoRemote {
-        /// Who would know.
-        endpoint: String,
-    },
+    NoRemote(String),
     /// The address of the ledger is not one that may be used.
     #[error("ledger address: {0}")]
     BadUrl(String),
@@ -57,29 +51,17 @@ pub enum SetupError {
     #[error(transparent)]
     NoWorkTree(#[from] NoWorkTree),
     /// The project has a ledger already, and it is another one.
-    #[error("this project already has the ledger {current}; to move it run: ox ledger set-remote URL")]
-    HasLedger {
-        /// Its remote.
-        current: String,
-    },
+    #[error("this project already has the ledger {0}; to move it run: ox ledger set-remote URL")]
+    HasLedger(String),
     /// The new remote holds something else.
-    #[error("{url} already holds commits that are not this ledger's; use an empty repository")]
-    NotEmpty {
-        /// The remote.
-        url: String,
-    },
+    #[error("{0} already holds commits that are not this ledger's; use an empty repository")]
+    NotEmpty(String),
     /// Nobody has said where the team's context comes from.
-    #[error("the context of team {team} has no address; run: ox team add <id>=<URL>")]
-    NoTeamRemote {
-        /// The team.
-        team: String,
-    },
+    #[error("the context of team {0} has no address; run: ox team add <id>=<URL>")]
+    NoTeamRemote(String),
     /// The teams of this project come from its server.
-    #[error("the teams of this project are named by {endpoint}")]
-    TeamsByServer {
-        /// The server.
-        endpoint: String,
-    },
+    #[error("the teams of this project are named by {0}")]
+    TeamsByServer(String),
     /// Another remote goes by the team's id.
     #[error("{team} is the team at {url}; take that one off first: ox team remove {team}")]
     OtherTeam {
@@ -172,7 +154,7 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
             && config.ledger_url().as_deref() != Some(wanted.as_str())
         {
             let current = config.ledger_url().unwrap_or_else(|| "on this machine".to_string());
-            return Err(SetupError::HasLedger { current });
+            return Err(SetupError::HasLedger(current));
         }
         return Ok(Initialised { root, written: Vec::new(), already, restored: false });
     }
@@ -361,7 +343,7 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         (Some(_), None) => false,
     };
     if !ours {
-        return Err(SetupError::NotEmpty { url: to.display() });
+        return Err(SetupError::NotEmpty(to.display()));
     }
     let switched = switch(&mut clone, to, &branch, || {
         let shown = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
@@ -400,7 +382,7 @@ fn bring_all(clone: &mut crate::git::ManagedClone<'_>) -> Result<(), SetupError>
             log::warn!("the old remote does not answer; what only it has stays there: {e}");
             Ok(())
         }
-        Err(GitError::NoRemoteBranch { .. }) => Ok(()),
+        Err(GitError::NoRemoteBranch(_)) => Ok(()),
         Err(e) => Err(e.into()),
     }
 }

@@ -41,7 +41,7 @@ pub fn add_team(
     let remote = RemoteUrl::parse(&team.url)?;
     let project = Project::load(root, &site.env)?;
     if !project.endpoint.is_local() {
-        return Err(SetupError::TeamsByServer { endpoint: project.endpoint.as_str().to_string() });
+        return Err(SetupError::TeamsByServer(project.endpoint.as_str().to_string()));
     }
     let known = project.config.teams().into_iter().find(|t| t.team_id == team.team_id);
     if let Some(other) = known.as_ref().filter(|t| t.url != team.url) {

@@ -221,7 +221,7 @@ pub fn ledger_of(
     named: Option<&str>,
 ) -> Result<Workspace, SetupError> {
     if project.repo_id.is_empty() {
-        return Err(SetupError::NoRepoId { root: project.root.clone() });
+        return Err(SetupError::NoRepoId(project.root.clone()));
     }
     let path = dirs.ledger(&project.slug, &project.repo_id);
     let at = |path, remote| Workspace::at(dirs, &project.slug, Kind::Ledger, &project.repo_id, path, remote);
@@ -269,7 +269,7 @@ fn vendor_ledger(
     };
     let origin = origin_of(&path)?;
     let Some(url) = origin.or_else(|| named.map(str::to_string)) else {
-        return Err(SetupError::NoRemote { endpoint: project.endpoint.as_str().to_string() });
+        return Err(SetupError::NoRemote(project.endpoint.as_str().to_string()));
     };
     Ok((path, vendor_remote(dirs, &project.endpoint, &url)?))
 }
@@ -302,7 +302,7 @@ pub fn team_of(
     let url = match (team.url.is_empty(), origin) {
         (false, _) => team.url.clone(),
         (true, Some(origin)) => origin,
-        (true, None) => return Err(SetupError::NoTeamRemote { team: team.label().to_string() }),
+        (true, None) => return Err(SetupError::NoTeamRemote(team.label().to_string())),
     };
     let (remote, untrusted_host) = match endpoint.and_then(Endpoint::parse) {
         Some(endpoint) => (vendor_remote(dirs, &endpoint, &url)?, None),

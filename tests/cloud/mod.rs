@@ -135,9 +135,9 @@ fn every_failure_has_its_kind_and_class_and_shows_no_secret() {
         let text = format!("{error} {error:?}");
         assert!(!text.contains("canary"), "{text}");
     };
-    check(Answer::status(401), |e| matches!(e, ApiError::Unauthorized { .. }), Class::Auth);
-    check(Answer::status(403), |e| matches!(e, ApiError::Forbidden { .. }), Class::Auth);
-    check(Answer::status(404), |e| matches!(e, ApiError::NotFound { .. }), Class::Usage);
+    check(Answer::status(401), |e| matches!(e, ApiError::Unauthorized(_)), Class::Auth);
+    check(Answer::status(403), |e| matches!(e, ApiError::Forbidden(_)), Class::Auth);
+    check(Answer::status(404), |e| matches!(e, ApiError::NotFound(_)), Class::Usage);
     check(Answer::status(418), |e| matches!(e, ApiError::Refused { status: 418, .. }), Class::Usage);
     let old = Answer::status(426).with("X-SageOx-Min-Version", "0.9.0");
     let is_old =

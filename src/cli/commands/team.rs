@@ -235,7 +235,7 @@ fn remove(cx: &Cx, args: &Remove) -> Outcome {
     let what = "the team could not be removed";
     if !project.endpoint.is_local() {
         let endpoint = project.endpoint.as_str().to_owned();
-        return Err(of_setup(what, &SetupError::TeamsByServer { endpoint }));
+        return Err(of_setup(what, &SetupError::TeamsByServer(endpoint)));
     }
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let team = find(&sync::load_local(&site, &project), &args.team)?;

@@ -46,7 +46,7 @@ impl ManagedClone<'_> {
         self.refuse_foreign()?;
         let unmerged = self.reader()?.unmerged()?;
         if !unmerged.is_empty() {
-            return Err(GitError::Conflict { paths: unmerged });
+            return Err(GitError::Conflict(unmerged));
         }
         let head = self.reader()?.head()?;
         let Some(branch) = head.branch else {

@@ -35,7 +35,7 @@ impl ManagedClone<'_> {
                 // Everything that differs is kept, so nothing is in the way of this.
                 self.lazy("reset")?.args(["--hard", "-q"]).run(&self.cancel)?;
                 let aborted = self.lazy("rebase")?.arg("--abort").run(&self.cancel);
-                aborted.map(drop).map_err(|e| GitError::RebaseStuck { message: e.to_string() })
+                aborted.map(drop).map_err(|e| GitError::RebaseStuck(e.to_string()))
             }
             _ => {
                 // Killed while it was being set up: git itself cannot abort that.

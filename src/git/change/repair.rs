@@ -46,7 +46,7 @@ impl ManagedClone<'_> {
             users.is_empty() || self.cancel.is_cancelled()
         });
         if !users.is_empty() {
-            return Err(GitError::LockFiles { files: users });
+            return Err(GitError::LockFiles(users));
         }
         self.take_back(true, true)
     }

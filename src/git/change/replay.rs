@@ -83,7 +83,7 @@ impl ManagedClone<'_> {
             match self.replay_all(&mut replay, &own) {
                 Ok(()) => replay.onto(head),
                 // What a person has settled in a merge of their own is not asked for again.
-                Err(GitError::Conflict { .. }) if own.iter().any(|c| c.parent_count() > 1) => {
+                Err(GitError::Conflict(_)) if own.iter().any(|c| c.parent_count() > 1) => {
                     replay.decided.clear();
                     replay.merge(head)?
                 }
@@ -98,7 +98,7 @@ impl ManagedClone<'_> {
     fn replay_all(&self, replay: &mut Replay<'_>, own: &[Commit<'_>]) -> Result<(), GitError> {
         for commit in own {
             if self.cancel.is_cancelled() {
-                return Err(GitError::Cancelled { sub: "replay" });
+                return Err(GitError::Cancelled("replay"));
             }
             let new = replay.step(commit)?;
             replay.done.insert(commit.id(), new);
@@ -197,7 +197,7 @@ impl Replay<'_> {
             let mut index = index.map_err(what())?;
             let paths = unmerged(&index)?;
             if !paths.is_empty() {
-                return Err(GitError::Conflict { paths });
+                return Err(GitError::Conflict(paths));
             }
             index.write_tree_to(repo).map_err(what())?
         };
@@ -238,7 +238,7 @@ impl Replay<'_> {
         let without = updated(self.repo, ours, &gone, &BTreeMap::new())?;
         undecided.extend(there.keys().filter(|path| !has_room(&without, path)).cloned());
         if !undecided.is_empty() {
-            return Err(GitError::Conflict { paths: undecided });
+            return Err(GitError::Conflict(undecided));
         }
         updated(self.repo, &without, &[], &there).map(|tree| tree.id())
     }

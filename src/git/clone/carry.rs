@@ -64,7 +64,7 @@ impl ManagedClone<'_> {
         let pieces = work.pieces.iter().map(|(p, piece)| (p, &piece.disk));
         for (path, disk) in pieces.chain(&work.plain) {
             if self.cancel.is_cancelled() {
-                return Err(GitError::Cancelled { sub: "carry" });
+                return Err(GitError::Cancelled("carry"));
             }
             copy(&self.path, new, path, disk)?;
         }

@@ -6,7 +6,7 @@
 
 use git2::{OdbLookupFlags, Oid};
 
-use crate::git::command::{Invocation, failure};
+use crate::git::command::Invocation;
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, OBJECTS_BATCH};
 use crate::git::lock::OpKind;
@@ -123,14 +123,14 @@ impl<'l> ManagedClone<'l> {
         let standing = Standing { head: head.commit, upstream, relation: Relation::Contained };
         self.within(OpKind::Fetch, &branch, &standing, |c| {
             let fetch = c.git.network("fetch", &c.path, &url).config("fetch.writeCommitGraph=false");
-            let out = fetch
+            fetch
                 .args(["--unshallow", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
                 // No ref moves: what is new is a matter of the next fetch.
                 .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
                 .arg(format!("refs/heads/{branch}"))
                 .while_payload_flows()
-                .run_any(&c.cancel)?;
-            if out.status.success() { Ok(()) } else { Err(failure("fetch", &out)) }
+                .run(&c.cancel)
+                .map(drop)
         })?;
         Ok(true)
     }
@@ -138,7 +138,7 @@ impl<'l> ManagedClone<'l> {
     /// As [`ManagedClone::standing`]. Where history is cut off, two branches may only seem to have nothing in common.
     pub(in crate::git) fn standing_deep(&mut self, branch: &str) -> Result<Standing, GitError> {
         match self.standing(branch) {
-            Err(GitError::Unrelated { .. }) if self.reader()?.is_shallow() => {
+            Err(GitError::Unrelated(_)) if self.reader()?.is_shallow() => {
                 self.deepen()?;
                 self.standing(branch)
             }

@@ -38,7 +38,7 @@ impl ManagedClone<'_> {
         if self.standing(branch)?.head.is_none() {
             match self.fetch(branch) {
                 Ok(found) => return self.take_theirs(branch, found.new),
-                Err(GitError::NoRemoteBranch { .. }) => self.first_commit(files, message)?,
+                Err(GitError::NoRemoteBranch(_)) => self.first_commit(files, message)?,
                 Err(e) => return Err(e),
             }
         }
@@ -46,10 +46,7 @@ impl ManagedClone<'_> {
         match self.push_once(branch, &standing) {
             Ok(()) => {
                 self.forget_seed()?;
-                standing
-                    .head
-                    .map(Seeded::Ours)
-                    .ok_or_else(|| GitError::NoRemoteBranch { branch: branch.to_owned() })
+                standing.head.map(Seeded::Ours).ok_or_else(|| GitError::NoRemoteBranch(branch.to_owned()))
             }
             Err(e) if e.lost_a_race() => {
                 let found = self.fetch(branch)?;

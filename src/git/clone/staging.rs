@@ -27,7 +27,7 @@ impl Staging {
     pub(in crate::git) fn new(target: &Path) -> Result<Staging, GitError> {
         let is_empty_dir = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
         if fs::symlink_metadata(target).is_ok_and(|meta| !meta.is_dir() || !is_empty_dir()) {
-            return Err(GitError::AlreadyExists { path: target.to_owned() });
+            return Err(GitError::AlreadyExists(target.to_owned()));
         }
         let parent = target.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).map_err(GitError::io("making", parent))?;
@@ -54,7 +54,7 @@ impl Staging {
         match rename_new(&self.dir, &self.target) {
             Ok(()) => sync_dir(&self.target).map_err(GitError::io("syncing", &self.target)),
             Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
-                Err(GitError::AlreadyExists { path: self.target.clone() })
+                Err(GitError::AlreadyExists(self.target.clone()))
             }
             Err(e) => Err(GitError::io("renaming to", &self.target)(e)),
         }

@@ -221,7 +221,7 @@ fn status(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<([u8; 2], PathB
     }
     // A path that is gone from the index but still on disk comes twice: the tracked one first.
     found.sort_by_key(|(mark, _)| matches!(mark, [b'?' | b'!', _]));
-    if unmerged.is_empty() { Ok(found) } else { Err(GitError::Conflict { paths: unmerged }) }
+    if unmerged.is_empty() { Ok(found) } else { Err(GitError::Conflict(unmerged)) }
 }
 
 type Index = HashMap<PathBuf, (u32, Oid)>;

@@ -57,7 +57,7 @@ impl ManagedClone<'_> {
         let busy = git.join("config.lock");
         for name in ["config", "config.worktree"] {
             if busy.exists() {
-                return Err(GitError::LockFiles { files: vec![busy] });
+                return Err(GitError::LockFiles(vec![busy]));
             }
             found |= rewrite(&git.join(name), clean_config)?;
         }

@@ -83,7 +83,7 @@ fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitErr
     let repo = match repo {
         Ok(repo) => repo,
         Err(e) if e.code() == ErrorCode::NotFound => {
-            return Err(GitError::NoRepository { url: path.display().to_string() });
+            return Err(GitError::NoRepository(path.display().to_string()));
         }
         Err(_) => return Ok(None),
     };

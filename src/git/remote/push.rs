@@ -55,7 +55,7 @@ impl ManagedClone<'_> {
             self.fetch(branch)?;
             integrated.push(self.integrate(branch, rules)?);
         }
-        Err(GitError::PushRaces { attempts: PUSH_ATTEMPTS })
+        Err(GitError::PushRaces)
     }
 
     pub(in crate::git) fn push_once(&mut self, branch: &str, standing: &Standing) -> Result<(), GitError> {

@@ -237,7 +237,7 @@ impl LsRemote<'_> {
 
     fn broken(&self, broken: Broken) -> GitError {
         match broken {
-            Broken::Cut => GitError::CutOff { host: self.host() },
+            Broken::Cut => GitError::CutOff(self.host()),
             Broken::Foreign(why) => GitError::NotSmart { host: self.host(), why },
             Broken::Refused(words) => GitError::failed("ls-remote", None, &format!("remote: error: {words}")),
         }
@@ -252,7 +252,7 @@ impl LsRemote<'_> {
 fn has_changed(seen: &Result<Seen, GitError>) -> bool {
     match seen {
         // A server that knows no commands answers one with nothing at all.
-        Ok(Seen::Elsewhere(_)) | Err(GitError::NotSmart { .. } | GitError::CutOff { .. }) => true,
+        Ok(Seen::Elsewhere(_)) | Err(GitError::NotSmart { .. } | GitError::CutOff(_)) => true,
         Err(GitError::Redirected { .. }) => true,
         Err(e @ GitError::Refused { .. }) => e.class() == Class::Usage,
         _ => false,

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::change::in_the_way::leads_through_link;
 use super::change::reapply::remove_empty;
-use super::command::{bytes_of, failure, path_of, zero_ended, zero_split};
+use super::command::{bytes_of, path_of, zero_ended, zero_split};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
@@ -103,7 +103,7 @@ impl ManagedClone<'_> {
                 dirty.insert(path, *x != b' ');
             }
         }
-        if unmerged.is_empty() { Ok(dirty) } else { Err(GitError::Conflict { paths: unmerged }) }
+        if unmerged.is_empty() { Ok(dirty) } else { Err(GitError::Conflict(unmerged)) }
     }
 
     /// Paths that the way to the upstream of `standing` adds.
@@ -348,7 +348,7 @@ impl ManagedClone<'_> {
         let out = checkout.stdin(zero_ended(paths)).deadline(CHILD_MAX).run_any(&self.cancel)?;
         let lacks_any = || paths.iter().any(|p| fs::symlink_metadata(self.path.join(p)).is_err());
         if !out.status.success() && lacks_any() {
-            return Err(failure("checkout-index", &out));
+            return Err(GitError::of_output("checkout-index", &out));
         }
         Ok(())
     }

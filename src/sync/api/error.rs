@@ -12,32 +12,20 @@ pub enum ApiError {
     #[error("this project has no server to ask")]
     NoServer,
     /// Nobody is logged in there.
-    #[error("{endpoint}: not logged in")]
-    NoLogin {
-        /// The endpoint.
-        endpoint: String,
-    },
+    #[error("{0}: not logged in")]
+    NoLogin(String),
     /// An id that cannot be one.
     #[error("the id of the repository or team is malformed; look into .sageox/config.json")]
     BadId,
     /// The login is not accepted (401).
-    #[error("{server} does not accept the login; log in again")]
-    Unauthorized {
-        /// The server.
-        server: String,
-    },
+    #[error("{0} does not accept the login; log in again")]
+    Unauthorized(String),
     /// The user is not let in (403).
-    #[error("{server} refuses access; ask a member of the team to let you in")]
-    Forbidden {
-        /// The server.
-        server: String,
-    },
+    #[error("{0} refuses access; ask a member of the team to let you in")]
+    Forbidden(String),
     /// There is no such thing there (404).
-    #[error("{server} knows nothing of it")]
-    NotFound {
-        /// The server.
-        server: String,
-    },
+    #[error("{0} knows nothing of it")]
+    NotFound(String),
     /// This program is too old for the server (426).
     #[error("{server} no longer serves this version of ox{}; update it",
         minimum.as_ref().map(|v| format!(", only {v} and later")).unwrap_or_default())]
@@ -91,12 +79,10 @@ impl ApiError {
     pub fn class(&self) -> Class {
         match self {
             ApiError::NoServer | ApiError::BadId => Class::Usage,
-            ApiError::NotFound { .. } | ApiError::VersionUnsupported { .. } | ApiError::Refused { .. } => {
+            ApiError::NotFound(_) | ApiError::VersionUnsupported { .. } | ApiError::Refused { .. } => {
                 Class::Usage
             }
-            ApiError::NoLogin { .. } | ApiError::Unauthorized { .. } | ApiError::Forbidden { .. } => {
-                Class::Auth
-            }
+            ApiError::NoLogin(_) | ApiError::Unauthorized(_) | ApiError::Forbidden(_) => Class::Auth,
             ApiError::TooMany { .. } => Class::Busy,
             ApiError::Server { .. } | ApiError::BadAnswer { .. } => Class::Network,
             ApiError::Http(e) => e.class(),

@@ -71,7 +71,7 @@ impl<'a> Api<'a> {
             return Err(ApiError::NoServer);
         }
         if bearer.is_empty() {
-            return Err(ApiError::NoLogin { endpoint: endpoint.to_string() });
+            return Err(ApiError::NoLogin(endpoint.to_string()));
         }
         Ok(Api { http, base: base_of(endpoint), bearer, cancel, now })
     }
@@ -136,9 +136,9 @@ impl<'a> Api<'a> {
                 })?;
                 return Ok(Answer { value, notes: Notes::of(reply) });
             }
-            401 => ApiError::Unauthorized { server },
-            403 => ApiError::Forbidden { server },
-            404 => ApiError::NotFound { server },
+            401 => ApiError::Unauthorized(server),
+            403 => ApiError::Forbidden(server),
+            404 => ApiError::NotFound(server),
             426 => {
                 let minimum = reply.header("X-SageOx-Min-Version").map(sanitise).filter(|v| !v.is_empty());
                 ApiError::VersionUnsupported { server, minimum }
@@ -216,6 +216,6 @@ mod tests {
         assert!(matches!(local, Err(ApiError::NoServer)));
         let there = Endpoint::parse("https://sageox.ai").unwrap();
         let nobody = Secret::default();
-        assert!(matches!(Api::new(&http, &there, &nobody, &cancel, now), Err(ApiError::NoLogin { .. })));
+        assert!(matches!(Api::new(&http, &there, &nobody, &cancel, now), Err(ApiError::NoLogin(_))));
     }
 }

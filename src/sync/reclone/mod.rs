@@ -299,7 +299,7 @@ impl<'t, 'h> Run<'t, 'h> {
         }
         let files: Vec<PathBuf> = lock_files(clone, now)?.into_iter().map(|l| l.path).collect();
         if !files.is_empty() {
-            return Err(GitError::LockFiles { files }.into());
+            return Err(GitError::LockFiles(files).into());
         }
         for sibling in [new_of(clone), old_of(clone)] {
             if Identity::at(&sibling).map_err(|e| self.stop("looking beside", &e))?.is_some() {

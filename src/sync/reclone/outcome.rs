@@ -129,12 +129,12 @@ impl From<GitError> for Stop {
         let text = e.to_string();
         match e {
             GitError::Foreign { .. } => Stop::Refused(Refusal::Foreign(text)),
-            GitError::LockFiles { .. } => Stop::Refused(Refusal::LockFiles(text)),
+            GitError::LockFiles(_) => Stop::Refused(Refusal::LockFiles(text)),
             GitError::WrongBranch { .. } => Stop::Refused(Refusal::WrongBranch(text)),
-            GitError::Conflict { .. }
-            | GitError::Unrelated { .. }
-            | GitError::PushRaces { .. }
-            | GitError::NoRemoteBranch { .. } => Stop::Refused(Refusal::Unpushed(text)),
+            GitError::Conflict(_)
+            | GitError::Unrelated(_)
+            | GitError::PushRaces
+            | GitError::NoRemoteBranch(_) => Stop::Refused(Refusal::Unpushed(text)),
             GitError::Unquiet => Stop::Refused(Refusal::Unquiet),
             GitError::BadPath { .. } => Stop::Refused(Refusal::Uncarried(text)),
             e => Stop::Failed(Failure::new(e.class(), text)),
