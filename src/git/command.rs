@@ -564,28 +564,6 @@ impl Invocation<'_> {
     }
 }
 
-/// Splits `-z` output.
-pub(super) fn zero_split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|b| *b == 0).filter(|s| !s.is_empty())
-}
-
-/// Paths as git reads them with `-z`.
-pub(super) fn zero_ended<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<u8> {
-    paths.into_iter().flat_map(|p| [bytes_of(p), b"\0"].concat()).collect()
-}
-
-/// A path as git prints it with `-z`.
-pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(OsStr::from_bytes(bytes))
-}
-
-/// The path inside a repository as git takes it with `-z`.
-pub(super) fn bytes_of(path: &Path) -> &[u8] {
-    use std::os::unix::ffi::OsStrExt;
-    path.as_os_str().as_bytes()
-}
-
 /// Whether a remote is reached by ssh: `ssh://`, `git+ssh://` or `[user@]host:path`.
 fn is_ssh(url: &str) -> bool {
     match url.split_once("://") {

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::change::resolve::ResolveRules;
 use super::command::{Git, Invocation, Profile};
+use super::entry::zero_split;
 use super::error::GitError;
 use super::limits::{REPLAY_ATTEMPTS, STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
@@ -521,7 +522,7 @@ impl<'l> ManagedClone<'l> {
         let ask = own.local("config", &self.path).args(["-z", "--get-regexp", r"^user\.(name|email)$"]);
         let out = ask.run_any(&self.cancel)?;
         let (mut name, mut email) = (None, None);
-        for entry in super::command::zero_split(&out.stdout) {
+        for entry in zero_split(&out.stdout) {
             match String::from_utf8_lossy(entry).split_once('\n') {
                 Some(("user.name", v)) if !v.is_empty() => name = Some(v.to_owned()),
                 Some(("user.email", v)) if !v.is_empty() => email = Some(v.to_owned()),

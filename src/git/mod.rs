@@ -13,6 +13,7 @@ mod caller;
 mod change;
 mod clone;
 mod command;
+mod entry;
 mod error;
 pub mod limits;
 mod lock;

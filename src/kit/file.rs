@@ -144,6 +144,35 @@ pub fn is_gone(path: &Path) -> bool {
     matches!(std::fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound)
 }
 
+/// What was done, or `None` where nothing is there. What cannot be looked at is not gone.
+///
+/// # Errors
+/// Those of `done` but `NotFound`.
+pub fn found<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
+}
+
+/// What lies at `path`, no link followed; `None` if nothing does, also where a file or link has the place of its directory.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn look(path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        there => found(there),
+    }
+}
+
+/// The path whose name goes on with `suffix`.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Reads a regular file of at most `cap` bytes.
 ///
 /// # Errors

@@ -1,22 +1,19 @@
 //! Committing named paths, and nothing else.
 
 use crate::kit::mask::sanitise;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use git2::Oid;
 
-use super::repair::parse_staged;
-use crate::git::command::{Invocation, Version, path_of, zero_split};
+use crate::git::command::{Invocation, Version};
+use crate::git::entry::{Entries, LINK, parse_oid, parse_staged, path_of, update_index, zero_split};
 use crate::git::error::GitError;
 use crate::git::limits::MERGE_CAP;
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
-use crate::git::rescue::{TempIndex, index_info, parse_oid};
+use crate::git::rescue::TempIndex;
 use crate::kit::openat;
-
-type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
 
 impl ManagedClone<'_> {
     /// Commits the named files or directories (relative to the clone) as they are now, deletions included; `None` if they are
@@ -98,7 +95,7 @@ impl ManagedClone<'_> {
             commit = commit.args(["-p", &h.to_string()]);
         }
         let new = self.one_line(commit)?;
-        let was = head.map_or_else(|| "0".repeat(40), |h| h.to_string());
+        let was = head.unwrap_or(Oid::ZERO_SHA1).to_string();
         self.local("update-ref").args(["-m", "commit", branch, &new, &was]).run(&self.cancel)?;
         parse_oid(&new).map(Some)
     }
@@ -123,8 +120,7 @@ impl ManagedClone<'_> {
     fn stage(&self, paths: &[&Path], mut entries: Entries) -> Result<(), GitError> {
         let there = self.entries(self.local("ls-files"), paths)?;
         entries.retain(|p, e| there.get(p).copied().flatten() != *e);
-        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
-        update.stdin(index_info(&entries)).run(&self.cancel).map(drop)
+        update_index(self.git, &self.path, &entries).run(&self.cancel).map(drop)
     }
 
     fn check_staged(&self, staged: &Entries) -> Result<(), GitError> {
@@ -136,7 +132,7 @@ impl ManagedClone<'_> {
             if partial && !reader.has_object(*id) {
                 continue;
             }
-            if *mode == 0o120_000 {
+            if *mode == LINK {
                 check_path(&self.path, path)?;
             } else if path.extension().is_some_and(|e| e == "json") {
                 let blob = reader.repo().find_blob(*id).map_err(GitError::git2("reading a staged file"))?;
@@ -169,8 +165,7 @@ impl ManagedClone<'_> {
                 entries.entry(path).or_insert(None);
             }
         }
-        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
-        with(update.stdin(index_info(&entries)))?;
+        with(update_index(self.git, &self.path, &entries))?;
         Ok((with(self.write_tree()?)?, old, entries))
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::git::error::GitError;
 use crate::git::limits::EXCLUDE_CAP;
 use crate::git::managed::ManagedClone;
-use crate::kit::file::{read_capped, write_atomic};
+use crate::kit::file::{found, read_capped, write_atomic};
 
 /// Between a file's name and what tells whose version the copy is.
 pub const CONFLICT_MARK: &str = ".conflict-";
@@ -63,11 +63,10 @@ pub fn exclude_locally(common: &Path, lines: &[String]) -> Result<(), GitError> 
 fn edit_info(git_dir: &Path, name: &str, edit: impl FnOnce(&str) -> String) -> Result<(), GitError> {
     let dir = git_dir.join("info");
     let path = dir.join(name);
-    let old = match read_capped(&path, EXCLUDE_CAP) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(e),
-    };
+    let old = found(read_capped(&path, EXCLUDE_CAP)).and_then(|bytes| {
+        let text = String::from_utf8(bytes.unwrap_or_default());
+        text.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+    });
     let old = old.map_err(GitError::io("reading", &path))?;
     let new = edit(&old);
     if new == old {

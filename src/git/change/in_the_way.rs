@@ -2,21 +2,16 @@
 //! a warning, and overwrites.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use git2::{Index, IndexEntry, IndexEntryExtendedFlag, Oid};
 
-use super::merge::LINK;
-use super::reapply::hash_of;
 use crate::git::clone::sparse::Sparse;
+use crate::git::entry::{Entry, GITLINK, entry, hash_of, lies_in_directories, look, mode_of, tree_at};
 use crate::git::error::GitError;
 use crate::git::limits::FEW_CHANGES;
 use crate::git::managed::{ManagedClone, Standing};
 use crate::git::read::Reader;
-use crate::git::read::local_work::GITLINK;
-use crate::git::rescue::{Kind, entry, on_disk, tree_at};
 
 impl ManagedClone<'_> {
     /// Whether something dirty lies where the remote's commits want to change something. Only asked in a sparse clone.
@@ -35,7 +30,7 @@ impl ManagedClone<'_> {
         if dirty.is_empty() {
             return Ok(false);
         }
-        let changed: HashSet<PathBuf> = self.changed_paths(standing.head, target)?.into_iter().collect();
+        let changed: HashSet<PathBuf> = self.changed_paths(standing.head, target, &[])?.into_iter().collect();
         let above: HashSet<&Path> = changed.iter().flat_map(|p| p.ancestors()).collect();
         Ok(dirty.keys().any(|p| above.contains(&**p) || p.ancestors().any(|a| changed.contains(a))))
     }
@@ -67,7 +62,7 @@ fn is_clear(reader: &Reader, root: &Path, head: Oid, target: Oid) -> Result<bool
 }
 
 /// Whether index and disk have `path` as `committed`.
-fn is_as(root: &Path, index: &Index, path: &Path, committed: Option<(u32, Oid)>) -> Result<bool, GitError> {
+fn is_as(root: &Path, index: &Index, path: &Path, committed: Entry) -> Result<bool, GitError> {
     let staged = index.get_path(path, 0);
     if staged.as_ref().map(|e| (e.mode, e.id)) != committed || is_amid_others(index, path) {
         return Ok(false);
@@ -76,12 +71,8 @@ fn is_as(root: &Path, index: &Index, path: &Path, committed: Option<(u32, Oid)>)
         Some(e) if e.mode == GITLINK || is_only_announced(&e) => Ok(false),
         Some(e) if !is_left_out(&e) => {
             let full = root.join(path);
-            let mode = match on_disk(&full)?.kind {
-                Kind::File(mode) => mode,
-                Kind::Link => LINK,
-                Kind::Absent => return Ok(false),
-            };
-            Ok(mode == e.mode && lies_in_directories(root, path)? && hash_of(&full, mode)? == e.id)
+            let is_such = mode_of(&full)? == Some(e.mode) && lies_in_directories(root, path)?;
+            Ok(is_such && hash_of(&full, e.mode)? == e.id)
         }
         _ => is_absent(root, path),
     }
@@ -101,44 +92,12 @@ fn is_only_announced(e: &IndexEntry) -> bool {
     e.flags_extended & IndexEntryExtendedFlag::INTENT_TO_ADD.bits() != 0
 }
 
-/// Whether all of the directories of `path` are that, and no links.
-pub(in crate::git) fn lies_in_directories(root: &Path, path: &Path) -> Result<bool, GitError> {
-    for dir in path.ancestors().skip(1) {
-        let full = root.join(dir);
-        match fs::symlink_metadata(&full) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Ok(false),
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(false);
-            }
-            Err(e) => return Err(GitError::io("looking at", &full)(e)),
+/// Whether nothing is at `path`, and no file or link in place of a directory of it.
+fn is_absent(root: &Path, path: &Path) -> Result<bool, GitError> {
+    for at in path.ancestors() {
+        if look(&root.join(at))?.is_some_and(|meta| at == path || !meta.is_dir()) {
+            return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// Whether a directory of `path` is a link in the work tree: what lies behind that is not the clone's, and is neither read nor changed.
-pub(in crate::git) fn leads_through_link(root: &Path, path: &Path) -> bool {
-    let above = path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
-    let is_link = |dir: &Path| fs::symlink_metadata(root.join(dir)).is_ok_and(|what| what.is_symlink());
-    above.into_iter().any(is_link)
-}
-
-/// Whether nothing is at `path`, and no file or link in place of a directory of it.
-fn is_absent(root: &Path, path: &Path) -> Result<bool, GitError> {
-    let mut full = root.to_path_buf();
-    for part in path.components() {
-        match fs::symlink_metadata(&full) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Ok(false),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-            Err(e) => return Err(GitError::io("looking at", &full)(e)),
-        }
-        full.push(part);
-    }
-    match fs::symlink_metadata(&full) {
-        Ok(_) => Ok(false),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(GitError::io("looking at", &full)(e)),
-    }
 }

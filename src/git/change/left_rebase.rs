@@ -4,13 +4,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::in_the_way::leads_through_link;
 use super::repair::younger;
-use crate::git::command::{path_of, zero_split};
+use crate::git::entry::{leads_through_link, look, parse_oid, path_of, zero_split};
 use crate::git::error::GitError;
 use crate::git::lock::Op;
 use crate::git::managed::ManagedClone;
-use crate::git::rescue::{Dirty, RESCUE, parse_oid};
+use crate::git::rescue::{Dirty, RESCUE};
 
 impl ManagedClone<'_> {
     /// The record was written when no rebase was under way, so the one there now is ours, if it says so itself.
@@ -64,12 +63,12 @@ impl ManagedClone<'_> {
             let commit = self.write_capture(&entries, false, Some(head))?;
             self.name_capture(&[RESCUE], commit)?;
         }
-        let added = self.changed_paths(Some(head), parse_oid(before)?)?;
+        let added = self.changed_paths(Some(head), parse_oid(before)?, &[])?;
         let known = self.index_entries(&added)?;
         let is_loose = |path: &PathBuf| {
             !known.contains_key(path)
                 && !leads_through_link(&self.path, path)
-                && fs::symlink_metadata(self.path.join(path)).is_ok_and(|m| !m.is_dir())
+                && matches!(look(&self.path.join(path)), Ok(Some(meta)) if !meta.is_dir())
         };
         let loose: Vec<PathBuf> = added.into_iter().filter(is_loose).collect();
         dirty.extend(loose.iter().map(|path| (path.clone(), false)));

@@ -2,13 +2,9 @@
 
 use git2::{MergeFileInput, merge_file};
 
+use crate::git::entry::{EXEC, FILE};
 use crate::git::error::GitError;
 use crate::git::read::prepare_library;
-
-/// The executable bit and its absence; other files are not merged.
-pub(in crate::git) const FILE: u32 = 0o100_644;
-pub(in crate::git) const EXEC: u32 = 0o100_755;
-pub(in crate::git) const LINK: u32 = 0o120_000;
 
 /// Merges two changes of a text line by line; `None` where they meet, or where git takes one of the versions for binary. A result that is to be JSON is none
 /// if it does not parse although one of the sides did: lines that merge need not make sense together.
@@ -46,6 +42,7 @@ pub(in crate::git) fn is_json(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::git::entry::LINK;
 
     fn merged(base: &str, one: &str, other: &str, json: bool) -> Option<String> {
         let bytes = merge_lines(base.as_bytes(), one.as_bytes(), other.as_bytes(), json).unwrap();

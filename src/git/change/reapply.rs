@@ -4,25 +4,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use git2::{DiffOptions, ObjectType, Oid, Repository, Tree};
+use git2::{DiffOptions, Oid, Repository, Tree};
 
 use super::exclude::CONFLICT_MARK;
-use super::in_the_way::{is_amid_others, leads_through_link, lies_in_directories};
-use super::merge::{EXEC, FILE, LINK, merge_lines, merge_modes};
-use crate::git::command::{bytes_of, path_of, zero_ended};
+use super::in_the_way::is_amid_others;
+use super::merge::{merge_lines, merge_modes};
+use crate::git::entry::{
+    EXEC, Entry, LINK, bytes_of, entry, hash_of, leads_through_link, lies_in_directories, look, mode_of,
+    path_of, tree_at, zero_ended,
+};
 use crate::git::error::GitError;
 use crate::git::limits::{MERGE_CAP, STAGING_NAMES};
 use crate::git::managed::ManagedClone;
 use crate::git::read::local_work::open_elsewhere;
-use crate::git::rescue::{
-    Captured, INDEX_MESSAGE, Kind, PENDING, RESCUE, Rescue, entry, on_disk, settle, tree_at,
-};
-use crate::kit::file::{exchange, read_capped, rename_new};
-
-type Entry = Option<(u32, Oid)>;
+use crate::git::rescue::{Captured, INDEX_MESSAGE, PENDING, RESCUE, Rescue, settle};
+use crate::kit::file::{exchange, found, read_capped, rename_new};
 
 /// The versions of one path.
 struct Versions {
@@ -81,7 +80,7 @@ impl ManagedClone<'_> {
         let staged = tree_at(repo, index)?;
         let new = tree_at(repo, reader.head()?.commit)?;
         let mut paths = changed(repo, base.as_ref(), mine.as_ref())?;
-        paths.extend(held(hold)?);
+        paths.extend(files_below(hold)?);
         paths.sort();
         paths.dedup();
         let is_staged = |p: &PathBuf| {
@@ -259,13 +258,11 @@ impl ManagedClone<'_> {
         let path = self.git_dir().join("ox").join(name);
         let dir = path.parent().unwrap_or(&self.path);
         fs::create_dir_all(dir).map_err(GitError::io("making", dir))?;
-        let written = match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => File::create_new(&path).and_then(|mut file| {
-                file.set_permissions(fs::Permissions::from_mode(mode))?;
-                file.write_all(bytes)
-            }),
-        };
+        let written = found(fs::remove_file(&path)).and_then(|_| {
+            let mut file = File::create_new(&path)?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            file.write_all(bytes)
+        });
         written.map_err(GitError::io("writing", &path))?;
         Ok(path)
     }
@@ -328,8 +325,8 @@ impl ManagedClone<'_> {
     fn stage_again(&self, paths: Vec<PathBuf>) -> Result<(), GitError> {
         let (mut gone, mut there) = (Vec::new(), Vec::new());
         for path in paths {
-            let is_there = lies_in_directories(&self.path, &path)?
-                && on_disk(&self.path.join(&path))?.kind != Kind::Absent;
+            let is_there =
+                lies_in_directories(&self.path, &path)? && mode_of(&self.path.join(&path))?.is_some();
             if is_there { there.push(path) } else { gone.push(path) }
         }
         self.update_index("--force-remove", &gone)?;
@@ -389,45 +386,20 @@ pub(in crate::git) fn changed(
     Ok(diff.deltas().filter_map(path).collect())
 }
 
-/// Files in the hold, by their paths in the clone.
-fn held(hold: &Path) -> Result<Vec<PathBuf>, GitError> {
-    let mut found = Vec::new();
+/// All below a directory but directories, by their paths in it.
+pub(in crate::git) fn files_below(root: &Path) -> Result<Vec<PathBuf>, GitError> {
+    let mut files = Vec::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(dir) = todo.pop() {
-        let full = hold.join(&dir);
-        let entries = match fs::read_dir(&full) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(GitError::io("listing", &full)(e)),
-        };
-        for e in entries {
+        let full = root.join(&dir);
+        let entries = found(fs::read_dir(&full)).map_err(GitError::io("listing", &full))?;
+        for e in entries.into_iter().flatten() {
             let e = e.map_err(GitError::io("listing", &full))?;
             let path = dir.join(e.file_name());
-            if e.file_type().is_ok_and(|t| t.is_dir()) { todo.push(path) } else { found.push(path) }
+            if e.file_type().is_ok_and(|t| t.is_dir()) { todo.push(path) } else { files.push(path) }
         }
     }
-    Ok(found)
-}
-
-/// The mode git would give what lies there; `None` if there is no file or link.
-pub(in crate::git) fn mode_of(path: &Path) -> Result<Option<u32>, GitError> {
-    match fs::symlink_metadata(path) {
-        Ok(m) if m.file_type().is_symlink() => Ok(Some(LINK)),
-        Ok(m) if m.is_dir() => Ok(None),
-        Ok(m) => Ok(Some(if m.mode() & 0o100 == 0 { FILE } else { EXEC })),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(GitError::io("looking at", path)(e)),
-    }
-}
-
-pub(in crate::git) fn hash_of(path: &Path, mode: u32) -> Result<Oid, GitError> {
-    let hashed = if mode == LINK {
-        let target = fs::read_link(path).map_err(GitError::io("reading", path))?;
-        Oid::hash_object(ObjectType::Blob, bytes_of(&target))
-    } else {
-        Oid::hash_file(ObjectType::Blob, path)
-    };
-    hashed.map_err(GitError::git2("hashing a file"))
+    Ok(files)
 }
 
 /// Whether the file is a proper beginning of the object: what a git killed while writing it leaves. Nothing of it is lost
@@ -444,13 +416,10 @@ pub(in crate::git) fn safe_parent(root: &Path, path: &Path) -> Result<bool, GitE
     for part in path.parent().into_iter().flat_map(Path::components) {
         let Component::Normal(part) = part else { return Ok(false) };
         at.push(part);
-        match fs::symlink_metadata(&at) {
-            Ok(m) if m.is_dir() => {}
-            Ok(_) => return Ok(false),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir(&at).map_err(GitError::io("making", &at))?;
-            }
-            Err(e) => return Err(GitError::io("looking at", &at)(e)),
+        match look(&at)? {
+            Some(meta) if !meta.is_dir() => return Ok(false),
+            Some(_) => {}
+            None => fs::create_dir(&at).map_err(GitError::io("making", &at))?,
         }
     }
     Ok(!root.join(path).is_dir())

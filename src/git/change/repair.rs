@@ -3,28 +3,28 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::Oid;
 use jiff::Timestamp;
 
-use super::in_the_way::leads_through_link;
-use super::reapply::{hash_of, is_part_of, mode_of};
-use crate::git::command::{bytes_of, path_of, zero_split};
+use super::reapply::is_part_of;
+use crate::git::entry::{
+    Entries, bytes_of, entry, hash_of, leads_through_link, mode_of, parse_staged, path_of, tree_at,
+    zero_split,
+};
 use crate::git::error::GitError;
 use crate::git::limits::ORPHANS_END;
 use crate::git::lock::{Op, OpKind};
 use crate::git::managed::ManagedClone;
 use crate::git::read::lock_files;
-use crate::git::rescue::{PENDING, entry, tree_at};
+use crate::git::rescue::PENDING;
 use crate::kit::clock::wait_until;
+use crate::kit::file::found;
 
 /// File times come from a coarser clock than records do.
 const FILE_TIME_SLACK: Duration = Duration::from_secs(1);
-
-type Entries = BTreeMap<PathBuf, Option<(u32, Oid)>>;
 
 impl ManagedClone<'_> {
     /// Called when the lock was just taken: finishes or takes back what a dead holder left.
@@ -113,10 +113,7 @@ impl ManagedClone<'_> {
     /// An upkeep that was killed leaves its mark, which keeps the next one away for half a day if its process id looks alive.
     fn remove_own_gc_mark(&self) -> Result<(), GitError> {
         let mark = self.git_dir().join("gc.pid");
-        match fs::remove_file(&mark) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(GitError::io("removing", &mark)(e)),
-            _ => Ok(()),
-        }
+        found(fs::remove_file(&mark)).map(drop).map_err(GitError::io("removing", &mark))
     }
 
     /// Where HEAD has come to the recorded commit, the branch goes on to the one that has the same files. Where somebody has committed on
@@ -155,7 +152,7 @@ impl ManagedClone<'_> {
 
     /// Which paths go back to what: those whose file (and index) does, and those that are not checked out, whose index does.
     fn half_done(&self, head: Option<Oid>, target: Oid) -> Result<(Entries, Entries), GitError> {
-        let changed = self.changed_paths(head, target)?;
+        let changed = self.changed_paths(head, target, &[])?;
         let index = self.index_entries(&changed)?;
         let sparse = self.sparse()?;
         let skipped = self.skipped()?;
@@ -193,24 +190,19 @@ impl ManagedClone<'_> {
         Ok((entries, unseen))
     }
 
+    /// Paths that differ between HEAD and `target`, where `more` narrows that down; without a HEAD all that `target` has.
     pub(in crate::git) fn changed_paths(
         &self,
         head: Option<Oid>,
         target: Oid,
+        more: &[&str],
     ) -> Result<Vec<PathBuf>, GitError> {
-        let target = target.to_string();
         let list = match head {
-            Some(h) => self.local("diff-tree").args([
-                "-r",
-                "-z",
-                "--name-only",
-                "--no-renames",
-                &h.to_string(),
-                &target,
-            ]),
-            None => self.local("ls-tree").args(["-r", "-z", "--name-only", &target]),
+            Some(head) => self.local("diff-tree").arg("--no-renames").args(more).arg(head.to_string()),
+            None => self.local("ls-tree"),
         };
-        Ok(zero_split(&list.run(&self.cancel)?.stdout).map(path_of).collect())
+        let out = list.args(["-r", "-z", "--name-only"]).arg(target.to_string()).run(&self.cancel)?;
+        Ok(zero_split(&out.stdout).map(path_of).collect())
     }
 
     pub(in crate::git) fn index_entries(
@@ -219,21 +211,9 @@ impl ManagedClone<'_> {
     ) -> Result<BTreeMap<PathBuf, (u32, Oid)>, GitError> {
         let out = self.local("ls-files").args(["-s", "-z"]).run(&self.cancel)?;
         let wanted: HashSet<&[u8]> = paths.iter().map(|p| bytes_of(p)).collect();
-        Ok(zero_split(&out.stdout)
-            .filter_map(parse_staged)
-            .filter(|(p, _)| wanted.contains(bytes_of(p)))
-            .collect())
+        let staged = zero_split(&out.stdout).filter_map(parse_staged);
+        Ok(staged.filter(|(path, _)| wanted.contains(bytes_of(path))).collect())
     }
-}
-
-/// One line of `ls-files -s -z`, of stage 0.
-pub(in crate::git) fn parse_staged(line: &[u8]) -> Option<(PathBuf, (u32, Oid))> {
-    let tab = line.iter().position(|b| *b == b'\t')?;
-    let about = std::str::from_utf8(line.get(..tab)?).ok()?;
-    let mut words = about.split(' ');
-    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
-    let id = Oid::from_str(words.next()?).ok()?;
-    (words.next()? == "0").then(|| (path_of(line.get(tab + 1..).unwrap_or_default()), (mode, id)))
 }
 
 pub(in crate::git) fn younger(path: &Path, than: Timestamp) -> bool {

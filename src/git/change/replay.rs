@@ -11,16 +11,12 @@ use git2::{Commit, FileMode, MergeOptions, ObjectType, Oid, Repository, Sort, Tr
 use super::merge::{merge_lines, merge_modes};
 use super::resolve::{ResolveRules, winner};
 use crate::git::clone::seed::SEED;
-use crate::git::command::path_of;
+use crate::git::entry::{EXEC, Entry, GITLINK, LINK, blobs, entry, path_of};
 use crate::git::error::GitError;
 use crate::git::limits::{KNOWN_CHANGES_MAX, MERGE_CAP, REPLAY_MAX};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
-use crate::git::read::local_work::GITLINK;
 use crate::git::read::unmerged;
-use crate::git::rescue::{blobs, entry};
-
-type Entry = Option<(u32, Oid)>;
 
 /// What differs between two trees, by path: what was there, and what is.
 type Changes = BTreeMap<PathBuf, (Entry, Entry)>;
@@ -381,9 +377,9 @@ fn updated<'r>(
     }
     for (path, (mode, id)) in there {
         let mode = match mode {
-            0o100_755 => FileMode::BlobExecutable,
-            0o120_000 => FileMode::Link,
-            0o160_000 => FileMode::Commit,
+            &EXEC => FileMode::BlobExecutable,
+            &LINK => FileMode::Link,
+            &GITLINK => FileMode::Commit,
             _ => FileMode::Blob,
         };
         update.upsert(path, *id, mode);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use git2::{Oid, Repository};
+use git2::Repository;
 
-use crate::git::command::bytes_of;
+use crate::git::entry::{Entry, bytes_of};
 
 /// Prefixes of paths whose conflicts are decided (`auto`: the local version wins) or not (`none`). The longest one that a
 /// path begins with counts; of two equally long ones `none`; without one nothing is decided.
@@ -32,11 +32,7 @@ impl ResolveRules {
 
 /// Of a path that both sides have changed the local version whole, or the only one there is. A complete pointer of the large file store
 /// beats what it points to, whichever side has it.
-pub(in crate::git) fn winner(
-    repo: &Repository,
-    remote: Option<(u32, Oid)>,
-    local: Option<(u32, Oid)>,
-) -> Option<(u32, Oid)> {
+pub(in crate::git) fn winner(repo: &Repository, remote: Entry, local: Entry) -> Entry {
     let is_pointer = |id| {
         let is_small =
             repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size <= POINTER_MAX);

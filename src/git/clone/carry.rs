@@ -1,7 +1,6 @@
 //! Carrying a clone's local work into a new clone of the same remote: refs by git itself, files byte for byte. The old clone
 //! is only read, but for a rescue ref that keeps the work a second time.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
-use crate::git::change::reapply::{hash_of, mode_of, safe_parent};
+use crate::git::change::reapply::safe_parent;
+use crate::git::entry::{Entries, LINK, OnDisk, hash_of, lies_in_directories, mode_of, update_index};
 use crate::git::error::GitError;
 use crate::git::limits::CHILD_MAX;
 use crate::git::managed::ManagedClone;
 use crate::git::read::local_work::{LocalWork, Piece, index_of};
 use crate::git::read::{Reader, Verdict, verify};
-use crate::git::rescue::{Dirty, Kind, OnDisk, RESCUE, index_info};
+use crate::git::rescue::{Dirty, RESCUE};
 
 impl ManagedClone<'_> {
     /// Looks at what this clone has that a new one would not have.
@@ -55,11 +55,9 @@ impl ManagedClone<'_> {
             make_room(new, path)?;
         }
         let entry = |piece: &Piece| piece.index.filter(|_| !piece.announced);
-        let entries: BTreeMap<PathBuf, Option<(u32, Oid)>> =
-            work.pieces.iter().map(|(p, piece)| (p.clone(), entry(piece))).collect();
+        let entries: Entries = work.pieces.iter().map(|(p, piece)| (p.clone(), entry(piece))).collect();
         if !entries.is_empty() {
-            let update = self.git.local("update-index", new).args(["--add", "--replace", "-z"]);
-            update.arg("--index-info").stdin(index_info(&entries)).run(&self.cancel)?;
+            update_index(self.git, new, &entries).run(&self.cancel)?;
         }
         let pieces = work.pieces.iter().map(|(p, piece)| (p, &piece.disk));
         for (path, disk) in pieces.chain(&work.plain) {
@@ -174,27 +172,15 @@ impl ManagedClone<'_> {
 
 /// Takes away what the new clone has at a path that is dirty in the old one. A path through a link is none of its files.
 fn make_room(new: &Path, path: &Path) -> Result<(), GitError> {
-    let mut at = new.to_path_buf();
-    for part in path.parent().into_iter().flat_map(Path::components) {
-        at.push(part);
-        match fs::symlink_metadata(&at) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(GitError::io("looking at", &at)(e)),
-        }
-    }
     let place = new.join(path);
-    if mode_of(&place)?.is_some() {
+    if lies_in_directories(new, path)? && mode_of(&place)?.is_some() {
         fs::remove_file(&place).map_err(GitError::io("removing", &place))?;
     }
     Ok(())
 }
 
 fn copy(old: &Path, new: &Path, path: &Path, disk: &OnDisk) -> Result<(), GitError> {
-    if disk.kind == Kind::Absent {
-        return Ok(());
-    }
+    let Some(mode) = disk.mode else { return Ok(()) };
     let (from, to) = (old.join(path), new.join(path));
     make_room(new, path)?;
     // Where a file takes the place of a directory, that has been emptied before.
@@ -204,13 +190,11 @@ fn copy(old: &Path, new: &Path, path: &Path, disk: &OnDisk) -> Result<(), GitErr
     if !safe_parent(new, path)? {
         return Err(GitError::BadPath { path: path.to_owned(), why: "something stands in its way" });
     }
-    match disk.kind {
-        Kind::Link => {
-            let target = fs::read_link(&from).map_err(GitError::io("reading", &from))?;
-            std::os::unix::fs::symlink(target, &to).map_err(GitError::io("making", &to))
-        }
-        _ => copy_file(&from, &to).map_err(GitError::io("copying", &from)),
+    if mode != LINK {
+        return copy_file(&from, &to).map_err(GitError::io("copying", &from));
     }
+    let target = fs::read_link(&from).map_err(GitError::io("reading", &from))?;
+    std::os::unix::fs::symlink(target, &to).map_err(GitError::io("making", &to))
 }
 
 /// A directory without entries at or below `dir`; `None` if there is no directory, or one with a file in it.
@@ -237,10 +221,10 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 /// Whether both hold the same bytes with the same mode.
 fn same(one: &Path, other: &Path, disk: &OnDisk) -> Result<bool, GitError> {
     let (a, b) = (mode_of(one)?, mode_of(other)?);
-    match (disk.kind, a, b) {
-        (Kind::Absent, None, None) => Ok(true),
-        (Kind::Absent, ..) => Ok(false),
-        (_, Some(a), Some(b)) if a == b => Ok(hash_of(one, a)? == hash_of(other, b)?),
-        _ => Ok(false),
+    match (disk.mode, a) {
+        _ if a != b => Ok(false),
+        (None, _) => Ok(a.is_none()),
+        (Some(_), Some(mode)) => Ok(hash_of(one, mode)? == hash_of(other, mode)?),
+        (Some(_), None) => Ok(false),
     }
 }

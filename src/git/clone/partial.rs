@@ -7,13 +7,13 @@
 use git2::{OdbLookupFlags, Oid};
 
 use crate::git::command::Invocation;
+use crate::git::entry::parse_oid;
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, OBJECTS_BATCH};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
 use crate::git::read::Reader;
 use crate::git::remote::discover::tracking;
-use crate::git::rescue::parse_oid;
 
 impl Reader {
     /// Whether history is cut off somewhere.

@@ -3,27 +3,25 @@
 //! In cone mode git removes a directory that leaves the cone with all ignored files in it, at every change of the set. So
 //! whatever lies outside the new set and is not what HEAD has is made a part of the set first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::Oid;
-
-use crate::git::change::in_the_way::{is_left_out, leads_through_link};
-use crate::git::change::reapply::{is_part_of, mode_of, remove_empty};
-use crate::git::command::{Git, Invocation, Version, bytes_of, path_of, zero_ended, zero_split};
+use crate::git::change::in_the_way::is_left_out;
+use crate::git::change::reapply::{is_part_of, remove_empty};
+use crate::git::command::{Git, Invocation, Version};
+use crate::git::entry::{
+    Entries, bytes_of, leads_through_link, mode_of, path_of, update_index, zero_ended, zero_split,
+};
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
 use crate::git::read::Reader;
+use crate::git::read::status::status;
 use crate::git::rescue::{Dirty, RESCUE, Rescue, obstacles};
 use crate::kit::cancel::Cancel;
-use crate::kit::file::{read_capped, write_atomic};
-
-/// The two letters and the path of a line of `git status`.
-type Changed = ([u8; 2], Vec<u8>);
+use crate::kit::file::{found, read_capped, write_atomic};
 
 /// Which files are checked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,20 +63,20 @@ impl Sparse {
     }
 
     /// The set with what lies at these places: files, or directories (which end in `/`) with all that is in them.
-    fn with(self, places: &[Vec<u8>]) -> Sparse {
+    fn with(self, places: &[PathBuf]) -> Sparse {
         match self {
             Sparse::Everything => Sparse::Everything,
             Sparse::Cone(mut dirs) => {
-                let inside = |p: &[u8]| match p.strip_suffix(b"/") {
+                let inside = |p: &PathBuf| match bytes_of(p).strip_suffix(b"/") {
                     Some(dir) => Some(String::from_utf8_lossy(dir).into_owned()),
-                    None => path_of(p).parent().map(|d| d.to_string_lossy().into_owned()),
+                    None => p.parent().map(|d| d.to_string_lossy().into_owned()),
                 };
-                dirs.extend(places.iter().filter_map(|p| inside(p)));
+                dirs.extend(places.iter().filter_map(inside));
                 Sparse::Cone(dirs).normal()
             }
             Sparse::Patterns(mut lines) => {
                 for place in places {
-                    let line = literal(&String::from_utf8_lossy(place));
+                    let line = literal(&place.to_string_lossy());
                     if !lines.contains(&line) {
                         lines.push(line);
                     }
@@ -106,11 +104,8 @@ impl Sparse {
             return Ok(Sparse::Everything);
         }
         let path = reader.repo().path().join("info/sparse-checkout");
-        let text = match read_capped(&path, SPARSE_CAP) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(GitError::io("reading", &path)(e)),
-        };
+        let bytes = found(read_capped(&path, SPARSE_CAP)).map_err(GitError::io("reading", &path))?;
+        let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
         let lines = text.lines().map(str::to_owned).filter(|l| !l.is_empty()).collect();
         Ok(if on("core.sparseCheckoutCone") { cone_of(lines) } else { Sparse::Patterns(lines) })
     }
@@ -223,7 +218,8 @@ impl ManagedClone<'_> {
             return Ok(false);
         }
         self.refuse_foreign()?;
-        let dirty: Vec<Vec<u8>> = self.changed_places()?.into_iter().map(|(_, path)| path).collect();
+        let dirty: Vec<PathBuf> =
+            status(self.git, &self.path, false, &self.cancel)?.into_iter().map(|(_, path)| path).collect();
         let wanted = self.protecting(wanted, &dirty)?;
         if now == wanted {
             return Ok(false);
@@ -234,9 +230,9 @@ impl ManagedClone<'_> {
         let branch = head.branch.unwrap_or_default();
         // Git counts as deleted what it has left out where something else lies.
         let index = self.reader()?.index()?;
-        let left_out = |path: &Vec<u8>| index.get_path(&path_of(path), 0).is_some_and(|e| is_left_out(&e));
-        let before: Vec<Vec<u8>> = dirty.iter().filter(|path| !left_out(path)).cloned().collect();
-        write_private(&self.dirty_note(), &dirty.join(&0))?;
+        let left_out = |path: &PathBuf| index.get_path(path, 0).is_some_and(|e| is_left_out(&e));
+        let before: Vec<PathBuf> = dirty.iter().filter(|path| !left_out(path)).cloned().collect();
+        write_private(&self.dirty_note(), &zero_ended(&dirty))?;
         self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
             // What the index has not looked at since it was made counts as changed, and would stay behind.
             let refresh = c.local("update-index").args(["-q", "--refresh"]).deadline(CHILD_MAX);
@@ -249,18 +245,18 @@ impl ManagedClone<'_> {
 
     /// Git leaves out what would come to where something untracked lies, a file in place of its directory say, and calls it deleted: then
     /// that gives way, and lies beside. `before` was dirty already.
-    fn make_room(&mut self, standing: &Standing, branch: &str, before: &[Vec<u8>]) -> Result<(), GitError> {
-        let now = self.changed_places()?.into_iter();
+    fn make_room(&mut self, standing: &Standing, branch: &str, before: &[PathBuf]) -> Result<(), GitError> {
+        let now = status(self.git, &self.path, false, &self.cancel)?.into_iter();
         let missing = now.filter(|(xy, path)| xy == b" D" && !before.contains(path));
-        let missing: Vec<PathBuf> = missing.map(|(_, path)| path_of(&path)).collect();
-        let mut found = Vec::new();
+        let missing: Vec<PathBuf> = missing.map(|(_, path)| path).collect();
+        let mut in_the_way = Vec::new();
         for path in &missing {
-            obstacles(&self.path, path, &mut found)?;
+            obstacles(&self.path, path, &mut in_the_way)?;
         }
-        if found.is_empty() {
+        if in_the_way.is_empty() {
             return Ok(());
         }
-        let in_the_way: Dirty = found.into_iter().map(|path| (path, false)).collect();
+        let in_the_way: Dirty = in_the_way.into_iter().map(|path| (path, false)).collect();
         let rescue = self.within(OpKind::Rescue, branch, standing, |c| {
             // From here on the rescue ref has all of it, whatever becomes of the files.
             let captured = c.capture_as(&[RESCUE], &in_the_way, standing.head)?;
@@ -288,7 +284,7 @@ impl ManagedClone<'_> {
     }
 
     /// The set with everything that would otherwise be removed although HEAD does not have it.
-    fn protecting(&self, wanted: Sparse, dirty: &[Vec<u8>]) -> Result<Sparse, GitError> {
+    fn protecting(&self, wanted: Sparse, dirty: &[PathBuf]) -> Result<Sparse, GitError> {
         if wanted == Sparse::Everything {
             return Ok(wanted);
         }
@@ -298,41 +294,29 @@ impl ManagedClone<'_> {
             let others =
                 self.local("ls-files").args(["--others", "--directory", "--no-empty-directory", "-z"]);
             let out = others.deadline(CHILD_MAX).run(&self.cancel)?;
-            places.extend(zero_split(&out.stdout).map(<[u8]>::to_vec));
+            places.extend(zero_split(&out.stdout).map(path_of));
             places.retain(|p| !is_in(&wanted, p));
         } else {
             places = self.not_matched(&wanted, places)?;
         }
-        if let Some(odd) = places.iter().find(|p| std::str::from_utf8(p).is_err() || p.contains(&b'\n')) {
+        if let Some(odd) = places.iter().find(|p| p.to_str().is_none_or(|p| p.contains('\n'))) {
             let why = "a name that cannot be kept in a sparse checkout";
-            return Err(GitError::BadPath { path: path_of(odd), why });
+            return Err(GitError::BadPath { path: odd.clone(), why });
         }
         Ok(wanted.with(&places))
     }
 
-    /// Tracked paths that are not as in HEAD, with their two letters.
-    fn changed_places(&self) -> Result<Vec<Changed>, GitError> {
-        let status = self.local("status").args(["--porcelain", "-z", "--untracked-files=no", "--no-renames"]);
-        let out = status.args(["--ignore-submodules=all"]).deadline(CHILD_MAX).run(&self.cancel)?;
-        let parse = |entry: &[u8]| match entry {
-            [x, y, b' ', path @ ..] => Some(([*x, *y], path.to_vec())),
-            _ => None,
-        };
-        Ok(zero_split(&out.stdout).filter_map(parse).collect())
-    }
-
     /// Those of the paths that no pattern takes in; all of them where git cannot say.
-    fn not_matched(&self, wanted: &Sparse, places: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, GitError> {
+    fn not_matched(&self, wanted: &Sparse, places: Vec<PathBuf>) -> Result<Vec<PathBuf>, GitError> {
         if places.is_empty() || self.git.version(&self.cancel)? < Version(2, 41) {
             return Ok(places);
         }
         let rules = self.git_dir().join("ox/sparse-rules");
         write_private(&rules, wanted.lines().join("\n").as_bytes())?;
         let check = self.local("sparse-checkout").args(["check-rules", "--no-cone", "-z", "--rules-file"]);
-        let asked: Vec<u8> = places.iter().flat_map(|p| [p.as_slice(), b"\0"].concat()).collect();
-        let out = check.arg(&rules).stdin(asked).run(&self.cancel)?;
+        let out = check.arg(&rules).stdin(zero_ended(&places)).run(&self.cancel)?;
         let matched: BTreeSet<&[u8]> = zero_split(&out.stdout).collect();
-        Ok(places.into_iter().filter(|p| !matched.contains(p.as_slice())).collect())
+        Ok(places.into_iter().filter(|p| !matched.contains(bytes_of(p))).collect())
     }
 
     /// What was dirty before a change of the set, for whoever finds that half done: paths with a zero byte between them.
@@ -344,15 +328,11 @@ impl ManagedClone<'_> {
     /// not dirty before go back to what the index has.
     pub(in crate::git) fn roll_back_sparse(&self) -> Result<(), GitError> {
         let note = self.dirty_note();
-        let before = match read_capped(&note, STDOUT_CAP) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(GitError::io("reading", &note)(e)),
-        };
+        let before = found(read_capped(&note, STDOUT_CAP)).map_err(GitError::io("reading", &note))?;
+        let Some(before) = before else { return Ok(()) };
         let before: BTreeSet<&[u8]> = zero_split(&before).collect();
-        let now = self.changed_places()?;
-        let new: Vec<PathBuf> =
-            now.iter().filter(|(_, p)| !before.contains(p.as_slice())).map(|(_, p)| path_of(p)).collect();
+        let now = status(self.git, &self.path, false, &self.cancel)?.into_iter().map(|(_, path)| path);
+        let new: Vec<PathBuf> = now.filter(|path| !before.contains(bytes_of(path))).collect();
         let index = self.index_entries(&new)?;
         let reader = self.reader()?;
         let mut half_done = Vec::new();
@@ -362,12 +342,12 @@ impl ManagedClone<'_> {
                 continue;
             };
             if mode_of(&full)?.is_none() || is_part_of(reader.repo(), &full, *id) {
-                half_done.extend([bytes_of(path), b"\0"].concat());
+                half_done.push(path);
             }
         }
         if !half_done.is_empty() {
             let again = self.lazy("checkout-index")?.args(["-f", "-u", "-q", "-z", "--stdin"]);
-            again.stdin(half_done).deadline(CHILD_MAX).run(&self.cancel)?;
+            again.stdin(zero_ended(half_done)).deadline(CHILD_MAX).run(&self.cancel)?;
         }
         fs::remove_file(&note).map_err(GitError::io("removing", &note))
     }
@@ -382,15 +362,11 @@ impl ManagedClone<'_> {
     }
 
     /// Makes the index (only it) what `entries` say for paths that are not checked out, and leaves them so.
-    pub(in crate::git) fn restore_skipped(
-        &self,
-        entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
-    ) -> Result<(), GitError> {
+    pub(in crate::git) fn restore_skipped(&self, entries: &Entries) -> Result<(), GitError> {
         if entries.is_empty() {
             return Ok(());
         }
-        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
-        update.stdin(crate::git::rescue::index_info(entries)).run(&self.cancel)?;
+        update_index(self.git, &self.path, entries).run(&self.cancel)?;
         let there = entries.iter().filter(|(_, e)| e.is_some());
         let list = zero_ended(there.map(|(p, _)| p));
         let skip = self.local("update-index").args(["--skip-worktree", "-z", "--stdin"]);
@@ -399,11 +375,11 @@ impl ManagedClone<'_> {
 }
 
 /// Whether a place (a directory ends in `/`) is in a cone.
-fn is_in(cone: &Sparse, place: &[u8]) -> bool {
-    match place.strip_suffix(b"/") {
+fn is_in(cone: &Sparse, place: &Path) -> bool {
+    match bytes_of(place).strip_suffix(b"/") {
         // Of a directory that is only a parent, the directories in it are not in the set.
         Some(dir) => cone.lines().iter().any(|d| is_below(d, &String::from_utf8_lossy(dir))),
-        None => cone.has(&path_of(place)).unwrap_or(false),
+        None => cone.has(place).unwrap_or(false),
     }
 }
 
@@ -453,16 +429,16 @@ mod tests {
 
     #[test]
     fn what_is_protected_joins_the_set() {
-        let places = [b"a/x/file".to_vec(), b"d/cache/".to_vec()];
+        let places = ["a/x/file".into(), "d/cache/".into()];
         assert_eq!(cone(&["c"]).with(&places), cone(&["a/x", "c", "d/cache"]));
-        let lines = Sparse::Patterns(vec!["/*".into()]).with(&[b"a/[b] ".to_vec()]);
+        let lines = Sparse::Patterns(vec!["/*".into()]).with(&["a/[b] ".into()]);
         assert_eq!(lines, Sparse::Patterns(vec!["/*".into(), "/a/\\[b]\\ ".into()]));
     }
 
     proptest! {
         #[test]
         fn what_is_added_is_in_the_set(dirs in proptest::collection::vec("[a-c]{1,2}(/[a-c]{1,2}){0,2}", 0..6), file in "[a-c]{1,2}(/[a-c]{1,2}){0,3}") {
-            let set = Sparse::Cone(dirs).normal().with(&[file.clone().into_bytes()]);
+            let set = Sparse::Cone(dirs).normal().with(&[PathBuf::from(&file)]);
             prop_assert_eq!(set.has(Path::new(&file)), Some(true));
             prop_assert_eq!(set.normal(), set);
         }

@@ -1,13 +1,12 @@
 //! A temporary sibling of a directory that does not exist yet or is empty: filled, then renamed. What a dead process left is removed.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::git::error::GitError;
 use crate::git::limits::STAGING_NAMES;
-use crate::kit::file::{rename_new, sync_dir};
+use crate::kit::file::{found, rename_new, sync_dir, with_suffix};
 use crate::kit::lock::FileLock;
 use crate::kit::process::may_live;
 
@@ -69,9 +68,9 @@ impl Drop for Staging {
 
 /// The lock file goes last: a directory without one is judged by its process id alone.
 fn remove(dir: &Path, lock_path: &Path) {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => log::warn!("removing {}: {e}", dir.display()),
-        _ => {
+    match found(fs::remove_dir_all(dir)) {
+        Err(e) => log::warn!("removing {}: {e}", dir.display()),
+        Ok(_) => {
             let _ = fs::remove_file(lock_path); // a leftover lock file is found and removed by the next run
         }
     }
@@ -109,10 +108,4 @@ fn parse_suffix(rest: &[u8]) -> Option<(u32, bool)> {
     let (pid, n) = text.split_once('-')?;
     n.parse::<u32>().ok()?;
     Some((pid.parse().ok()?, is_lock))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use git2::{ErrorCode, ObjectType, Oid};
+use git2::Oid;
 
 use super::Reader;
+use crate::git::entry::{EXEC, FILE};
 use crate::git::error::GitError;
 
 /// A regular file in a directory of a commit.
@@ -35,15 +36,8 @@ impl Reader {
     /// A commit or tree that cannot be read.
     pub fn blobs_in(&self, commit: Oid, dir: &str, max: usize) -> Result<Vec<BlobEntry>, GitError> {
         let read = || {
-            let root = self.repo().find_commit(commit)?.tree()?;
-            let entry = match root.get_path(Path::new(dir)) {
-                Ok(entry) if entry.kind() == Some(ObjectType::Tree) => entry,
-                Ok(_) => return Ok(Vec::new()),
-                Err(e) if e.code() == ErrorCode::NotFound => return Ok(Vec::new()),
-                Err(e) => return Err(e),
-            };
-            let tree = self.repo().find_tree(entry.id())?;
-            let is_file = |mode: i32| mode == 0o100_644 || mode == 0o100_755;
+            let Some(tree) = self.tree_in(commit, dir)? else { return Ok(Vec::new()) };
+            let is_file = |mode: i32| u32::try_from(mode).is_ok_and(|mode| matches!(mode, FILE | EXEC));
             let files = tree.iter().filter(|e| is_file(e.filemode()));
             let named = files.filter_map(|e| Some(BlobEntry { name: e.name().ok()?.to_owned(), id: e.id() }));
             let mut named: Vec<BlobEntry> = named.collect();

@@ -3,30 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
 use sha2::{Digest, Sha256};
 
+use super::status::settled_status;
 use super::{Head, Reader};
-use crate::git::change::reapply::hash_of;
-use crate::git::change::repair::parse_staged;
-use crate::git::command::{Git, bytes_of, path_of, zero_split};
+use crate::git::command::Git;
+use crate::git::entry::{
+    Entry, GITLINK, LINK, OnDisk, bytes_of, hash_of, on_disk, on_disk_in, parse_staged, path_of, zero_split,
+};
 use crate::git::error::GitError;
-use crate::git::limits::{CHILD_MAX, OPEN_SETTLES, PLAIN_FILES_CAP};
-use crate::git::rescue::{Kind, OnDisk, on_disk, on_disk_in};
+use crate::git::limits::{OPEN_SETTLES, PLAIN_FILES_CAP};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::wait_until;
+use crate::kit::file::found;
 
 /// Parts of `.git` that somebody may have put something into and no clone brings: taken along byte for byte.
 const INSIDE_GIT: [&str; 5] =
     [".git/info/exclude", ".git/info/attributes", ".git/hooks", ".git/lfs", ".git/ox/hold"];
 /// Refs that only mirror the remote.
-const MIRRORED: &str = "refs/remotes/";
-const STASH: &str = "refs/stash";
-/// Mode of an index entry that is a commit of another repository.
-pub(in crate::git) const GITLINK: u32 = 0o160_000;
+pub(super) const MIRRORED: &str = "refs/remotes/";
+pub(super) const STASH: &str = "refs/stash";
 
 /// Everything of a clone that a new clone of its remote would not have, as it was at one moment. Two of the same clone are
 /// equal if nothing was written to it in between.
@@ -49,7 +48,7 @@ pub(in crate::git) struct Piece {
     pub(in crate::git) staged: bool,
     /// Only announced to git (`add -N`): its content is in no object yet.
     pub(in crate::git) announced: bool,
-    pub(in crate::git) index: Option<(u32, Oid)>,
+    pub(in crate::git) index: Entry,
     pub(in crate::git) disk: OnDisk,
 }
 
@@ -88,7 +87,7 @@ impl fmt::Display for Unmovable {
 /// # Errors
 /// As those of `git status`.
 pub fn uncommitted(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<PathBuf>, GitError> {
-    let all = status(git, path, cancel)?.into_iter();
+    let all = settled_status(git, path, true, cancel)?.into_iter();
     Ok(all.filter(|(mark, _)| *mark != [b'!', b'!']).map(|(_, name)| name).collect())
 }
 
@@ -103,25 +102,26 @@ impl LocalWork {
         let refs = refs.into_iter().filter(|(name, _)| !name.starts_with(MIRRORED)).collect();
         let index = index_of(git, path, cancel)?;
         let (mut pieces, mut plain) = (BTreeMap::new(), BTreeMap::new());
-        for (mark, name) in status(git, path, cancel)? {
+        let mut marked = settled_status(git, path, true, cancel)?;
+        // A path that is gone from the index but still on disk comes twice: the tracked one first.
+        marked.sort_by_key(|(mark, _)| matches!(mark, [b'?' | b'!', _]));
+        for (mark, name) in marked {
             let is_dir = bytes_of(&name).ends_with(b"/");
             match mark {
                 [b'!', b'!'] => walk(path, &name, &index, &mut plain)?,
                 [b'?', b'?'] if is_dir => walk(path, &name, &index, &mut plain)?,
                 [b'?', b'?'] => {
-                    pieces.entry(name).or_insert_with_key(|p| untracked(path, p));
+                    let disk = on_disk_in(path, &name)?;
+                    let untracked = Piece { staged: false, announced: false, index: None, disk };
+                    pieces.entry(name).or_insert(untracked);
                 }
                 [x, y] => {
                     let (staged, announced) = (x != b' ', x == b' ' && y == b'A');
-                    let entry = index.get(&name).copied();
-                    let found = on_disk_in(path, &name);
-                    let found = found.map(|disk| Piece { staged, announced, index: entry, disk });
-                    pieces.insert(name, found);
+                    let (index, disk) = (index.get(&name).copied(), on_disk_in(path, &name)?);
+                    pieces.insert(name, Piece { staged, announced, index, disk });
                 }
             }
         }
-        let pieces = pieces.into_iter().map(|(p, found)| Ok((p, found?)));
-        let pieces = pieces.collect::<Result<BTreeMap<PathBuf, Piece>, GitError>>()?;
         for inside in INSIDE_GIT {
             walk(path, Path::new(inside), &index, &mut plain)?;
         }
@@ -156,14 +156,8 @@ impl LocalWork {
         for (path, piece) in &self.pieces {
             feed(bytes_of(path));
             let (mode, id) = piece.index.map_or((0, None), |(m, id)| (m, Some(id)));
-            feed(
-                &[
-                    &[u8::from(piece.staged), u8::from(piece.announced)][..],
-                    &mode.to_le_bytes(),
-                    &oid_bytes(id),
-                ]
-                .concat(),
-            );
+            let marks = [u8::from(piece.staged), u8::from(piece.announced)];
+            feed(&[&marks[..], &mode.to_le_bytes(), &oid_bytes(id)].concat());
             feed(&disk_bytes(&piece.disk));
         }
         for (path, disk) in &self.plain {
@@ -184,44 +178,12 @@ fn oid_bytes(id: Option<Oid>) -> Vec<u8> {
 
 fn disk_bytes(disk: &OnDisk) -> Vec<u8> {
     let (dev, ino, size, seconds, nanos) = disk.stat;
-    let kind: u32 = match disk.kind {
-        Kind::Absent => 0,
-        Kind::File(mode) => mode,
-        Kind::Link => 1,
-    };
+    // A journal of an earlier version has the number of a link like this.
+    let kind = disk.mode.map_or(0, |mode| if mode == LINK { 1 } else { mode });
     let mut all = kind.to_le_bytes().to_vec();
     [dev, ino, size].iter().for_each(|n| all.extend(n.to_le_bytes()));
     [seconds, nanos].iter().for_each(|n| all.extend(n.to_le_bytes()));
     all
-}
-
-fn untracked(root: &Path, path: &Path) -> Result<Piece, GitError> {
-    Ok(Piece { staged: false, announced: false, index: None, disk: on_disk_in(root, path)? })
-}
-
-/// Status marks and paths: dirty, untracked, ignored. A directory's name ends with a slash.
-fn status(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<([u8; 2], PathBuf)>, GitError> {
-    let status = git.local("status", path).args([
-        "--porcelain",
-        "-z",
-        "--untracked-files=all",
-        "--ignored=matching",
-        "--no-renames",
-        "--ignore-submodules=all",
-    ]);
-    let out = status.deadline(CHILD_MAX).run(cancel)?;
-    let (mut found, mut unmerged) = (Vec::new(), Vec::new());
-    for entry in zero_split(&out.stdout) {
-        let [x, y, b' ', name @ ..] = entry else { continue };
-        if matches!((x, y), (b'U', _) | (_, b'U') | (b'A', b'A') | (b'D', b'D')) {
-            unmerged.push(path_of(name));
-        } else {
-            found.push(([*x, *y], path_of(name)));
-        }
-    }
-    // A path that is gone from the index but still on disk comes twice: the tracked one first.
-    found.sort_by_key(|(mark, _)| matches!(mark, [b'?' | b'!', _]));
-    if unmerged.is_empty() { Ok(found) } else { Err(GitError::Conflict(unmerged)) }
 }
 
 type Index = HashMap<PathBuf, (u32, Oid)>;
@@ -246,25 +208,22 @@ fn walk(
     root: &Path,
     start: &Path,
     index: &Index,
-    found: &mut BTreeMap<PathBuf, OnDisk>,
+    files: &mut BTreeMap<PathBuf, OnDisk>,
 ) -> Result<(), GitError> {
     let mut todo = vec![start.components().collect::<PathBuf>()];
     while let Some(path) = todo.pop() {
         let full = root.join(&path);
-        let kind = match fs::symlink_metadata(&full) {
-            Ok(meta) => meta.file_type(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(GitError::io("looking at", &full)(e)),
-        };
+        let there = found(fs::symlink_metadata(&full)).map_err(GitError::io("looking at", &full))?;
+        let Some(kind) = there.map(|meta| meta.file_type()) else { continue };
         if kind.is_dir() {
             for entry in fs::read_dir(&full).map_err(GitError::io("listing", &full))? {
                 todo.push(path.join(entry.map_err(GitError::io("listing", &full))?.file_name()));
             }
         } else if (kind.is_file() || kind.is_symlink()) && !index.contains_key(&path) {
-            if found.len() >= PLAIN_FILES_CAP {
+            if files.len() >= PLAIN_FILES_CAP {
                 return Err(GitError::BadPath { path, why: "more ignored files than are carried" });
             }
-            found.insert(path, on_disk(&full)?);
+            files.insert(path, on_disk(&full)?);
         }
     }
     Ok(())
@@ -292,11 +251,9 @@ pub fn unmovable(
         }
     }
     let trees = path.join(".git/worktrees");
-    match fs::read_dir(&trees).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => return Ok(Some(Unmovable::WorkTrees)),
-        Ok(false) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(GitError::io("listing", &trees)(e)),
+    let others = found(fs::read_dir(&trees)).map_err(GitError::io("listing", &trees))?;
+    if others.is_some_and(|mut entries| entries.next().is_some()) {
+        return Ok(Some(Unmovable::WorkTrees));
     }
     let index = index_of(git, path, cancel)?;
     if index.values().any(|(mode, _)| *mode == GITLINK) {
@@ -331,11 +288,7 @@ fn hidden_change(
             continue;
         }
         let name = path_of(name);
-        let mode = match on_disk_in(path, &name)?.kind {
-            Kind::Absent => continue,
-            Kind::File(mode) => mode,
-            Kind::Link => 0o120_000,
-        };
+        let Some(mode) = on_disk_in(path, &name)?.mode else { continue };
         let disk = Some((mode, hash_of(&path.join(&name), mode)?));
         if disk != index.get(&name).copied() {
             return Ok(Some(name));

@@ -4,6 +4,7 @@
 pub(super) mod blobs;
 pub(super) mod find;
 pub(super) mod local_work;
+pub(super) mod status;
 pub(super) mod unsaved;
 pub(super) mod work_tree;
 
@@ -16,9 +17,10 @@ use std::{fmt, fs};
 use git2::{ErrorClass, ErrorCode, Index, Oid, Repository, RepositoryOpenFlags};
 use jiff::Timestamp;
 
-use super::command::path_of;
+use super::entry::{path_of, tree_at};
 use super::error::GitError;
 use super::limits::LOCK_FILES_CAP;
+use crate::kit::file;
 use crate::kit::process::may_live;
 
 /// Where HEAD is.
@@ -50,10 +52,7 @@ impl Reader {
     /// A HEAD that cannot be read.
     pub fn head(&self) -> Result<Head, GitError> {
         let head = self.repo.find_reference("HEAD").map_err(GitError::git2("reading HEAD"))?;
-        let branch = match head.symbolic_target() {
-            Ok(name) => name.map(str::to_owned),
-            Err(e) => return Err(GitError::git2("reading HEAD")(e)),
-        };
+        let branch = head.symbolic_target().map_err(GitError::git2("reading HEAD"))?.map(str::to_owned);
         let commit = match &branch {
             Some(name) => self.target(name)?,
             None => head.target(),
@@ -84,11 +83,7 @@ impl Reader {
     /// # Errors
     /// A ref that cannot be read.
     pub fn target(&self, name: &str) -> Result<Option<Oid>, GitError> {
-        match self.repo.refname_to_id(name) {
-            Ok(id) => Ok(Some(id)),
-            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
-            Err(e) => Err(GitError::git2("reading a ref")(e)),
-        }
+        found(self.repo.refname_to_id(name)).map_err(GitError::git2("reading a ref"))
     }
 
     /// The URL of `origin` as it was set, without the user's rewriting rules: those are for git to apply.
@@ -125,11 +120,8 @@ impl Reader {
     /// # Errors
     /// A commit that cannot be read.
     pub fn is_related(&self, one: Oid, other: Oid) -> Result<bool, GitError> {
-        match self.repo.merge_base(one, other) {
-            Ok(_) => Ok(true),
-            Err(e) if e.code() == ErrorCode::NotFound => Ok(false),
-            Err(e) => Err(GitError::git2("comparing commits")(e)),
-        }
+        let base = found(self.repo.merge_base(one, other)).map_err(GitError::git2("comparing commits"))?;
+        Ok(base.is_some())
     }
 
     /// Whether the clone has this commit.
@@ -142,16 +134,9 @@ impl Reader {
     /// # Errors
     /// A commit or tree that cannot be read.
     pub fn changed_files(&self, old: Option<Oid>, new: Option<Oid>) -> Result<usize, GitError> {
-        let what = "comparing trees";
-        let tree = |id: Option<Oid>| -> Result<Option<git2::Tree<'_>>, GitError> {
-            id.map(|id| self.repo.find_commit(id).and_then(|c| c.tree()))
-                .transpose()
-                .map_err(GitError::git2(what))
-        };
-        let (old, new) = (tree(old)?, tree(new)?);
-        let diff =
-            self.repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None).map_err(GitError::git2(what))?;
-        Ok(diff.deltas().len())
+        let (old, new) = (tree_at(&self.repo, old)?, tree_at(&self.repo, new)?);
+        let diff = self.repo.diff_tree_to_tree(old.as_ref(), new.as_ref(), None);
+        diff.map(|diff| diff.deltas().len()).map_err(GitError::git2("comparing trees"))
     }
 
     /// Names of the directories in the directory `dir` of a commit's tree (the root for an empty one), at most `max`; none if it
@@ -173,28 +158,19 @@ impl Reader {
     /// # Errors
     /// A commit or tree that cannot be read.
     pub fn has_path(&self, commit: Oid, path: &str) -> Result<bool, GitError> {
-        let what = "looking into a tree";
-        let tree = self.repo.find_commit(commit).and_then(|c| c.tree()).map_err(GitError::git2(what))?;
-        match tree.get_path(Path::new(path)) {
-            Ok(_) => Ok(true),
-            Err(e) if e.code() == ErrorCode::NotFound => Ok(false),
-            Err(e) => Err(GitError::git2(what)(e)),
-        }
+        let entry = self.repo.find_commit(commit).and_then(|c| found(c.tree()?.get_path(Path::new(path))));
+        entry.map(|entry| entry.is_some()).map_err(GitError::git2("looking into a tree"))
     }
 
+    /// The directory `dir` of a commit's tree, the root for an empty one.
     fn tree_in(&self, commit: Oid, dir: &str) -> Result<Option<git2::Tree<'_>>, git2::Error> {
         let root = self.repo.find_commit(commit)?.tree()?;
         if dir.is_empty() {
             return Ok(Some(root));
         }
-        match root.get_path(Path::new(dir)) {
-            Ok(entry) if entry.kind() == Some(git2::ObjectType::Tree) => {
-                self.repo.find_tree(entry.id()).map(Some)
-            }
-            Ok(_) => Ok(None),
-            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        let entry = found(root.get_path(Path::new(dir)))?;
+        let dir = entry.filter(|entry| entry.kind() == Some(git2::ObjectType::Tree));
+        dir.map(|dir| self.repo.find_tree(dir.id())).transpose()
     }
 
     /// The refs below a prefix with their targets, sorted by name.
@@ -222,6 +198,14 @@ impl Reader {
 
     pub(super) fn repo(&self) -> &Repository {
         &self.repo
+    }
+}
+
+/// What the library read, or `None` where there is no such thing.
+pub(super) fn found<T>(read: Result<T, git2::Error>) -> Result<Option<T>, git2::Error> {
+    match read {
+        Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
+        read => read.map(Some),
     }
 }
 
@@ -444,12 +428,8 @@ fn list_locks(
     found: &mut Vec<LockFile>,
     mut below: Option<&mut Vec<PathBuf>>,
 ) -> Result<(), GitError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(GitError::io("listing", dir)(e)),
-    };
-    for entry in entries.flatten() {
+    let entries = file::found(fs::read_dir(dir)).map_err(GitError::io("listing", dir))?;
+    for entry in entries.into_iter().flatten().flatten() {
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_dir() {
             if let Some(todo) = &mut below {
@@ -457,11 +437,8 @@ fn list_locks(
             }
         } else if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".lock")) {
             let pid = name.strip_prefix("next-index-").and_then(|p| p.parse::<u32>().ok());
-            found.push(LockFile {
-                path: entry.path(),
-                age: age(&meta, now),
-                owner: pid.map(|p| (p, may_live(p))),
-            });
+            let owner = pid.map(|pid| (pid, may_live(pid)));
+            found.push(LockFile { path: entry.path(), age: age(&meta, now), owner });
         }
     }
     Ok(())

@@ -5,15 +5,14 @@ use std::path::Path;
 use git2::Oid;
 use jiff::Timestamp;
 
-use super::local_work::{LocalWork, is_known};
+use super::local_work::{LocalWork, MIRRORED, STASH, is_known};
 use super::{Reader, Verdict, foreign_operation, verify};
-use crate::git::command::{Git, bytes_of};
+use crate::git::command::Git;
+use crate::git::entry::bytes_of;
 use crate::git::error::GitError;
-use crate::git::limits::RESCUE_KEPT;
-use crate::git::rescue::RESCUE;
+use crate::git::rescue::{RESCUE, is_old, time_of};
 use crate::kit::cancel::Cancel;
 
-const STASH: &str = "refs/stash";
 /// Ignored files, and files inside `.git`, that can be made again.
 const REMADE: [&str; 5] = [
     ".git/info/exclude",
@@ -49,12 +48,14 @@ pub fn unsaved(git: &Git, path: &Path, now: Timestamp, cancel: &Cancel) -> Resul
     let ignored = work.plain.keys().filter(|p| !remade(p)).count();
     what.extend(several(ignored, "ignored file", "ignored files"));
     let reader = Reader::open(path)?;
-    let known: Vec<Oid> = reader.refs("refs/remotes/")?.into_iter().map(|(_, id)| id).collect();
+    let known: Vec<Oid> = reader.refs(MIRRORED)?.into_iter().map(|(_, id)| id).collect();
     let detached = work.head.commit.filter(|_| work.head.branch.is_none()).map(|id| ("HEAD".to_owned(), id));
     let mut rescued = 0;
     for (name, id) in work.refs.iter().map(|(n, id)| (n.clone(), *id)).chain(detached) {
         // A tag's own object is no commit; it counts as ours.
-        if is_old_rescue(&name, now) || reader.knows(id) && is_known(&reader, id, &known)? {
+        if time_of(&name).is_some_and(|at| is_old(at, now))
+            || reader.knows(id) && is_known(&reader, id, &known)?
+        {
             continue;
         }
         if name.starts_with(RESCUE) {
@@ -73,10 +74,4 @@ pub fn unsaved(git: &Git, path: &Path, now: Timestamp, cancel: &Cancel) -> Resul
 
 fn is_sample(path: &Path) -> bool {
     path.starts_with(".git/hooks") && bytes_of(path).ends_with(b".sample")
-}
-
-fn is_old_rescue(name: &str, now: Timestamp) -> bool {
-    let time = name.strip_prefix(RESCUE).and_then(|t| t.parse().ok());
-    let time = time.and_then(|t| Timestamp::from_second(t).ok());
-    time.is_some_and(|t| now.duration_since(t).as_secs() > RESCUE_KEPT.as_secs().cast_signed())
 }

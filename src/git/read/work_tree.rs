@@ -3,16 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, Oid, Repository};
 
 use super::open;
-use crate::git::command::path_of;
+use crate::git::entry::{GITLINK, LINK, path_of};
 use crate::git::error::GitError;
-
-/// Mode of an index entry that is another repository's commit, not a file.
-const GITLINK: u32 = 0o160_000;
-/// Mode of an index entry that is a symbolic link.
-const LINK: u32 = 0o120_000;
 
 /// A work tree that is open for reading. It keeps what it has read of ignore rules: open one for each piece of work.
 pub struct WorkTree {
@@ -70,14 +65,17 @@ impl WorkTree {
         }
     }
 
+    fn index(&self) -> Result<Index, GitError> {
+        let index = self.repo.index().and_then(|mut index| index.read(false).map(|()| index));
+        index.map_err(GitError::git2("reading the index"))
+    }
+
     /// Every path of the index once, in the order of its bytes.
     ///
     /// # Errors
     /// An index that cannot be read.
     pub fn tracked(&self) -> Result<Vec<Tracked>, GitError> {
-        let what = "reading the index";
-        let mut index = self.repo.index().map_err(GitError::git2(what))?;
-        index.read(false).map_err(GitError::git2(what))?;
+        let index = self.index()?;
         let mut found: Vec<Tracked> = Vec::with_capacity(index.len());
         for entry in index.iter() {
             // One in conflict has up to three entries of the same path.
@@ -99,9 +97,7 @@ impl WorkTree {
     /// # Errors
     /// An index that cannot be read.
     pub fn each_recorded(&self, mut show: impl FnMut(&[u8], Recorded)) -> Result<(), GitError> {
-        let what = "reading the index";
-        let mut index = self.repo.index().map_err(GitError::git2(what))?;
-        index.read(false).map_err(GitError::git2(what))?;
+        let index = self.index()?;
         let sparse = IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
         for entry in index.iter().filter(|entry| entry.mode != GITLINK && entry.flags_extended & sparse == 0)
         {

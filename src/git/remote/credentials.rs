@@ -1,14 +1,14 @@
 //! Away from tokens in files: a clone asks our credential helper, and what older programs left in `.git` is taken out.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::git::change::reapply::files_below;
 use crate::git::error::GitError;
 use crate::git::limits::CREDENTIALS_FILE_CAP;
 use crate::git::managed::ManagedClone;
 use crate::git::read::Reader;
-use crate::kit::file::{read_capped, write_durable};
+use crate::kit::file::{found, read_capped, write_durable};
 
 /// The user name that goes with a token of the vendor in a URL.
 const TOKEN_USER: &str = "oauth2:";
@@ -53,24 +53,25 @@ impl ManagedClone<'_> {
     /// A file that cannot be read or written; those before it are clean already.
     pub fn strip_credentials(&mut self) -> Result<bool, GitError> {
         let git = self.git_dir();
-        let mut found = false;
+        let mut had_any = false;
         let busy = git.join("config.lock");
         for name in ["config", "config.worktree"] {
             if busy.exists() {
                 return Err(GitError::LockFiles(vec![busy]));
             }
-            found |= rewrite(&git.join(name), clean_config)?;
+            had_any |= rewrite(&git.join(name), clean_config)?;
         }
         let fetch_head = git.join("FETCH_HEAD");
         if read(&fetch_head)?.is_some_and(|text| text.windows(TOKEN_USER.len()).any(is_token_user)) {
             // Nobody needs what it says; the next fetch by somebody else writes it anew.
             fs::remove_file(&fetch_head).map_err(GitError::io("removing", &fetch_head))?;
-            found = true;
+            had_any = true;
         }
-        for log in files_below(&git.join("logs"))? {
-            found |= rewrite(&log, clean_text)?;
+        let logs = git.join("logs");
+        for log in files_below(&logs)? {
+            had_any |= rewrite(&logs.join(log), clean_text)?;
         }
-        Ok(found)
+        Ok(had_any)
     }
 
     /// Makes git ask our credential helper also when a person runs it here, and stops it from asking for a signing key. Whether
@@ -115,11 +116,7 @@ fn site_of(url: &str) -> Option<String> {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, GitError> {
-    match read_capped(path, CREDENTIALS_FILE_CAP) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(GitError::io("reading", path)(e)),
-    }
+    found(read_capped(path, CREDENTIALS_FILE_CAP)).map_err(GitError::io("reading", path))
 }
 
 /// Writes the file anew if `clean` changes it.
@@ -132,27 +129,6 @@ fn rewrite(path: &Path, clean: fn(&str) -> String) -> Result<bool, GitError> {
     }
     write_durable(path, cleaned.as_bytes(), 0o644).map_err(GitError::io("writing", path))?;
     Ok(true)
-}
-
-/// The regular files below a directory.
-fn files_below(dir: &Path) -> Result<Vec<PathBuf>, GitError> {
-    let mut found = Vec::new();
-    let mut todo = vec![dir.to_path_buf()];
-    while let Some(dir) = todo.pop() {
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(GitError::io("listing", &dir)(e)),
-        };
-        for entry in entries.flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => todo.push(entry.path()),
-                Ok(kind) if kind.is_file() => found.push(entry.path()),
-                _ => {}
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Takes `oauth2:…@` out of every URL in a text.

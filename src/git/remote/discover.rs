@@ -6,9 +6,11 @@ use git2::{ErrorCode, Oid};
 
 use super::own_http;
 use crate::git::command::Git;
+use crate::git::entry::path_of;
 use crate::git::error::GitError;
 use crate::git::read::{Reader, open};
 use crate::kit::cancel::Cancel;
+use crate::kit::file::with_suffix;
 
 /// What a remote shows of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +69,13 @@ fn decode_percent(text: &str) -> PathBuf {
             }
         }
     }
-    crate::git::command::path_of(&out)
+    path_of(&out)
 }
 
 /// Reads a repository on this machine; `None` if only the git program understands it.
 fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitError> {
     let repo = match open(path) {
-        Err(e) if e.code() == ErrorCode::NotFound => {
-            let mut dotted = path.as_os_str().to_owned();
-            dotted.push(".git");
-            open(Path::new(&dotted))
-        }
+        Err(e) if e.code() == ErrorCode::NotFound => open(&with_suffix(path, ".git")),
         other => other,
     };
     let repo = match repo {

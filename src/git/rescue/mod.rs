@@ -8,22 +8,25 @@
 pub(super) mod rescued;
 
 use std::collections::{BTreeMap, HashSet};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use git2::{Oid, Repository, Tree};
+use git2::{Oid, Repository};
 use jiff::Timestamp;
 
-use super::change::in_the_way::leads_through_link;
 use super::change::reapply::remove_empty;
-use super::command::{bytes_of, path_of, zero_ended, zero_split};
+use super::entry::{
+    Entries, LINK, OnDisk, blobs, bytes_of, entry, look, on_disk_in, parse_oid, path_of, tree_at,
+    update_index, zero_ended, zero_split,
+};
 use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
+use super::read::status::settled_status;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
+use crate::kit::file::found;
 
 pub(super) const RESCUE: &str = "refs/ox/rescue/";
 /// Message of the commit that keeps the index; tells it from HEAD's.
@@ -54,26 +57,16 @@ pub(super) struct Captured {
 /// A dirty path, and whether its change is (also) staged.
 pub(super) type Dirty = BTreeMap<PathBuf, bool>;
 
-/// What is on disk under a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OnDisk {
-    pub(super) kind: Kind,
-    /// Device, inode, size, change time: whether it was touched since.
-    pub(super) stat: (u64, u64, u64, i64, i64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Absent,
-    File(u32),
-    Link,
-}
-
 impl ManagedClone<'_> {
     /// All tracked dirty paths, and the untracked files where HEAD or the remote's commits want to put something.
     pub(super) fn dirty(&self, standing: &Standing) -> Result<Dirty, GitError> {
-        let mut dirty = self.tracked_dirty()?;
-        let mut wanted = self.added(standing)?;
+        let tracked = settled_status(self.git, &self.path, false, &self.cancel)?;
+        let mut dirty: Dirty = tracked.into_iter().map(|([x, _], path)| (path, x != b' ')).collect();
+        // Paths that the way to the upstream adds.
+        let mut wanted = match standing.upstream {
+            Some(target) => self.changed_paths(standing.head, target, &["--diff-filter=A"])?,
+            None => Vec::new(),
+        };
         wanted.extend(dirty.keys().cloned());
         let out = self.local("ls-files").arg("-z").run(&self.cancel)?;
         let tracked: HashSet<PathBuf> = zero_split(&out.stdout).map(path_of).collect();
@@ -87,38 +80,6 @@ impl ManagedClone<'_> {
             }
         }
         Ok(dirty)
-    }
-
-    fn tracked_dirty(&self) -> Result<Dirty, GitError> {
-        let status = self.local("status").args(["--porcelain", "-z", "--untracked-files=no", "--no-renames"]);
-        let out = status.args(["--ignore-submodules=all"]).deadline(CHILD_MAX).run(&self.cancel)?;
-        let mut dirty = Dirty::new();
-        let mut unmerged = Vec::new();
-        for entry in zero_split(&out.stdout) {
-            let [x, y, b' ', path @ ..] = entry else { continue };
-            let path = path_of(path);
-            if matches!((x, y), (b'U', _) | (_, b'U') | (b'A', b'A') | (b'D', b'D')) {
-                unmerged.push(path);
-            } else {
-                dirty.insert(path, *x != b' ');
-            }
-        }
-        if unmerged.is_empty() { Ok(dirty) } else { Err(GitError::Conflict(unmerged)) }
-    }
-
-    /// Paths that the way to the upstream of `standing` adds.
-    fn added(&self, standing: &Standing) -> Result<Vec<PathBuf>, GitError> {
-        let Some(target) = standing.upstream else { return Ok(Vec::new()) };
-        let target = target.to_string();
-        let list = match standing.head {
-            Some(head) => self
-                .local("diff-tree")
-                .args(["-r", "-z", "--name-only", "--no-renames", "--diff-filter=A"])
-                .args([&head.to_string(), &target]),
-            None => self.local("ls-tree").args(["-r", "-z", "--name-only", &target]),
-        };
-        let out = list.run(&self.cancel)?;
-        Ok(zero_split(&out.stdout).map(path_of).collect())
     }
 
     /// Writes all of `dirty` into a commit, durably, and verifies it, to be put back later. Nothing is changed but refs
@@ -159,76 +120,51 @@ impl ManagedClone<'_> {
     }
 
     /// Stores the bytes as they are, without any filter; git reads the files itself, so their size does not matter.
-    fn hash(
-        &self,
-        files: &BTreeMap<PathBuf, OnDisk>,
-    ) -> Result<BTreeMap<PathBuf, Option<(u32, Oid)>>, GitError> {
-        let mut entries: BTreeMap<PathBuf, Option<(u32, Oid)>> =
-            files.keys().map(|p| (p.clone(), None)).collect();
-        let plain: Vec<(&PathBuf, u32)> = files
-            .iter()
-            .filter_map(|(p, d)| match d.kind {
-                Kind::File(mode) if !bytes_of(p).contains(&b'\n') => Some((p, mode)),
-                _ => None,
-            })
-            .collect();
-        if !plain.is_empty() {
-            let list: Vec<u8> = plain.iter().flat_map(|(p, _)| [bytes_of(p), b"\n"].concat()).collect();
+    fn hash(&self, files: &BTreeMap<PathBuf, OnDisk>) -> Result<Entries, GitError> {
+        let mut entries: Entries = files.keys().map(|path| (path.clone(), None)).collect();
+        let there = || files.iter().filter_map(|(path, disk)| disk.mode.map(|mode| (path, mode)));
+        let is_listed = |(path, mode): &(&PathBuf, u32)| *mode != LINK && !bytes_of(path).contains(&b'\n');
+        let listed: Vec<(&PathBuf, u32)> = there().filter(is_listed).collect();
+        if !listed.is_empty() {
+            let list: Vec<u8> = listed.iter().flat_map(|(p, _)| [bytes_of(p), b"\n"].concat()).collect();
             let hash = self.local("hash-object").args(["-w", "--no-filters", "--stdin-paths"]).stdin(list);
-            let out = hash.durable(&self.cancel)?.deadline(CHILD_MAX).run(&self.cancel)?;
-            let text = String::from_utf8_lossy(&out.stdout).into_owned();
-            for ((path, mode), id) in plain.iter().zip(text.lines()) {
-                entries.insert((*path).clone(), Some((*mode, parse_oid(id)?)));
+            let ids = self.one_line(hash.durable(&self.cancel)?.deadline(CHILD_MAX))?;
+            for ((path, mode), id) in listed.into_iter().zip(ids.lines()) {
+                entries.insert(path.clone(), Some((mode, parse_oid(id)?)));
             }
         }
-        for (path, disk) in files {
-            let full = self.path.join(path);
-            let entry = match disk.kind {
-                Kind::Link => {
-                    let target = fs::read_link(&full).map_err(GitError::io("reading", &full))?;
-                    let hash =
-                        self.local("hash-object").args(["-w", "--stdin"]).stdin(bytes_of(&target).to_vec());
-                    (0o120_000, hash)
-                }
-                Kind::File(mode) if bytes_of(path).contains(&b'\n') => {
-                    (mode, self.local("hash-object").args(["-w", "--no-filters", "--"]).arg(path))
-                }
-                _ => continue,
+        for (path, mode) in there().filter(|one| !is_listed(one)) {
+            let hash = self.local("hash-object").arg("-w");
+            let hash = if mode == LINK {
+                let full = self.path.join(path);
+                let target = fs::read_link(&full).map_err(GitError::io("reading", &full))?;
+                hash.arg("--stdin").stdin(bytes_of(&target).to_vec())
+            } else {
+                hash.args(["--no-filters", "--"]).arg(path)
             };
-            let out = entry.1.durable(&self.cancel)?.run(&self.cancel)?;
-            let id = parse_oid(String::from_utf8_lossy(&out.stdout).trim())?;
-            entries.insert(path.clone(), Some((entry.0, id)));
+            let id = self.one_line(hash.durable(&self.cancel)?)?;
+            entries.insert(path.clone(), Some((mode, parse_oid(&id)?)));
         }
         Ok(entries)
     }
 
     pub(super) fn write_capture(
         &self,
-        entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
+        entries: &Entries,
         staged: bool,
         head: Option<Oid>,
     ) -> Result<Oid, GitError> {
         let index = self.capture_index(head)?;
-        let parent = |i| match head {
-            Some(h) => super::command::Invocation::args(i, ["-p", &h.to_string()]),
-            None => i,
+        let parent = |of: Option<&String>| of.map(|id| ["-p".to_owned(), id.clone()]);
+        let head = head.map(|head| head.to_string());
+        let commit = |message: &str, staged: Option<&String>| {
+            let commit = self.local_as_user("commit-tree")?.args([&self.tree_of(&index)?, "-m", message]);
+            let parents = parent(head.as_ref()).into_iter().chain(parent(staged)).flatten();
+            self.one_line(commit.args(parents).durable(&self.cancel)?)
         };
-        let staged = if staged {
-            let tree = self.tree_of(&index)?;
-            let commit = self.local_as_user("commit-tree")?.args([&tree, "-m", INDEX_MESSAGE]);
-            Some(self.one_line(parent(commit).durable(&self.cancel)?)?)
-        } else {
-            None
-        };
-        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
-        update.env("GIT_INDEX_FILE", &index.0).stdin(index_info(entries)).run(&self.cancel)?;
-        let tree = self.tree_of(&index)?;
-        let mut commit =
-            parent(self.local_as_user("commit-tree")?.args([&tree, "-m", "dirty files put aside"]));
-        if let Some(staged) = staged {
-            commit = commit.args(["-p", &staged]);
-        }
-        parse_oid(&self.one_line(commit.durable(&self.cancel)?)?)
+        let staged = if staged { Some(commit(INDEX_MESSAGE, None)?) } else { None };
+        update_index(self.git, &self.path, entries).env("GIT_INDEX_FILE", &index.0).run(&self.cancel)?;
+        parse_oid(&commit("dirty files put aside", staged.as_ref())?)
     }
 
     /// The index that a capture is written on. One with open conflicts makes no tree, so in a rebase it is HEAD's.
@@ -276,10 +212,9 @@ impl ManagedClone<'_> {
         while reader.target(&format!("{RESCUE}{time}"))?.is_some() {
             time += 1;
         }
-        let none = "0".repeat(40);
         for prefix in prefixes {
-            let update =
-                self.local("update-ref").args([&format!("{prefix}{time}"), &commit.to_string(), &none]);
+            let (name, none) = (format!("{prefix}{time}"), Oid::ZERO_SHA1.to_string());
+            let update = self.local("update-ref").args([name, commit.to_string(), none]);
             update.durable(&self.cancel)?.run(&self.cancel)?;
         }
         Ok(time)
@@ -289,7 +224,7 @@ impl ManagedClone<'_> {
     pub(super) fn move_to_hold(&self, paths: &[PathBuf], hold: &Path) -> Result<(), GitError> {
         for path in paths {
             let (from, to) = (self.path.join(path), hold.join(path));
-            if matches!(on_disk_in(&self.path, path)?.kind, Kind::Absent) {
+            if on_disk_in(&self.path, path)?.mode.is_none() {
                 continue;
             }
             if let Some(dir) = to.parent() {
@@ -313,7 +248,7 @@ impl ManagedClone<'_> {
     }
 
     /// Makes index and files of exactly these paths what `entries` say; a directory that stands in the way is empty.
-    pub(super) fn restore(&self, entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>) -> Result<(), GitError> {
+    pub(super) fn restore(&self, entries: &Entries) -> Result<(), GitError> {
         let present = self.restore_index(entries)?;
         if present.is_empty() {
             return Ok(());
@@ -323,16 +258,12 @@ impl ManagedClone<'_> {
     }
 
     /// Makes the index of exactly these paths what `entries` say; answers those that are to have a file.
-    fn restore_index(
-        &self,
-        entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
-    ) -> Result<Vec<PathBuf>, GitError> {
+    fn restore_index(&self, entries: &Entries) -> Result<Vec<PathBuf>, GitError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         self.ensure_objects(&blobs(entries.values().copied()))?;
-        let update = self.local("update-index").args(["--add", "--replace", "-z", "--index-info"]);
-        update.stdin(index_info(entries)).run(&self.cancel)?;
+        update_index(self.git, &self.path, entries).run(&self.cancel)?;
         Ok(entries.iter().filter(|(_, e)| e.is_some()).map(|(p, _)| p.clone()).collect())
     }
 
@@ -357,23 +288,14 @@ impl ManagedClone<'_> {
         self.git_dir().join("ox/hold").join(time.to_string())
     }
 
-    /// The rescue refs with their times, oldest first.
-    ///
-    /// # Errors
-    /// Refs that cannot be read.
-    pub fn rescues(&self) -> Result<Vec<(String, Timestamp)>, GitError> {
-        in_time(&*self.reader()?)
-    }
-
     /// Deletes rescue refs older than 30 days; answers how many.
     ///
     /// # Errors
     /// Refs that cannot be read or deleted.
     pub fn prune_rescues(&mut self) -> Result<usize, GitError> {
         let now = self.git.now().wall;
-        let old = |t: &Timestamp| now.duration_since(*t).as_secs() > RESCUE_KEPT.as_secs().cast_signed();
-        let old: Vec<String> =
-            self.rescues()?.into_iter().filter(|(_, t)| old(t)).map(|(name, _)| name).collect();
+        let old = in_time(&*self.reader()?)?.into_iter().filter(|(_, at)| is_old(*at, now));
+        let old: Vec<String> = old.map(|(name, _)| name).collect();
         for name in &old {
             self.within_refs(|c| c.local("update-ref").args(["-d", name]).run(&c.cancel).map(drop))?;
         }
@@ -390,12 +312,20 @@ pub fn rescue_refs(path: &Path) -> Result<Vec<(String, Timestamp)>, GitError> {
 }
 
 fn in_time(reader: &Reader) -> Result<Vec<(String, Timestamp)>, GitError> {
-    let time = |name: &str| Timestamp::from_second(name.strip_prefix(RESCUE)?.parse().ok()?).ok();
-    let refs = reader.refs(RESCUE)?;
-    let mut found: Vec<_> =
-        refs.into_iter().filter_map(|(name, _)| Some((name.clone(), time(&name)?))).collect();
-    found.sort_by_key(|(_, t)| *t);
+    let named = reader.refs(RESCUE)?.into_iter();
+    let mut found: Vec<_> = named.filter_map(|(name, _)| time_of(&name).map(|at| (name, at))).collect();
+    found.sort_by_key(|(_, at)| *at);
     Ok(found)
+}
+
+/// When the rescue ref of this name was made.
+pub(super) fn time_of(name: &str) -> Option<Timestamp> {
+    Timestamp::from_second(name.strip_prefix(RESCUE)?.parse().ok()?).ok()
+}
+
+/// Whether what was rescued then is kept no longer.
+pub(super) fn is_old(at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(at).as_secs() > RESCUE_KEPT.as_secs().cast_signed()
 }
 
 /// A copy of the index that commands work on instead of the real one; gone when dropped.
@@ -411,10 +341,7 @@ impl TempIndex {
             let written = fs::metadata(&original)?.modified()?;
             fs::File::options().write(true).open(&index.0)?.set_modified(written)
         });
-        match copied {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(GitError::io("copying", &original)(e)),
-            _ => Ok(index),
-        }
+        found(copied).map(|_| index).map_err(GitError::io("copying", &original))
     }
 
     pub(super) fn empty(git_dir: &Path) -> Result<TempIndex, GitError> {
@@ -423,12 +350,7 @@ impl TempIndex {
         // The clone's lock is held, so there is one at a time; a dead holder's is of no use.
         let path = dir.join("index");
         for leftover in [path.clone(), dir.join("index.lock")] {
-            match fs::remove_file(&leftover) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    return Err(GitError::io("removing", &leftover)(e));
-                }
-                _ => {}
-            }
+            found(fs::remove_file(&leftover)).map_err(GitError::io("removing", &leftover))?;
         }
         Ok(TempIndex(path))
     }
@@ -441,88 +363,6 @@ impl Drop for TempIndex {
     }
 }
 
-/// Input of `update-index -z --index-info`: removals first, so that a file may become a directory.
-pub(super) fn index_info(entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut line = |start: String, path: &Path| {
-        text.extend_from_slice(start.as_bytes());
-        text.extend_from_slice(bytes_of(path));
-        text.push(0);
-    };
-    for (path, _) in entries.iter().filter(|(_, e)| e.is_none()) {
-        line(format!("0 {}\t", "0".repeat(40)), path);
-    }
-    for (path, e) in entries {
-        if let Some((mode, id)) = e {
-            line(format!("{mode:o} {id}\t"), path);
-        }
-    }
-    text
-}
-
-pub(super) fn parse_oid(text: &str) -> Result<Oid, GitError> {
-    Oid::from_str(text).map_err(GitError::git2("reading an object's name"))
-}
-
-pub(super) fn tree_at(repo: &Repository, commit: Option<Oid>) -> Result<Option<Tree<'_>>, GitError> {
-    let Some(id) = commit else { return Ok(None) };
-    let tree = repo.find_commit(id).and_then(|c| c.tree());
-    tree.map(Some).map_err(GitError::git2("reading a tree"))
-}
-
-/// Mode and object of a path in a tree; nothing for a directory.
-pub(super) fn entry(tree: Option<&Tree<'_>>, path: &Path) -> Option<(u32, Oid)> {
-    let e = tree?.get_path(path).ok()?;
-    let mode = u32::try_from(e.filemode()).ok()?;
-    (mode != 0o040_000).then(|| (mode, e.id()))
-}
-
-/// The objects of entries that are files or links.
-pub(super) fn blobs(entries: impl IntoIterator<Item = Option<(u32, Oid)>>) -> Vec<Oid> {
-    let is_blob = |(mode, _): &(u32, Oid)| *mode != 0o160_000;
-    entries.into_iter().flatten().filter(is_blob).map(|(_, id)| id).collect()
-}
-
-/// What is on disk under a path of the work tree `root`; nothing behind a link.
-///
-/// # Errors
-/// As [`on_disk`].
-pub(super) fn on_disk_in(root: &Path, path: &Path) -> Result<OnDisk, GitError> {
-    match leads_through_link(root, path) {
-        true => Ok(OnDisk { kind: Kind::Absent, stat: (0, 0, 0, 0, 0) }),
-        false => on_disk(&root.join(path)),
-    }
-}
-
-/// What is on disk under a path.
-///
-/// # Errors
-/// It cannot be looked at, or is neither file nor link nor directory.
-pub(super) fn on_disk(path: &Path) -> Result<OnDisk, GitError> {
-    let absent = OnDisk { kind: Kind::Absent, stat: (0, 0, 0, 0, 0) };
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(absent);
-        }
-        Err(e) => return Err(GitError::io("looking at", path)(e)),
-    };
-    let stat = (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec());
-    let kind = match meta.file_type() {
-        t if t.is_file() => Kind::File(if meta.mode() & 0o100 == 0 { 0o100_644 } else { 0o100_755 }),
-        t if t.is_symlink() => Kind::Link,
-        // The files in a directory are dirty paths of their own.
-        t if t.is_dir() => return Ok(absent),
-        _ => {
-            return Err(GitError::BadPath {
-                path: path.to_owned(),
-                why: "neither file nor link nor directory",
-            });
-        }
-    };
-    Ok(OnDisk { kind, stat })
-}
-
 /// Everything on disk that keeps a file from being put at `path`: the file itself, a file among its parents, or all files
 /// below if it is a directory.
 pub(super) fn obstacles(root: &Path, path: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitError> {
@@ -530,20 +370,14 @@ pub(super) fn obstacles(root: &Path, path: &Path, found: &mut Vec<PathBuf>) -> R
     let parts: Vec<_> = path.components().collect();
     for (i, part) in parts.iter().enumerate() {
         at.push(part);
-        let full = root.join(&at);
-        let meta = match fs::symlink_metadata(&full) {
-            Ok(meta) => meta,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        match look(&root.join(&at))? {
+            None => return Ok(()),
+            Some(meta) if !meta.is_dir() => {
+                found.push(at);
                 return Ok(());
             }
-            Err(e) => return Err(GitError::io("looking at", &full)(e)),
-        };
-        if !meta.is_dir() {
-            found.push(at);
-            return Ok(());
-        }
-        if i + 1 == parts.len() {
-            return below(root, &at, found);
+            Some(_) if i + 1 == parts.len() => return below(root, &at, found),
+            Some(_) => {}
         }
     }
     Ok(())
@@ -567,11 +401,7 @@ fn below(root: &Path, dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), GitErr
 }
 
 /// Every captured file is in the commit with its object.
-fn verify(
-    repo: &Repository,
-    commit: Oid,
-    entries: &BTreeMap<PathBuf, Option<(u32, Oid)>>,
-) -> Result<(), GitError> {
+fn verify(repo: &Repository, commit: Oid, entries: &Entries) -> Result<(), GitError> {
     let tree = tree_at(repo, Some(commit))?;
     let odb = repo.odb().map_err(GitError::git2("opening the objects"))?;
     for (path, expected) in entries {

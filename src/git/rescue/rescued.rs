@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use git2::{DiffOptions, Oid, Patch, Tree};
 
-use super::{entry, tree_at};
 use crate::git::change::reapply::{changed, parents_of};
+use crate::git::entry::{entry, tree_at};
 use crate::git::error::GitError;
 use crate::git::limits::MERGE_CAP;
 use crate::git::read::Reader;
