@@ -27,7 +27,7 @@ pub use bounds::Bounds;
 pub use caller::{Caller, way_to_remotes};
 pub use change::commit::link_leaves;
 pub use change::exclude::{CONFLICT_MARK, ensure_attributes, exclude_locally};
-pub use change::maintain::{Maintained, disk_size};
+pub use change::maintain::disk_size;
 pub use change::resolve::ResolveRules;
 pub use clone::partial_clone::{Made, PartialClone, clone_partial};
 pub use clone::seed::Seeded;

@@ -56,6 +56,7 @@ pub use instances::{Instance, Introduction, is_agent_id, user_slug};
 pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
+pub(crate) use private::or_default;
 pub use redaction::RedactRules;
 pub use remembered::{Lost, common_dir, recall, remember};
 pub use remote::{RemoteKind, RemoteUrl};

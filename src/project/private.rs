@@ -59,7 +59,7 @@ pub(super) fn reason(e: &serde_json::Error) -> String {
 }
 
 /// Reads null as the default, as the absent value is.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     d: D,
 ) -> Result<T, D::Error> {
     Option::<T>::deserialize(d).map(Option::unwrap_or_default)

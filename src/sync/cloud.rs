@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::access;
 use super::account::{Account, CallOutcome};
 use super::api::{Access, Answer, Api, ApiError, Ledger, LedgerState, Notes, RepoTeam};
-use super::workspace::Kind;
+use super::workspace::{Kind, allowed_hosts};
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::lock::FileLock;
@@ -16,8 +16,7 @@ use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
 use crate::kit::{Class, file};
 use crate::project::{
-    self, AllowedHosts, CredentialStatus, Dirs, Endpoint, GitCredentials, Logins, RemoteUrl, TrustedHosts,
-    check_team_id,
+    self, CredentialStatus, Dirs, Endpoint, GitCredentials, Logins, RemoteUrl, check_team_id,
 };
 
 /// The longest wait for another process that is asking for the same credentials: a call and a little more.
@@ -140,14 +139,6 @@ impl Cloud<'_> {
         }
     }
 
-    /// The hosts that the server's answers may name.
-    pub fn allowed_hosts(&self) -> AllowedHosts {
-        let stored = GitCredentials::load(self.dirs, &self.endpoint.slug()).ok().flatten();
-        // A damaged list of hosts allows none, and says so where it is shown.
-        let (trusted, _) = TrustedHosts::load(self.dirs);
-        AllowedHosts::of(self.endpoint, stored.as_ref().map(|c| c.server_url.as_str()), &trusted)
-    }
-
     fn api<'s>(&'s self, bearer: &'s Secret) -> Result<Api<'s>, CloudError> {
         Ok(Api::new(self.http, self.endpoint, bearer, self.cancel, self.now)?)
     }
@@ -253,9 +244,9 @@ fn note_access(cloud: &Cloud<'_>, kind: Kind, id: &str, access: Access) {
 /// The remote of a ledger that is ready.
 fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudError> {
     match ledger.status {
-        LedgerState::Ready if !ledger.repo_url.is_empty() => {
-            Ok(Some(RemoteUrl::parse_vendor(&ledger.repo_url, &cloud.allowed_hosts())?.url))
-        }
+        LedgerState::Ready if !ledger.repo_url.is_empty() => Ok(Some(
+            RemoteUrl::parse_vendor(&ledger.repo_url, &allowed_hosts(cloud.dirs, cloud.endpoint))?.url,
+        )),
         LedgerState::Error => Err(CloudError::NotMade(sanitise(&ledger.message))),
         _ => Ok(None),
     }

@@ -52,10 +52,10 @@ pub fn gc(
         read_only: job.at.read_only,
     };
     match what {
-        Due::Busy | Due::NotBefore(_) => Ok(None),
+        Due::NotBefore(_) => Ok(None),
         Due::Maintain => {
             on_progress("verifying", None, "packing");
-            reclone::maintain(&clone, &mut |c| c.maintain().map(drop), cancel).map(Some)
+            reclone::maintain(&clone, &mut |c| c.maintain(), cancel).map(Some)
         }
         Due::Reclone => {
             let mut make = |to: &std::path::Path| job.make_at(to, on_progress);
@@ -77,5 +77,5 @@ fn facts(job: &Job<'_>, record: &GcRecord, asked: bool) -> Result<reclone::Facts
         let all = taken(&job.at.path).map_err(|e| Failure::new(Class::of_io(&e), e.to_string()))?;
         checked_out_bytes = all.saturating_sub(git_bytes);
     }
-    Ok(reclone::Facts { git_bytes, checked_out_bytes, partial, without_filters, busy: false, asked })
+    Ok(reclone::Facts { git_bytes, checked_out_bytes, partial, without_filters, asked })
 }

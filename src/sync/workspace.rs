@@ -276,14 +276,22 @@ fn vendor_ledger(
 
 /// A remote as a vendor's server named it: on one of its own hosts, or on one that the user has agreed to.
 fn vendor_remote(dirs: &Dirs, endpoint: &Endpoint, url: &str) -> Result<RemoteUrl, SetupError> {
-    let credentials = GitCredentials::load(dirs, &endpoint.slug()).ok().flatten();
+    let vendor = RemoteUrl::parse_vendor(url, &allowed_hosts(dirs, endpoint));
+    vendor.map(|vendor| vendor.url).map_err(|e| SetupError::BadUrl(e.to_string()))
+}
+
+/// The hosts that a vendor's server may name.
+pub(super) fn allowed_hosts(dirs: &Dirs, endpoint: &Endpoint) -> AllowedHosts {
+    let stored = GitCredentials::load(dirs, &endpoint.slug()).ok().flatten();
+    AllowedHosts::of(endpoint, stored.as_ref().map(|c| c.server_url.as_str()), &trusted(dirs))
+}
+
+fn trusted(dirs: &Dirs) -> TrustedHosts {
     let (trusted, damaged) = TrustedHosts::load(dirs);
     if let Some(e) = damaged {
         log::warn!("{e}; no host is trusted");
     }
-    let allowed = AllowedHosts::of(endpoint, credentials.as_ref().map(|c| c.server_url.as_str()), &trusted);
-    let vendor = RemoteUrl::parse_vendor(url, &allowed).map_err(|e| SetupError::BadUrl(e.to_string()))?;
-    Ok(vendor.url)
+    trusted
 }
 
 /// Where a team's context is.
@@ -320,7 +328,8 @@ pub fn team_of(
 /// It is not one that may be used.
 pub(super) fn remote_of(dirs: &Dirs, url: &str) -> Result<(RemoteUrl, Option<String>), SetupError> {
     let remote = parse(url)?;
-    let untrusted = untrusted(dirs, &remote);
+    let untrusted =
+        (!trusted(dirs).is_trusted(&remote)).then(|| remote.host().unwrap_or_default().to_string());
     Ok((remote, untrusted))
 }
 
@@ -334,14 +343,6 @@ fn origin_of(path: &Path) -> Result<Option<String>, SetupError> {
 
 fn parse(url: &str) -> Result<RemoteUrl, SetupError> {
     RemoteUrl::parse(url).map_err(|e| SetupError::BadUrl(e.to_string()))
-}
-
-fn untrusted(dirs: &Dirs, remote: &RemoteUrl) -> Option<String> {
-    let (trusted, damaged) = TrustedHosts::load(dirs);
-    if let Some(e) = damaged {
-        log::warn!("{e}; no host is trusted");
-    }
-    (!trusted.is_trusted(remote)).then(|| remote.host().unwrap_or_default().to_string())
 }
 
 /// Whether the clone itself says that it is this project's ledger: a path in a file of the project's proves nothing.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use crate::support::api::{Answer, ApiServer, REPOS, detail_path, ledger_path, team_path};
+use crate::support::api::{Answer, ApiServer, REPOS, detail_path, ledger_path};
 use crate::support::http_git::GitServer;
 use crate::support::{OX, TestEnv, run, until};
 use jiff::Timestamp;
@@ -101,7 +101,6 @@ fn the_four_calls_are_made_as_the_server_expects_them() {
     );
     world.api.answer(&detail_path(REPO), Answer::json(json!({ "access_level": "viewer", "ledger": null })));
     world.api.answer(&ledger_path(REPO), Answer::json(ready("u")));
-    world.api.answer(&team_path("team_a"), Answer::json(json!({ "id": "team_a", "name": "Acme" })));
     with_api(&world, |api| {
         let answer = api.repos().unwrap();
         assert_eq!(answer.value.token.expose(), "pat");
@@ -109,11 +108,10 @@ fn the_four_calls_are_made_as_the_server_expects_them() {
         assert_eq!(answer.notes.merge.unwrap().repo.unwrap().to, "repo_b");
         assert_eq!(api.repo(REPO).unwrap().value.access_level, Access::Viewer);
         assert_eq!(api.ledger_status(REPO).unwrap().value.status, LedgerState::Ready);
-        assert_eq!(api.team("team_a").unwrap().value.name, "Acme");
-        assert!(matches!(api.team("../team_a"), Err(ApiError::BadId)));
+        assert!(matches!(api.repo("../repo_a"), Err(ApiError::BadId)));
     });
     let requests = world.api.requests();
-    assert_eq!(world.paths(), [REPOS.into(), detail_path(REPO), ledger_path(REPO), team_path("team_a")]);
+    assert_eq!(world.paths(), [REPOS.into(), detail_path(REPO), ledger_path(REPO)]);
     for request in &requests {
         assert!(
             request.method == "GET" && request.authorized && request.agent.starts_with("ox-daemon/"),

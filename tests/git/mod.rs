@@ -61,7 +61,7 @@ fn role() {
             with_clone(&git, Path::new(lock), Path::new(clone), |c| c.set_sparse(&set).map(drop).unwrap());
         }
         ("maintain", [lock, clone]) => {
-            with_clone(&git, Path::new(lock), Path::new(clone), |c| c.maintain().map(drop).unwrap());
+            with_clone(&git, Path::new(lock), Path::new(clone), |c| c.maintain().unwrap());
         }
         ("cycles", [lock, clone, name, count]) => {
             for n in 0..count.parse::<u32>().unwrap() {

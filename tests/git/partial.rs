@@ -775,9 +775,9 @@ fn syn_13_upkeep_makes_a_clone_small_and_loses_nothing() {
     let young = c.sh(&["hash-object", "-w", "loose"]);
     let (lacked, head) = (lacking(&c), c.sh(&["rev-parse", "HEAD"]));
     fs::rename(&bare, s.at("away")).unwrap();
-    let got = c.with(|m| m.maintain().unwrap());
-    assert!(got.after < got.before, "{got:?}");
-    assert_eq!(got.after, disk_size(&c.path));
+    let before = disk_size(&c.path);
+    c.with(|m| m.maintain().unwrap());
+    assert!(disk_size(&c.path) < before, "{before}");
     assert_eq!(c.sh(&["show", &format!("{rescue}:docs/a.md")]), "dirty");
     assert_eq!(c.sh(&["cat-file", "-p", &young]), "loose");
     assert_eq!((lacking(&c), c.sh(&["rev-parse", "HEAD"])), (lacked, head));

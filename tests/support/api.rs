@@ -127,11 +127,6 @@ pub fn ledger_path(repo_id: &str) -> String {
     format!("/api/v1/repos/{repo_id}/ledger-status")
 }
 
-/// The path of a team.
-pub fn team_path(team_id: &str) -> String {
-    format!("/api/v1/teams/{team_id}")
-}
-
 impl ApiServer {
     /// A server that knows nothing yet: it answers 404, and 401 to who does not bring this token.
     pub fn start(bearer: &str) -> ApiServer {

@@ -8,24 +8,14 @@ use crate::git::limits::{CHILD_MAX, SIZE_ENTRIES_CAP};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Relation, Standing};
 
-/// What an upkeep did to the size of `.git`, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maintained {
-    /// Before.
-    pub before: u64,
-    /// After.
-    pub after: u64,
-}
-
 impl ManagedClone<'_> {
     /// Packs objects and refs anew and drops what nothing has referred to for two weeks. Whatever a ref keeps, also a rescue,
     /// stays; so do contents that came from the remote when needed. It takes ten minutes at most.
     ///
     /// # Errors
     /// Why it did not end; the clone is as usable as before.
-    pub fn maintain(&mut self) -> Result<Maintained, GitError> {
+    pub fn maintain(&mut self) -> Result<(), GitError> {
         self.clear_lock_files()?;
-        let before = disk_size(&self.path);
         let standing = Standing { head: None, upstream: None, relation: Relation::Contained };
         self.within(OpKind::Maintain, "", &standing, |c| {
             c.local("gc")
@@ -39,8 +29,7 @@ impl ManagedClone<'_> {
                 .deadline(CHILD_MAX)
                 .run(&c.cancel)
                 .map(drop)
-        })?;
-        Ok(Maintained { before, after: disk_size(&self.path) })
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 pub use error::ApiError;
-pub use shapes::{Access, Ledger, LedgerState, Merge, Moved, RepoDetail, RepoTeam, Repos, Team, TeamInfo};
+pub use shapes::{Access, Ledger, LedgerState, Merge, Moved, RepoDetail, RepoTeam, Repos};
 
 use crate::http::{Client, Reply};
 use crate::kit::cancel::Cancel;
@@ -100,14 +100,6 @@ impl<'a> Api<'a> {
     /// Any of [`ApiError`]; `NotFound` if there is no ledger.
     pub fn ledger_status(&self, repo_id: &str) -> Result<Answer<Ledger>, ApiError> {
         self.get(&format!("/api/v1/repos/{}/ledger-status", segment(repo_id)?))
-    }
-
-    /// `GET /api/v1/teams/{team_id}`: one team.
-    ///
-    /// # Errors
-    /// Any of [`ApiError`]; `NotFound` if there is none, `Forbidden` for who is no member.
-    pub fn team(&self, team_id: &str) -> Result<Answer<TeamInfo>, ApiError> {
-        self.get(&format!("/api/v1/teams/{}", segment(team_id)?))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::kit::gotime::GoTime;
 use crate::kit::secret::Secret;
-use crate::project::{CredentialRepo, FreshCredentials, check_team_id, limits};
-
-/// Reads null as the default.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
-    Option::<T>::deserialize(d).map(Option::unwrap_or_default)
-}
+use crate::project::{CredentialRepo, FreshCredentials, check_team_id, limits, or_default};
 
 /// Fresh credentials for git, and what they open.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -50,22 +45,14 @@ struct Repo {
     slug: String,
 }
 
-/// One of the user's teams.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// One of the user's teams, of which nothing else is asked.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Team {
-    /// Its id.
+struct Team {
     #[serde(deserialize_with = "or_default")]
-    pub id: String,
-    /// Its name for people.
+    id: String,
     #[serde(deserialize_with = "or_default")]
-    pub name: String,
-    /// Its short name; empty if it has none.
-    #[serde(deserialize_with = "or_default")]
-    pub slug: String,
-    /// `owner`, `admin` or `member`; empty if unknown.
-    #[serde(deserialize_with = "or_default")]
-    pub role: String,
+    name: String,
 }
 
 impl Repos {
@@ -78,18 +65,6 @@ impl Repos {
             return Err("it lists too many teams");
         }
         Ok(())
-    }
-
-    /// The user's teams, sorted by id; taken from the team contexts if the server did not list them.
-    pub fn teams(&self) -> Vec<Team> {
-        let mut teams = self.teams.clone();
-        if teams.is_empty() {
-            let of =
-                |r: CredentialRepo| Team { id: r.team_id, name: r.name, slug: r.slug, role: String::new() };
-            teams = self.team_contexts().unwrap_or_default().into_iter().map(of).collect();
-        }
-        teams.sort_by(|a, b| a.id.cmp(&b.id));
-        teams
     }
 
     /// The team contexts that can be cloned, sorted by id; `None` if the server did not say. One without a usable id is left out: it
@@ -175,9 +150,6 @@ pub struct Ledger {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RepoDetail {
-    /// `public` or `private`; empty if unknown.
-    #[serde(deserialize_with = "or_default")]
-    pub visibility: String,
     /// What the user may do with it.
     #[serde(deserialize_with = "or_default")]
     pub access_level: Access,
@@ -205,24 +177,6 @@ pub struct RepoTeam {
     #[serde(deserialize_with = "or_default")]
     pub access_level: Access,
     /// Its git remote.
-    #[serde(deserialize_with = "or_default")]
-    pub repo_url: String,
-}
-
-/// One team.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct TeamInfo {
-    /// Its id.
-    #[serde(deserialize_with = "or_default")]
-    pub id: String,
-    /// Its name for people.
-    #[serde(deserialize_with = "or_default")]
-    pub name: String,
-    /// Its short name; empty if it has none.
-    #[serde(deserialize_with = "or_default")]
-    pub slug: String,
-    /// The git remote of its context; empty if it has none.
     #[serde(deserialize_with = "or_default")]
     pub repo_url: String,
 }
@@ -318,16 +272,6 @@ mod tests {
         let many: Vec<String> = (0..=limits::REPOS_MAX).map(|n| format!(r#""r{n}":{{}}"#)).collect();
         let json = format!(r#"{{"token":"t","server_url":"https://g","repos":{{{}}}}}"#, many.join(","));
         assert!(repos(&json).check().is_err());
-    }
-
-    #[test]
-    fn teams_are_taken_from_their_contexts_if_the_server_lists_none() {
-        let ids = |json: &str| repos(json).teams().into_iter().map(|t| t.id).collect::<Vec<_>>();
-        let contexts = r#""repos":{"a":{"name":"a","type":"team-context","url":"u","team_id":"t9"},
-            "b":{"name":"b","type":"team-context","url":"u","team_id":"t1"}}"#;
-        assert_eq!(ids(&format!("{{{contexts}}}")), ["t1", "t9"]);
-        assert_eq!(ids(&format!(r#"{{{contexts},"teams":[{{"id":"t5","name":"five"}}]}}"#)), ["t5"]);
-        assert_eq!(ids("{}"), [""; 0]);
     }
 
     #[test]

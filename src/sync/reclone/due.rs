@@ -65,8 +65,6 @@ pub struct Facts {
     pub partial: bool,
     /// Its remote is known not to serve partial clones.
     pub without_filters: bool,
-    /// A clone is being made or a session recorded on this machine.
-    pub busy: bool,
     /// A person asked for a reclone.
     pub asked: bool,
 }
@@ -74,8 +72,6 @@ pub struct Facts {
 /// What to do with a clone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Nothing: something else is going on.
-    Busy,
     /// Nothing before this time.
     NotBefore(Timestamp),
     /// Tidy it up in place.
@@ -87,9 +83,6 @@ pub enum Due {
 /// What to do with a clone that was last tidied up at `last`. The jitter follows from that time, so that asking often does not
 /// make it earlier.
 pub fn due(facts: &Facts, last: Option<Timestamp>, interval_days: u32, now: Timestamp) -> Due {
-    if facts.busy {
-        return Due::Busy;
-    }
     if facts.asked {
         return Due::Reclone;
     }
@@ -115,18 +108,6 @@ fn estimate(facts: &Facts) -> u64 {
     facts.git_bytes / HISTORY_SHARE + facts.checked_out_bytes
 }
 
-/// Which clones one check handles: of the teams the one that has waited longest, and the ledger. `None` as a time is the
-/// longest wait.
-pub fn pick<'a>(
-    teams: &'a [(String, Due, Option<Timestamp>)],
-    ledger: Option<&'a (String, Due, Option<Timestamp>)>,
-) -> Vec<(&'a str, Due)> {
-    let acts = |due: &Due| matches!(due, Due::Maintain | Due::Reclone);
-    let team = teams.iter().filter(|(_, due, _)| acts(due)).min_by_key(|(id, _, last)| (*last, id));
-    let ledger = ledger.filter(|(_, due, _)| acts(due));
-    team.into_iter().chain(ledger).map(|(id, due, _)| (id.as_str(), *due)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +118,6 @@ mod tests {
         checked_out_bytes: 100 * MB,
         partial: false,
         without_filters: false,
-        busy: false,
         asked: false,
     };
 
@@ -156,7 +136,6 @@ mod tests {
         check(Facts { partial: true, ..BIG }, Due::Maintain);
         check(Facts { without_filters: true, ..BIG }, Due::Maintain);
         check(Facts { git_bytes: 1, asked: true, partial: true, ..BIG }, Due::Reclone);
-        check(Facts { busy: true, asked: true, ..BIG }, Due::Busy);
     }
 
     #[test]
@@ -186,19 +165,6 @@ mod tests {
             }
         }
         assert!((4..=5).contains(&kept), "{kept}");
-    }
-
-    #[test]
-    fn one_check_handles_one_team() {
-        let team = |id: &str, due, last| (id.to_string(), due, last);
-        let teams = [
-            team("a", Due::Maintain, Some(at(2.0))),
-            team("b", Due::NotBefore(at(9.0)), None),
-            team("c", Due::Reclone, Some(at(1.0))),
-        ];
-        let ledger = team("ledger", Due::Maintain, None);
-        assert_eq!(pick(&teams, Some(&ledger)), [("c", Due::Reclone), ("ledger", Due::Maintain)]);
-        assert_eq!(pick(&teams[1..2], None), []);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use journal::{Identity, Journal, Phase, new_of, old_of};
 use recover::failed;
 use swap::Layout;
 
-pub use due::{Due, Facts, GcRecord, INTERVAL_DAYS, INTERVAL_DAYS_RANGE, WORTH_BYTES, due, pick};
+pub use due::{Due, Facts, GcRecord, INTERVAL_DAYS, INTERVAL_DAYS_RANGE, WORTH_BYTES, due};
 pub use journal::is_interrupted;
 pub use outcome::{Done, Reclone, Refusal, Stop};
 pub use recover::{Recovered, recover, recover_all};
