@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::making;
 use super::outcome::End;
-use super::run::{self, OnProgress};
+use super::run::{self, LOCK_WAIT_FORCED, OnProgress};
 use super::site::Site;
 use super::workspace::{Kind, Target, TeamRef, ledger_of, remote_of};
 use crate::git::{CloneLock, Reader, clone_plain};
@@ -171,9 +172,9 @@ fn clone_elsewhere(
         return Err(format!("invalid clone URL: {host} is not trusted yet"));
     }
     let lock = site.dirs.clone_lock(&project.slug, "checkout", &workspace_id_of_path(path));
-    let lock = CloneLock::acquire(&lock, run::LOCK_WAIT_FORCED).map_err(|e| e.to_string())?;
+    let lock = CloneLock::acquire(&lock, LOCK_WAIT_FORCED).map_err(|e| e.to_string())?;
     let Some(_lock) = lock else { return Err("busy: another process clones to this path".to_string()) };
     on_progress("connecting", None, &format!("cloning {}", remote.display()));
-    clone_plain(site.git(local), remote.as_str(), path, &mut |p| run::tell(p, on_progress), cancel)
+    clone_plain(site.git(local), remote.as_str(), path, &mut |p| making::tell(p, on_progress), cancel)
         .map_err(|e| e.to_string())
 }

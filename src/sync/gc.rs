@@ -2,12 +2,11 @@
 
 use super::outcome::Failure;
 use super::reclone::{self, Callbacks, Due, GcRecord, INTERVAL_DAYS, Reclone, due, taken};
-use super::run::{Job, OnProgress, failure, job};
+use super::run::{Job, OnProgress, job};
 use super::shape::Shape;
 use super::site::Site;
 use super::workspace::Target;
 use crate::git::{Reader, disk_size};
-use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
 /// Called before a clone is replaced by another at its path, and after.
@@ -67,14 +66,14 @@ pub fn gc(
 
 /// Sizes are only measured when they count.
 fn facts(job: &Job<'_>, record: &GcRecord, asked: bool) -> Result<reclone::Facts, Failure> {
-    let reader = Reader::open(&job.at.path).map_err(failure)?;
+    let reader = Reader::open(&job.at.path)?;
     let partial = reader.is_partial();
     let local = job.at.remote.local_path().is_some();
     let without_filters = local || record.without_filters.as_deref() == Some(&*job.at.url());
     let (mut git_bytes, mut checked_out_bytes) = (0, 0);
     if !asked && !partial && !without_filters {
         git_bytes = disk_size(&job.at.path);
-        let all = taken(&job.at.path).map_err(|e| Failure::new(Class::of_io(&e), e.to_string()))?;
+        let all = taken(&job.at.path).map_err(|e| Failure::io("measuring", &job.at.path, &e))?;
         checked_out_bytes = all.saturating_sub(git_bytes);
     }
     Ok(reclone::Facts { git_bytes, checked_out_bytes, partial, without_filters, asked })

@@ -99,10 +99,7 @@ impl Saved {
                 file::make_dirs(state, 0o700)?;
                 file::write_atomic(&path, &serde_json::to_vec(saved)?, 0o600)
             }
-            None => match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            },
+            None => file::found(std::fs::remove_file(&path)).map(drop),
         }
     }
 }

@@ -20,6 +20,7 @@ mod kept;
 mod links;
 mod load;
 mod lost;
+mod making;
 mod outcome;
 pub mod reclone;
 mod registry;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::git::GitError;
 use crate::kit::{Class, shell};
 
 /// Where a managed clone is and where it comes from, as the last run found it.
@@ -102,9 +103,33 @@ impl Failure {
         Failure { class, text: text.into(), blocked: None, retry_after: None }
     }
 
+    /// A failure of the disk: `what` was tried with `path`.
+    pub fn io(what: &str, path: &Path, e: &std::io::Error) -> Failure {
+        Failure::new(Class::of_io(e), format!("{what} {}: {e}", path.display()))
+    }
+
     /// One that does.
     pub fn blocked(self, blocked: Blocked) -> Failure {
         Failure { blocked: Some(blocked), ..self }
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(e: GitError) -> Failure {
+        let blocked = match &e {
+            GitError::Conflict(_) => Some(Blocked::Conflict),
+            GitError::RebaseStuck(_) => Some(Blocked::RebaseStuck),
+            GitError::WrongBranch { .. } | GitError::Unrelated(_) | GitError::NoRemoteBranch(_) => {
+                Some(Blocked::Diverged)
+            }
+            GitError::Redirected { .. } => Some(Blocked::Redirected),
+            _ => None,
+        };
+        let mut text = e.to_string();
+        if matches!(e, GitError::Redirected { .. } | GitError::Refused { status: 300..=399, .. }) {
+            text += "; if the repository has moved, set its new address: ox ledger set-remote, ox team add";
+        }
+        Failure { class: e.class(), text, blocked, retry_after: e.retry_after() }
     }
 }
 

@@ -1,16 +1,12 @@
 //! Clones of teams that their server names no longer.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::run::job;
+use super::run::{LOCK_WAIT, job};
 use super::site::Site;
 use super::workspace::Target;
 use crate::git::{CloneLock, unsaved};
 use crate::kit::cancel::Cancel;
+use crate::kit::file::with_suffix;
 use crate::project::GitCredentials;
-
-const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// Puts the clone away, beside its place, where it is removed after a week. Only if it is proven that nothing would be lost: what cannot be
 /// looked at stays.
@@ -32,9 +28,7 @@ pub fn revoke(site: &Site, target: &Target, cancel: &Cancel) -> Result<(), Strin
     if !what.is_empty() {
         return Err(format!("it holds {}", what.join(", ")));
     }
-    let mut aside = job.at.path.as_os_str().to_owned();
-    aside.push(format!(".revoked.{}", now.as_second()));
-    let aside = PathBuf::from(aside);
+    let aside = with_suffix(&job.at.path, &format!(".revoked.{}", now.as_second()));
     std::fs::rename(&job.at.path, &aside).map_err(|e| e.to_string())?;
     log::info!("{}: put away as {}", job.at, aside.display());
     Ok(())

@@ -1,36 +1,33 @@
-//! One run: bring a managed clone level with its remote, or make it.
+//! One run: bring a managed clone level with its remote. How one is made stands in [`super::making`].
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use git2::Oid;
 use jiff::Timestamp;
 
-use super::checkout::{Lies, lies_at};
 use super::former::PreviousRemotes;
 use super::kept::ConflictCopies;
 use super::outcome::{Blocked, Change, End, Facts, Failure, Outcome, Skip};
-use super::reclone::{self, GcRecord};
-use super::setup::{self, SetupError};
+use super::reclone;
+use super::setup::SetupError;
 use super::shape::{self, Shape};
 use super::site::Site;
 use super::workspace::{Kind, Target, Workspace, ledger_of, team_of};
 use crate::git::{
-    CloneLock, CloneStage, GitError, How, Integrated, ManagedClone, PartialClone, Reader, Sparse, Verdict,
-    clone_partial, clone_plain, create_bare, discover, verify,
+    CloneLock, Git, GitError, How, Integrated, ManagedClone, Reader, Sparse, Verdict, discover, verify,
 };
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
-use crate::kit::file::rename_new;
-use crate::project::{LocalConfig, LocalLedger, PROJECT_DIR, Project, RemoteKind, SyncState};
+use crate::project::{LocalConfig, LocalLedger, Project, RemoteKind, SyncState};
 
 /// A run that nobody asked for gives way to another process at work after this long.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// A run that somebody waits for is more patient.
 pub(super) const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
-const BRANCH: &str = "main";
+pub(super) const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
 pub(super) const EXCLUDES: [&str; 4] =
     [".sageox/cache/", ".sageox/checkout.json", ".sageox/workspaces.jsonl", "*.conflict-*"];
@@ -40,11 +37,11 @@ pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Option<u8>, &str);
 
 /// What a run is about.
 pub(super) struct Job<'a> {
-    site: &'a Site,
+    pub(super) site: &'a Site,
     /// Whose ledger it is; none for a team's context.
-    project: Option<Project>,
+    pub(super) project: Option<Project>,
     pub(super) at: Workspace,
-    cancel: &'a Cancel,
+    pub(super) cancel: &'a Cancel,
     /// HEAD when the run began; none where there was no clone.
     before: Cell<Option<Oid>>,
 }
@@ -141,10 +138,10 @@ impl Job<'_> {
         let reader = match verify(path) {
             Verdict::Sound(reader) => reader,
             Verdict::Damaged(proof) => return self.put_aside(&proof),
-            Verdict::Unknown(e) => return Err(failure(e)),
+            Verdict::Unknown(e) => return Err(e.into()),
         };
         self.leave_tokens_behind(&reader)?;
-        let view = View::of(&reader, self.at.kind, self.site.clock.now().wall).map_err(failure)?;
+        let view = View::of(&reader, self.at.kind, self.site.clock.now().wall)?;
         drop(reader);
         self.before.set(view.head);
         let moved = view.origin != self.at.url();
@@ -158,9 +155,7 @@ impl Job<'_> {
             // The fetch asks anyway, and a look costs as much; over HTTP a look is one request.
             RemoteTip::NotYet
         } else {
-            RemoteTip::Told(
-                discover(self.git(), &self.at.url(), Some(&view.branch), self.cancel).map_err(failure)?.tip,
-            )
+            RemoteTip::Told(discover(self.git(), &self.at.url(), Some(&view.branch), self.cancel)?.tip)
         };
         if self.at.kind == Kind::Ledger && view.head.is_none() && remote == RemoteTip::Told(None) {
             // The first commit is part of making the clone.
@@ -178,7 +173,7 @@ impl Job<'_> {
             (false, false) => LOCK_WAIT,
         };
         let mut kept = ConflictCopies::load(&self.at.state);
-        let mut lock = match CloneLock::acquire(&self.at.lock, wait).map_err(failure)? {
+        let mut lock = match CloneLock::acquire(&self.at.lock, wait)? {
             Some(lock) => lock,
             None if level => return Ok(self.level(Change::default(), kept)),
             None => return Ok(End::Skipped(Skip::Busy)),
@@ -187,10 +182,10 @@ impl Job<'_> {
             if fresh {
                 return Ok(End::Skipped(Skip::Fresh));
             }
-            lock.note_fetch(self.site.clock.now().wall, view.tracking).map_err(failure)?;
+            lock.note_fetch(self.site.clock.now().wall, view.tracking)?;
             return Ok(self.level(Change::default(), kept));
         }
-        let mut clone = lock.open(self.git(), path, self.cancel).map_err(failure)?;
+        let mut clone = lock.open(self.git(), path, self.cancel)?;
         let mut change = Change::default();
         let brought =
             self.bring_up_to_date(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress);
@@ -211,14 +206,13 @@ impl Job<'_> {
     }
 
     /// A reclone that was killed may have left the clone beside its place: that is settled before anything else is thought about it.
-    fn finish_reclone(&self) -> Result<(), Failure> {
+    pub(super) fn finish_reclone(&self) -> Result<(), Failure> {
         if !reclone::is_interrupted(&self.at.state) {
             return Ok(());
         }
         // Without the lock somebody is still at it, and the clone is not missing.
-        let Some(lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
-            return Err(Failure::new(Class::Busy, format!("{} is being replaced", self.at)));
-        };
+        let busy = || Failure::new(Class::Busy, format!("{} is being replaced", self.at));
+        let lock = CloneLock::acquire(&self.at.lock, LOCK_WAIT)?.ok_or_else(busy)?;
         let now = self.site.clock.now().wall;
         reclone::recover(&lock, self.git(), &self.at.path, &self.at.state, now, self.cancel).map(drop)
     }
@@ -324,12 +318,12 @@ impl Job<'_> {
         if self.at.self_hosted || !reader.origin_url_bare().is_some_and(|origin| origin.had_token) {
             return Ok(());
         }
-        let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
+        let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT)? else {
             return Ok(());
         };
-        let mut clone = lock.open(self.git(), &self.at.path, self.cancel).map_err(failure)?;
-        clone.strip_credentials().map_err(failure)?;
-        clone.set_helper().map_err(failure)?;
+        let mut clone = lock.open(self.git(), &self.at.path, self.cancel)?;
+        clone.strip_credentials()?;
+        clone.set_helper()?;
         log::info!("{}: took the token out of its files", self.at);
         Ok(())
     }
@@ -370,139 +364,10 @@ impl Job<'_> {
         }
     }
 
-    fn clone(&self, anew: bool, on_progress: OnProgress<'_>) -> Result<End, Failure> {
-        self.check_trust()?;
-        self.finish_reclone()?;
-        let Some(mut lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT_FORCED).map_err(failure)? else {
-            return Ok(End::Skipped(Skip::Busy));
-        };
-        // Another process may have mended it meanwhile.
-        if anew && lies_at(&self.site.dirs, &self.at.path, self.at.kind) == Lies::Broken {
-            self.make_anew(on_progress)?;
-        } else if !self.at.exists() {
-            self.make_clone(&self.at.path, on_progress).map_err(failure)?;
-        }
-        on_progress("verifying", None, "checking the clone");
-        let git = self.git();
-        let mut clone = lock.open(git, &self.at.path, self.cancel).map_err(failure)?;
-        let mut kept = ConflictCopies::load(&self.at.state);
-        clone.recovered().iter().for_each(|rescue| kept.add(rescue));
-        clone.ensure_excludes(&EXCLUDES).map_err(failure)?;
-        if !self.at.self_hosted {
-            clone.set_helper().map_err(failure)?;
-        }
-        let view = self.view()?;
-        let mut change = Change { pulled: true, ..Change::default() };
-        if let (Some(project), None) = (&self.project, view.head) {
-            on_progress("initializing", None, "writing the first commit");
-            let text = setup::ledger_readme(project, self.site.clock.now().wall);
-            let files: [(&Path, &[u8]); 1] = [(Path::new("AGENTS.md"), text.as_bytes())];
-            clone.seed(&view.branch, &files, "docs: describe this ledger").map_err(failure)?;
-            change.pushed = 1;
-        }
-        let tip = clone.remote_tip(&view.branch).map_err(failure)?;
-        clone.note_remote_tip(tip).map_err(failure)?;
-        Ok(self.level(change, kept))
-    }
-
-    /// Makes the clone beside what is broken, and lets them change places.
-    fn make_anew(&self, on_progress: OnProgress<'_>) -> Result<(), Failure> {
-        let new = self.beside("new");
-        let io = |what: &str, e: std::io::Error| Failure::new(Class::of_io(&e), format!("{what}: {e}"));
-        match std::fs::remove_dir_all(&new) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("an unfinished clone", e)),
-            _ => {}
-        }
-        self.make_clone(&new, on_progress).map_err(failure)?;
-        let aside = self.move_aside().map_err(|e| io("the broken clone cannot be moved aside", e))?;
-        if let Err(e) = rename_new(&new, &self.at.path) {
-            let _ = rename_new(&aside, &self.at.path); // the first failure is the one to tell
-            return Err(io("the new clone cannot be moved to its place", e));
-        }
-        log::warn!("{} was no clone; put aside as {}", self.at.path.display(), aside.display());
-        Ok(())
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.at.path.as_os_str().to_owned();
-        name.push(format!(".{suffix}"));
-        PathBuf::from(name)
-    }
-
-    /// Renames what lies at the clone's place; answers to what.
-    fn move_aside(&self) -> std::io::Result<PathBuf> {
-        let aside = self.beside(&format!("bak.{}", self.site.clock.now().wall.as_second()));
-        rename_new(&self.at.path, &aside).map(|()| aside)
-    }
-
-    fn make_clone(&self, to: &Path, on_progress: OnProgress<'_>) -> Result<(), GitError> {
-        let git = self.git();
-        if let Some(bare) = self.at.own_remote()
-            && !bare.exists()
-        {
-            create_bare(git, bare, self.cancel)?;
-        }
-        on_progress("connecting", None, &format!("cloning {}", self.at.remote.display()));
-        match self.make_at(to, on_progress) {
-            Err(GitError::AlreadyExists(_)) if self.at.exists() => Ok(()),
-            other => other,
-        }
-    }
-
-    /// The files that matter now, and nothing else yet.
-    fn clone_partial(
-        &self,
-        git: &crate::git::Git,
-        to: &Path,
-        on_progress: OnProgress<'_>,
-    ) -> Result<(), GitError> {
-        let url = self.at.url();
-        let mut record = GcRecord::load(&self.at.state);
-        let first = match self.at.kind {
-            Kind::Ledger => Sparse::Cone(vec![PROJECT_DIR.to_owned()]),
-            Kind::Team => Sparse::Patterns(vec![format!("/{PROJECT_DIR}/")]),
-        };
-        let now = self.site.clock.now().wall;
-        let then = Box::new(|files: &Path| {
-            let shape = Shape::of(&self.at, files);
-            Reader::open(files).and_then(|r| shape.sparse(&r, now)).unwrap_or(Sparse::Everything)
-        });
-        let filter = record.without_filters.as_deref() != Some(&url);
-        let plan = PartialClone { filter, first, then };
-        let made = clone_partial(git, &url, to, plan, &mut |p| tell(p, on_progress), self.cancel)?;
-        if made.refused {
-            record.without_filters = Some(url);
-            if let Err(e) = record.save(&self.at.state) {
-                log::warn!("{}: {e}", self.at.state.display());
-            }
-        }
-        Ok(())
-    }
-
-    /// A proven damaged clone is moved out of the way, never deleted.
-    fn put_aside(&self, proof: &str) -> Result<End, Failure> {
-        let Some(_lock) = CloneLock::acquire(&self.at.lock, LOCK_WAIT).map_err(failure)? else {
-            return Ok(End::Skipped(Skip::Busy));
-        };
-        // Somebody may have mended it meanwhile.
-        if !matches!(verify(&self.at.path), Verdict::Damaged(_)) {
-            return Ok(End::Skipped(Skip::Busy));
-        }
-        log::error!("{} at {} is damaged: {proof}", self.at, self.at.path.display());
-        self.move_aside().map(End::PutAside).map_err(|e| {
-            let text = format!("{} is damaged ({proof}) and cannot be moved aside: {e}", self.at);
-            Failure::new(Class::of_io(&e), text)
-        })
-    }
-
-    fn check_trust(&self) -> Result<(), Failure> {
-        match &self.at.untrusted_host {
-            None => Ok(()),
-            Some(host) => {
-                let text = format!("{host}, the host of {}, is not trusted yet", self.at);
-                Err(Failure::new(Class::Usage, text).blocked(Blocked::Untrusted))
-            }
-        }
+    pub(super) fn check_trust(&self) -> Result<(), Failure> {
+        let Some(host) = &self.at.untrusted_host else { return Ok(()) };
+        let text = format!("{host}, the host of {}, is not trusted yet", self.at);
+        Err(Failure::new(Class::Usage, text).blocked(Blocked::Untrusted))
     }
 
     fn is_fresh(&self, interval: Duration) -> bool {
@@ -515,7 +380,7 @@ impl Job<'_> {
         !age.is_negative() && age.unsigned_abs() < interval / 2
     }
 
-    fn level(&self, change: Change, kept: ConflictCopies) -> End {
+    pub(super) fn level(&self, change: Change, kept: ConflictCopies) -> End {
         End::UpToDate(Change { kept: kept.settle(&self.at.path), ..change })
     }
 
@@ -528,7 +393,7 @@ impl Job<'_> {
             GitError::Foreign { what, age } => {
                 Ok(End::Skipped(Skip::Foreign { what: what.to_string(), age }))
             }
-            e => Err(failure(e)),
+            e => Err(e.into()),
         }
     }
 
@@ -579,7 +444,7 @@ impl Job<'_> {
         }
     }
 
-    pub(super) fn git(&self) -> &crate::git::Git {
+    pub(super) fn git(&self) -> &Git {
         self.site.git(self.at.self_hosted)
     }
 
@@ -588,19 +453,9 @@ impl Job<'_> {
         self.view().map(|view| view.branch)
     }
 
-    fn view(&self) -> Result<View, Failure> {
-        let reader = Reader::open(&self.at.path).map_err(failure)?;
-        View::of(&reader, self.at.kind, self.site.clock.now().wall).map_err(failure)
-    }
-
-    /// Makes a clone of the same remote somewhere else.
-    pub(super) fn make_at(&self, to: &Path, on_progress: OnProgress<'_>) -> Result<(), GitError> {
-        let git = self.git();
-        match self.at.remote.local_path() {
-            // Nothing is saved by leaving out what lies on the same machine.
-            Some(_) => clone_plain(git, &self.at.url(), to, &mut |p| tell(p, on_progress), self.cancel),
-            None => self.clone_partial(git, to, on_progress),
-        }
+    pub(super) fn view(&self) -> Result<View, Failure> {
+        let reader = Reader::open(&self.at.path)?;
+        Ok(View::of(&reader, self.at.kind, self.site.clock.now().wall)?)
     }
 }
 
@@ -617,18 +472,6 @@ fn count(reader: &Reader, step: &Integrated, change: &mut Change, kept: &mut Con
     change.files_in += reader.changed_files(step.old, step.new).unwrap_or_default() as u64;
 }
 
-/// Hands on how far git has come with a clone.
-pub(super) fn tell(p: crate::git::Progress, on_progress: OnProgress<'_>) {
-    let (stage, text) = match p.stage {
-        CloneStage::Connecting => ("connecting", "waiting for the remote"),
-        CloneStage::Receiving => ("cloning", "receiving objects"),
-        CloneStage::Resolving => ("materializing", "resolving deltas"),
-        CloneStage::CheckingOut => ("materializing", "writing files"),
-        CloneStage::Verifying => ("verifying", "checking the clone"),
-    };
-    on_progress(stage, p.percent, text);
-}
-
 /// What is known of the remote's branch before the clone is touched.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RemoteTip {
@@ -640,9 +483,9 @@ enum RemoteTip {
 
 /// The clone as it stands.
 #[derive(Clone)]
-struct View {
-    branch: String,
-    head: Option<Oid>,
+pub(super) struct View {
+    pub(super) branch: String,
+    pub(super) head: Option<Oid>,
     tracking: Option<Oid>,
     origin: String,
     /// Its history is short, or its files are those of another hour.
@@ -652,29 +495,11 @@ struct View {
 impl View {
     fn of(reader: &Reader, kind: Kind, now: Timestamp) -> Result<View, GitError> {
         let head = reader.head()?;
-        let name = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/"));
-        let branch = name.unwrap_or(BRANCH).to_string();
+        let branch = head.name().unwrap_or(BRANCH).to_string();
         let tracking = reader.target(&format!("refs/remotes/origin/{branch}"))?;
         let outdated = head.commit.is_some() && shape::is_outdated(&Sparse::read(reader)?, kind, now);
         let unfinished = outdated || reader.is_shallow();
         let origin = reader.origin_url().unwrap_or_default();
         Ok(View { branch, head: head.commit, tracking, origin, unfinished })
     }
-}
-
-pub(super) fn failure(e: GitError) -> Failure {
-    let blocked = match &e {
-        GitError::Conflict(_) => Some(Blocked::Conflict),
-        GitError::RebaseStuck(_) => Some(Blocked::RebaseStuck),
-        GitError::WrongBranch { .. } | GitError::Unrelated(_) | GitError::NoRemoteBranch(_) => {
-            Some(Blocked::Diverged)
-        }
-        GitError::Redirected { .. } => Some(Blocked::Redirected),
-        _ => None,
-    };
-    let mut text = e.to_string();
-    if matches!(e, GitError::Redirected { .. } | GitError::Refused { status: 300..=399, .. }) {
-        text += "; if the repository has moved, set its new address: ox ledger set-remote, ox team add";
-    }
-    Failure { class: e.class(), text, blocked, retry_after: e.retry_after() }
 }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use git2::Oid;
 use jiff::Timestamp;
 
 use super::former::PreviousRemotes;
+use super::run::{BRANCH, LOCK_WAIT_FORCED};
 use super::shape::ledger_rules as rules;
 use super::site::Site;
 use super::workspace::{Workspace, ledger_of};
@@ -100,6 +102,11 @@ pub enum SetupError {
 }
 
 impl SetupError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> SetupError {
+        let path = path.to_path_buf();
+        move |source| SetupError::Io { path, source }
+    }
+
     /// The class of the failure.
     pub fn class(&self) -> Class {
         match self {
@@ -144,9 +151,8 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
     let root = work_tree(site, start)?;
     // Two at once would make two ids.
     let lock = site.dirs.init_lock(&root);
-    let _one = FileLock::acquire(&lock, std::time::Duration::from_secs(10))
-        .map_err(|source| SetupError::Io { path: lock, source })?
-        .ok_or(SetupError::Busy)?;
+    let held = FileLock::acquire(&lock, std::time::Duration::from_secs(10));
+    let _one = held.map_err(SetupError::io(&lock))?.ok_or(SetupError::Busy)?;
     let already = Config::exists(&root);
     let mut config = Config::load(&root)?;
     if already && !options.force {
@@ -159,10 +165,9 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
         return Ok(Initialised { root, written: Vec::new(), already, restored: false });
     }
     let former = recall(&root).filter(|_| !already && !options.force && config.repo_id().is_empty());
-    let former = former.filter(|former| match &options.ledger {
-        Some(wanted) => former.ledger_url().as_deref() == Some(wanted.as_str()),
-        None => true,
-    });
+    let wanted = options.ledger.as_ref();
+    let former =
+        former.filter(|former| wanted.is_none_or(|url| former.ledger_url().as_deref() == Some(url.as_str())));
     let restored = former.is_some();
     config = former.unwrap_or(config);
     let dir = root.join(".sageox");
@@ -177,10 +182,14 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
     }
     if let Some(remote) = &options.ledger {
         config.set_ledger_url(Some(remote.as_str()));
-        trust(site, remote)?;
+        TrustedHosts::trust(&site.dirs, remote)?;
     }
     let mut written = Vec::new();
-    write_new(&root, "README.md", scaffold::README.as_bytes(), options.force, &mut written)?;
+    let readme = dir.join("README.md");
+    if options.force || !readme.exists() {
+        file::write_atomic(&readme, scaffold::README.as_bytes(), 0o644).map_err(SetupError::io(&readme))?;
+        written.push(PathBuf::from(".sageox/README.md"));
+    }
     merge_ignore(&dir, &mut written)?;
     let endpoint = config.endpoint().unwrap_or_else(Endpoint::local);
     write_marker(site, &root, &config, &endpoint, &mut written)?;
@@ -191,14 +200,9 @@ pub fn init_project(site: &Site, start: &Path, options: &InitOptions) -> Result<
     Ok(Initialised { root, written, already, restored })
 }
 
-/// Notes that the person at this machine has named the remote's host.
-fn trust(site: &Site, remote: &RemoteUrl) -> Result<(), SetupError> {
-    Ok(TrustedHosts::trust(&site.dirs, remote)?)
-}
-
 fn work_tree(site: &Site, start: &Path) -> Result<PathBuf, SetupError> {
     let dir = find_work_tree(site.git(true), start, &Cancel::new())?;
-    dir.canonicalize().map_err(|source| SetupError::Io { path: dir, source })
+    dir.canonicalize().map_err(SetupError::io(&dir))
 }
 
 /// The marker carries the id to whoever loses the configuration file; one that is there is kept.
@@ -228,41 +232,23 @@ fn write_marker(
 }
 
 fn make_project_dir(dir: &Path) -> Result<(), SetupError> {
-    let io = |source| SetupError::Io { path: dir.to_path_buf(), source };
-    file::make_dirs(dir, 0o755).map_err(io)?;
-    let kind = std::fs::symlink_metadata(dir).map_err(io)?.file_type();
-    if kind.is_dir() {
-        return Ok(());
-    }
-    Err(io(std::io::Error::new(std::io::ErrorKind::NotADirectory, "not a directory of this repository")))
-}
-
-fn write_new(
-    root: &Path,
-    name: &str,
-    bytes: &[u8],
-    force: bool,
-    written: &mut Vec<PathBuf>,
-) -> Result<(), SetupError> {
-    let relative = Path::new(".sageox").join(name);
-    let path = root.join(&relative);
-    if force || !path.exists() {
-        file::write_atomic(&path, bytes, 0o644).map_err(|source| SetupError::Io { path, source })?;
-        written.push(relative);
-    }
-    Ok(())
+    let made = file::make_dirs(dir, 0o755).and_then(|()| std::fs::symlink_metadata(dir));
+    let made = made.and_then(|meta| match meta.is_dir() {
+        true => Ok(()),
+        false => {
+            Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, "not a directory of this repository"))
+        }
+    });
+    made.map_err(SetupError::io(dir))
 }
 
 fn merge_ignore(dir: &Path, written: &mut Vec<PathBuf>) -> Result<(), SetupError> {
     const IGNORE_MAX: usize = 1 << 20;
     let path = dir.join(".gitignore");
-    let old = match file::read_capped(&path, IGNORE_MAX) {
-        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(SetupError::Io { path, source }),
-    };
+    let old = file::found(file::read_capped(&path, IGNORE_MAX)).map_err(SetupError::io(&path))?;
+    let old = old.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     if let Some(new) = scaffold::gitignore(old.as_deref()) {
-        file::write_atomic(&path, new.as_bytes(), 0o644).map_err(|source| SetupError::Io { path, source })?;
+        file::write_atomic(&path, new.as_bytes(), 0o644).map_err(SetupError::io(&path))?;
         written.push(PathBuf::from(".sageox/.gitignore"));
     }
     Ok(())
@@ -312,18 +298,21 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     let git = site.git(true);
     let old = ledger.url();
     let is_kept_here = ledger.own_remote().is_some_and(Path::exists);
-    if !ledger.exists() && !is_kept_here {
-        // Nothing is here that could be moved: an address that never worked, say.
-        let there = discover(git, to.as_str(), None, cancel)?.tip;
-        trust(site, to)?;
+    let name_it = |commit: Option<Oid>| {
         Config::update(&project.root, &site.dirs, |config| {
             project.lost.restore(config);
             config.set_ledger_url(Some(to.as_str()));
         })?;
-        let commit = there.map(|commit| commit.to_string()).unwrap_or_default();
-        return Ok(Moved { from: ledger.remote.display(), to: to.display(), commit });
+        let commit = commit.map(|commit| commit.to_string()).unwrap_or_default();
+        Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
+    };
+    if !ledger.exists() && !is_kept_here {
+        // Nothing is here that could be moved: an address that never worked, say.
+        let there = discover(git, to.as_str(), None, cancel)?.tip;
+        TrustedHosts::trust(&site.dirs, to)?;
+        return name_it(there);
     }
-    let Some(mut lock) = CloneLock::acquire(&ledger.lock, std::time::Duration::from_secs(30))? else {
+    let Some(mut lock) = CloneLock::acquire(&ledger.lock, LOCK_WAIT_FORCED)? else {
         return Err(SetupError::Busy);
     };
     let mut clone = lock.open(git, &ledger.path, cancel)?;
@@ -333,10 +322,8 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     clone.ensure_history()?;
     let reader = Reader::open(&ledger.path)?;
     let head = reader.head()?;
-    let branch =
-        head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
-    let commit = head.commit.map(|c| c.to_string()).unwrap_or_default();
-    let there = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
+    let branch = head.name().unwrap_or(BRANCH);
+    let there = discover(git, to.as_str(), Some(branch), cancel)?.tip;
     let ours = match (there, head.commit) {
         (None, _) => true,
         (Some(there), Some(here)) => reader.knows(there) && reader.is_ancestor(there, here)?,
@@ -345,19 +332,17 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
     if !ours {
         return Err(SetupError::NotEmpty(to.display()));
     }
-    let switched = switch(&mut clone, to, &branch, || {
-        let shown = discover(git, to.as_str(), Some(&branch), cancel)?.tip;
-        if shown == head.commit {
-            Ok(())
-        } else {
-            Err(SetupError::NotVerified { url: to.display(), commit: commit.clone() })
-        }
+    let switched = clone.set_origin(to.as_str()).and_then(|()| {
+        clone.push_retry(branch, &ResolveRules::default())?;
+        discover(git, to.as_str(), Some(branch), cancel)
     });
-    if let Err(e) = switched {
+    if !switched.as_ref().is_ok_and(|shown| shown.tip == head.commit) {
         clone.set_origin(&old)?;
-        return Err(e);
+        switched?;
+        let commit = head.commit.map(|c| c.to_string()).unwrap_or_default();
+        return Err(SetupError::NotVerified { url: to.display(), commit });
     }
-    trust(site, to)?;
+    TrustedHosts::trust(&site.dirs, to)?;
     if let Err(e) = PreviousRemotes::note(&ledger.state, &old, to.as_str()) {
         log::warn!(
             "{}: {e}; a checkout that still names {} may move the ledger back",
@@ -365,19 +350,15 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
             ledger.remote.display()
         );
     }
-    Config::update(&project.root, &site.dirs, |config| {
-        project.lost.restore(config);
-        config.set_ledger_url(Some(to.as_str()));
-    })?;
-    Ok(Moved { from: ledger.remote.display(), to: to.display(), commit })
+    name_it(head.commit)
 }
 
 /// What others pushed to the old remote since the last sync comes along. An old remote that does not answer is a good reason to move.
 fn bring_all(clone: &mut crate::git::ManagedClone<'_>) -> Result<(), SetupError> {
-    let head = Reader::open(clone.path())?.head()?.branch;
-    let branch = head.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main").to_string();
-    match clone.fetch(&branch) {
-        Ok(_) => clone.integrate(&branch, &rules()).map(drop).map_err(Into::into),
+    let head = Reader::open(clone.path())?.head()?;
+    let branch = head.name().unwrap_or(BRANCH);
+    match clone.fetch(branch) {
+        Ok(_) => clone.integrate(branch, &rules()).map(drop).map_err(Into::into),
         Err(e) if matches!(e.class(), Class::Network) => {
             log::warn!("the old remote does not answer; what only it has stays there: {e}");
             Ok(())
@@ -385,17 +366,6 @@ fn bring_all(clone: &mut crate::git::ManagedClone<'_>) -> Result<(), SetupError>
         Err(GitError::NoRemoteBranch(_)) => Ok(()),
         Err(e) => Err(e.into()),
     }
-}
-
-fn switch(
-    clone: &mut crate::git::ManagedClone<'_>,
-    to: &RemoteUrl,
-    branch: &str,
-    verify: impl FnOnce() -> Result<(), SetupError>,
-) -> Result<(), SetupError> {
-    clone.set_origin(to.as_str())?;
-    clone.push_retry(branch, &ResolveRules::default())?;
-    verify()
 }
 
 /// The first file of a new ledger: what it is, for whoever opens it.

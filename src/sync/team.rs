@@ -1,19 +1,16 @@
 //! Setting up the teams of a project whose people choose the remotes themselves, and taking clones of teams off this machine.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::outcome::End;
-use super::run::{self, OnProgress};
+use super::run::{self, LOCK_WAIT_FORCED, OnProgress};
 use super::setup::SetupError;
 use super::site::Site;
 use super::workspace::{Target, TeamRef, Workspace, team_of};
 use crate::git::{CloneLock, Reader, unsaved};
 use crate::kit::cancel::Cancel;
+use crate::kit::file::with_suffix;
 use crate::project::{Config, LocalConfig, Project, RemoteUrl, Team, TrustedHosts, check_team_id};
-
-/// How long a command waits for whoever works on a clone.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// What [`add_team`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +77,10 @@ fn seed(site: &Site, at: &Workspace, team: &Team, cancel: &Cancel) -> Result<boo
         return Ok(false);
     }
     // The remote's own choice, which is git's old default where nobody has made one.
-    let branch = head.branch.as_deref().and_then(|name| name.strip_prefix("refs/heads/")).unwrap_or("main");
-    let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else { return Err(SetupError::Busy) };
+    let branch = head.name().unwrap_or("main");
+    let Some(mut lock) = CloneLock::acquire(&at.lock, LOCK_WAIT_FORCED)? else {
+        return Err(SetupError::Busy);
+    };
     let mut clone = lock.open(site.git(true), &at.path, cancel)?;
     let name = if team.name.is_empty() { &team.team_id } else { &team.name };
     let agents = format!(
@@ -141,7 +140,7 @@ pub fn remove_clone(site: &Site, at: &Workspace, force: bool, cancel: &Cancel) -
     if std::fs::symlink_metadata(&at.path).is_err() {
         return Ok(false);
     }
-    let Some(_lock) = CloneLock::acquire(&at.lock, LOCK_WAIT)? else { return Err(SetupError::Busy) };
+    let Some(_lock) = CloneLock::acquire(&at.lock, LOCK_WAIT_FORCED)? else { return Err(SetupError::Busy) };
     if !force {
         let what = unsaved(site.git(at.self_hosted), &at.path, site.clock.now().wall, cancel)?;
         if !what.is_empty() {
@@ -149,14 +148,8 @@ pub fn remove_clone(site: &Site, at: &Workspace, force: bool, cancel: &Cancel) -
         }
     }
     // Out of the way in one step, so that nobody finds half a clone.
-    let mut gone = at.path.as_os_str().to_owned();
-    gone.push(format!(".gc-removed-{}", std::process::id()));
-    let gone = PathBuf::from(gone);
-    let io = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| SetupError::Io { path, source }
-    };
-    std::fs::rename(&at.path, &gone).map_err(io(&at.path))?;
-    std::fs::remove_dir_all(&gone).map_err(io(&gone))?;
+    let gone = with_suffix(&at.path, &format!(".gc-removed-{}", std::process::id()));
+    std::fs::rename(&at.path, &gone).map_err(SetupError::io(&at.path))?;
+    std::fs::remove_dir_all(&gone).map_err(SetupError::io(&gone))?;
     Ok(true)
 }

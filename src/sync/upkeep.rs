@@ -2,9 +2,8 @@
 //! itself when it changes anything.
 
 use std::io;
-use std::time::Duration;
 
-use super::run::EXCLUDES;
+use super::run::{EXCLUDES, LOCK_WAIT};
 use super::setup::SetupError;
 use super::shape::Shape;
 use super::site::Site;
@@ -13,8 +12,6 @@ use crate::git::{CloneLock, GitError, ManagedClone, Reader, Sparse};
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
 
-/// How long whoever works on the clone is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// A larger file of excludes is not looked at.
 const EXCLUDE_MAX: usize = 1 << 20;
 
@@ -23,11 +20,8 @@ const EXCLUDE_MAX: usize = 1 << 20;
 /// # Errors
 /// The file of excludes cannot be read; a missing one has no line.
 pub fn missing_excludes(at: &Workspace) -> io::Result<Vec<String>> {
-    let text = match file::read_capped(&at.path.join(".git/info/exclude"), EXCLUDE_MAX) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(e),
-    };
+    let bytes = file::found(file::read_capped(&at.path.join(".git/info/exclude"), EXCLUDE_MAX))?;
+    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let missing = EXCLUDES.iter().filter(|line| !text.lines().any(|l| l == **line));
     Ok(missing.map(|line| (*line).to_owned()).collect())
 }

@@ -32,6 +32,13 @@ pub struct Head {
     pub commit: Option<Oid>,
 }
 
+impl Head {
+    /// The branch without `refs/heads/`; `None` when detached.
+    pub fn name(&self) -> Option<&str> {
+        self.branch.as_deref()?.strip_prefix("refs/heads/")
+    }
+}
+
 /// An open repository to read from.
 pub struct Reader {
     repo: Repository,

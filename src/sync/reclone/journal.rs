@@ -29,11 +29,8 @@ pub(super) struct Identity {
 impl Identity {
     /// The directory at `path`; `None` if there is nothing.
     pub(super) fn at(path: &Path) -> io::Result<Option<Identity>> {
-        match fs::symlink_metadata(path) {
-            Ok(meta) => Ok(Some(Identity { device: meta.dev(), inode: meta.ino() })),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        let there = file::found(fs::symlink_metadata(path))?;
+        Ok(there.map(|meta| Identity { device: meta.dev(), inode: meta.ino() }))
     }
 }
 
@@ -84,11 +81,8 @@ impl Journal {
     /// # Errors
     /// It is there and cannot be read or understood: then nothing may be touched.
     pub(super) fn load(state: &Path) -> io::Result<Option<Journal>> {
-        match file::read_capped(&state.join(FILE), FILE_MAX) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        let bytes = file::found(file::read_capped(&state.join(FILE), FILE_MAX))?;
+        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
     }
 
     /// Writes it down, durably.
@@ -100,27 +94,19 @@ impl Journal {
     /// The reclone is over, one way or the other.
     pub(super) fn remove(state: &Path) -> io::Result<()> {
         let path = state.join(FILE);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => file::sync_dir(&path),
-        }
+        file::found(fs::remove_file(&path))?;
+        file::sync_dir(&path)
     }
 }
 
 /// Where the new clone is made.
 pub(super) fn new_of(clone: &Path) -> PathBuf {
-    with_mark(clone, NEW)
+    file::with_suffix(clone, NEW)
 }
 
 /// Where the old clone goes.
 pub(super) fn old_of(clone: &Path) -> PathBuf {
-    with_mark(clone, OLD)
-}
-
-pub(super) fn with_mark(clone: &Path, mark: &str) -> PathBuf {
-    let mut name = clone.as_os_str().to_owned();
-    name.push(mark);
-    PathBuf::from(name)
+    file::with_suffix(clone, OLD)
 }
 
 #[cfg(test)]

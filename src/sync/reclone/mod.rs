@@ -15,11 +15,11 @@ mod space;
 mod swap;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::kept::ConflictCopies;
 use super::outcome::Failure;
 use super::rescue::sweep;
+use super::run::LOCK_WAIT_FORCED;
 use crate::git::{
     CloneLock, Git, GitError, LocalWork, ManagedClone, Reader, ResolveRules, Verdict, foreign_operation,
     lock_files, unmovable, verify,
@@ -27,7 +27,6 @@ use crate::git::{
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Clock;
 use journal::{Identity, Journal, Phase, new_of, old_of};
-use recover::failed;
 use swap::Layout;
 
 pub use due::{Due, Facts, GcRecord, INTERVAL_DAYS, INTERVAL_DAYS_RANGE, WORTH_BYTES, due};
@@ -36,8 +35,6 @@ pub use outcome::{Done, Reclone, Refusal, Stop};
 pub use recover::{Recovered, recover, recover_all};
 pub use space::taken;
 
-/// A reclone gives way to another process at work after this long.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Room that must be free, as a multiple of what the clone takes.
 const ROOM_FACTOR: u64 = 2;
 
@@ -143,7 +140,7 @@ pub fn maintain(
     cancel: &Cancel,
 ) -> Result<Reclone, Failure> {
     let Some(mut lock) = begin(target, cancel)? else { return Ok(Reclone::Refused(Refusal::Busy)) };
-    let size = || taken(target.clone).map_err(|e| failed("measuring", target.clone, &e));
+    let size = || taken(target.clone).map_err(|e| Failure::io("measuring", target.clone, &e));
     let before = size()?;
     let tidied = lock.open(target.git, target.clone, cancel).and_then(|mut clone| tidy(&mut clone));
     match tidied.map_err(Stop::from) {
@@ -157,9 +154,7 @@ pub fn maintain(
 
 /// Takes the lock and recovers; `None` if somebody else works on the clone.
 fn begin(target: &Target<'_>, cancel: &Cancel) -> Result<Option<CloneLock>, Failure> {
-    let lock = CloneLock::acquire(target.lock, LOCK_WAIT);
-    let lock = lock.map_err(|e| Failure::new(e.class(), e.to_string()))?;
-    let Some(lock) = lock else { return Ok(None) };
+    let Some(lock) = CloneLock::acquire(target.lock, LOCK_WAIT_FORCED)? else { return Ok(None) };
     recover(&lock, target.git, target.clone, target.state, target.clock.now().wall, cancel)?;
     Ok(Some(lock))
 }
@@ -198,10 +193,10 @@ impl<'t, 'h> Run<'t, 'h> {
         cancel: &Cancel,
     ) -> Result<Option<Run<'t, 'h>>, Failure> {
         let Some(lock) = begin(target, cancel)? else { return Ok(None) };
-        let looking = |e| failed("looking at", target.clone, &e);
+        let looking = |e| Failure::io("looking at", target.clone, &e);
         let Some(old) = Identity::at(target.clone).map_err(looking)? else {
             let e = std::io::ErrorKind::NotFound.into();
-            return Err(failed("looking at", target.clone, &e));
+            return Err(Failure::io("looking at", target.clone, &e));
         };
         let journal = Journal {
             clone: target.clone.to_path_buf(),
@@ -251,7 +246,7 @@ impl<'t, 'h> Run<'t, 'h> {
     }
 
     fn stop(&self, what: &str, e: &std::io::Error) -> Stop {
-        Stop::Failed(failed(what, self.target.clone, e))
+        Stop::Failed(Failure::io(what, self.target.clone, e))
     }
 
     fn save(&self) -> Result<(), Stop> {

@@ -49,14 +49,14 @@ pub fn recover(
     now: Timestamp,
     cancel: &Cancel,
 ) -> Result<Recovered, Failure> {
-    let at_journal = |e| failed("reading the journal of a reclone in", state, &e);
+    let at_journal = |e| Failure::io("reading the journal of a reclone in", state, &e);
     let Some(journal) = Journal::load(state).map_err(at_journal)? else { return Ok(Recovered::Nothing) };
     if journal.clone != clone {
         let text = format!("the journal in {} is of {}", state.display(), journal.clone.display());
         return Err(Failure::new(Class::Damage, text));
     }
     log::warn!("a reclone of {} begun at {} did not end", clone.display(), journal.began);
-    let on_disk = |e| failed("recovering the reclone of", clone, &e);
+    let on_disk = |e| Failure::io("recovering the reclone of", clone, &e);
     let Some(new) = journal.new_clone() else {
         discard_new(clone, None).map_err(on_disk)?;
         Journal::remove(state).map_err(on_disk)?;
@@ -124,7 +124,7 @@ pub(super) fn let_go(
     cancel: &Cancel,
 ) -> Result<Option<PathBuf>, Failure> {
     let old = old_of(&journal.clone);
-    let on_disk = |e| failed("removing", &old, &e);
+    let on_disk = |e| Failure::io("removing", &old, &e);
     if let Phase::Swapping { new, fingerprint } = &journal.phase {
         let changed = changed(git, &old, fingerprint, cancel);
         if cancel.is_cancelled() {
@@ -170,8 +170,4 @@ fn keep_all(journal: &Journal, new: Identity, now: Timestamp) -> std::io::Result
         }
     }
     Ok(None)
-}
-
-pub(super) fn failed(what: &str, path: &Path, e: &std::io::Error) -> Failure {
-    Failure::new(Class::of_io(e), format!("{what} {}: {e}", path.display()))
 }

@@ -18,11 +18,7 @@ pub fn taken(path: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     let mut todo = vec![path.to_path_buf()];
     while let Some(path) = todo.pop() {
-        let meta = match fs::symlink_metadata(&path) {
-            Ok(meta) => meta,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e),
-        };
+        let Some(meta) = file::found(fs::symlink_metadata(&path))? else { continue };
         bytes += meta.blocks() * BLOCK;
         if meta.is_dir() {
             for entry in fs::read_dir(&path)? {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::journal::{Identity, Journal, Phase, new_of, old_of, with_mark};
+use super::journal::{Identity, Journal, Phase, new_of, old_of};
 use crate::git::limits::ORPHANS_END;
 use crate::kit::clock::wait_until;
 use crate::kit::file::{self, sync_dir};
@@ -78,10 +78,10 @@ pub(super) fn settle(journal: &Journal, new: Identity) -> io::Result<Layout> {
 /// Keeps the old clone for good as `<clone>.bak.<unix seconds>`, and answers that name.
 pub(super) fn keep_old(clone: &Path, from: &Path, seconds: i64) -> io::Result<PathBuf> {
     let mut seconds = seconds;
-    let mut to = with_mark(clone, &format!(".bak.{seconds}"));
+    let mut to = file::with_suffix(clone, &format!(".bak.{seconds}"));
     while Identity::at(&to)?.is_some() {
         seconds += 1;
-        to = with_mark(clone, &format!(".bak.{seconds}"));
+        to = file::with_suffix(clone, &format!(".bak.{seconds}"));
     }
     fs::rename(from, &to)?;
     sync_dir(&to)?;

@@ -10,9 +10,6 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::outcome::Failure;
-use crate::git::GitError;
-
 pub use aside::{AsideKind, Swept, expired, sweep};
 pub use find::{Clone, Listing, clones, list};
 pub use put::{Put, restore};
@@ -84,13 +81,4 @@ impl Kind {
             Kind::Revoked { .. } => "revoked clone",
         }
     }
-}
-
-fn of_git(e: &GitError) -> Failure {
-    Failure::new(e.class(), e.to_string())
-}
-
-fn of_io(what: &str, path: &std::path::Path, e: &std::io::Error) -> Failure {
-    let class = crate::kit::Class::of_io(e);
-    Failure::new(class, format!("{what} {}: {e}", path.display()))
 }

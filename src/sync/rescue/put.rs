@@ -5,19 +5,17 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, readlinkat, statat, symlinkat};
 
 use super::show::{differing, open_plain, same_bytes};
-use super::{Item, Kind, of_git, of_io};
+use super::{Item, Kind};
 use crate::git::{CONFLICT_MARK, CloneLock, link_leaves, rescued, rescued_paths};
 use crate::kit::Class;
 use crate::kit::file::make_dirs;
 use crate::sync::outcome::Failure;
+use crate::sync::run::LOCK_WAIT_FORCED;
 
-/// Who works on the clone is waited for this long.
-const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Names tried beside a file.
 const NAMES_MAX: u32 = 100;
 /// Mode of a link in git.
@@ -70,14 +68,14 @@ pub fn restore(
     to: Option<&Path>,
 ) -> Result<Vec<Put>, Failure> {
     let busy = || Failure::new(Class::Busy, format!("another process works on {}", item.clone.display()));
-    let _held = CloneLock::acquire(lock, LOCK_WAIT).map_err(|e| of_git(&e))?.ok_or_else(busy)?;
+    let _held = CloneLock::acquire(lock, LOCK_WAIT_FORCED)?.ok_or_else(busy)?;
     let paths = select(paths_of(item)?, only)?;
     if to.is_none() && !item.clone.join(".git").exists() {
         let text = format!("there is no clone at {}; name another directory", item.clone.display());
         return Err(Failure::new(Class::Usage, text));
     }
     let root = to.unwrap_or(&item.clone);
-    make_dirs(root, 0o755).map_err(|e| of_io("making", root, &e))?;
+    make_dirs(root, 0o755).map_err(|e| Failure::io("making", root, &e))?;
     let suffix = match &item.kind {
         Kind::Copy { path, copy } => own_suffix(path, copy),
         _ => OsString::from(format!("{CONFLICT_MARK}{machine}-{}", item.at.as_second())),
@@ -87,10 +85,10 @@ pub fn restore(
 
 fn paths_of(item: &Item) -> Result<Vec<PathBuf>, Failure> {
     match &item.kind {
-        Kind::Ref { reference } => rescued_paths(&item.clone, reference).map_err(|e| of_git(&e)),
+        Kind::Ref { reference } => Ok(rescued_paths(&item.clone, reference)?),
         Kind::Copy { path, .. } => Ok(vec![path.clone()]),
         Kind::Backup { directory } | Kind::Revoked { directory } => {
-            differing(&item.clone, directory).map_err(|e| of_io("reading", directory, &e))
+            differing(&item.clone, directory).map_err(|e| Failure::io("reading", directory, &e))
         }
     }
 }
@@ -147,7 +145,7 @@ fn put_one(item: &Item, path: &Path, root: &Path, suffix: &OsStr) -> Result<Put,
 fn version_of(item: &Item, path: &Path) -> Result<Version, Failure> {
     let own = match &item.kind {
         Kind::Ref { reference } => {
-            let versions = rescued(&item.clone, reference, path).map_err(|e| of_git(&e))?;
+            let versions = rescued(&item.clone, reference, path)?;
             return Ok(match versions.own {
                 None => Version::Deleted,
                 Some(c) if c.mode == LINK => Version::Link(os(c.bytes)),
@@ -160,7 +158,7 @@ fn version_of(item: &Item, path: &Path) -> Result<Version, Failure> {
         Kind::Copy { copy, .. } => item.clone.join(copy),
         Kind::Backup { directory } | Kind::Revoked { directory } => directory.join(path),
     };
-    let failed = |e| of_io("reading", &own, &e);
+    let failed = |e| Failure::io("reading", &own, &e);
     let meta = std::fs::symlink_metadata(&own).map_err(failed)?;
     if meta.is_symlink() {
         return Ok(Version::Link(std::fs::read_link(&own).map_err(failed)?.into_os_string()));

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::find::FILES_MAX;
-use super::{Item, Kind, of_git, of_io};
+use super::{Item, Kind};
 use crate::git::limits::MERGE_CAP;
 use crate::git::{LineDiff, line_diff, rescued, rescued_paths};
 use crate::kit::file::read_capped;
@@ -45,26 +45,27 @@ pub struct RescuedFile {
 pub fn files(item: &Item) -> Result<Vec<RescuedFile>, Failure> {
     match &item.kind {
         Kind::Ref { reference } => {
-            let paths = rescued_paths(&item.clone, reference).map_err(|e| of_git(&e))?;
+            let paths = rescued_paths(&item.clone, reference)?;
             paths.into_iter().map(|path| of_ref(&item.clone, reference, path)).collect()
         }
         Kind::Copy { path, copy } => Ok(vec![between(path, &item.clone.join(path), &item.clone.join(copy))?]),
         Kind::Backup { directory } | Kind::Revoked { directory } => {
-            let paths = differing(&item.clone, directory).map_err(|e| of_io("reading", directory, &e))?;
+            let paths =
+                differing(&item.clone, directory).map_err(|e| Failure::io("reading", directory, &e))?;
             paths.iter().map(|p| between(p, &item.clone.join(p), &directory.join(p))).collect()
         }
     }
 }
 
 fn of_ref(clone: &Path, reference: &str, path: PathBuf) -> Result<RescuedFile, Failure> {
-    let versions = rescued(clone, reference, &path).map_err(|e| of_git(&e))?;
+    let versions = rescued(clone, reference, &path)?;
     let (base, own) = (versions.base.map(|c| c.bytes), versions.own.map(|c| c.bytes));
     let state = match (&base, &own) {
         (_, None) => State::Deleted,
         (None, _) => State::Added,
         _ => State::Changed,
     };
-    let diff = line_diff(&path, base.as_deref(), own.as_deref()).map_err(|e| of_git(&e))?;
+    let diff = line_diff(&path, base.as_deref(), own.as_deref())?;
     Ok(RescuedFile { path, state, diff })
 }
 
@@ -73,7 +74,7 @@ fn between(path: &Path, present: &Path, own: &Path) -> Result<RescuedFile, Failu
     let state = if there { State::Changed } else { State::Added };
     let old = if there { plain_bytes(present) } else { Some(Vec::new()) };
     let diff = match (old, plain_bytes(own)) {
-        (Some(old), Some(own)) => line_diff(path, Some(&old), Some(&own)).map_err(|e| of_git(&e))?,
+        (Some(old), Some(own)) => line_diff(path, Some(&old), Some(&own))?,
         _ => None,
     };
     Ok(RescuedFile { path: path.to_path_buf(), state, diff })
