@@ -22,7 +22,7 @@ fn run(cx: &Context) -> Outcome {
     match git.version(&Cancel::new()) {
         Ok(version) => Outcome::passed(format!("version {}.{}", version.0, version.1)),
         Err(GitError::NotInstalled) => Outcome::failed("not found on PATH").remedy(install()),
-        Err(e @ GitError::TooOld { .. }) => Outcome::failed(e.to_string()).remedy(install()),
+        Err(e @ GitError::TooOld(_)) => Outcome::failed(e.to_string()).remedy(install()),
         Err(e) => Outcome::failed(e.to_string()).remedy(install()),
     }
 }

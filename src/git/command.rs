@@ -1,6 +1,7 @@
 //! The one builder of git commands: environment, flags, deadlines.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -103,9 +104,14 @@ impl Env {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32);
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
 /// The oldest git that works (`fetch --no-write-fetch-head` and `--no-auto-maintenance` came with 2.29).
 pub const MINIMUM: Version = Version(2, 30);
-pub(super) const MINIMUM_TEXT: &str = "2.30";
 
 /// How git is run on this machine for one kind of remote. Cheap to clone; clones share what was learnt about the program.
 #[derive(Clone)]
@@ -212,8 +218,7 @@ impl Git {
             return Err(GitError::failed("version", None, &text));
         };
         if version < MINIMUM {
-            let found = format!("{}.{}", version.0, version.1);
-            return Err(GitError::TooOld { found, needed: MINIMUM_TEXT });
+            return Err(GitError::TooOld(version));
         }
         Ok(*self.version.get_or_init(|| version))
     }
@@ -228,6 +233,16 @@ impl Git {
     pub(super) fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
         let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), Some(url));
         i.env("GIT_SSH_COMMAND", self.ssh_command(url))
+    }
+
+    /// `git fetch` from `origin`, whose URL is `url`, into the repository at `dir`, with what every fetch of ours has.
+    pub(super) fn fetch(&self, dir: &Path, url: &str) -> Invocation<'_> {
+        self.network("fetch", dir, url)
+            .config("fetch.prune=false")
+            .config("fetch.writeCommitGraph=false")
+            .args(["--no-write-fetch-head", "--no-tags", "--no-auto-maintenance", "--no-recurse-submodules"])
+            .args(["--progress", "origin"])
+            .while_payload_flows()
     }
 
     /// A command in directory `cwd` without a repository that talks to the remote `url`.
@@ -490,13 +505,7 @@ impl Invocation<'_> {
     /// # Errors
     /// What the output tells of, or why the child did not run or end.
     pub(super) fn run(self, cancel: &Cancel) -> Result<Output, GitError> {
-        let (sub, git) = (self.sub, self.git);
-        let out = self.run_any(cancel)?;
-        if out.status.code() == Some(UNKNOWN_OPTION) && sub != "version" {
-            // An option it does not know may just mean that it is too old.
-            git.version(cancel)?;
-        }
-        Self::judge(sub, out)
+        self.run_with(cancel, &mut |_| ())
     }
 
     /// As [`Invocation::run`], handing on what the child prints to stderr as it comes.
@@ -505,8 +514,17 @@ impl Invocation<'_> {
         cancel: &Cancel,
         on_stderr: &mut dyn FnMut(&[u8]),
     ) -> Result<Output, GitError> {
-        let sub = self.sub;
-        Self::judge(sub, self.output(cancel, on_stderr)?)
+        let (sub, git) = (self.sub, self.git);
+        let out = self.output(cancel, on_stderr)?;
+        if out.status.code() == Some(UNKNOWN_OPTION) && sub != "version" {
+            // An option it does not know may just mean that it is too old.
+            git.version(cancel)?;
+        }
+        match out.status.success() {
+            true if out.stdout_truncated => Err(GitError::failed(sub, Some(0), "more output than is read")),
+            true => Ok(out),
+            false => Err(GitError::of_output(sub, &out)),
+        }
     }
 
     /// Runs to the end; any exit code is an answer.
@@ -527,13 +545,8 @@ impl Invocation<'_> {
         };
         let out = child::run_with(self.build(), cancel, &mut is_alive)
             .map_err(|e| GitError::child(sub, host.as_deref(), e))?;
-        match host.filter(|_| !out.status.success()) {
-            Some(host) => match git.refusal(sub, host, memory, &out) {
-                Some(e) => Err(e),
-                None => Ok(out),
-            },
-            None => Ok(out),
-        }
+        let failed_at = host.filter(|_| !out.status.success());
+        failed_at.and_then(|host| git.refusal(sub, host, memory, &out)).map_or(Ok(out), Err)
     }
 
     fn build(self) -> Cmd {
@@ -551,16 +564,6 @@ impl Invocation<'_> {
             cmd = cmd.arg("-c").arg(setting);
         }
         cmd.arg(self.sub).args(&self.args)
-    }
-
-    fn judge(sub: &'static str, out: Output) -> Result<Output, GitError> {
-        if out.status.success() {
-            if out.stdout_truncated {
-                return Err(GitError::failed(sub, Some(0), "more output than is read"));
-            }
-            return Ok(out);
-        }
-        Err(GitError::of_output(sub, &out))
     }
 }
 

@@ -135,9 +135,6 @@ pub(super) fn on_disk_in(root: &Path, path: &Path) -> Result<OnDisk, GitError> {
 }
 
 /// The mode git would give what lies there; `None` if there is no file or link.
-///
-/// # Errors
-/// As [`on_disk`].
 pub(super) fn mode_of(path: &Path) -> Result<Option<u32>, GitError> {
     on_disk(path).map(|there| there.mode)
 }

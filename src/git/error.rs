@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::command::{MINIMUM, Version};
 use super::limits::{NAMED_PATHS, PUSH_ATTEMPTS, REPLAY_MAX};
 use crate::http::HttpError;
 use crate::kit::Class;
@@ -72,13 +73,8 @@ pub enum GitError {
     #[error("git is not installed or not in PATH")]
     NotInstalled,
     /// The `git` program is older than what is needed.
-    #[error("git {found} is too old: {needed} or newer is needed")]
-    TooOld {
-        /// The version found.
-        found: String,
-        /// The oldest version that works.
-        needed: &'static str,
-    },
+    #[error("git {0} is too old: {MINIMUM} or newer is needed")]
+    TooOld(Version),
     /// A remote could not be asked over HTTP.
     #[error("asking the remote failed: {0}")]
     Http(#[from] HttpError),
@@ -221,7 +217,7 @@ impl GitError {
             | GitError::TooLarge { .. }
             | GitError::Redirected { .. }
             | GitError::NotInstalled
-            | GitError::TooOld { .. }
+            | GitError::TooOld(_)
             | GitError::WrongBranch { .. }
             | GitError::NoRepository(_)
             | GitError::NoRemoteBranch(_)

@@ -84,10 +84,9 @@ struct Record {
     op: Option<Op>,
 }
 
-fn parse(bytes: &[u8]) -> Record {
+fn parse(bytes: &[u8]) -> Option<Record> {
     // A longer, older record may follow the current one when a writer was killed.
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Record>();
-    values.next().and_then(Result::ok).unwrap_or_default()
+    serde_json::Deserializer::from_slice(bytes).into_iter::<Record>().next()?.ok()
 }
 
 /// The lock of one clone, held until dropped, by a file outside the clone.
@@ -107,14 +106,13 @@ impl CloneLock {
             return Ok(None);
         };
         let bytes = file.read().map_err(GitError::io("reading", path))?;
-        Ok(Some(CloneLock { file, path: path.to_owned(), record: parse(&bytes) }))
+        Ok(Some(CloneLock { file, path: path.to_owned(), record: parse(&bytes).unwrap_or_default() }))
     }
 
     /// What the lock file at `path` says now, without taking the lock; `None` if there is none or it is being written.
     pub fn peek(path: &Path) -> Option<Stamp> {
         let bytes = read_capped(path, RECORD_CAP).ok()?;
-        let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<Record>();
-        Some(values.next()?.ok()?.stamp)
+        parse(&bytes).map(|record| record.stamp)
     }
 
     /// When the clone was last brought up to date.
@@ -209,7 +207,7 @@ mod tests {
         lock.end().unwrap();
         assert_eq!(lock.stamp().remote_changed_at, Some(t));
         assert_eq!(CloneLock::peek(&path).unwrap().fetched_at, Some(later));
-        assert!(parse(b"{\"fetched_commit\":\"x\"}\"op\":{}}").stamp.fetched_commit == "x");
-        assert!(parse(b"{\"fetch").op.is_none());
+        assert!(parse(b"{\"fetched_commit\":\"x\"}\"op\":{}}").unwrap().stamp.fetched_commit == "x");
+        assert!(parse(b"{\"fetch").is_none());
     }
 }

@@ -15,7 +15,7 @@ use super::entry::zero_split;
 use super::error::GitError;
 use super::limits::{REPLAY_ATTEMPTS, STALE_DEAD_OWNER, STALE_OWNERLESS};
 use super::lock::{CloneLock, Op, OpKind, Stamp};
-use super::read::{Head, LockFile, Reader, foreign_operation, lock_files};
+use super::read::{LockFile, Reader, foreign_operation, lock_files};
 use super::remote::discover::tracking;
 use super::rescue::{Captured, Rescue};
 use crate::kit::Class;
@@ -97,6 +97,13 @@ pub(super) struct Standing {
     pub(super) relation: Relation,
 }
 
+impl Standing {
+    /// Of an operation that goes nowhere from `head`.
+    pub(super) fn at(head: Option<Oid>) -> Standing {
+        Standing { head, upstream: None, relation: Relation::Contained }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Relation {
     /// HEAD has all of the remote's commits.
@@ -142,8 +149,7 @@ impl<'l> ManagedClone<'l> {
     /// # Errors
     /// The lock file could not be written.
     pub fn note_remote_tip(&mut self, commit: Option<Oid>) -> Result<(), GitError> {
-        let now = self.git.now().wall;
-        self.lock.note_fetch(now, commit)
+        self.lock.note_fetch(self.git.now().wall, commit)
     }
 
     /// Reads in the clone. One opening serves many calls, as long as nobody changes what an open repository keeps in memory.
@@ -226,8 +232,7 @@ impl<'l> ManagedClone<'l> {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, GitError>,
     ) -> Result<T, GitError> {
-        let standing = Standing { head: None, upstream: None, relation: Relation::Contained };
-        self.within(OpKind::Refs, "", &standing, work)
+        self.within(OpKind::Refs, "", &Standing::at(None), work)
     }
 
     /// Brings the remote's branch into its remote-tracking ref. FETCH_HEAD is not written; the stamp only after success.
@@ -235,38 +240,21 @@ impl<'l> ManagedClone<'l> {
     /// # Errors
     /// [`GitError::NoRemoteBranch`] if the remote has no such branch; else what git's output tells of.
     pub fn fetch(&mut self, branch: &str) -> Result<Fetched, GitError> {
-        let (old, url) = {
-            let reader = self.reader()?;
-            (tracking(&reader, branch)?, reader.origin_url().unwrap_or_default())
-        };
-        let standing = Standing { head: None, upstream: old, relation: Relation::Contained };
+        let (old, url) = (self.remote_tip(branch)?, self.reader()?.origin_url().unwrap_or_default());
+        let standing = Standing { upstream: old, ..Standing::at(None) };
         let new = self.within(OpKind::Fetch, branch, &standing, |c| {
             c.run_fetch(branch, &url)?;
-            let new = tracking(&*c.reader()?, branch)?;
+            let new = c.remote_tip(branch)?;
             c.lock.forget_op();
-            let now = c.git.now().wall;
-            c.lock.note_fetch(now, new)?;
+            c.lock.note_fetch(c.git.now().wall, new)?;
             new.ok_or_else(|| GitError::NoRemoteBranch(branch.to_owned()))
         })?;
         Ok(Fetched { old, new })
     }
 
     fn run_fetch(&self, branch: &str, url: &str) -> Result<(), GitError> {
-        let fetch = self
-            .git
-            .network("fetch", &self.path, url)
-            .config("fetch.prune=false")
-            .config("fetch.writeCommitGraph=false")
-            .args([
-                "--no-write-fetch-head",
-                "--no-tags",
-                "--no-auto-maintenance",
-                "--no-recurse-submodules",
-                "--progress",
-            ])
-            .while_payload_flows()
-            .args(["origin", &format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")]);
-        let out = fetch.run_any(&self.cancel)?;
+        let refs = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
+        let out = self.git.fetch(&self.path, url).arg(refs).run_any(&self.cancel)?;
         if out.status.success() {
             return Ok(());
         }
@@ -305,21 +293,19 @@ impl<'l> ManagedClone<'l> {
 
     /// A merge, rebase or the like that somebody else has under way is an answer.
     pub(super) fn refuse_foreign(&self) -> Result<(), GitError> {
-        match foreign_operation(&self.path, self.git.now().wall) {
-            Some(f) => Err(GitError::Foreign { what: f.what, age: f.age }),
-            None => Ok(()),
-        }
+        foreign_operation(&self.path, self.git.now().wall).map_or(Ok(()), |foreign| Err(foreign.into()))
     }
 
     /// Compares HEAD with the remote-tracking ref; refuses a clone that somebody is working in.
     pub(super) fn standing(&self, branch: &str) -> Result<Standing, GitError> {
         self.refuse_foreign()?;
         let reader = self.reader()?;
-        let Head { branch: on, commit: head } = reader.head()?;
-        if on.as_deref() != Some(&format!("refs/heads/{branch}")) {
-            let found = on.unwrap_or_else(|| "a detached HEAD".to_owned());
+        let on = reader.head()?;
+        if on.name() != Some(branch) {
+            let found = on.branch.unwrap_or_else(|| "a detached HEAD".to_owned());
             return Err(GitError::WrongBranch { found, wanted: branch.to_owned() });
         }
+        let head = on.commit;
         let upstream = tracking(&reader, branch)?;
         let relation = match (head, upstream) {
             (_, None) => Relation::Contained,
@@ -376,8 +362,8 @@ impl<'l> ManagedClone<'l> {
     /// Whoever commits, resets or changes the branch meanwhile has a say: what was planned for another HEAD is not done.
     fn still_at(&self, branch: &str, standing: &Standing) -> Result<(), GitError> {
         let head = self.reader()?.head()?;
-        let on = head.branch.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
-        if on == Some(branch) && head.commit == standing.head { Ok(()) } else { Err(GitError::Unquiet) }
+        let is_there = head.name() == Some(branch) && head.commit == standing.head;
+        if is_there { Ok(()) } else { Err(GitError::Unquiet) }
     }
 
     /// Moves the branch on, unless somebody has committed meanwhile.

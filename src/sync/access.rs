@@ -14,9 +14,6 @@ pub(super) fn is_read_only(state: &Path) -> bool {
 }
 
 /// Notes the server's word for the clone whose state lies in `state`.
-///
-/// # Errors
-/// The disk's.
 pub(super) fn note(state: &Path, read_only: bool) -> io::Result<()> {
     let path = state.join(NAME);
     match (read_only, path.exists()) {

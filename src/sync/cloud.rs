@@ -8,13 +8,14 @@ use sha2::{Digest, Sha256};
 use super::access;
 use super::account::{Account, CallOutcome};
 use super::api::{Access, Answer, Api, ApiError, Ledger, LedgerState, Notes, RepoTeam};
+use super::record;
 use super::workspace::{Kind, allowed_hosts};
 use crate::http::Client;
+use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::lock::FileLock;
 use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
-use crate::kit::{Class, file};
 use crate::project::{
     self, CredentialStatus, Dirs, Endpoint, GitCredentials, Logins, RemoteUrl, check_team_id,
 };
@@ -24,8 +25,6 @@ const REFRESH_WAIT: Duration = Duration::from_secs(super::api::DEADLINE.as_secs(
 /// Credentials that another process fetched this recently with the same login are taken as they are.
 /// Less than the time between two calls of one process, which must not take its own last answer for news.
 const JUST_NOW: Duration = Duration::from_secs(super::account::REPOS_EVERY.as_secs() / 2);
-/// The largest account file that is read, in bytes.
-const ACCOUNT_MAX: usize = 256 * 1024;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -255,8 +254,7 @@ fn judge(cloud: &Cloud<'_>, ledger: &Ledger) -> Result<Option<RemoteUrl>, CloudE
 impl Account {
     /// The account of an endpoint as the last process left it. It only keeps waits, so a missing or damaged one is a new one.
     pub fn load(dirs: &Dirs, endpoint: &Endpoint) -> Account {
-        let bytes = file::read_capped(&dirs.account(endpoint), ACCOUNT_MAX).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        record::load(&dirs.account(endpoint))
     }
 
     /// Writes down what a restart must not forget.
@@ -264,10 +262,6 @@ impl Account {
     /// # Errors
     /// The disk's.
     pub fn save(&self, dirs: &Dirs, endpoint: &Endpoint) -> std::io::Result<()> {
-        let path = dirs.account(endpoint);
-        if let Some(dir) = path.parent() {
-            file::make_dirs(dir, 0o700)?;
-        }
-        file::write_atomic(&path, &serde_json::to_vec(self)?, 0o600)
+        record::save(&dirs.account(endpoint), self)
     }
 }

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::record;
 use crate::kit::file;
 
 /// File below the clone's state directory.
 const NAME: &str = "former.json";
-/// A larger file is not ours.
-const FILE_MAX: usize = 64 << 10;
 /// More are not remembered; the oldest names go.
 const FORMER_MAX: usize = 32;
 
@@ -25,14 +24,10 @@ pub(super) struct PreviousRemotes {
 impl PreviousRemotes {
     /// Reads what is remembered below `state`; a missing or broken file knows nothing.
     pub(super) fn load(state: &Path) -> PreviousRemotes {
-        let bytes = file::read_capped(&state.join(NAME), FILE_MAX);
-        bytes.ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
+        record::load(&state.join(NAME))
     }
 
     /// Notes that the clone has been moved from `old` to `new`.
-    ///
-    /// # Errors
-    /// The disk's.
     pub(super) fn note(state: &Path, old: &str, new: &str) -> io::Result<()> {
         let mut former = PreviousRemotes::load(state);
         former.remotes.insert(old.to_string());

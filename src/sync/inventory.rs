@@ -27,17 +27,23 @@ pub struct Stored {
 
 /// All that lie below the data directory, by path. Clones on their way in or out are none.
 pub fn stored(dirs: &Dirs) -> Vec<Stored> {
+    let mut found = stored_as(dirs, |name| is_one(name).then_some(name));
+    found.truncate(STORED_MAX);
+    found
+}
+
+/// What lies where clones do, by path, as the clones whose ids `id_of` reads off the names.
+pub(super) fn stored_as(dirs: &Dirs, id_of: impl Fn(&str) -> Option<&str>) -> Vec<Stored> {
     let mut found = Vec::new();
     for slug in names(dirs.data()) {
         for (kind, place) in [(Kind::Ledger, "ledgers"), (Kind::Team, "teams")] {
             let within = dirs.data().join(&slug).join(place);
-            for id in names(&within).into_iter().filter(|id| is_one(id)) {
-                let lock = dirs.clone_lock(&slug, kind.tag(), &id);
-                found.push(Stored { slug: slug.clone(), kind, path: within.join(&id), id, lock });
+            for id in names(&within).iter().filter_map(|name| id_of(name)) {
+                let (path, lock) = (within.join(id), dirs.clone_lock(&slug, kind.tag(), id));
+                found.push(Stored { slug: slug.clone(), kind, id: id.to_owned(), path, lock });
             }
         }
     }
-    found.truncate(STORED_MAX);
     found
 }
 

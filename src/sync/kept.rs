@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Conflict;
+use super::record;
 use crate::git::Rescue;
 use crate::kit::file;
 
 /// More is not remembered; the copies lie in the clone all the same.
 const KEPT_MAX: usize = 1000;
-/// A larger file is not ours.
-const FILE_MAX: usize = 1 << 20;
 
 /// One file's own version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +32,7 @@ impl ConflictCopies {
     /// Reads `<state>/kept.json`; a missing or broken file is an empty list, since the copies themselves are what counts.
     pub(super) fn load(state: &Path) -> ConflictCopies {
         let file = state.join("kept.json");
-        let copies = match file::read_capped(&file, FILE_MAX) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        ConflictCopies { file, copies, changed: false }
+        ConflictCopies { copies: record::load(&file), file, changed: false }
     }
 
     /// Remembers what a run had to lay beside.
@@ -54,10 +49,7 @@ impl ConflictCopies {
     /// Forgets copies that somebody has removed from `clone`, and writes the list down.
     pub(super) fn settle(mut self, clone: &Path) -> Option<Conflict> {
         let before = self.copies.len();
-        self.copies.retain(|c| match std::fs::symlink_metadata(clone.join(&c.copy)) {
-            Err(e) => e.kind() != io::ErrorKind::NotFound,
-            Ok(_) => true,
-        });
+        self.copies.retain(|c| !file::is_gone(&clone.join(&c.copy)));
         if (self.changed || self.copies.len() != before)
             && let Err(e) = self.save()
         {
@@ -72,10 +64,6 @@ impl ConflictCopies {
         if self.copies.is_empty() {
             return std::fs::remove_file(&self.file);
         }
-        if let Some(dir) = self.file.parent() {
-            file::make_dirs(dir, 0o700)?;
-        }
-        let bytes = serde_json::to_vec_pretty(&self.copies)?;
-        file::write_atomic(&self.file, &bytes, 0o600)
+        record::save(&self.file, &self.copies)
     }
 }

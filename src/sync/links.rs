@@ -22,6 +22,27 @@ pub(super) struct Links {
 }
 
 impl Links {
+    /// Each link below `dir`, a project's `.sageox`, and where it is to lead.
+    fn below(&self, dir: &Path) -> Vec<(PathBuf, &Path)> {
+        let ledger = self.ledger.iter().map(|to| (dir.join("ledger"), to.as_path()));
+        let teams = self.teams.iter().flat_map(|(id, to)| {
+            let primary = (*id == self.primary).then_some(PRIMARY);
+            [Some(id.as_str()), primary]
+                .into_iter()
+                .flatten()
+                .map(|name| (dir.join("teams").join(name), to.as_path()))
+        });
+        ledger.chain(teams).collect()
+    }
+
+    /// Links in `teams` that are none of those, nor may be a team's that is not known yet.
+    fn others(&self, dir: &Path) -> Vec<PathBuf> {
+        let wanted = self.below(dir);
+        let entries = std::fs::read_dir(dir.join("teams")).into_iter().flatten().flatten();
+        let links = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_symlink())).map(|e| e.path());
+        links.filter(|link| !wanted.iter().any(|(at, _)| at == link) && !self.may_be_right(link)).collect()
+    }
+
     fn may_be_right(&self, link: &Path) -> bool {
         !self.all_known && link.join(".git").exists()
     }
@@ -40,31 +61,20 @@ pub(super) fn ensure(root: &Path, links: &Links) -> Vec<String> {
     if !is_real_dir(&dir) {
         return problems;
     }
-    if let Some(ledger) = &links.ledger {
-        let at = dir.join("ledger");
-        note(point(&at, ledger), &at);
-    }
     let teams = dir.join("teams");
-    if links.teams.is_empty() && std::fs::symlink_metadata(&teams).is_err() {
-        return problems;
-    }
-    let made = match std::fs::create_dir(&teams) {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_real_dir(&teams) => Ok(()),
-        other => other,
+    let made = match std::fs::symlink_metadata(&teams) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Err(_) if links.teams.is_empty() => Ok(()),
+        _ => std::fs::create_dir(&teams),
     };
-    if let Err(e) = made {
-        note(Err(e), &teams);
-        return problems;
+    let goes_on = made.is_ok();
+    note(made, &teams);
+    for (at, to) in links.below(&dir).iter().filter(|(at, _)| goes_on || !at.starts_with(&teams)) {
+        note(point(at, to), at);
     }
-    for (id, path) in &links.teams {
-        let at = teams.join(id);
-        note(point(&at, path), &at);
-        if *id == links.primary {
-            let at = teams.join(PRIMARY);
-            note(point(&at, path), &at);
-        }
+    if goes_on {
+        links.others(&dir).iter().for_each(|other| note(std::fs::remove_file(other), other));
     }
-    remove_others(&teams, links, &mut note);
     problems
 }
 
@@ -83,18 +93,9 @@ pub(super) fn wrong(root: &Path, links: &Links) -> Vec<WrongLink> {
     if !is_real_dir(&dir) {
         return Vec::new();
     }
-    let teams = dir.join("teams");
-    let mut wanted: Vec<(PathBuf, &Path)> = Vec::new();
-    wanted.extend(links.ledger.iter().map(|to| (dir.join("ledger"), to.as_path())));
-    for (id, to) in &links.teams {
-        wanted.push((teams.join(id), to));
-        if *id == links.primary {
-            wanted.push((teams.join(PRIMARY), to));
-        }
-    }
     let mut found = Vec::new();
     let mut note = |text: String, blocked: bool| found.push(WrongLink { text, blocked });
-    for (at, to) in &wanted {
+    for (at, to) in &links.below(&dir) {
         match std::fs::read_link(at) {
             Ok(there) if there == *to => {}
             Ok(there) => note(format!("{} leads to {}", at.display(), there.display()), false),
@@ -104,12 +105,8 @@ pub(super) fn wrong(root: &Path, links: &Links) -> Vec<WrongLink> {
             Err(_) => note(format!("{} is in the place of a link", at.display()), true),
         }
     }
-    for entry in std::fs::read_dir(&teams).into_iter().flatten().flatten() {
-        let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
-        let right = wanted.iter().any(|(at, _)| *at == entry.path()) || links.may_be_right(&entry.path());
-        if is_link && !right {
-            note(format!("{} leads to no team of this project", entry.path().display()), false);
-        }
+    for other in links.others(&dir) {
+        note(format!("{} leads to no team of this project", other.display()), false);
     }
     found
 }
@@ -129,19 +126,6 @@ fn point(link: &Path, target: &Path) -> io::Result<()> {
         Err(e) => return Err(e),
     }
     symlink(target, link)
-}
-
-/// Links to clones of teams that the project no longer has.
-fn remove_others(teams: &Path, links: &Links, note: &mut dyn FnMut(io::Result<()>, &Path)) {
-    for entry in std::fs::read_dir(teams).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let wanted = links.teams.iter().any(|(id, _)| name == id.as_str());
-        let primary = name == PRIMARY && links.teams.iter().any(|(id, _)| *id == links.primary);
-        let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
-        if is_link && !wanted && !primary && !links.may_be_right(&entry.path()) {
-            note(std::fs::remove_file(entry.path()), &entry.path());
-        }
-    }
 }
 
 fn is_real_dir(path: &Path) -> bool {

@@ -10,18 +10,17 @@ use super::account::Account;
 use super::cloud;
 use super::links::{self, Links, WrongLink};
 use super::outcome::CloneInfo;
+use super::record;
 use super::registry::{Registry, Source};
 use super::setup::SetupError;
 use super::site::Site;
 use super::workspace::{TeamRef, Workspace, ledger_of, team_of};
-use crate::git::CloneLock;
-use crate::git::exclude_locally;
+use crate::git::{CloneLock, exclude_locally};
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
-use crate::project::common_dir;
 use crate::project::scaffold::local_paths;
 use crate::project::{
-    CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team, remember,
+    CredentialRepo, GitCredentials, LocalConfig, LocalTeam, Logins, Project, Team, common_dir, remember,
 };
 
 /// What was read.
@@ -79,13 +78,11 @@ pub struct Saved {
 
 /// File below a clone's state directory.
 const BACKOFF_FILE: &str = "backoff.json";
-const FILE_MAX: usize = 4096;
 
 impl Saved {
     /// Reads what is remembered below `state`; nothing, if that cannot be read: then an attempt is made early.
     pub fn load(state: &Path) -> Option<Saved> {
-        let bytes = file::read_capped(&state.join(BACKOFF_FILE), FILE_MAX).ok()?;
-        serde_json::from_slice(&bytes).ok().filter(|s: &Saved| s.failures > 0)
+        Some(record::load(&state.join(BACKOFF_FILE))).filter(|saved: &Saved| saved.failures > 0)
     }
 
     /// Remembers it below `state`; `None` forgets.
@@ -95,10 +92,7 @@ impl Saved {
     pub fn save(state: &Path, saved: Option<&Saved>) -> std::io::Result<()> {
         let path = state.join(BACKOFF_FILE);
         match saved {
-            Some(saved) => {
-                file::make_dirs(state, 0o700)?;
-                file::write_atomic(&path, &serde_json::to_vec(saved)?, 0o600)
-            }
+            Some(saved) => record::save(&path, saved),
             None => file::found(std::fs::remove_file(&path)).map(drop),
         }
     }

@@ -23,6 +23,7 @@ mod lost;
 mod making;
 mod outcome;
 pub mod reclone;
+mod record;
 mod registry;
 pub mod rescue;
 mod revoke;

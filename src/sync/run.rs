@@ -47,9 +47,6 @@ pub(super) struct Job<'a> {
 }
 
 /// The job of working on the clone of `target`.
-///
-/// # Errors
-/// As [`locate`].
 pub(super) fn job<'a>(site: &'a Site, target: &Target, cancel: &'a Cancel) -> Result<Job<'a>, SetupError> {
     let (project, at) = locate(site, target)?;
     Ok(Job { site, project, at, cancel, before: Cell::new(None) })

@@ -6,6 +6,7 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use super::former::PreviousRemotes;
+use super::outcome::Failure;
 use super::run::{BRANCH, LOCK_WAIT_FORCED};
 use super::shape::ledger_rules as rules;
 use super::site::Site;
@@ -73,13 +74,8 @@ pub enum SetupError {
         url: String,
     },
     /// The clone could not be made.
-    #[error("{text}")]
-    Clone {
-        /// Why.
-        text: String,
-        /// Its class.
-        class: Class,
-    },
+    #[error("{}", .0.text)]
+    Clone(Failure),
     /// The clone holds something that is nowhere else.
     #[error("{} holds {what}; push or move that first, or say --force", path.display())]
     Unsaved {
@@ -115,7 +111,7 @@ impl SetupError {
             SetupError::Io { source, .. } => Class::of_io(source),
             SetupError::Busy => Class::Busy,
             SetupError::NotVerified { .. } | SetupError::Unsaved { .. } => Class::Conflict,
-            SetupError::Clone { class, .. } => *class,
+            SetupError::Clone(failure) => failure.class,
             _ => Class::Usage,
         }
     }

@@ -55,7 +55,7 @@ pub fn add_team(
     let target = Target::Team { slug: project.slug.clone(), endpoint: None, team: named };
     match run::clone(site, &target, on_progress, cancel).end {
         End::UpToDate(_) => {}
-        End::Failed(failure) => return Err(SetupError::Clone { text: failure.text, class: failure.class }),
+        End::Failed(failure) => return Err(SetupError::Clone(failure)),
         _ => return Err(SetupError::Busy),
     }
     let origin = Reader::open(&at.path)?.origin_url().unwrap_or_default();

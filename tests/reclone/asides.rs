@@ -123,7 +123,7 @@ fn the_start_of_a_daemon_recovers_every_clone() {
         assert!(recover_all(&site, &Cancel::new()).is_empty(), "whoever works on it recovers it");
     }
     let found = recover_all(&site, &Cancel::new());
-    assert_eq!(found, [(place.clone(), Ok(Recovered::Finished { kept: None }))]);
+    assert_eq!(found, [(place.clone(), Ok(Recovered::Finished(None)))]);
     b.has_all(&before, "after");
     assert_eq!(fs::read_dir(place.parent().unwrap()).unwrap().count(), 1);
     assert!(recover_all(&site, &Cancel::new()).is_empty());

@@ -67,7 +67,7 @@ fn kills(seed: u64) {
         assert!(b.path.join(".git").is_dir() || b.s.at("c.ox-reclone-old/.git").is_dir(), "moment {n}");
         match b.recover() {
             Recovered::Undone => undone += 1,
-            Recovered::Finished { kept: None } => finished += 1,
+            Recovered::Finished(None) => finished += 1,
             Recovered::Nothing => {}
             other => panic!("moment {n}: {other:?}"),
         }
@@ -123,9 +123,9 @@ fn syn_13_a_stop_between_any_two_steps_loses_nothing() {
         (Carry, Recovered::Undone),
         (Verify, Recovered::Undone),
         (Announce, Recovered::Undone),
-        (Exchange, Recovered::Finished { kept: None }),
-        (Rename, Recovered::Finished { kept: None }),
-        (LetGo, Recovered::Finished { kept: None }),
+        (Exchange, Recovered::Finished(None)),
+        (Rename, Recovered::Finished(None)),
+        (LetGo, Recovered::Finished(None)),
         (Close, Recovered::Nothing),
     ];
     for (n, (step, recovered)) in expected.into_iter().enumerate() {
@@ -148,7 +148,7 @@ fn a_stop_between_two_renames_is_finished() {
     let before = b.look();
     assert_eq!(stop_after(&b, 6), Some(Step::Announce));
     fs::rename(&b.path, b.s.at("c.ox-reclone-old")).unwrap();
-    assert_eq!(b.recover(), Recovered::Finished { kept: None });
+    assert_eq!(b.recover(), Recovered::Finished(None));
     b.has_all(&before, "after");
 }
 
@@ -170,7 +170,7 @@ fn what_is_written_to_the_old_clone_at_the_last_moment_is_kept() {
         let before = b.look();
         assert_eq!(stop_after(&b, 8), Some(Step::Rename));
         change(&b, &b.s.at("c.ox-reclone-old"));
-        let Recovered::Finished { kept: Some(kept) } = b.recover() else { panic!("{what}") };
+        let Recovered::Finished(Some(kept)) = b.recover() else { panic!("{what}") };
         assert!(kept.join(".git").is_dir(), "{what}");
         let name = kept.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(name.starts_with("c.bak."), "{name}");
@@ -187,7 +187,7 @@ fn a_foreign_directory_in_the_clones_place_is_left_and_the_old_clone_kept() {
     fs::rename(&b.path, b.s.at("moved-away")).unwrap();
     fs::create_dir(&b.path).unwrap();
     fs::write(b.path.join("theirs"), "x").unwrap();
-    let Recovered::Foreign { kept: Some(kept) } = b.recover() else { panic!("not seen") };
+    let Recovered::Foreign(Some(kept)) = b.recover() else { panic!("not seen") };
     assert_eq!(fs::read_to_string(kept.join("both")).unwrap(), "3\n");
     assert!(b.path.join("theirs").exists() && b.s.at("moved-away").exists());
 }

@@ -11,7 +11,7 @@ use crate::git::entry::{Entries, LINK, parse_oid, parse_staged, path_of, update_
 use crate::git::error::GitError;
 use crate::git::limits::MERGE_CAP;
 use crate::git::lock::OpKind;
-use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::managed::{ManagedClone, Standing};
 use crate::git::rescue::TempIndex;
 use crate::kit::openat;
 
@@ -46,17 +46,14 @@ impl ManagedClone<'_> {
             return Err(GitError::Conflict(unmerged));
         }
         let head = self.reader()?.head()?;
-        let Some(branch) = head.branch else {
-            return Err(GitError::WrongBranch {
-                found: "a detached HEAD".to_owned(),
-                wanted: "any".to_owned(),
-            });
+        let Some(branch) = &head.branch else {
+            let found = "a detached HEAD".to_owned();
+            return Err(GitError::WrongBranch { found, wanted: "any".to_owned() });
         };
-        let short = branch.strip_prefix("refs/heads/").unwrap_or(&branch).to_owned();
-        let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
-        self.within(OpKind::Commit, &short, &standing, |c| {
+        let short = head.name().unwrap_or(branch);
+        self.within(OpKind::Commit, short, &Standing::at(head.commit), |c| {
             let staged = staged(c)?;
-            c.commit_paths(paths, message, &branch, head.commit, staged)
+            c.commit_paths(paths, message, branch, head.commit, staged)
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, SIZE_ENTRIES_CAP};
 use crate::git::lock::OpKind;
-use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::managed::{ManagedClone, Standing};
 
 impl ManagedClone<'_> {
     /// Packs objects and refs anew and drops what nothing has referred to for two weeks. Whatever a ref keeps, also a rescue,
@@ -16,8 +16,7 @@ impl ManagedClone<'_> {
     /// Why it did not end; the clone is as usable as before.
     pub fn maintain(&mut self) -> Result<(), GitError> {
         self.clear_lock_files()?;
-        let standing = Standing { head: None, upstream: None, relation: Relation::Contained };
-        self.within(OpKind::Maintain, "", &standing, |c| {
+        self.within(OpKind::Maintain, "", &Standing::at(None), |c| {
             c.local("gc")
                 .config("gc.pruneExpire=2.weeks.ago")
                 .config("gc.worktreePruneExpire=never")

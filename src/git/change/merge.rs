@@ -8,9 +8,6 @@ use crate::git::read::prepare_library;
 
 /// Merges two changes of a text line by line; `None` where they meet, or where git takes one of the versions for binary. A result that is to be JSON is none
 /// if it does not parse although one of the sides did: lines that merge need not make sense together.
-///
-/// # Errors
-/// The library has no memory.
 pub(in crate::git) fn merge_lines(
     base: &[u8],
     one: &[u8],

@@ -31,7 +31,7 @@ struct Versions {
     new: Entry,
 }
 
-/// What becomes of one path.
+/// What becomes of one path, where not both have changed it.
 enum Outcome {
     /// The file in the hold goes to its place as it is.
     Mine,
@@ -39,8 +39,6 @@ enum Outcome {
     New,
     /// A merged file.
     Merged(Vec<u8>, u32),
-    /// Both changed it.
-    Conflict,
 }
 
 impl ManagedClone<'_> {
@@ -121,28 +119,23 @@ impl ManagedClone<'_> {
         // Who still had the file open may have written to it after the capture: its bytes on disk are the truth.
         let mine = Some((mode, hash_of(&held, mode)?));
         let v = Versions { mine, ..v };
-        let outcome = if self.may_replace(&place, v.new)? {
-            self.merge_versions(&v, &held)?
-        } else {
-            Outcome::Conflict
-        };
-        match outcome {
-            Outcome::Mine if safe_parent(&self.path, &v.path)? && self.put(&held, &place, v.new)? => Ok(true),
-            Outcome::New => {
+        let outcome = if self.may_replace(&place, v.new)? { self.merge_versions(&v, &held)? } else { None };
+        let is_put = match outcome {
+            Some(Outcome::New) => {
                 self.ensure_new(&v, &place)?;
-                fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
-                Ok(true)
+                true
             }
-            Outcome::Merged(bytes, mode) if safe_parent(&self.path, &v.path)? => {
+            Some(Outcome::Mine) if safe_parent(&self.path, &v.path)? => self.put(&held, &place, v.new)?,
+            Some(Outcome::Merged(bytes, mode)) if safe_parent(&self.path, &v.path)? => {
                 let mode = if mode == EXEC { 0o755 } else { 0o644 };
-                if self.put(&self.scratch("put-back", &bytes, mode)?, &place, v.new)? {
-                    fs::remove_file(&held).map_err(GitError::io("removing", &held))?;
-                    return Ok(true);
-                }
-                self.put_beside(&v, &held, time, rescue)
+                self.put(&self.scratch("put-back", &bytes, mode)?, &place, v.new)?
             }
-            _ => self.put_beside(&v, &held, time, rescue),
+            _ => false,
+        };
+        if !is_put {
+            return self.put_beside(&v, &held, time, rescue);
         }
+        found(fs::remove_file(&held)).map(|_| true).map_err(GitError::io("removing", &held))
     }
 
     /// Both changed it: HEAD's version, or what somebody has put there, has the place, and ours lies beside.
@@ -228,17 +221,17 @@ impl ManagedClone<'_> {
         Ok(is_part() && open_elsewhere(place).is_none() && is_part())
     }
 
-    fn merge_versions(&self, v: &Versions, held: &Path) -> Result<Outcome, GitError> {
+    /// `None` where both have changed it.
+    fn merge_versions(&self, v: &Versions, held: &Path) -> Result<Option<Outcome>, GitError> {
         if v.mine == v.new || v.mine == v.base {
-            return Ok(if v.mine == v.new || v.new == v.base { Outcome::Mine } else { Outcome::New });
+            let is_mine = v.mine == v.new || v.new == v.base;
+            return Ok(Some(if is_mine { Outcome::Mine } else { Outcome::New }));
         }
         if v.new == v.base {
-            return Ok(Outcome::Mine);
+            return Ok(Some(Outcome::Mine));
         }
-        let (Some((bm, b)), Some((mm, m)), Some((nm, n))) = (v.base, v.mine, v.new) else {
-            return Ok(Outcome::Conflict);
-        };
-        let Some(mode) = merge_modes(bm, mm, nm) else { return Ok(Outcome::Conflict) };
+        let (Some((bm, b)), Some((mm, m)), Some((nm, n))) = (v.base, v.mine, v.new) else { return Ok(None) };
+        let Some(mode) = merge_modes(bm, mm, nm) else { return Ok(None) };
         let read = || read_capped(held, MERGE_CAP).map_err(GitError::io("reading", held));
         let small = || fs::metadata(held).is_ok_and(|m| m.len() <= MERGE_CAP as u64);
         let bytes = if m == n || b == n {
@@ -250,7 +243,7 @@ impl ManagedClone<'_> {
         } else {
             None
         };
-        Ok(bytes.map_or(Outcome::Conflict, |bytes| Outcome::Merged(bytes, mode)))
+        Ok(bytes.map(|bytes| Outcome::Merged(bytes, mode)))
     }
 
     /// Writes a file of ours outside of the work tree, so that a kill leaves nothing in that; the next one replaces it.

@@ -15,7 +15,7 @@ use crate::git::entry::{EXEC, Entry, GITLINK, LINK, blobs, entry, path_of};
 use crate::git::error::GitError;
 use crate::git::limits::{KNOWN_CHANGES_MAX, MERGE_CAP, REPLAY_MAX};
 use crate::git::lock::OpKind;
-use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::managed::{ManagedClone, Standing};
 use crate::git::read::unmerged;
 
 /// What differs between two trees, by path: what was there, and what is.
@@ -62,8 +62,7 @@ impl ManagedClone<'_> {
         }
         if reader.is_partial() {
             let wanted = contested(repo, &own, upstream).map_err(what())?;
-            let standing =
-                Standing { head: Some(head), upstream: Some(upstream), relation: Relation::Diverged };
+            let standing = Standing { upstream: Some(upstream), ..Standing::at(Some(head)) };
             self.within(OpKind::Fetch, branch, &standing, |c| c.ensure_objects(&wanted))?;
         }
         let mut replay = Replay {
@@ -108,11 +107,7 @@ impl ManagedClone<'_> {
         let reader = self.reader()?;
         let repo = reader.repo();
         let tree = repo.find_commit(tip).map_err(GitError::git2("reading a commit"))?.tree_id();
-        let who = self.committer()?;
-        let text = format!(
-            "tree {tree}\nparent {tip}\nparent {head}\nauthor {who}\ncommitter {who}\n\nox: on the way to {tip}\n"
-        );
-        write_commit(repo, text.as_bytes())
+        write_merge(repo, tree, [tip, head], &self.committer()?, &format!("ox: on the way to {tip}"))
     }
 
     /// The first commit that we made on an empty remote, if HEAD stands on it and the remote's does not.
@@ -197,11 +192,7 @@ impl Replay<'_> {
             }
             index.write_tree_to(repo).map_err(what())?
         };
-        let who = &self.committer;
-        let parents = format!("parent {head}\nparent {upstream}\n");
-        let text =
-            format!("tree {merged}\n{parents}author {who}\ncommitter {who}\n\nMerge the remote's commits\n");
-        write_commit(repo, text.as_bytes())
+        write_merge(repo, merged, [head, upstream], &self.committer, "Merge the remote's commits")
     }
 
     /// Applies what `theirs` changed since `base` to `ours`.
@@ -412,6 +403,19 @@ fn rewritten(commit: &Commit<'_>, tree: Oid, parents: &[Oid], committer: &str) -
     text.push(b'\n');
     text.extend_from_slice(commit.message_raw_bytes());
     text
+}
+
+/// Writes a commit of ours, by `who`, that leads to two others.
+fn write_merge(
+    repo: &Repository,
+    tree: Oid,
+    [one, other]: [Oid; 2],
+    who: &str,
+    message: &str,
+) -> Result<Oid, GitError> {
+    let parents = format!("parent {one}\nparent {other}\n");
+    let text = format!("tree {tree}\n{parents}author {who}\ncommitter {who}\n\n{message}\n");
+    write_commit(repo, text.as_bytes())
 }
 
 fn write_commit(repo: &Repository, text: &[u8]) -> Result<Oid, GitError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Oid;
 
+use super::partial::unshallow;
 use crate::git::change::reapply::safe_parent;
 use crate::git::entry::{Entries, LINK, OnDisk, hash_of, lies_in_directories, mode_of, update_index};
 use crate::git::error::GitError;
@@ -47,7 +48,7 @@ impl ManagedClone<'_> {
     /// `new` is then half done and to be thrown away; this clone is as it was.
     pub fn carry_into(&self, new: &Path, branch: &str, work: &LocalWork) -> Result<(), GitError> {
         if self.needs_history(new, work)? {
-            self.fetch_history(new, branch)?;
+            unshallow(self.git, new, branch, &self.cancel)?;
         }
         self.carry_refs(new, branch, work)?;
         self.align(new, branch, work)?;
@@ -91,18 +92,6 @@ impl ManagedClone<'_> {
             Some(commit.id()) == work.head.commit || commit.parent_id(0).ok() == work.head.commit
         };
         Ok(Reader::open(new)?.repo().is_shallow() && !work.refs.values().all(|id| near(*id)))
-    }
-
-    fn fetch_history(&self, new: &Path, branch: &str) -> Result<(), GitError> {
-        let url = Reader::open(new)?.origin_url().unwrap_or_default();
-        let fetch = self.git.network("fetch", new, &url).config("fetch.writeCommitGraph=false");
-        fetch
-            .args(["--unshallow", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
-            .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
-            .arg(format!("refs/heads/{branch}"))
-            .while_payload_flows()
-            .run(&self.cancel)
-            .map(drop)
     }
 
     /// Brings all refs of ours over, with what they reach. What both clones have is not sent again.

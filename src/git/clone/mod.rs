@@ -7,16 +7,17 @@ pub(super) mod seed;
 pub(super) mod sparse;
 pub(super) mod staging;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::bounds::Lines;
 use super::change::exclude::ensure_attributes;
-use super::command::Git;
+use super::command::{Git, Invocation};
 use super::error::GitError;
-use super::read::{Head, Reader, Verdict, verify};
+use super::limits::CHILD_MAX;
+use super::read::{Reader, Verdict, verify};
 use super::remote::discover::discover;
 use crate::kit::cancel::Cancel;
-use partial_clone::{check_out_head, clone_command};
+use crate::kit::child::Output;
 use staging::Staging;
 
 /// What a clone is doing.
@@ -54,49 +55,102 @@ pub fn clone_plain(
     progress: &mut dyn FnMut(Progress),
     cancel: &Cancel,
 ) -> Result<(), GitError> {
-    git.version(cancel)?;
-    let staging = Staging::new(target)?;
-    progress(Progress { stage: CloneStage::Connecting, percent: None });
-    let parent = target.parent().unwrap_or(Path::new("/"));
-    // No file before it is settled that none of them chooses a program.
-    let clone = clone_command(git, parent, url).args(["--no-checkout", "--", url]).arg(&staging.dir);
-    let mut parser = ProgressParser::default();
-    clone.run_with(cancel, &mut |bytes| parser.feed(bytes, progress))?;
-    ensure_attributes(&staging.dir)?;
-    if Reader::open(&staging.dir)?.head()?.commit.is_some() {
-        check_out_head(git, url, &staging.dir, &mut parser, progress, cancel)?;
-    }
-    progress(Progress { stage: CloneStage::Verifying, percent: None });
-    verify_clone(git, url, &staging.dir, cancel)?;
-    staging.finish()
+    let (mut making, staging) = Making::begin(git, url, target, progress, cancel)?;
+    making.fetch_all()?;
+    making.finish(staging)
 }
 
-/// HEAD and its commit are readable; without a commit the remote must have none either.
-pub(super) fn verify_clone(git: &Git, url: &str, dir: &Path, cancel: &Cancel) -> Result<(), GitError> {
-    let reader = match verify(dir) {
-        Verdict::Sound(reader) => reader,
-        Verdict::Damaged(proof) => return Err(GitError::Damaged { what: "the new clone", proof }),
-        Verdict::Unknown(e) => return Err(e),
-    };
-    let Head { branch, commit } = reader.head()?;
-    if commit.is_some() {
-        return Ok(());
+/// A clone under way, beside its place.
+struct Making<'r> {
+    git: &'r Git,
+    url: &'r str,
+    dir: PathBuf,
+    cancel: &'r Cancel,
+    parser: ProgressParser,
+    progress: &'r mut dyn FnMut(Progress),
+}
+
+impl<'r> Making<'r> {
+    fn begin(
+        git: &'r Git,
+        url: &'r str,
+        target: &Path,
+        progress: &'r mut dyn FnMut(Progress),
+        cancel: &'r Cancel,
+    ) -> Result<(Making<'r>, Staging), GitError> {
+        git.version(cancel)?;
+        let staging = Staging::new(target)?;
+        let (dir, parser) = (staging.dir.clone(), ProgressParser::default());
+        let mut making = Making { git, url, dir, cancel, parser, progress };
+        making.tell(CloneStage::Connecting);
+        Ok((making, staging))
     }
-    let branches = reader.refs("refs/remotes/origin/")?;
-    let Some(name) = pick_branch(branches.iter().map(|(name, _)| name.as_str())) else {
-        let short = branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/"));
-        return match discover(git, url, short, cancel)?.tip {
+
+    fn tell(&mut self, stage: CloneStage) {
+        (self.progress)(Progress { stage, percent: None });
+    }
+
+    fn run(&mut self, command: Invocation<'_>) -> Result<Output, GitError> {
+        command.run_with(self.cancel, &mut |bytes| self.parser.feed(bytes, self.progress))
+    }
+
+    /// Runs `git clone` with `more` and what every clone of ours has; answers what it printed to stderr.
+    fn clone(&mut self, more: &[&str]) -> Result<Vec<u8>, GitError> {
+        let parent = self.dir.parent().unwrap_or(Path::new("/"));
+        let clone = self
+            .git
+            .network_outside("clone", parent, self.url)
+            .args(["--progress", "--no-local", "--no-tags", "--no-recurse-submodules", "--template="])
+            .args(["--origin", "origin"])
+            // The Go program sets this too; it keeps a `git pull` by hand from making merge commits.
+            .args(["--config", "pull.rebase=true"])
+            .while_payload_flows();
+        let clone = clone.args(more).args(["--", self.url]).arg(&self.dir);
+        self.run(clone).map(|out| out.stderr)
+    }
+
+    /// All of the remote, which may have no commit yet.
+    fn fetch_all(&mut self) -> Result<(), GitError> {
+        // No file before it is settled that none of them chooses a program.
+        self.clone(&["--no-checkout"])?;
+        ensure_attributes(&self.dir)?;
+        match Reader::open(&self.dir)?.head()?.commit {
+            Some(_) => self.check_out_head(),
             None => Ok(()),
-            Some(tip) => {
-                Err(GitError::Damaged { what: "the new clone", proof: format!("it lacks commit {tip}") })
-            }
+        }
+    }
+
+    fn check_out_head(&mut self) -> Result<(), GitError> {
+        let checkout = self.git.network("checkout", &self.dir, self.url).in_tree().deadline(CHILD_MAX);
+        self.run(checkout.args(["-q", "--progress", "HEAD", "--"])).map(drop)
+    }
+
+    /// Puts the clone in its place, if it is whole: HEAD and its commit are readable; without a commit the remote must have none either.
+    fn finish(mut self, staging: Staging) -> Result<(), GitError> {
+        self.tell(CloneStage::Verifying);
+        let reader = match verify(&self.dir) {
+            Verdict::Sound(reader) => reader,
+            Verdict::Damaged(proof) => return Err(damaged(proof)),
+            Verdict::Unknown(e) => return Err(e),
         };
-    };
-    // The remote's HEAD points to a branch it does not have; ours goes to one that is there.
-    git.local("checkout", dir)
-        .args(["-q", "-b", name, "--track", &format!("origin/{name}"), "--"])
-        .run(cancel)?;
-    Ok(())
+        let head = reader.head()?;
+        if head.commit.is_some() {
+            return staging.finish();
+        }
+        let branches = reader.refs("refs/remotes/origin/")?;
+        if let Some(name) = pick_branch(branches.iter().map(|(name, _)| name.as_str())) {
+            // The remote's HEAD points to a branch it does not have; ours goes to one that is there.
+            let checkout = self.git.local("checkout", &self.dir).args(["-q", "-b", name, "--track"]);
+            checkout.args([&format!("origin/{name}"), "--"]).run(self.cancel)?;
+        } else if let Some(tip) = discover(self.git, self.url, head.name(), self.cancel)?.tip {
+            return Err(damaged(format!("it lacks commit {tip}")));
+        }
+        staging.finish()
+    }
+}
+
+fn damaged(proof: String) -> GitError {
+    GitError::Damaged { what: "the new clone", proof }
 }
 
 /// `main`, `master`, or the only branch there is.
@@ -127,13 +181,13 @@ pub fn create_bare(git: &Git, path: &Path, cancel: &Cancel) -> Result<(), GitErr
 
 /// Reads what `git clone --progress` prints, in pieces of any size.
 #[derive(Default)]
-pub(super) struct ProgressParser {
+struct ProgressParser {
     lines: Lines,
     last: Option<Progress>,
 }
 
 impl ProgressParser {
-    pub(super) fn feed(&mut self, bytes: &[u8], progress: &mut dyn FnMut(Progress)) {
+    fn feed(&mut self, bytes: &[u8], progress: &mut dyn FnMut(Progress)) {
         let last = &mut self.last;
         self.lines.feed(bytes, &mut |line| {
             let found = parse_progress(line);

@@ -4,16 +4,19 @@
 //! So whoever reads contents in process asks for them here first, and every command that may fetch in its middle gets what a
 //! command needs that talks to the remote.
 
+use std::path::Path;
+
 use git2::{OdbLookupFlags, Oid};
 
-use crate::git::command::Invocation;
+use crate::git::command::{Git, Invocation};
 use crate::git::entry::parse_oid;
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, OBJECTS_BATCH};
 use crate::git::lock::OpKind;
-use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::managed::{ManagedClone, Standing};
 use crate::git::read::Reader;
 use crate::git::remote::discover::tracking;
+use crate::kit::cancel::Cancel;
 
 impl Reader {
     /// Whether history is cut off somewhere.
@@ -75,13 +78,8 @@ impl<'l> ManagedClone<'l> {
         for batch in missing.chunks(OBJECTS_BATCH) {
             let list: String = batch.iter().map(|id| format!("{id}\n")).collect();
             // As git itself fetches what it finds missing: nothing to negotiate, these objects and no others.
-            let fetch = self.git.network("fetch", &self.path, &url).config("fetch.negotiationAlgorithm=noop");
-            fetch
-                .args(["origin", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no"])
-                .args(["--no-auto-maintenance", "--filter=blob:none", "--progress", "--stdin"])
-                .stdin(list.into_bytes())
-                .while_payload_flows()
-                .run(&self.cancel)?;
+            let fetch = self.git.fetch(&self.path, &url).config("fetch.negotiationAlgorithm=noop");
+            fetch.args(["--filter=blob:none", "--stdin"]).stdin(list.into_bytes()).run(&self.cancel)?;
         }
         Ok(missing.len())
     }
@@ -115,23 +113,11 @@ impl<'l> ManagedClone<'l> {
             return Ok(false);
         }
         let head = reader.head()?;
-        let name = head.branch.as_deref().and_then(|b| b.strip_prefix("refs/heads/")).unwrap_or("main");
-        let branch = name.to_owned();
-        let url = reader.origin_url().unwrap_or_default();
+        let branch = head.name().unwrap_or("main").to_owned();
         let upstream = tracking(&reader, &branch)?;
         drop(reader);
-        let standing = Standing { head: head.commit, upstream, relation: Relation::Contained };
-        self.within(OpKind::Fetch, &branch, &standing, |c| {
-            let fetch = c.git.network("fetch", &c.path, &url).config("fetch.writeCommitGraph=false");
-            fetch
-                .args(["--unshallow", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance"])
-                // No ref moves: what is new is a matter of the next fetch.
-                .args(["--no-recurse-submodules", "--progress", "--refmap=", "origin"])
-                .arg(format!("refs/heads/{branch}"))
-                .while_payload_flows()
-                .run(&c.cancel)
-                .map(drop)
-        })?;
+        let standing = Standing { upstream, ..Standing::at(head.commit) };
+        self.within(OpKind::Fetch, &branch, &standing, |c| unshallow(c.git, &c.path, &branch, &c.cancel))?;
         Ok(true)
     }
 
@@ -145,4 +131,16 @@ impl<'l> ManagedClone<'l> {
             other => other,
         }
     }
+}
+
+/// Fetches the history of `branch` that the clone at `path` lacks. No ref moves: what is new is a matter of the next fetch.
+pub(in crate::git) fn unshallow(
+    git: &Git,
+    path: &Path,
+    branch: &str,
+    cancel: &Cancel,
+) -> Result<(), GitError> {
+    let url = Reader::open(path)?.origin_url().unwrap_or_default();
+    let fetch = git.fetch(path, &url).args(["--unshallow", "--refmap="]);
+    fetch.arg(format!("refs/heads/{branch}")).run(cancel).map(drop)
 }

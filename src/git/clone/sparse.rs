@@ -16,7 +16,7 @@ use crate::git::entry::{
 use crate::git::error::GitError;
 use crate::git::limits::{CHILD_MAX, SPARSE_CAP, STDOUT_CAP};
 use crate::git::lock::OpKind;
-use crate::git::managed::{ManagedClone, Relation, Standing};
+use crate::git::managed::{ManagedClone, Standing};
 use crate::git::read::Reader;
 use crate::git::read::status::status;
 use crate::git::rescue::{Dirty, RESCUE, Rescue, obstacles};
@@ -226,20 +226,20 @@ impl ManagedClone<'_> {
         }
         self.clear_lock_files()?;
         let head = self.reader()?.head()?;
-        let standing = Standing { head: head.commit, upstream: None, relation: Relation::Contained };
-        let branch = head.branch.unwrap_or_default();
+        let standing = Standing::at(head.commit);
+        let branch = head.name().unwrap_or_default();
         // Git counts as deleted what it has left out where something else lies.
         let index = self.reader()?.index()?;
         let left_out = |path: &PathBuf| index.get_path(path, 0).is_some_and(|e| is_left_out(&e));
         let before: Vec<PathBuf> = dirty.iter().filter(|path| !left_out(path)).cloned().collect();
         write_private(&self.dirty_note(), &zero_ended(&dirty))?;
-        self.within(OpKind::Sparse, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &standing, |c| {
+        self.within(OpKind::Sparse, branch, &standing, |c| {
             // What the index has not looked at since it was made counts as changed, and would stay behind.
             let refresh = c.local("update-index").args(["-q", "--refresh"]).deadline(CHILD_MAX);
             refresh.run_any(&c.cancel)?;
             c.apply_sparse(&wanted)
         })?;
-        self.make_room(&standing, branch.strip_prefix("refs/heads/").unwrap_or(&branch), &before)?;
+        self.make_room(&standing, branch, &before)?;
         Ok(true)
     }
 

@@ -304,9 +304,9 @@ fn fault_of_index(path: &Path) -> Option<Verdict> {
 }
 
 fn missing_git(path: &Path) -> Verdict {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Verdict::Damaged("there is no .git in it".to_owned()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Verdict::Damaged("there is nothing".to_owned()),
+    match file::found(fs::symlink_metadata(path)) {
+        Ok(Some(_)) => Verdict::Damaged("there is no .git in it".to_owned()),
+        Ok(None) => Verdict::Damaged("there is nothing".to_owned()),
         Err(e) => Verdict::Unknown(GitError::io("looking at", path)(e)),
     }
 }
@@ -315,9 +315,7 @@ fn missing_git(path: &Path) -> Verdict {
 fn damaged_by_structure(path: &Path, e: git2::Error) -> Verdict {
     let git = path.join(".git");
     for part in ["HEAD", "objects", "refs"] {
-        if git.is_dir()
-            && matches!(fs::symlink_metadata(git.join(part)), Err(e) if e.kind() == io::ErrorKind::NotFound)
-        {
+        if git.is_dir() && file::is_gone(&git.join(part)) {
             return Verdict::Damaged(format!(".git/{part} is missing"));
         }
     }
@@ -336,28 +334,25 @@ fn plausible_head(head: &[u8]) -> bool {
 
 /// Nothing if HEAD makes sense and its commit can be read, or there is none yet; else the verdict.
 fn fault_of_head(repo: &Repository) -> Option<Verdict> {
-    let damaged = |proof: String| Some(Verdict::Damaged(proof));
-    let unknown = |what, e| Some(Verdict::Unknown(GitError::git2(what)(e)));
-    let head = match repo.find_reference("HEAD") {
-        Ok(head) => head,
-        Err(e) if e.code() == ErrorCode::NotFound => return damaged("HEAD is missing".to_owned()),
-        Err(e) if e.class() == ErrorClass::Os => return unknown("reading HEAD", e),
-        Err(e) => return damaged(format!("HEAD: {}", e.message())),
+    let fault = |subject: &str, e: git2::Error| match e.class() {
+        ErrorClass::Os => Some(Verdict::Unknown(GitError::git2("reading HEAD and its commit")(e))),
+        _ => Some(Verdict::Damaged(format!("{subject}: {}", e.message()))),
+    };
+    let head = match found(repo.find_reference("HEAD")) {
+        Ok(Some(head)) => head,
+        Ok(None) => return Some(Verdict::Damaged("HEAD is missing".to_owned())),
+        Err(e) => return fault("HEAD", e),
     };
     if matches!(head.symbolic_target(), Ok(Some("refs/heads/.invalid"))) {
-        return damaged("HEAD points to refs/heads/.invalid, as an interrupted clone leaves it".to_owned());
+        let proof = "HEAD points to refs/heads/.invalid, as an interrupted clone leaves it";
+        return Some(Verdict::Damaged(proof.to_owned()));
     }
-    let id = match head.resolve() {
-        Ok(r) => r.target()?,
-        Err(e) if e.code() == ErrorCode::NotFound => return None, // an unborn branch
-        Err(e) if e.class() == ErrorClass::Os => return unknown("reading HEAD", e),
-        Err(e) => return damaged(format!("HEAD: {}", e.message())),
+    let id = match found(head.resolve()) {
+        Ok(branch) => branch?.target()?, // nothing if it is yet unborn
+        Err(e) => return fault("HEAD", e),
     };
-    match repo.find_commit(id).and_then(|c| c.tree()) {
-        Ok(_) => None,
-        Err(e) if e.class() == ErrorClass::Os => unknown("reading the tip", e),
-        Err(e) => damaged(format!("commit {id} at HEAD: {}", e.message())),
-    }
+    let read = repo.find_commit(id).and_then(|c| c.tree());
+    read.err().and_then(|e| fault(&format!("commit {id} at HEAD"), e))
 }
 
 /// An operation that somebody left half done in a clone.
@@ -369,6 +364,12 @@ pub struct Foreign {
     pub path: PathBuf,
     /// Its age.
     pub age: Duration,
+}
+
+impl From<Foreign> for GitError {
+    fn from(Foreign { what, age, .. }: Foreign) -> GitError {
+        GitError::Foreign { what, age }
+    }
 }
 
 /// Files in `.git` that show an operation under way.
@@ -413,40 +414,22 @@ pub struct LockFile {
 /// A directory that cannot be listed.
 pub fn lock_files(path: &Path, now: Timestamp) -> Result<Vec<LockFile>, GitError> {
     let git = path.join(".git");
-    let mut found = Vec::new();
-    let mut todo = vec![git.join("refs")];
-    list_locks(&git, now, &mut found, None)?;
-    list_locks(&git.join("info"), now, &mut found, None)?;
-    let mut looked_at = 0;
-    while let Some(dir) = todo.pop() {
-        looked_at += 1;
-        if looked_at > LOCK_FILES_CAP || found.len() > LOCK_FILES_CAP {
-            break;
-        }
-        list_locks(&dir, now, &mut found, Some(&mut todo))?;
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
-}
-
-fn list_locks(
-    dir: &Path,
-    now: Timestamp,
-    found: &mut Vec<LockFile>,
-    mut below: Option<&mut Vec<PathBuf>>,
-) -> Result<(), GitError> {
-    let entries = file::found(fs::read_dir(dir)).map_err(GitError::io("listing", dir))?;
-    for entry in entries.into_iter().flatten().flatten() {
-        let Ok(meta) = entry.metadata() else { continue };
-        if meta.is_dir() {
-            if let Some(todo) = &mut below {
-                todo.push(entry.path());
+    let mut locks = Vec::new();
+    let mut todo = vec![(git.join("refs"), true), (git.join("info"), false), (git, false)];
+    for _ in 0..LOCK_FILES_CAP {
+        let Some((dir, with_all_below)) = todo.pop().filter(|_| locks.len() <= LOCK_FILES_CAP) else { break };
+        let entries = file::found(fs::read_dir(&dir)).map_err(GitError::io("listing", &dir))?;
+        for entry in entries.into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                todo.extend(with_all_below.then(|| (entry.path(), true)));
+            } else if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".lock")) {
+                let pid = name.strip_prefix("next-index-").and_then(|p| p.parse::<u32>().ok());
+                let owner = pid.map(|pid| (pid, may_live(pid)));
+                locks.push(LockFile { path: entry.path(), age: age(&meta, now), owner });
             }
-        } else if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".lock")) {
-            let pid = name.strip_prefix("next-index-").and_then(|p| p.parse::<u32>().ok());
-            let owner = pid.map(|pid| (pid, may_live(pid)));
-            found.push(LockFile { path: entry.path(), age: age(&meta, now), owner });
         }
     }
-    Ok(())
+    locks.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(locks)
 }

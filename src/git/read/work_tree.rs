@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Index, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, IndexEntryFlag, Oid, Repository};
 
 use super::open;
+use crate::git::change::in_the_way::is_left_out;
 use crate::git::entry::{GITLINK, LINK, path_of};
 use crate::git::error::GitError;
 
@@ -98,9 +99,7 @@ impl WorkTree {
     /// An index that cannot be read.
     pub fn each_recorded(&self, mut show: impl FnMut(&[u8], Recorded)) -> Result<(), GitError> {
         let index = self.index()?;
-        let sparse = IndexEntryExtendedFlag::SKIP_WORKTREE.bits();
-        for entry in index.iter().filter(|entry| entry.mode != GITLINK && entry.flags_extended & sparse == 0)
-        {
+        for entry in index.iter().filter(|entry| entry.mode != GITLINK && !is_left_out(entry)) {
             let mtime = (entry.mtime.seconds(), entry.mtime.nanoseconds());
             let executable = (entry.mode != LINK).then_some(entry.mode & 0o100 != 0);
             show(&entry.path, Recorded { size: entry.file_size, mtime, ino: entry.ino, executable });
@@ -141,6 +140,5 @@ impl WorkTree {
 }
 
 fn is_left_alone(entry: &IndexEntry) -> bool {
-    entry.flags_extended & IndexEntryExtendedFlag::SKIP_WORKTREE.bits() != 0
-        || entry.flags & IndexEntryFlag::VALID.bits() != 0
+    is_left_out(entry) || entry.flags & IndexEntryFlag::VALID.bits() != 0
 }

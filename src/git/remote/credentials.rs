@@ -84,9 +84,8 @@ impl ManagedClone<'_> {
             return Ok(false);
         };
         let Some(site) = site_of(&without_token(&origin).url) else { return Ok(false) };
-        let settings =
-            [(format!("credential.{site}.helper"), command.as_str()), ("commit.gpgsign".to_owned(), "false")];
-        for (key, value) in settings.iter().map(|(k, v)| (k.as_str(), *v)).chain([("tag.gpgsign", "false")]) {
+        let helper = format!("credential.{site}.helper");
+        for (key, value) in [(&*helper, &*command), ("commit.gpgsign", "false"), ("tag.gpgsign", "false")] {
             if self.setting(key)?.as_deref() != Some(value) {
                 self.within_refs(|c| {
                     c.local("config").args(["--replace-all", key, value]).run(&c.cancel).map(drop)

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Oid};
 
 use super::own_http;
+use super::pkt::RefScan;
 use crate::git::command::Git;
-use crate::git::entry::path_of;
+use crate::git::entry::{parse_oid, path_of};
 use crate::git::error::GitError;
-use crate::git::read::{Reader, open};
+use crate::git::read::{Reader, found, open};
 use crate::kit::cancel::Cancel;
 use crate::kit::file::with_suffix;
 
@@ -89,42 +90,28 @@ fn read_path(path: &Path, branch: Option<&str>) -> Result<Option<Remote>, GitErr
     let target = head.symbolic_target().ok().flatten();
     let head_branch = target.and_then(|t| t.strip_prefix("refs/heads/")).map(str::to_owned);
     let wanted = branch.map(str::to_owned).or_else(|| head_branch.clone());
-    let tip = match wanted {
-        Some(name) => match repo.refname_to_id(&format!("refs/heads/{name}")) {
-            Ok(id) => Some(id),
-            Err(e) if e.code() == ErrorCode::NotFound => None,
-            Err(e) => return Err(GitError::git2("reading the remote's branch")(e)),
-        },
-        None => None,
-    };
+    let tip = wanted.map(|name| found(repo.refname_to_id(&format!("refs/heads/{name}")))).transpose();
+    let tip = tip.map_err(GitError::git2("reading the remote's branch"))?.flatten();
     Ok(Some(Remote { head_branch, tip }))
 }
 
 fn ls_remote(git: &Git, url: &str, branch: Option<&str>, cancel: &Cancel) -> Result<Remote, GitError> {
-    let mut ask = git.network_outside("ls-remote", Path::new("/"), url).args(["--symref", "--", url, "HEAD"]);
-    ask = match branch {
-        Some(name) => ask.arg(format!("refs/heads/{name}")),
-        None => ask,
-    };
-    let out = ask.run(cancel)?;
+    let ask = git.network_outside("ls-remote", Path::new("/"), url).args(["--symref", "--", url, "HEAD"]);
+    let out = ask.args(branch.map(|name| format!("refs/heads/{name}"))).run(cancel)?;
     parse_ls_remote(&String::from_utf8_lossy(&out.stdout), branch)
 }
 
 fn parse_ls_remote(text: &str, branch: Option<&str>) -> Result<Remote, GitError> {
-    let mut remote = Remote { head_branch: None, tip: None };
-    let wanted = branch.map(|b| format!("refs/heads/{b}"));
-    for line in text.lines() {
-        let Some((left, name)) = line.split_once('\t') else { continue };
-        if let Some(target) = left.strip_prefix("ref: ") {
-            if name == "HEAD" {
-                remote.head_branch = target.strip_prefix("refs/heads/").map(str::to_owned);
-            }
-        } else if name == wanted.as_deref().unwrap_or("HEAD") {
+    let mut scan = RefScan::for_branch(branch);
+    for (left, name) in text.lines().filter_map(|line| line.split_once('\t')) {
+        match left.strip_prefix("ref: ") {
+            Some(target) if name == "HEAD" => scan.points_to(target),
+            Some(_) => {}
             // A commit that is not understood is still no absent branch.
-            remote.tip = Some(Oid::from_str(left).map_err(GitError::git2("reading the remote's refs"))?);
+            None => scan.sees(parse_oid(left)?, name.as_bytes()),
         }
     }
-    Ok(remote)
+    Ok(scan.found)
 }
 
 /// The commit of the clone's remote-tracking ref of `branch`.

@@ -7,19 +7,6 @@ use super::discover::Remote;
 /// Bytes of the longest line, its length included.
 const LINE_MAX: usize = 65_520;
 
-/// One frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::git) enum Packet<'a> {
-    /// A line, without its length; a trailing newline is left in.
-    Data(&'a [u8]),
-    /// `0000`: the end of a message.
-    Flush,
-    /// `0001`: the end of a section.
-    Delimiter,
-    /// `0002`: the end of a response.
-    End,
-}
-
 /// Why an answer is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::git) enum Broken {
@@ -39,36 +26,23 @@ impl<'a> Packets<'a> {
         Packets(bytes)
     }
 
-    /// The next frame.
-    pub(in crate::git) fn next(&mut self) -> Result<Packet<'a>, Broken> {
+    /// The next line up to its newline; `None` at the end of the message.
+    fn line(&mut self) -> Result<Option<&'a [u8]>, Broken> {
         let Some((head, rest)) = self.0.split_first_chunk::<4>() else { return Err(Broken::Cut) };
         let digits = std::str::from_utf8(head).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
-        let length = digits.and_then(|d| usize::from_str_radix(d, 16).ok());
-        let (packet, rest) = match length {
-            Some(0) => (Packet::Flush, rest),
-            Some(1) => (Packet::Delimiter, rest),
-            Some(2) => (Packet::End, rest),
-            Some(length @ 4..=LINE_MAX) => match rest.split_at_checked(length - 4) {
-                Some((data, rest)) => (Packet::Data(data), rest),
-                None => return Err(Broken::Cut),
-            },
+        let (line, rest) = match digits.and_then(|d| usize::from_str_radix(d, 16).ok()) {
+            Some(0) => (None, rest),
+            Some(1 | 2) => return Err(Broken::Foreign("a section where none is")),
+            Some(length @ 4..=LINE_MAX) => {
+                let (line, rest) = rest.split_at_checked(length - 4).ok_or(Broken::Cut)?;
+                (Some(line.strip_suffix(b"\n").unwrap_or(line)), rest)
+            }
             _ => return Err(Broken::Foreign("a frame without a length")),
         };
         self.0 = rest;
-        match packet {
-            Packet::Data(data) if data.starts_with(b"ERR ") => {
-                Err(Broken::Refused(String::from_utf8_lossy(&data[4..]).trim_end().to_owned()))
-            }
-            packet => Ok(packet),
-        }
-    }
-
-    /// The next line up to its newline; `None` at the end of the message.
-    fn line(&mut self) -> Result<Option<&'a [u8]>, Broken> {
-        match self.next()? {
-            Packet::Data(data) => Ok(Some(data.strip_suffix(b"\n").unwrap_or(data))),
-            Packet::Flush => Ok(None),
-            Packet::Delimiter | Packet::End => Err(Broken::Foreign("a section where none is")),
+        match line.and_then(|line| line.strip_prefix(b"ERR ")) {
+            Some(why) => Err(Broken::Refused(String::from_utf8_lossy(why).trim_end().to_owned())),
+            None => Ok(line),
         }
     }
 }
@@ -102,7 +76,7 @@ pub(in crate::git) fn read_advertisement(bytes: &[u8], branch: Option<&str>) -> 
     let mut packets = Packets::new(bytes);
     let mut first = packets.line()?;
     if first == Some(b"# service=git-upload-pack") {
-        if packets.next()? != Packet::Flush {
+        if packets.line()?.is_some() {
             return Err(Broken::Foreign("no end after the name of the service"));
         }
         first = packets.line()?;
@@ -203,22 +177,22 @@ fn parse_id(id: &[u8]) -> Result<Oid, Broken> {
 }
 
 /// What is looked for among the refs.
-struct RefScan {
+pub(super) struct RefScan {
     wanted: String,
-    found: Remote,
+    pub(super) found: Remote,
 }
 
 impl RefScan {
-    fn for_branch(branch: Option<&str>) -> RefScan {
+    pub(super) fn for_branch(branch: Option<&str>) -> RefScan {
         let wanted = branch.map_or("HEAD".to_owned(), |b| format!("refs/heads/{b}"));
         RefScan { wanted, found: Remote { head_branch: None, tip: None } }
     }
 
-    fn points_to(&mut self, target: &str) {
+    pub(super) fn points_to(&mut self, target: &str) {
         self.found.head_branch = target.strip_prefix("refs/heads/").map(str::to_owned);
     }
 
-    fn sees(&mut self, id: Oid, name: &[u8]) {
+    pub(super) fn sees(&mut self, id: Oid, name: &[u8]) {
         if name == self.wanted.as_bytes() {
             self.found.tip = Some(id);
         }
@@ -330,7 +304,7 @@ mod tests {
                 prop_assert_eq!(packets.line(), Ok(Some(line.as_bytes())));
             }
             prop_assert_eq!(packets.line(), Ok(None));
-            prop_assert_eq!(packets.next(), Err(Broken::Cut));
+            prop_assert_eq!(packets.line(), Err(Broken::Cut));
         }
     }
 }

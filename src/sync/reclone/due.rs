@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::kit::file;
 use crate::kit::rng::Rng;
+use crate::sync::record;
 
 /// Days between two runs where nobody says otherwise.
 pub const INTERVAL_DAYS: u32 = 7;
@@ -22,8 +22,6 @@ pub const WORTH_BYTES: u64 = 200_000_000;
 const HISTORY_SHARE: u64 = 10;
 /// Name of the record in the clone's state directory.
 const FILE: &str = "gc.json";
-/// A larger file is not ours.
-const FILE_MAX: usize = 64 << 10;
 
 /// What is remembered of a clone between two runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +38,7 @@ pub struct GcRecord {
 impl GcRecord {
     /// Reads it from the clone's state directory; a missing or broken one knows nothing.
     pub fn load(state: &Path) -> GcRecord {
-        let bytes = file::read_capped(&state.join(FILE), FILE_MAX);
-        bytes.ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
+        record::load(&state.join(FILE))
     }
 
     /// Writes it down.
@@ -49,8 +46,7 @@ impl GcRecord {
     /// # Errors
     /// The system's.
     pub fn save(&self, state: &Path) -> io::Result<()> {
-        file::make_dirs(state, 0o700)?;
-        file::write_atomic(&state.join(FILE), &serde_json::to_vec_pretty(self)?, 0o600)
+        record::save(&state.join(FILE), self)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::git::{
 };
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Clock;
+use crate::kit::file;
 use journal::{Identity, Journal, Phase, new_of, old_of};
 use swap::Layout;
 
@@ -93,19 +94,6 @@ pub enum Step {
     /// Take the notes away.
     Close,
 }
-
-const STEPS: [Step; 10] = [
-    Step::Prepare,
-    Step::Note,
-    Step::Make,
-    Step::Carry,
-    Step::Verify,
-    Step::Announce,
-    Step::Exchange,
-    Step::Rename,
-    Step::LetGo,
-    Step::Close,
-];
 
 /// Replaces the clone. Whatever an earlier run left is finished or undone first.
 ///
@@ -214,19 +202,20 @@ impl<'t, 'h> Run<'t, 'h> {
     /// # Errors
     /// Why it did not end well; then [`Run::give_up`].
     pub fn step(&mut self) -> Result<Option<Step>, Stop> {
-        let Some(step) = STEPS.get(self.next).copied() else { return Ok(None) };
-        match step {
-            Step::Prepare => self.prepare()?,
-            Step::Note => self.save()?,
-            Step::Make => (self.hands.make)(&new_of(self.target.clone))?,
-            Step::Carry => self.carry()?,
-            Step::Verify => self.verify()?,
-            Step::Announce => self.announce()?,
-            Step::Exchange => swap::exchange(self.target.clone).map_err(|e| self.stop("swapping", &e))?,
-            Step::Rename => self.rename()?,
-            Step::LetGo => self.let_go()?,
-            Step::Close => self.close()?,
-        }
+        let steps: [(Step, fn(&mut Self) -> Result<(), Stop>); 10] = [
+            (Step::Prepare, Self::prepare),
+            (Step::Note, |run| run.save()),
+            (Step::Make, |run| Ok((run.hands.make)(&new_of(run.target.clone))?)),
+            (Step::Carry, Self::carry),
+            (Step::Verify, Self::verify),
+            (Step::Announce, Self::announce),
+            (Step::Exchange, |run| swap::exchange(run.target.clone).map_err(|e| run.stop("swapping", &e))),
+            (Step::Rename, Self::rename),
+            (Step::LetGo, Self::let_go),
+            (Step::Close, Self::close),
+        ];
+        let Some((step, work)) = steps.get(self.next).copied() else { return Ok(None) };
+        work(self)?;
         self.next += 1;
         Ok(Some(step))
     }
@@ -262,7 +251,8 @@ impl<'t, 'h> Run<'t, 'h> {
         // Leveling may have changed what there is.
         self.check_movable()?;
         self.done.before = taken(self.target.clone).map_err(|e| self.stop("measuring", &e))?;
-        let free = space::free(self.target.clone).map_err(|e| self.stop("measuring the disk of", &e))?;
+        let beside = self.target.clone.parent().unwrap_or(self.target.clone);
+        let free = file::free(beside).map_err(|e| self.stop("measuring the disk of", &e))?;
         let needed = self.done.before.saturating_mul(ROOM_FACTOR);
         if free < needed {
             return Err(Stop::Refused(Refusal::LowDisk { needed, free }));
@@ -290,7 +280,7 @@ impl<'t, 'h> Run<'t, 'h> {
     fn check_place(&self) -> Result<(), Stop> {
         let (clone, now) = (self.target.clone, self.target.clock.now().wall);
         if let Some(f) = foreign_operation(clone, now) {
-            return Err(GitError::Foreign { what: f.what, age: f.age }.into());
+            return Err(GitError::from(f).into());
         }
         let files: Vec<PathBuf> = lock_files(clone, now)?.into_iter().map(|l| l.path).collect();
         if !files.is_empty() {

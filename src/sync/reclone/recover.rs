@@ -25,15 +25,9 @@ pub enum Recovered {
     Undone,
     /// The new clone is in its place. The old one is gone, or kept here because it was written to since, or could not be looked
     /// at.
-    Finished {
-        /// Where the old clone is kept.
-        kept: Option<PathBuf>,
-    },
+    Finished(Option<PathBuf>),
     /// Something else is in the clone's place; the old clone is kept here, if it still exists.
-    Foreign {
-        /// Where the old clone is kept.
-        kept: Option<PathBuf>,
-    },
+    Foreign(Option<PathBuf>),
 }
 
 /// Finishes or undoes an interrupted reclone of `clone`, whose state directory is `state`. Called first by whoever takes the
@@ -67,10 +61,10 @@ pub fn recover(
             discard_new(clone, Some(new)).map_err(on_disk)?;
             Recovered::Undone
         }
-        Layout::Swapped => Recovered::Finished { kept: let_go(git, state, &journal, now, cancel)? },
-        Layout::Gone => Recovered::Finished { kept: None },
+        Layout::Swapped => Recovered::Finished(let_go(git, state, &journal, now, cancel)?),
+        Layout::Gone => Recovered::Finished(None),
         Layout::Foreign | Layout::Between | Layout::Exchanged => {
-            Recovered::Foreign { kept: keep_all(&journal, new, now).map_err(on_disk)? }
+            Recovered::Foreign(keep_all(&journal, new, now).map_err(on_disk)?)
         }
     };
     Journal::remove(state).map_err(on_disk)?;

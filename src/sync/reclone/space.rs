@@ -29,18 +29,7 @@ pub fn taken(path: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Bytes that we may still write beside `path`.
-///
-/// # Errors
-/// The file system could not be asked.
-pub(super) fn free(path: &Path) -> io::Result<u64> {
-    file::free(path.parent().unwrap_or(path))
-}
-
 /// Everything written below `path` is on disk when this returns.
-///
-/// # Errors
-/// The disk refused.
 pub(super) fn sync_all(path: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {

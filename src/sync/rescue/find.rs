@@ -12,9 +12,8 @@ use super::{Item, Kind, show};
 use crate::git::limits::RESCUE_KEPT;
 use crate::git::{CONFLICT_MARK, rescue_refs, rescued_paths};
 use crate::project::Dirs;
+use crate::sync::inventory::stored_as;
 
-/// Directories with clones below each endpoint's, and the name their locks begin with.
-const HOMES: [(&str, &str); 2] = [("ledgers", "ledger"), ("teams", "team")];
 /// Entries looked at for copies in one clone; beyond, copies are not listed.
 const ENTRIES_MAX: usize = 200_000;
 /// Files of one put-aside directory that are compared.
@@ -40,29 +39,17 @@ pub struct Listing {
 
 /// Every managed clone below the data directory, also those of which only something put aside is left. Sorted.
 pub fn clones(dirs: &Dirs) -> Vec<Clone> {
-    let names = |dir: &Path| -> Vec<String> {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-            .filter_map(|e| e.file_name().into_string().ok())
-            .collect()
-    };
-    let mut found = Vec::new();
-    for slug in names(dirs.data()) {
-        for (home, kind) in HOMES {
-            let home = dirs.data().join(&slug).join(home);
-            for name in names(&home) {
-                let own = AsideKind::parse(&name).map_or(name.as_str(), |(own, ..)| own);
-                // What is being made or replaced is nobody's yet.
-                if !own.contains(".ox-clone-") && !own.contains(".ox-reclone-") {
-                    found.push(Clone { path: home.join(own), lock: dirs.clone_lock(&slug, kind, own) });
-                }
-            }
-        }
-    }
+    let stored = stored_as(dirs, own_name).into_iter();
+    let mut found: Vec<Clone> = stored.map(|s| Clone { path: s.path, lock: s.lock }).collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// The name of the clone that lies, or lay, by this name. What is being made or replaced is nobody's yet.
+fn own_name(name: &str) -> Option<&str> {
+    let own = AsideKind::parse(name).map_or(name, |(own, ..)| own);
+    (!own.contains(".ox-clone-") && !own.contains(".ox-reclone-")).then_some(own)
 }
 
 /// All that was rescued from these clones.
@@ -73,16 +60,9 @@ pub fn list(clones: &[Clone]) -> Listing {
         add_refs(&clone.path, &copies, &mut listing);
         for copy in copies {
             let id = id_of(&clone.path, &copy.copy.to_string_lossy());
-            let kind = Kind::Copy { path: copy.path, copy: copy.copy };
-            listing.items.push(Item {
-                id,
-                clone: clone.path.clone(),
-                kind,
-                at: copy.at,
-                until: None,
-                files: 1,
-                unmerged: Vec::new(),
-            });
+            let (kind, at) = (Kind::Copy { path: copy.path, copy: copy.copy }, copy.at);
+            let clone = clone.path.clone();
+            listing.items.push(Item { id, clone, kind, at, until: None, files: 1, unmerged: Vec::new() });
         }
         add_asides(&clone.path, &mut listing);
     }
@@ -117,19 +97,16 @@ fn add_refs(clone: &Path, copies: &[Copy], listing: &mut Listing) {
 
 fn add_asides(clone: &Path, listing: &mut Listing) {
     for (kind, at, directory) in asides(clone) {
-        let files = match show::differing(clone, &directory) {
-            Ok(files) => files.len(),
-            Err(e) => {
-                listing.problems.push(format!("{}: {e}", directory.display()));
-                0
-            }
-        };
+        let files = show::differing(clone, &directory).unwrap_or_else(|e| {
+            listing.problems.push(format!("{}: {e}", directory.display()));
+            Vec::new()
+        });
         let id = id_of(clone, &directory.to_string_lossy());
         let kind = match kind {
             AsideKind::Backup => Kind::Backup { directory },
             AsideKind::Revoked => Kind::Revoked { directory },
         };
-        let clone = clone.to_path_buf();
+        let (clone, files) = (clone.to_path_buf(), files.len());
         listing.items.push(Item { id, clone, kind, at, until: None, files, unmerged: Vec::new() });
     }
 }

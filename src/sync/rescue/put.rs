@@ -20,8 +20,6 @@ use crate::sync::run::LOCK_WAIT_FORCED;
 const NAMES_MAX: u32 = 100;
 /// Mode of a link in git.
 const LINK: u32 = 0o120_000;
-/// Mode of an executable file in git.
-const EXECUTABLE: u32 = 0o100_755;
 
 /// What became of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,33 +125,29 @@ impl Source {
 enum Version {
     File(Source, u32),
     Link(OsString),
-    Deleted,
 }
 
 fn put_one(item: &Item, path: &Path, root: &Path, suffix: &OsStr) -> Result<Put, Failure> {
-    let version = match version_of(item, path)? {
-        Version::Deleted => return Ok(Put::Deleted { path: path.to_path_buf() }),
-        version => version,
-    };
-    Ok(match write(root, path, &version, suffix) {
-        Ok((to, true)) => Put::Written { path: path.to_path_buf(), to },
-        Ok((to, false)) => Put::Present { path: path.to_path_buf(), to },
-        Err(e) => Put::Refused { path: path.to_path_buf(), why: e.to_string() },
+    let version = version_of(item, path)?;
+    let put = version.as_ref().map(|version| write(root, path, version, suffix));
+    let path = path.to_path_buf();
+    Ok(match put {
+        None => Put::Deleted { path },
+        Some(Ok((to, true))) => Put::Written { path, to },
+        Some(Ok((to, false))) => Put::Present { path, to },
+        Some(Err(e)) => Put::Refused { path, why: e.to_string() },
     })
 }
 
-fn version_of(item: &Item, path: &Path) -> Result<Version, Failure> {
+/// What was rescued of a file; `None` if it had been deleted.
+fn version_of(item: &Item, path: &Path) -> Result<Option<Version>, Failure> {
     let own = match &item.kind {
         Kind::Ref { reference } => {
             let versions = rescued(&item.clone, reference, path)?;
-            return Ok(match versions.own {
-                None => Version::Deleted,
-                Some(c) if c.mode == LINK => Version::Link(os(c.bytes)),
-                Some(c) => {
-                    let mode = if c.mode == EXECUTABLE { 0o755 } else { 0o644 };
-                    Version::File(Source::Bytes(c.bytes), mode)
-                }
-            });
+            return Ok(versions.own.map(|own| match own.mode {
+                LINK => Version::Link(os(own.bytes)),
+                mode => Version::File(Source::Bytes(own.bytes), 0o644 | (mode & 0o111)),
+            }));
         }
         Kind::Copy { copy, .. } => item.clone.join(copy),
         Kind::Backup { directory } | Kind::Revoked { directory } => directory.join(path),
@@ -161,10 +155,10 @@ fn version_of(item: &Item, path: &Path) -> Result<Version, Failure> {
     let failed = |e| Failure::io("reading", &own, &e);
     let meta = std::fs::symlink_metadata(&own).map_err(failed)?;
     if meta.is_symlink() {
-        return Ok(Version::Link(std::fs::read_link(&own).map_err(failed)?.into_os_string()));
+        return Ok(Some(Version::Link(std::fs::read_link(&own).map_err(failed)?.into_os_string())));
     }
     let mode = std::os::unix::fs::MetadataExt::mode(&meta) & 0o777;
-    Ok(Version::File(Source::File(own), mode))
+    Ok(Some(Version::File(Source::File(own), mode)))
 }
 
 fn os(bytes: Vec<u8>) -> OsString {
@@ -200,13 +194,11 @@ fn write(root: &Path, path: &Path, version: &Version, suffix: &OsStr) -> io::Res
 /// The name itself, then the one of a conflict copy, then numbered ones.
 fn nth_name(name: &OsStr, suffix: &OsStr, n: u32) -> OsString {
     let mut text = name.to_os_string();
-    match n {
-        0 => {}
-        1 => text.push(suffix),
-        n => {
-            text.push(suffix);
-            text.push(format!("-{n}"));
-        }
+    if n > 0 {
+        text.push(suffix);
+    }
+    if n > 1 {
+        text.push(format!("-{n}"));
     }
     text
 }
@@ -237,7 +229,6 @@ fn enter(root: &Path, path: &Path) -> io::Result<OwnedFd> {
 
 fn put_new(dir: &OwnedFd, name: &OsStr, version: &Version) -> io::Result<()> {
     let (source, mode) = match version {
-        Version::Deleted => return Ok(()),
         Version::Link(target) => return symlinkat(target, dir, name).map_err(io::Error::from),
         Version::File(source, mode) => (source, *mode),
     };
@@ -257,7 +248,6 @@ fn put_new(dir: &OwnedFd, name: &OsStr, version: &Version) -> io::Result<()> {
 
 fn is_there(dir: &OwnedFd, name: &OsStr, version: &Version) -> io::Result<bool> {
     match version {
-        Version::Deleted => Ok(false),
         Version::Link(target) => Ok(readlinkat(dir, name, Vec::new())
             .is_ok_and(|there| there.as_bytes() == target.as_encoded_bytes())),
         Version::File(source, _) => {
