@@ -94,10 +94,10 @@ pub fn of_client(what: &str, error: &ClientError) -> Failure {
 
 fn of_no_work_tree(error: &NoWorkTree) -> Failure {
     match error {
-        NoWorkTree::NoRepository { start } => {
+        NoWorkTree::NoRepository(start) => {
             Failure::new(Exit::Usage, "not in a git repository").on_path(start).hint("git init")
         }
-        NoWorkTree::Bare { path } => Failure::new(Exit::Usage, "a bare repository has no files to work on")
+        NoWorkTree::Bare(path) => Failure::new(Exit::Usage, "a bare repository has no files to work on")
             .on_path(path)
             .hint(format!("git clone {}", shell::word(&path.to_string_lossy()))),
         NoWorkTree::Refused { path, why, remedy } => {

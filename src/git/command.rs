@@ -231,8 +231,7 @@ impl Git {
 
     /// A command on the repository at `dir` that talks to the remote `url`.
     pub(super) fn network(&self, sub: &'static str, dir: &Path, url: &str) -> Invocation<'_> {
-        let i = self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), Some(url));
-        i.env("GIT_SSH_COMMAND", self.ssh_command(url))
+        self.start(sub, dir.parent().unwrap_or(Path::new("/")), Some(dir), Some(url))
     }
 
     /// `git fetch` from `origin`, whose URL is `url`, into the repository at `dir`, with what every fetch of ours has.
@@ -247,7 +246,7 @@ impl Git {
 
     /// A command in directory `cwd` without a repository that talks to the remote `url`.
     pub(super) fn network_outside(&self, sub: &'static str, cwd: &Path, url: &str) -> Invocation<'_> {
-        self.start(sub, cwd, None, Some(url)).env("GIT_SSH_COMMAND", self.ssh_command(url))
+        self.start(sub, cwd, None, Some(url))
     }
 
     /// A command in directory `cwd` without a repository.
@@ -279,6 +278,7 @@ impl Git {
         cmd = cmd.env("GIT_CEILING_DIRECTORIES", cwd);
         let mut config: Vec<String> = FIXED_CONFIG.iter().map(|c| (*c).to_owned()).collect();
         if let Some(url) = url {
+            cmd = cmd.env("GIT_SSH_COMMAND", self.ssh_command(url));
             config.extend(NETWORK_CONFIG.iter().map(|c| (*c).to_owned()));
             config.extend(self.smart.as_ref().and_then(|s| s.moved(url)));
         }

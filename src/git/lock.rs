@@ -115,11 +115,6 @@ impl CloneLock {
         parse(&bytes).map(|record| record.stamp)
     }
 
-    /// When the clone was last brought up to date.
-    pub fn stamp(&self) -> &Stamp {
-        &self.record.stamp
-    }
-
     /// The own operation under way, or left behind by a dead holder.
     pub fn op(&self) -> Option<&Op> {
         self.record.op.as_ref()
@@ -201,11 +196,11 @@ mod tests {
         drop(lock);
         let mut lock = CloneLock::acquire(&path, Duration::ZERO).unwrap().unwrap();
         assert_eq!(lock.op(), Some(&op));
-        assert_eq!(lock.stamp().remote_changed_at, Some(t));
+        assert_eq!(lock.record.stamp.remote_changed_at, Some(t));
         let later = Timestamp::from_second(9).unwrap();
         lock.note_fetch(later, Some(id)).unwrap();
         lock.end().unwrap();
-        assert_eq!(lock.stamp().remote_changed_at, Some(t));
+        assert_eq!(lock.record.stamp.remote_changed_at, Some(t));
         assert_eq!(CloneLock::peek(&path).unwrap().fetched_at, Some(later));
         assert!(parse(b"{\"fetched_commit\":\"x\"}\"op\":{}}").unwrap().stamp.fetched_commit == "x");
         assert!(parse(b"{\"fetch").is_none());

@@ -14,9 +14,8 @@ use super::command::{Git, Invocation, Profile};
 use super::entry::zero_split;
 use super::error::GitError;
 use super::limits::{REPLAY_ATTEMPTS, STALE_DEAD_OWNER, STALE_OWNERLESS};
-use super::lock::{CloneLock, Op, OpKind, Stamp};
+use super::lock::{CloneLock, Op, OpKind};
 use super::read::{LockFile, Reader, foreign_operation, lock_files};
-use super::remote::discover::tracking;
 use super::rescue::{Captured, Rescue};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
@@ -137,11 +136,6 @@ impl<'l> ManagedClone<'l> {
     /// Dirty work that a dead holder of the lock had put aside and that was put back when the clone was opened.
     pub fn recovered(&self) -> &[Rescue] {
         &self.recovered
-    }
-
-    /// When the clone was last brought up to date.
-    pub fn stamp(&self) -> &Stamp {
-        self.lock.stamp()
     }
 
     /// Notes that a look at the remote found its branch at `commit`, so that no fetch is needed.
@@ -306,7 +300,7 @@ impl<'l> ManagedClone<'l> {
             return Err(GitError::WrongBranch { found, wanted: branch.to_owned() });
         }
         let head = on.commit;
-        let upstream = tracking(&reader, branch)?;
+        let upstream = self.remote_tip(branch)?;
         let relation = match (head, upstream) {
             (_, None) => Relation::Contained,
             (None, Some(_)) => Relation::Behind,
@@ -351,7 +345,7 @@ impl<'l> ManagedClone<'l> {
                 return c.go_on(branch, standing, then).map(|()| done(None));
             };
             let merged = c.merge(branch, standing).and_then(|()| c.go_on(branch, standing, then));
-            let rescue = c.put_back(&aside)?;
+            let rescue = c.put_back(aside.time, aside.commit)?;
             if merged.is_err() {
                 c.recovered.push(rescue.clone());
             }
@@ -532,12 +526,9 @@ impl<'l> ManagedClone<'l> {
         Ok(format!("{} <{}> {} {zone}", plain(name), plain(email), now.as_second()))
     }
 
-    /// As [`ManagedClone::local`], for commands that write commits. The author of a replayed commit stays who it was.
-    pub(super) fn local_as_user(&self, sub: &'static str) -> Result<Invocation<'l>, GitError> {
-        self.as_user(self.local(sub))
-    }
-
-    pub(super) fn as_user(&self, mut i: Invocation<'l>) -> Result<Invocation<'l>, GitError> {
+    /// `git commit-tree` as the user. The author of a replayed commit stays who it was.
+    pub(super) fn commit_tree(&self) -> Result<Invocation<'l>, GitError> {
+        let mut i = self.local("commit-tree");
         let Identity { name, email, is_told } = self.identity()?;
         if !is_told {
             for (variable, value) in [("NAME", name), ("EMAIL", email)] {

@@ -134,18 +134,15 @@ pub(super) fn missing(
     let has = |commit, path: &str| reader.has_path(commit, path);
     match kind {
         Kind::Team => {
-            let mut core = false;
-            for name in TEAM_CORE {
-                core |= has(head, name)?;
+            if !has(head, ".sageox")? {
+                return Ok(Some("there is no .sageox/ in the team's context".to_string()));
             }
-            let folder = has(head, ".sageox")?;
-            Ok(match (folder, core) {
-                (true, true) => None,
-                (false, _) => Some("there is no .sageox/ in the team's context".to_string()),
-                (true, false) => {
-                    Some(format!("there is none of {} in the team's context", TEAM_CORE.join(", ")))
+            for name in TEAM_CORE {
+                if has(head, name)? {
+                    return Ok(None);
                 }
-            })
+            }
+            Ok(Some(format!("there is none of {} in the team's context", TEAM_CORE.join(", "))))
         }
         Kind::Ledger => {
             let had = before.map_or(Ok(false), |before| has(before, LEDGER_CORE))?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ox::git::{
-    Git, GitError, How, Made, ManagedClone, PartialClone, Profile, Progress, Reader, Sparse, Verdict,
-    clone_partial, create_bare, disk_size, verify,
+    CloneLock, Git, GitError, How, Made, ManagedClone, PartialClone, Profile, Progress, Reader, Sparse,
+    Verdict, clone_partial, create_bare, disk_size, verify,
 };
 use ox::kit::Class;
 use ox::kit::cancel::Cancel;
@@ -404,11 +404,11 @@ fn syn_15_cleaning_a_clone_loses_nothing_of_ours() {
     c.write("docs/a.md", "dirty\n");
     s.push_elsewhere(&bare, |w| write(&w.join("docs/a.md"), "theirs\n"));
     let rescue = c.pull().rescued.unwrap().reference;
-    let stamp = c.with(|m| m.stamp().clone());
+    let stamp = CloneLock::peek(&c.lock);
     c.sh(&["clean", "-fdxq"]);
     c.sh(&["sparse-checkout", "set", "--no-cone", ".sageox/"]);
     assert_eq!(c.sh(&["show", &format!("{rescue}:docs/a.md")]), "dirty");
-    assert_eq!(c.with(|m| m.stamp().clone()), stamp);
+    assert_eq!(CloneLock::peek(&c.lock), stamp);
     c.with(|m| m.set_sparse(&by_manifest(&c.path)).unwrap());
     has(&c.path, TEAM);
     assert_eq!(c.status(), "");

@@ -133,6 +133,6 @@ fn the_start_of_a_daemon_recovers_every_clone() {
     assert_eq!((&clones[0].path, &clones[0].lock), (&b.path, &b.lock));
     let listing = rescue::list(&clones);
     assert_eq!(listing.problems, Vec::<String>::new());
-    let refs = listing.items.iter().filter(|i| matches!(i.kind, Kind::Ref { .. })).count();
+    let refs = listing.items.iter().filter(|i| matches!(i.kind, Kind::Ref(_))).count();
     assert_eq!(refs, 2, "{listing:?}");
 }

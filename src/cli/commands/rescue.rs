@@ -11,7 +11,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::{Table, clean, count, relative, tilde};
 use crate::kit::Class;
 use crate::kit::text::plain;
-use crate::sync::rescue::{self, Clone as Managed, Item, Kind, Put, RescuedFile, State};
+use crate::sync::rescue::{self, Became, Clone as Managed, Item, Kind, Put, RescuedFile, State};
 use crate::sync::{self, Site};
 
 /// Flags of `ox rescue`.
@@ -177,7 +177,7 @@ fn restore(cx: &Cx, args: &Restore) -> Outcome<Exit> {
     let machine = site.git(true).machine();
     let put = rescue::restore(&item, &clone.lock, machine, &args.path, to.as_deref());
     let put = put.map_err(|e| of_sync("it cannot be restored", &item, &e))?;
-    let refused = put.iter().filter(|p| matches!(p, Put::Refused { .. })).count();
+    let refused = put.iter().filter(|p| matches!(p.became, Became::Refused(_))).count();
     if cx.ui.json() {
         let files: Vec<Value> = put.iter().map(put_json).collect();
         cx.ui.document(&json!({ "success": refused == 0, "id": item.id, "files": files }))?;
@@ -216,19 +216,17 @@ fn goes(item: &Item, now: Timestamp) -> String {
     match (&item.kind, item.until) {
         (_, Some(until)) if until > now => relative(until, now),
         (_, Some(_)) => "with the next sync".to_owned(),
-        (Kind::Ref { .. } | Kind::Copy { .. }, None) => "never".to_owned(),
-        (Kind::Backup { .. } | Kind::Revoked { .. }, None) => "when proven empty".to_owned(),
+        (Kind::Ref(_) | Kind::Copy { .. }, None) => "never".to_owned(),
+        (Kind::Backup(_) | Kind::Revoked(_), None) => "when proven empty".to_owned(),
     }
 }
 
 fn page(cx: &Cx, item: &Item, files: &[RescuedFile]) -> String {
     let (home, now) = (cx.home(), cx.now());
     let place = match &item.kind {
-        Kind::Ref { reference } => reference.clone(),
+        Kind::Ref(reference) => reference.clone(),
         Kind::Copy { copy, .. } => copy.to_string_lossy().into_owned(),
-        Kind::Backup { directory } | Kind::Revoked { directory } => {
-            tilde(&directory.to_string_lossy(), &home)
-        }
+        Kind::Backup(directory) | Kind::Revoked(directory) => tilde(&directory.to_string_lossy(), &home),
     };
     let mut lines = vec![
         format!("{} of {}", item.kind.word(), clean(&tilde(&item.clone.to_string_lossy(), &home))),
@@ -280,12 +278,12 @@ fn to_json(item: &Item) -> Value {
         "unmerged": unmerged,
     });
     match &item.kind {
-        Kind::Ref { reference } => document["reference"] = reference.as_str().into(),
+        Kind::Ref(reference) => document["reference"] = reference.as_str().into(),
         Kind::Copy { path, copy } => {
             document["path"] = path.to_string_lossy().into();
             document["copy"] = copy.to_string_lossy().into();
         }
-        Kind::Backup { directory } | Kind::Revoked { directory } => {
+        Kind::Backup(directory) | Kind::Revoked(directory) => {
             document["directory"] = directory.to_string_lossy().into();
         }
     }
@@ -306,20 +304,22 @@ fn file_json(file: &RescuedFile, patch: bool) -> Value {
 
 fn put_json(put: &Put) -> Value {
     let text = |p: &Path| p.to_string_lossy().into_owned();
-    match put {
-        Put::Written { path, to } => json!({ "path": text(path), "result": "written", "to": text(to) }),
-        Put::Present { path, to } => json!({ "path": text(path), "result": "present", "to": text(to) }),
-        Put::Deleted { path } => json!({ "path": text(path), "result": "deleted" }),
-        Put::Refused { path, why } => json!({ "path": text(path), "result": "refused", "error": why }),
+    let path = text(&put.path);
+    match &put.became {
+        Became::Written(to) => json!({ "path": path, "result": "written", "to": text(to) }),
+        Became::Present(to) => json!({ "path": path, "result": "present", "to": text(to) }),
+        Became::Deleted => json!({ "path": path, "result": "deleted" }),
+        Became::Refused(why) => json!({ "path": path, "result": "refused", "error": why }),
     }
 }
 
 fn put_line(put: &Put, home: &Path) -> String {
     let place = |to: &Path| clean(&tilde(&to.to_string_lossy(), home));
-    match put {
-        Put::Written { path, to } => format!("restored {} as {}", name(path), place(to)),
-        Put::Present { path, to } => format!("{} is there already: {}", name(path), place(to)),
-        Put::Deleted { path } => format!("{} had been deleted: nothing to restore", name(path)),
-        Put::Refused { path, why } => format!("not restored: {}: {}", name(path), clean(why)),
+    let file = name(&put.path);
+    match &put.became {
+        Became::Written(to) => format!("restored {file} as {}", place(to)),
+        Became::Present(to) => format!("{file} is there already: {}", place(to)),
+        Became::Deleted => format!("{file} had been deleted: nothing to restore"),
+        Became::Refused(why) => format!("not restored: {file}: {}", clean(why)),
     }
 }

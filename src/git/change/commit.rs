@@ -87,7 +87,7 @@ impl ManagedClone<'_> {
         }
         // The index before HEAD: killed in between, the files are staged and the next commit takes them.
         self.stage(paths, entries)?;
-        let mut commit = self.local_as_user("commit-tree")?.args([&tree, "-m", message]);
+        let mut commit = self.commit_tree()?.args([&tree, "-m", message]);
         if let Some(h) = head {
             commit = commit.args(["-p", &h.to_string()]);
         }

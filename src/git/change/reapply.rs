@@ -20,7 +20,7 @@ use crate::git::error::GitError;
 use crate::git::limits::{MERGE_CAP, STAGING_NAMES};
 use crate::git::managed::ManagedClone;
 use crate::git::read::local_work::open_elsewhere;
-use crate::git::rescue::{Captured, INDEX_MESSAGE, PENDING, RESCUE, Rescue, settle};
+use crate::git::rescue::{INDEX_MESSAGE, PENDING, RESCUE, Rescue};
 use crate::kit::file::{exchange, found, read_capped, rename_new};
 
 /// The versions of one path.
@@ -42,12 +42,8 @@ enum Outcome {
 }
 
 impl ManagedClone<'_> {
-    /// Puts a capture back and takes its pending mark away.
-    pub(in crate::git) fn put_back(&mut self, captured: &Captured) -> Result<Rescue, GitError> {
-        self.put_back_commit(captured.time, captured.commit)
-    }
-
-    pub(in crate::git) fn put_back_commit(&mut self, time: i64, commit: Oid) -> Result<Rescue, GitError> {
+    /// Puts the capture of that time and commit back and takes its pending mark away.
+    pub(in crate::git) fn put_back(&mut self, time: i64, commit: Oid) -> Result<Rescue, GitError> {
         let hold = self.hold(time);
         let mut rescue =
             Rescue { reference: format!("{RESCUE}{time}"), conflicts: Vec::new(), copies: Vec::new() };
@@ -64,7 +60,8 @@ impl ManagedClone<'_> {
             self.ensure_conflict_exclude()?;
         }
         remove_empty(&hold);
-        settle(self, time, &self.cancel)?;
+        let pending = format!("{PENDING}{time}");
+        self.local("update-ref").args(["-d", &pending]).durable(&self.cancel)?.run(&self.cancel)?;
         Ok(rescue)
     }
 
@@ -343,7 +340,7 @@ impl ManagedClone<'_> {
     pub(in crate::git) fn put_back_pending(&mut self) -> Result<(), GitError> {
         for (name, commit) in self.reader()?.refs(PENDING)? {
             let Some(time) = name.strip_prefix(PENDING).and_then(|t| t.parse().ok()) else { continue };
-            let rescue = self.put_back_commit(time, commit)?;
+            let rescue = self.put_back(time, commit)?;
             log::info!("put back dirty files of {name}, {} conflicts", rescue.conflicts.len());
             self.recovered.push(rescue);
         }

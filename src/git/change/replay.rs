@@ -367,10 +367,10 @@ fn updated<'r>(
         update.remove(path);
     }
     for (path, (mode, id)) in there {
-        let mode = match mode {
-            &EXEC => FileMode::BlobExecutable,
-            &LINK => FileMode::Link,
-            &GITLINK => FileMode::Commit,
+        let mode = match *mode {
+            EXEC => FileMode::BlobExecutable,
+            LINK => FileMode::Link,
+            GITLINK => FileMode::Commit,
             _ => FileMode::Blob,
         };
         update.upsert(path, *id, mode);

@@ -15,7 +15,6 @@ use crate::git::limits::{CHILD_MAX, OBJECTS_BATCH};
 use crate::git::lock::OpKind;
 use crate::git::managed::{ManagedClone, Standing};
 use crate::git::read::Reader;
-use crate::git::remote::discover::tracking;
 use crate::kit::cancel::Cancel;
 
 impl Reader {
@@ -38,11 +37,6 @@ impl Reader {
 }
 
 impl<'l> ManagedClone<'l> {
-    /// Whether contents may be missing here.
-    pub(in crate::git) fn is_partial(&self) -> Result<bool, GitError> {
-        Ok(self.reader()?.is_partial())
-    }
-
     /// How commands start that may need contents which are not here.
     pub(in crate::git) fn lazy_start(
         &self,
@@ -89,7 +83,7 @@ impl<'l> ManagedClone<'l> {
     /// # Errors
     /// What git's output tells of; then some may have come.
     pub fn ensure_history(&mut self) -> Result<usize, GitError> {
-        if !self.is_partial()? {
+        if !self.reader()?.is_partial() {
             return Ok(0);
         }
         let list = self.local("rev-list").args(["--objects", "--missing=print", "--no-object-names", "HEAD"]);
@@ -114,7 +108,7 @@ impl<'l> ManagedClone<'l> {
         }
         let head = reader.head()?;
         let branch = head.name().unwrap_or("main").to_owned();
-        let upstream = tracking(&reader, &branch)?;
+        let upstream = self.remote_tip(&branch)?;
         drop(reader);
         let standing = Standing { upstream, ..Standing::at(head.commit) };
         self.within(OpKind::Fetch, &branch, &standing, |c| unshallow(c.git, &c.path, &branch, &c.cancel))?;

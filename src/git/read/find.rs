@@ -16,17 +16,11 @@ use crate::kit::mask::sanitise;
 #[derive(Debug, thiserror::Error)]
 pub enum NoWorkTree {
     /// Neither the directory nor one above it is a repository.
-    #[error("{} is not in a git repository", start.display())]
-    NoRepository {
-        /// Where was looked from.
-        start: PathBuf,
-    },
+    #[error("{} is not in a git repository", .0.display())]
+    NoRepository(PathBuf),
     /// The repository has no work tree.
-    #[error("{} is a bare repository, which has no files to work on", path.display())]
-    Bare {
-        /// The repository.
-        path: PathBuf,
-    },
+    #[error("{} is a bare repository, which has no files to work on", .0.display())]
+    Bare(PathBuf),
     /// There is one, and git does not read it.
     #[error("git does not read the repository at {}: {why}", path.display())]
     Refused {
@@ -45,7 +39,7 @@ pub enum NoWorkTree {
 /// See [`NoWorkTree`].
 pub fn find_work_tree(git: &Git, start: &Path, cancel: &Cancel) -> Result<PathBuf, NoWorkTree> {
     let Some(top) = start.ancestors().find(|dir| is_marked(dir)) else {
-        return Err(NoWorkTree::NoRepository { start: start.to_owned() });
+        return Err(NoWorkTree::NoRepository(start.to_owned()));
     };
     prepare_library();
     let nothing: [&Path; 0] = [];
@@ -53,7 +47,7 @@ pub fn find_work_tree(git: &Git, start: &Path, cancel: &Cancel) -> Result<PathBu
     if let Ok(repo) = opened {
         match repo.workdir() {
             Some(root) if is_ours(root) && is_ours(repo.path()) => return Ok(root.to_owned()),
-            None if repo.is_bare() => return Err(NoWorkTree::Bare { path: top.to_owned() }),
+            None if repo.is_bare() => return Err(NoWorkTree::Bare(top.to_owned())),
             _ => {}
         }
     }

@@ -1,7 +1,6 @@
 //! What a clone has that a new clone of its remote would not have, and what keeps it from being moved. Only looks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,33 +52,26 @@ pub(in crate::git) struct Piece {
 }
 
 /// What a clone has that cannot be carried to another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmovable {
     /// `git stash list` is not empty.
+    #[error("it has stashed changes")]
     Stash,
     /// Another local branch has commits that no remote-tracking ref has.
+    #[error("its branch {0} has commits that the remote has not")]
     Branch(String),
     /// Other work trees belong to it.
+    #[error("other work trees belong to it")]
     WorkTrees,
     /// It has submodules.
+    #[error("it has submodules")]
     Submodules,
     /// A file that git was told not to look at has changed.
+    #[error("{} is changed and hidden from git", .0.display())]
     Hidden(PathBuf),
     /// Another process has a file in it open.
+    #[error("process {0} has a file in it open")]
     InUse(u32),
-}
-
-impl fmt::Display for Unmovable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unmovable::Stash => f.write_str("it has stashed changes"),
-            Unmovable::Branch(name) => write!(f, "its branch {name} has commits that the remote has not"),
-            Unmovable::WorkTrees => f.write_str("other work trees belong to it"),
-            Unmovable::Submodules => f.write_str("it has submodules"),
-            Unmovable::Hidden(path) => write!(f, "{} is changed and hidden from git", path.display()),
-            Unmovable::InUse(pid) => write!(f, "process {pid} has a file in it open"),
-        }
-    }
 }
 
 /// Files of the clone at `path` that are changed or untracked, as `git status` names them: no sync takes them anywhere.

@@ -9,7 +9,7 @@ use super::pkt::RefScan;
 use crate::git::command::Git;
 use crate::git::entry::{parse_oid, path_of};
 use crate::git::error::GitError;
-use crate::git::read::{Reader, found, open};
+use crate::git::read::{found, open};
 use crate::kit::cancel::Cancel;
 use crate::kit::file::with_suffix;
 
@@ -112,11 +112,6 @@ fn parse_ls_remote(text: &str, branch: Option<&str>) -> Result<Remote, GitError>
         }
     }
     Ok(scan.found)
-}
-
-/// The commit of the clone's remote-tracking ref of `branch`.
-pub(in crate::git) fn tracking(reader: &Reader, branch: &str) -> Result<Option<Oid>, GitError> {
-    reader.target(&format!("refs/remotes/origin/{branch}"))
 }
 
 #[cfg(test)]

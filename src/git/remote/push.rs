@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use git2::Oid;
 
-use super::discover::tracking;
 use crate::git::change::resolve::ResolveRules;
 use crate::git::error::GitError;
 use crate::git::limits::PUSH_ATTEMPTS;
@@ -101,6 +100,6 @@ impl ManagedClone<'_> {
     /// # Errors
     /// A clone that cannot be read.
     pub fn remote_tip(&self, branch: &str) -> Result<Option<Oid>, GitError> {
-        tracking(&*self.reader()?, branch)
+        self.reader()?.target(&format!("refs/remotes/origin/{branch}"))
     }
 }

@@ -25,7 +25,6 @@ use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
 use super::read::status::settled_status;
 use crate::kit::Class;
-use crate::kit::cancel::Cancel;
 use crate::kit::file::found;
 
 pub(super) const RESCUE: &str = "refs/ox/rescue/";
@@ -158,7 +157,7 @@ impl ManagedClone<'_> {
         let parent = |of: Option<&String>| of.map(|id| ["-p".to_owned(), id.clone()]);
         let head = head.map(|head| head.to_string());
         let commit = |message: &str, staged: Option<&String>| {
-            let commit = self.local_as_user("commit-tree")?.args([&self.tree_of(&index)?, "-m", message]);
+            let commit = self.commit_tree()?.args([&self.tree_of(&index)?, "-m", message]);
             let parents = parent(head.as_ref()).into_iter().chain(parent(staged)).flatten();
             self.one_line(commit.args(parents).durable(&self.cancel)?)
         };
@@ -183,7 +182,7 @@ impl ManagedClone<'_> {
     /// `write-tree`, which may refer to contents that were left at the remote.
     pub(super) fn write_tree(&self) -> Result<super::command::Invocation<'_>, GitError> {
         let write = self.local("write-tree");
-        Ok(if self.is_partial()? { write.arg("--missing-ok") } else { write })
+        Ok(if self.reader()?.is_partial() { write.arg("--missing-ok") } else { write })
     }
 
     /// Brings here what putting dirty paths aside and back needs: their versions in HEAD and in the remote's branch.
@@ -412,10 +411,4 @@ fn verify(repo: &Repository, commit: Oid, entries: &Entries) -> Result<(), GitEr
         }
     }
     Ok(())
-}
-
-/// Deletes a ref that says a capture has to be put back.
-pub(super) fn settle(clone: &ManagedClone<'_>, time: i64, cancel: &Cancel) -> Result<(), GitError> {
-    let name = format!("{PENDING}{time}");
-    clone.local("update-ref").args(["-d", &name]).durable(cancel)?.run(cancel).map(drop)
 }

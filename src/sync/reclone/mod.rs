@@ -95,6 +95,9 @@ pub enum Step {
     Close,
 }
 
+/// What a step does.
+type Work<T> = fn(&mut T) -> Result<(), Stop>;
+
 /// Replaces the clone. Whatever an earlier run left is finished or undone first.
 ///
 /// # Errors
@@ -202,7 +205,7 @@ impl<'t, 'h> Run<'t, 'h> {
     /// # Errors
     /// Why it did not end well; then [`Run::give_up`].
     pub fn step(&mut self) -> Result<Option<Step>, Stop> {
-        let steps: [(Step, fn(&mut Self) -> Result<(), Stop>); 10] = [
+        let steps: [(Step, Work<Self>); 10] = [
             (Step::Prepare, Self::prepare),
             (Step::Note, |run| run.save()),
             (Step::Make, |run| Ok((run.hands.make)(&new_of(run.target.clone))?)),

@@ -1,6 +1,5 @@
 //! What a reclone came to.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use crate::git::{GitError, Unmovable};
@@ -36,25 +35,34 @@ pub struct Done {
 }
 
 /// Why a clone is not replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Another process works on it.
+    #[error("another process works on the clone")]
     Busy,
     /// A rebase, merge or the like that is not ours is in progress.
+    #[error("{0}")]
     Foreign(String),
     /// Git's own lock files stand in it.
+    #[error("{0}")]
     LockFiles(String),
     /// Another branch than the tracked one is checked out.
+    #[error("{0}")]
     WrongBranch(String),
     /// It has commits that the remote has not and that cannot be pushed.
+    #[error("it has commits that the remote has not, and they cannot be pushed: {0}")]
     Unpushed(String),
     /// It has something that cannot be carried over.
+    #[error("{0}")]
     Unmovable(Unmovable),
     /// A file in it cannot be carried over.
+    #[error("{0}")]
     Uncarried(String),
     /// Its files keep changing.
+    #[error("files in the clone keep changing")]
     Unquiet,
     /// The disk has too little room.
+    #[error("{} MiB of disk are needed and {} MiB are free", needed >> 20, free >> 20)]
     LowDisk {
         /// Bytes needed.
         needed: u64,
@@ -62,8 +70,10 @@ pub enum Refusal {
         free: u64,
     },
     /// Something of nobody's knowledge has the name that the new or the old clone would get.
+    #[error("{} is in the way", .0.display())]
     InTheWay(PathBuf),
     /// It is not a sound clone; that is to be repaired first.
+    #[error("the clone is damaged: {0}")]
     Damaged(String),
 }
 
@@ -88,29 +98,6 @@ impl Refusal {
             Refusal::LowDisk { .. } => "low_disk",
             Refusal::InTheWay(_) => "in_the_way",
             Refusal::Damaged(_) => "damaged",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MIB: u64 = 1 << 20;
-        match self {
-            Refusal::Busy => f.write_str("another process works on the clone"),
-            Refusal::Foreign(text) | Refusal::LockFiles(text) | Refusal::WrongBranch(text) => {
-                f.write_str(text)
-            }
-            Refusal::Unpushed(why) => {
-                write!(f, "it has commits that the remote has not, and they cannot be pushed: {why}")
-            }
-            Refusal::Unmovable(what) => write!(f, "{what}"),
-            Refusal::Uncarried(text) => f.write_str(text),
-            Refusal::Unquiet => f.write_str("files in the clone keep changing"),
-            Refusal::LowDisk { needed, free } => {
-                write!(f, "{} MiB of disk are needed and {} MiB are free", needed / MIB, free / MIB)
-            }
-            Refusal::InTheWay(path) => write!(f, "{} is in the way", path.display()),
-            Refusal::Damaged(proof) => write!(f, "the clone is damaged: {proof}"),
         }
     }
 }

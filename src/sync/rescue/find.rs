@@ -91,7 +91,7 @@ fn add_refs(clone: &Path, copies: &[Copy], listing: &mut Listing) {
         let until = SignedDuration::try_from(RESCUE_KEPT).ok().and_then(|kept| at.checked_add(kept).ok());
         let id = id_of(clone, &reference);
         let (clone, files) = (clone.to_path_buf(), paths.len());
-        listing.items.push(Item { id, clone, kind: Kind::Ref { reference }, at, until, files, unmerged });
+        listing.items.push(Item { id, clone, kind: Kind::Ref(reference), at, until, files, unmerged });
     }
 }
 
@@ -103,8 +103,8 @@ fn add_asides(clone: &Path, listing: &mut Listing) {
         });
         let id = id_of(clone, &directory.to_string_lossy());
         let kind = match kind {
-            AsideKind::Backup => Kind::Backup { directory },
-            AsideKind::Revoked => Kind::Revoked { directory },
+            AsideKind::Backup => Kind::Backup(directory),
+            AsideKind::Revoked => Kind::Revoked(directory),
         };
         let (clone, files) = (clone.to_path_buf(), files.len());
         listing.items.push(Item { id, clone, kind, at, until: None, files, unmerged: Vec::new() });

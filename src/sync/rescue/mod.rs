@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 pub use aside::{AsideKind, Swept, expired, sweep};
 pub use find::{Clone, Listing, clones, list};
-pub use put::{Put, restore};
+pub use put::{Became, Put, restore};
 pub use show::{RescuedFile, State, files};
 
 /// Something that was rescued.
@@ -37,11 +37,8 @@ pub struct Item {
 /// What a rescued thing is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Uncommitted work, in a ref of the clone.
-    Ref {
-        /// The ref's full name.
-        reference: String,
-    },
+    /// Uncommitted work, in the ref of this name.
+    Ref(String),
     /// One file's own version, lying beside the present one.
     Copy {
         /// The file, relative to the clone.
@@ -49,36 +46,30 @@ pub enum Kind {
         /// Its own version, relative to the clone.
         copy: PathBuf,
     },
-    /// A whole clone that was damaged or replaced.
-    Backup {
-        /// Where it is.
-        directory: PathBuf,
-    },
-    /// A whole clone of a team that one no longer belongs to.
-    Revoked {
-        /// Where it is.
-        directory: PathBuf,
-    },
+    /// A whole clone that was damaged or replaced, in this directory.
+    Backup(PathBuf),
+    /// A whole clone of a team that one no longer belongs to, in this directory.
+    Revoked(PathBuf),
 }
 
 impl Kind {
     /// A word for programs.
     pub fn tag(&self) -> &'static str {
         match self {
-            Kind::Ref { .. } => "ref",
+            Kind::Ref(_) => "ref",
             Kind::Copy { .. } => "copy",
-            Kind::Backup { .. } => "backup",
-            Kind::Revoked { .. } => "revoked",
+            Kind::Backup(_) => "backup",
+            Kind::Revoked(_) => "revoked",
         }
     }
 
     /// A word for a table.
     pub fn word(&self) -> &'static str {
         match self {
-            Kind::Ref { .. } => "uncommitted work",
+            Kind::Ref(_) => "uncommitted work",
             Kind::Copy { .. } => "conflict copy",
-            Kind::Backup { .. } => "replaced clone",
-            Kind::Revoked { .. } => "revoked clone",
+            Kind::Backup(_) => "replaced clone",
+            Kind::Revoked(_) => "revoked clone",
         }
     }
 }

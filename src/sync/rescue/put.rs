@@ -21,35 +21,26 @@ const NAMES_MAX: u32 = 100;
 /// Mode of a link in git.
 const LINK: u32 = 0o120_000;
 
+/// A file, relative to the clone, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// The file.
+    pub path: PathBuf,
+    /// What became of it.
+    pub became: Became,
+}
+
 /// What became of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum Became {
     /// Written here.
-    Written {
-        /// The file it is a version of, relative to the clone.
-        path: PathBuf,
-        /// Where it was written.
-        to: PathBuf,
-    },
-    /// The same bytes are there already.
-    Present {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        to: PathBuf,
-    },
+    Written(PathBuf),
+    /// The same bytes are here already.
+    Present(PathBuf),
     /// It had been deleted, so there is nothing to write.
-    Deleted {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is not written.
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: String,
-    },
+    Deleted,
+    /// It is not written, for this reason.
+    Refused(String),
 }
 
 /// Writes the files of `item`, or only those at or below `only`, into `to`, or without that into the clone. Where something else is
@@ -83,9 +74,9 @@ pub fn restore(
 
 fn paths_of(item: &Item) -> Result<Vec<PathBuf>, Failure> {
     match &item.kind {
-        Kind::Ref { reference } => Ok(rescued_paths(&item.clone, reference)?),
+        Kind::Ref(reference) => Ok(rescued_paths(&item.clone, reference)?),
         Kind::Copy { path, .. } => Ok(vec![path.clone()]),
-        Kind::Backup { directory } | Kind::Revoked { directory } => {
+        Kind::Backup(directory) | Kind::Revoked(directory) => {
             differing(&item.clone, directory).map_err(|e| Failure::io("reading", directory, &e))
         }
     }
@@ -129,20 +120,19 @@ enum Version {
 
 fn put_one(item: &Item, path: &Path, root: &Path, suffix: &OsStr) -> Result<Put, Failure> {
     let version = version_of(item, path)?;
-    let put = version.as_ref().map(|version| write(root, path, version, suffix));
-    let path = path.to_path_buf();
-    Ok(match put {
-        None => Put::Deleted { path },
-        Some(Ok((to, true))) => Put::Written { path, to },
-        Some(Ok((to, false))) => Put::Present { path, to },
-        Some(Err(e)) => Put::Refused { path, why: e.to_string() },
-    })
+    let became = match version.as_ref().map(|version| write(root, path, version, suffix)) {
+        None => Became::Deleted,
+        Some(Ok((to, true))) => Became::Written(to),
+        Some(Ok((to, false))) => Became::Present(to),
+        Some(Err(e)) => Became::Refused(e.to_string()),
+    };
+    Ok(Put { path: path.to_path_buf(), became })
 }
 
 /// What was rescued of a file; `None` if it had been deleted.
 fn version_of(item: &Item, path: &Path) -> Result<Option<Version>, Failure> {
     let own = match &item.kind {
-        Kind::Ref { reference } => {
+        Kind::Ref(reference) => {
             let versions = rescued(&item.clone, reference, path)?;
             return Ok(versions.own.map(|own| match own.mode {
                 LINK => Version::Link(os(own.bytes)),
@@ -150,7 +140,7 @@ fn version_of(item: &Item, path: &Path) -> Result<Option<Version>, Failure> {
             }));
         }
         Kind::Copy { copy, .. } => item.clone.join(copy),
-        Kind::Backup { directory } | Kind::Revoked { directory } => directory.join(path),
+        Kind::Backup(directory) | Kind::Revoked(directory) => directory.join(path),
     };
     let failed = |e| Failure::io("reading", &own, &e);
     let meta = std::fs::symlink_metadata(&own).map_err(failed)?;

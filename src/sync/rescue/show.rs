@@ -44,12 +44,12 @@ pub struct RescuedFile {
 /// It cannot be read.
 pub fn files(item: &Item) -> Result<Vec<RescuedFile>, Failure> {
     match &item.kind {
-        Kind::Ref { reference } => {
+        Kind::Ref(reference) => {
             let paths = rescued_paths(&item.clone, reference)?;
             paths.into_iter().map(|path| of_ref(&item.clone, reference, path)).collect()
         }
         Kind::Copy { path, copy } => Ok(vec![between(path, &item.clone.join(path), &item.clone.join(copy))?]),
-        Kind::Backup { directory } | Kind::Revoked { directory } => {
+        Kind::Backup(directory) | Kind::Revoked(directory) => {
             let paths =
                 differing(&item.clone, directory).map_err(|e| Failure::io("reading", directory, &e))?;
             paths.iter().map(|p| between(p, &item.clone.join(p), &directory.join(p))).collect()
