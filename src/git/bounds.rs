@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::limits::{
     CLONE_STALL, NETWORK_DEADLINE, NETWORK_FILE, NETWORK_MEMORY, NETWORK_OUTPUT, SERVER_WORK, TREE_MEMORY,
 };
-use crate::kit::child::Cmd;
 use crate::kit::clock::Mono;
 
 /// The bounds of a git child that talks to a remote. A test brings smaller ones. Those of memory, output and disk are for remotes behind a
@@ -50,11 +49,6 @@ const NO_ROOM: &[&str] = &["file too large", "died of signal 25"];
 const NO_WORD: &str = "fatal: fetch-pack: invalid index-pack output";
 
 impl Bounds {
-    /// The command, held to `memory` and to what else the kernel and its reader watch.
-    pub(super) fn of(&self, cmd: Cmd, memory: u64) -> Cmd {
-        cmd.memory_max(memory).file_max(self.file).output_max(self.output)
-    }
-
     /// Which bound the lines tell of that a failed git printed which had `memory`, and how much that is.
     pub(super) fn reached(&self, memory: u64, lines: &[&str]) -> Option<(&'static str, u64)> {
         let tells = |words: &[&str]| {

@@ -550,12 +550,13 @@ impl Invocation<'_> {
     }
 
     fn build(self) -> Cmd {
+        let bounds = &self.git.bounds;
         let mut cmd = self.cmd.deadline(self.deadline);
         if let Some(memory) = self.memory {
-            cmd = self.git.bounds.of(cmd, memory);
+            cmd = cmd.memory_max(memory).file_max(bounds.file).output_max(bounds.output);
         }
         if self.stall {
-            cmd = cmd.stall(self.git.bounds.stall);
+            cmd = cmd.stall(bounds.stall);
         }
         if let Some(dir) = &self.dir {
             cmd = cmd.arg("-C").arg(dir);

@@ -136,6 +136,11 @@ fn is_real_dir(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn one_of_each() -> Links {
+        let teams = vec![("a".into(), "/a".into())];
+        Links { ledger: Some("/l".into()), teams, primary: String::new(), all_known: true }
+    }
+
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(dir)
             .unwrap()
@@ -181,12 +186,7 @@ mod tests {
         let root = tmp.path();
         std::fs::create_dir_all(root.join(".sageox/teams/a")).unwrap();
         std::fs::write(root.join(".sageox/ledger"), "mine").unwrap();
-        let links = Links {
-            ledger: Some("/l".into()),
-            teams: vec![("a".into(), "/a".into())],
-            primary: String::new(),
-            all_known: true,
-        };
+        let links = one_of_each();
         assert_eq!(ensure(root, &links).len(), 2);
         assert_eq!(wrong(root, &links).len(), 2);
         assert_eq!(std::fs::read_to_string(root.join(".sageox/ledger")).unwrap(), "mine");
@@ -196,12 +196,7 @@ mod tests {
     #[test]
     fn sec_03_no_link_in_a_project_leads_the_links_elsewhere() {
         let (tmp, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let links = Links {
-            ledger: Some("/l".into()),
-            teams: vec![("a".into(), "/a".into())],
-            primary: String::new(),
-            all_known: true,
-        };
+        let links = one_of_each();
         symlink(outside.path(), tmp.path().join(PROJECT_DIR)).unwrap();
         ensure(tmp.path(), &links);
         std::fs::remove_file(tmp.path().join(PROJECT_DIR)).unwrap();

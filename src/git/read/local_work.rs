@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use git2::Oid;
 use sha2::{Digest, Sha256};
 
-use super::status::settled_status;
+use super::status::{settled, status};
 use super::{Head, Reader};
 use crate::git::command::Git;
 use crate::git::entry::{
@@ -79,7 +79,7 @@ pub enum Unmovable {
 /// # Errors
 /// As those of `git status`.
 pub fn uncommitted(git: &Git, path: &Path, cancel: &Cancel) -> Result<Vec<PathBuf>, GitError> {
-    let all = settled_status(git, path, true, cancel)?.into_iter();
+    let all = settled(status(git, path, true, cancel)?)?.into_iter();
     Ok(all.filter(|(mark, _)| *mark != [b'!', b'!']).map(|(_, name)| name).collect())
 }
 
@@ -94,7 +94,7 @@ impl LocalWork {
         let refs = refs.into_iter().filter(|(name, _)| !name.starts_with(MIRRORED)).collect();
         let index = index_of(git, path, cancel)?;
         let (mut pieces, mut plain) = (BTreeMap::new(), BTreeMap::new());
-        let mut marked = settled_status(git, path, true, cancel)?;
+        let mut marked = settled(status(git, path, true, cancel)?)?;
         // A path that is gone from the index but still on disk comes twice: the tracked one first.
         marked.sort_by_key(|(mark, _)| matches!(mark, [b'?' | b'!', _]));
         for (mark, name) in marked {

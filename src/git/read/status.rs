@@ -30,16 +30,10 @@ pub(in crate::git) fn status(
     Ok(zero_split(&out.stdout).filter_map(parse).collect())
 }
 
-/// As [`status`], where a merge that nobody has settled is an error.
-pub(in crate::git) fn settled_status(
-    git: &Git,
-    path: &Path,
-    all: bool,
-    cancel: &Cancel,
-) -> Result<Vec<Marked>, GitError> {
+/// The same, but that a merge which nobody has settled is an error.
+pub(in crate::git) fn settled(marked: Vec<Marked>) -> Result<Vec<Marked>, GitError> {
     let is_unmerged = |(mark, _): &Marked| matches!(mark, [b'U', _] | [_, b'U'] | b"AA" | b"DD");
-    let (unmerged, settled): (Vec<Marked>, Vec<Marked>) =
-        status(git, path, all, cancel)?.into_iter().partition(is_unmerged);
+    let (unmerged, settled): (Vec<Marked>, Vec<Marked>) = marked.into_iter().partition(is_unmerged);
     if unmerged.is_empty() {
         return Ok(settled);
     }

@@ -23,7 +23,7 @@ use super::error::GitError;
 use super::limits::{CAPTURE_ATTEMPTS, CHILD_MAX, IN_THE_WAY_CAP, RESCUE_KEPT};
 use super::managed::{ManagedClone, Standing};
 use super::read::Reader;
-use super::read::status::settled_status;
+use super::read::status::{settled, status};
 use crate::kit::Class;
 use crate::kit::file::found;
 
@@ -59,7 +59,7 @@ pub(super) type Dirty = BTreeMap<PathBuf, bool>;
 impl ManagedClone<'_> {
     /// All tracked dirty paths, and the untracked files where HEAD or the remote's commits want to put something.
     pub(super) fn dirty(&self, standing: &Standing) -> Result<Dirty, GitError> {
-        let tracked = settled_status(self.git, &self.path, false, &self.cancel)?;
+        let tracked = settled(status(self.git, &self.path, false, &self.cancel)?)?;
         let mut dirty: Dirty = tracked.into_iter().map(|([x, _], path)| (path, x != b' ')).collect();
         // Paths that the way to the upstream adds.
         let mut wanted = match standing.upstream {
