@@ -1,0 +1,121 @@
+//! Transcripts: what agent programs write down of their sessions, as facts.
+//!
+//! A reader takes complete lines (or, for the program that keeps a database, rows) in the order in which they stand there, and tells each
+//! fact once. It does not know where lines come from, what time it is, or what is done with facts; it keeps as little as it can, and what
+//! it keeps can be saved between two lines and taken up again, so that whoever follows a file can be ended at any moment.
+//! What it does not know it skips and counts; no line makes a reader fail.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One fact of a transcript.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    /// What it is known by in its thread, wherever it is written again: the record's, message's or call's own id, with what tells apart
+    /// several facts of one record; where the program gives none, a hash of the content.
+    pub id: String,
+    /// When, as the program says.
+    pub time: Option<Timestamp>,
+    /// What.
+    pub what: What,
+}
+
+/// What a fact tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// Which thread this is, and what is known of it: at its beginning, and again when something changes.
+    Thread(Thread),
+    /// Somebody said something.
+    Said {
+        /// Who.
+        role: Role,
+        /// Text; an image in it stands there as its type, size and hash.
+        text: String,
+    },
+    /// The agent called a tool.
+    Called {
+        /// What call and result are matched by.
+        call: String,
+        /// The tool, as the program calls it.
+        tool: String,
+        /// What it was given: JSON, or raw text.
+        input: String,
+    },
+    /// A tool ended.
+    Returned {
+        /// What call and result are matched by.
+        call: String,
+        /// What it gave back, as text.
+        output: String,
+        /// It failed.
+        failed: bool,
+    },
+    /// Tokens of one answer of the model.
+    Spent(Spent),
+    /// What went before was replaced by a summary; nothing of it is told again.
+    Compacted,
+}
+
+/// Who said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A person.
+    User,
+    /// The model.
+    Assistant,
+    /// The program: context, commands, notices.
+    System,
+}
+
+/// What is known of a thread. What is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Thread {
+    /// Its id: of a sub-agent its own.
+    pub id: String,
+    /// The session it belongs to: of a sub-agent the root's.
+    pub session: String,
+    /// The thread that started it, of a sub-agent.
+    pub parent: String,
+    /// The thread whose history it goes on from, of a fork.
+    pub forked_from: String,
+    /// The directory it works in.
+    pub cwd: String,
+    /// The git branch there.
+    pub branch: String,
+    /// The newest model.
+    pub model: String,
+    /// The program's version.
+    pub version: String,
+}
+
+/// Tokens of one answer of the model, each counted in one place: all of them together is what the model was given and gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spent {
+    /// The answer's id with the model's maker, the same wherever it is written again; a hash of what is known of it where there is none.
+    pub answer: String,
+    /// The model; empty if it is not told.
+    pub model: String,
+    /// Given, neither read from a cache nor written to one.
+    pub input: u64,
+    /// Given, read from a cache.
+    pub cached: u64,
+    /// Given, written to a cache.
+    pub cache_written: u64,
+    /// Returned, reasoning included.
+    pub output: u64,
+    /// How many of those returned were reasoning.
+    pub reasoning: u64,
+}
+
+/// What a reader passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Skipped {
+    /// Records of a kind that is not known.
+    pub unknown: u64,
+    /// Lines that are no JSON, or not of the form.
+    pub damaged: u64,
+}
