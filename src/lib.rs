@@ -16,6 +16,7 @@
 //! | [`git`] | the one place that talks to git |
 //! | [`http`] | the one HTTP client |
 //! | [`redact`] | secrets out of text |
+//! | [`tail`] | follows files that others append to |
 //! | [`project`] | who and where: ids, endpoints, directories, configuration files |
 //! | [`kit`] | what any daemon needs, and nothing that knows of `ox` |
 
@@ -31,5 +32,6 @@ pub mod kit;
 pub mod project;
 pub mod redact;
 pub mod sync;
+pub mod tail;
 pub mod watch;
 pub mod whispers;

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["kit", "git"]),
     ("health", &["kit", "project"]),
     ("harness", &["kit"]),
+    ("tail", &["kit"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
