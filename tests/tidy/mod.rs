@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("health", &["kit", "project"]),
     ("harness", &["kit"]),
     ("tail", &["kit"]),
+    ("sessions", &["kit", "redact", "project", "harness", "tail"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
