@@ -7,8 +7,10 @@
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
 mod name;
+mod place;
 pub mod raw;
 mod recording;
 
 pub use name::Name;
-pub use recording::{Found, Recording, Turn, new_session_id, watch_mode};
+pub use place::{Found, Place, Places, Unclear};
+pub use recording::{Recording, State, Turn, new_session_id, watch_mode};

@@ -26,6 +26,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const VERSION: &str = "1.0";
 /// Lines are written when they come to so many bytes.
 const BUFFER: usize = 1 << 20;
+/// A longer line is passed over, in bytes.
+const LINE_MAX: usize = 64 << 20;
 /// A file that is no transcript but stands for one is at most this long, in bytes (git-lfs, `docs/spec.md`).
 const POINTER_MAX: u64 = 200;
 /// How such a file begins.
@@ -259,7 +261,7 @@ pub fn read(path: &Path, on_line: &mut dyn FnMut(Line)) -> io::Result<()> {
 }
 
 fn read_from(path: &Path, offset: u64, on_line: &mut dyn FnMut(Line)) -> io::Result<()> {
-    let mut tail = Tail::new(path, Cursor { offset, ..Cursor::default() });
+    let mut tail = Tail::new(path, Cursor { offset, ..Cursor::default() }).with_line_max(LINE_MAX);
     loop {
         let step = tail.step(&mut |_, line| {
             if !line.iter().all(u8::is_ascii_whitespace) {

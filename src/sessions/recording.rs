@@ -132,7 +132,7 @@ fn is_zero_64(n: &u64) -> bool {
 
 /// What a look at a directory found.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum State {
     /// Nothing is being recorded there.
     None,
     /// A recording.
@@ -155,13 +155,13 @@ impl Recording {
     }
 
     /// The one in the session directory `dir`.
-    pub fn load(dir: &Path) -> Found {
+    pub fn load(dir: &Path) -> State {
         match file::read_capped(&dir.join(FILE), FILE_MAX) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Found::None,
-            Err(e) => Found::Unreadable(e.to_string()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => State::None,
+            Err(e) => State::Unreadable(e.to_string()),
             Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(recording) => Found::Some(Box::new(recording)),
-                Err(e) => Found::Unreadable(e.to_string()),
+                Ok(recording) => State::Some(Box::new(recording)),
+                Err(e) => State::Unreadable(e.to_string()),
             },
         }
     }
@@ -188,9 +188,9 @@ impl Recording {
     pub fn update(dir: &Path, change: impl FnOnce(&mut Recording)) -> io::Result<Option<Recording>> {
         let _lock = lock(dir)?;
         match Recording::load(dir) {
-            Found::None => Ok(None),
-            Found::Unreadable(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
-            Found::Some(mut recording) => {
+            State::None => Ok(None),
+            State::Unreadable(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
+            State::Some(mut recording) => {
                 let before = recording.clone();
                 change(&mut recording);
                 if recording != before {
@@ -259,17 +259,17 @@ mod tests {
     fn a_recording_is_begun_once_changed_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        assert_eq!(Recording::load(dir), Found::None);
+        assert_eq!(Recording::load(dir), State::None);
         assert_eq!(Recording::update(dir, |_| ()).unwrap(), None);
         let recording = Recording { title: "parser".into(), ..Recording::new("OxTndR", now()) };
         recording.create(dir).unwrap();
         assert!(recording.session_id.starts_with("ses_"));
         assert_eq!(recording.create(dir).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(Recording::load(dir), Found::Some(Box::new(recording)));
+        assert_eq!(Recording::load(dir), State::Some(Box::new(recording)));
         let changed = Recording::update(dir, |r| r.entry_count = 7).unwrap().unwrap();
-        assert_eq!((changed.entry_count, Recording::load(dir)), (7, Found::Some(Box::new(changed))));
+        assert_eq!((changed.entry_count, Recording::load(dir)), (7, State::Some(Box::new(changed))));
         Recording::remove(dir).unwrap();
-        assert_eq!(Recording::load(dir), Found::None);
+        assert_eq!(Recording::load(dir), State::None);
         assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
         Recording::remove(dir).unwrap();
     }
@@ -290,7 +290,7 @@ mod tests {
         );
         assert_eq!(written["reminder_interval"], 0, "what the Go program always writes is there");
         fs::write(dir.join(FILE), "{").unwrap();
-        assert!(matches!(Recording::load(dir), Found::Unreadable(_)));
+        assert!(matches!(Recording::load(dir), State::Unreadable(_)));
         assert!(Recording::update(dir, |_| ()).is_err());
         assert_eq!(fs::read(dir.join(FILE)).unwrap(), b"{");
     }

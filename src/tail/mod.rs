@@ -5,7 +5,7 @@
 //! Locks: none.
 //! Promises: each whole line once, in order, however it was cut into writes and steps; the cursor stands behind what was handed out and
 //! nothing else, so that it can be saved and taken up by another process; a step costs at most [`STEP_BYTES`] and [`STEP_LINES`], and memory
-//! at most one line of [`LINE_MAX`]; what is longer is passed over and counted.
+//! at most one line of the limit; what is longer is passed over and counted.
 //! It does not know what lines mean.
 
 use std::fs::{File, OpenOptions};
@@ -21,8 +21,8 @@ use crate::kit::file::NOFOLLOW;
 pub const STEP_BYTES: usize = 4 << 20;
 /// A step hands out so many lines.
 pub const STEP_LINES: usize = 5_000;
-/// A longer line is passed over, in bytes without its newline.
-pub const LINE_MAX: usize = 64 << 20;
+/// A longer line is passed over unless another limit is set, in bytes without its newline.
+pub const LINE_MAX: usize = 10 << 20;
 /// By so many bytes of its beginning a file is known again.
 const HEAD: u8 = 200;
 /// Read at once, in bytes.
@@ -74,6 +74,7 @@ pub struct Step {
 pub struct Tail {
     path: PathBuf,
     cursor: Cursor,
+    line_max: usize,
     file: Option<File>,
     /// What was read and not handed out: the beginning of a line, from the cursor on.
     held: Vec<u8>,
@@ -82,7 +83,12 @@ pub struct Tail {
 impl Tail {
     /// Follows `path` from `cursor` on. Opens nothing yet.
     pub fn new(path: &Path, cursor: Cursor) -> Tail {
-        Tail { path: path.to_owned(), cursor, file: None, held: Vec::new() }
+        Tail { path: path.to_owned(), cursor, line_max: LINE_MAX, file: None, held: Vec::new() }
+    }
+
+    /// The same with another limit of a line, in bytes.
+    pub fn with_line_max(self, line_max: usize) -> Tail {
+        Tail { line_max, ..self }
     }
 
     /// The file's name.
@@ -234,7 +240,7 @@ impl Tail {
             let (head, tail) = (&bytes[..at], &bytes[at + 1..]);
             bytes = tail;
             let length = self.held.len() + head.len();
-            if self.cursor.in_long || length > LINE_MAX {
+            if self.cursor.in_long || length > self.line_max {
                 step.too_long += 1;
             } else if self.held.is_empty() {
                 step.lines += 1;
@@ -248,7 +254,7 @@ impl Tail {
             self.cursor.in_long = false;
             self.held.clear();
         }
-        if self.cursor.in_long || self.held.len() + bytes.len() > LINE_MAX {
+        if self.cursor.in_long || self.held.len() + bytes.len() > self.line_max {
             self.cursor.in_long = true;
             self.cursor.offset += (self.held.len() + bytes.len()) as u64;
             self.held = Vec::new();
