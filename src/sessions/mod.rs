@@ -10,6 +10,7 @@ mod name;
 mod place;
 pub mod raw;
 mod recording;
+pub mod render;
 
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};
