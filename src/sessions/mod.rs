@@ -6,12 +6,14 @@
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
+mod info;
 mod name;
 mod place;
 pub mod raw;
 mod recording;
 pub mod render;
 
+pub use info::{Info, Status, lives};
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};
 pub use recording::{Recording, State, Turn, new_session_id, watch_mode};

@@ -1,0 +1,270 @@
+//! What is known of a session at a glance.
+
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::place::{Found, Place};
+use super::raw::{self, Entry, Header, Kind, Line};
+use super::recording::{Recording, State};
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::kit::process::{Seen, StartedAt, probe};
+
+/// A larger file beside the transcript is not read, in bytes.
+const BESIDE_MAX: usize = 1 << 20;
+/// Characters of a title that is made of what the person said first.
+const TITLE_MAX: usize = 72;
+
+/// How a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is being recorded.
+    Recording,
+    /// It is being recorded, and its agent has said not to share what comes now.
+    Paused,
+    /// It is being recorded, and its agent has ended without a word.
+    Orphaned,
+    /// It was stopped and is not finished yet.
+    Stopped,
+    /// It is finished, on this machine alone.
+    Local,
+    /// It is in the ledger.
+    Shared,
+}
+
+impl Status {
+    /// In one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Recording => "recording",
+            Status::Paused => "paused",
+            Status::Orphaned => "orphaned",
+            Status::Stopped => "stopped",
+            Status::Local => "local",
+            Status::Shared => "shared",
+        }
+    }
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// How it stands.
+    pub status: Status,
+    /// What it is about: its title, or what the person said first; may be empty.
+    pub title: String,
+    /// What its first line says, as far as it is known.
+    pub header: Header,
+    /// Its entries; none where only others have its content.
+    pub entries: Option<u64>,
+    /// When the last of it happened.
+    pub last: Option<Timestamp>,
+    /// What is being recorded.
+    pub recording: Option<Box<Recording>>,
+    /// Its content is on this machine.
+    pub is_here: bool,
+}
+
+/// What of `meta.json` and `summary.json` is shown. Both are other machines' data.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    title: String,
+    username: String,
+    agent_id: String,
+    agent_type: String,
+    model: String,
+    session_id: String,
+    created_at: GoTime,
+    entry_count: Option<u64>,
+}
+
+impl Info {
+    /// Looks at a session. What is missing of it is left empty.
+    ///
+    /// # Errors
+    /// Its transcript is there and cannot be read.
+    pub fn of(found: &Found) -> io::Result<Info> {
+        let recording = match Recording::load(&found.dir) {
+            State::Some(recording) => Some(recording),
+            State::None | State::Unreadable(_) => None,
+        };
+        let meta: Meta = beside(&found.dir, "meta.json");
+        let summary: Meta = beside(&found.dir, "summary.json");
+        let path = found.dir.join(raw::FILE);
+        let is_here = match raw::is_pointer(&path) {
+            Ok(is_pointer) => !is_pointer,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(e),
+        };
+        let mut seen = Passed::default();
+        if is_here {
+            raw::read(&path, &mut |line| seen.line(line))?;
+        }
+        let mut header = seen.header.unwrap_or_default();
+        fill(&mut header.agent_id, &[&meta.agent_id, found.name.agent()]);
+        fill(&mut header.agent_type, &[&meta.agent_type, recording.as_deref().map_or("", Recording::kind)]);
+        fill(&mut header.username, &[&meta.username, found.name.user()]);
+        fill(&mut header.model, &[&meta.model]);
+        fill(&mut header.session_id, &[&meta.session_id]);
+        header.created_at = header.created_at.or(meta.created_at.0);
+        let mut title = recording.as_ref().map(|r| r.title.clone()).unwrap_or_default();
+        fill(&mut title, &[&summary.title, &meta.title, &seen.first]);
+        Ok(Info {
+            status: status(found.place, recording.as_deref()),
+            title,
+            header,
+            entries: if is_here { Some(seen.entries) } else { meta.entry_count },
+            last: seen.last,
+            recording,
+            is_here,
+        })
+    }
+
+    /// How long it took so far.
+    pub fn took(&self) -> Option<jiff::SignedDuration> {
+        Some(self.last?.duration_since(self.header.created_at?))
+    }
+}
+
+fn status(place: Place, recording: Option<&Recording>) -> Status {
+    match (recording, place) {
+        (Some(r), _) if !r.stopped_at.is_zero() => Status::Stopped,
+        (Some(r), _) if !lives(r) => Status::Orphaned,
+        (Some(r), _) if r.is_paused() => Status::Paused,
+        (Some(_), _) => Status::Recording,
+        (None, Place::Ledger) => Status::Shared,
+        (None, _) => Status::Local,
+    }
+}
+
+/// Whether the agent of a recording may live: only what is proven to have ended has.
+pub fn lives(recording: &Recording) -> bool {
+    if recording.parent_pid == 0 {
+        return true;
+    }
+    match probe(recording.parent_pid) {
+        Seen::Gone => false,
+        Seen::Lives(Some(start)) => recording.parent_start == 0 || start == StartedAt(recording.parent_start),
+        Seen::Lives(None) | Seen::Unknown => true,
+    }
+}
+
+/// What is read off a transcript on the way through it.
+#[derive(Debug, Default)]
+struct Passed {
+    header: Option<Header>,
+    entries: u64,
+    first: String,
+    last: Option<Timestamp>,
+}
+
+impl Passed {
+    fn line(&mut self, line: Line) {
+        match line {
+            // A header that comes again says what has changed.
+            Line::Header(header) => self.header = Some(*header),
+            Line::Entry(entry) => {
+                self.entries += 1;
+                self.last = self.last.max(entry.timestamp);
+                if self.first.is_empty() && entry.kind == Kind::User {
+                    self.first = headline(&entry);
+                }
+            }
+            Line::Footer(_) | Line::Damaged => {}
+        }
+    }
+}
+
+/// The first line of what somebody said, cut to a title.
+fn headline(entry: &Entry) -> String {
+    let line = entry.content.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    match line.char_indices().nth(TITLE_MAX) {
+        Some((at, _)) => format!("{}…", line[..at].trim_end()),
+        None => line.to_owned(),
+    }
+}
+
+fn fill(text: &mut String, others: &[&str]) {
+    if let Some(other) = others.iter().find(|other| !other.is_empty()).filter(|_| text.is_empty()) {
+        (*other).clone_into(text);
+    }
+}
+
+fn beside(dir: &Path, name: &str) -> Meta {
+    let bytes = file::read_capped(&dir.join(name), BESIDE_MAX).ok();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::sessions::Name;
+
+    fn session(dir: &Path, place: Place) -> Found {
+        Found { name: Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap(), dir: dir.to_owned(), place }
+    }
+
+    #[test]
+    fn a_session_is_told_by_what_there_is_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let bare = Info::of(&session(dir, Place::Local)).unwrap();
+        assert_eq!((bare.status, bare.entries, bare.is_here), (Status::Local, None, false));
+        assert_eq!((bare.header.agent_id.as_str(), bare.header.username.as_str()), ("OxTndR", "dana"));
+        let lines = "{\"type\":\"header\",\"metadata\":{\"agent_type\":\"codex\",\"created_at\":\"2026-03-12T09:09:00Z\"}}\n\
+                     {\"type\":\"user\",\"content\":\"\\n Fix the parser \\nplease\",\"timestamp\":\"2026-03-12T09:10:00Z\"}\n\
+                     {\"type\":\"assistant\",\"content\":\"done\",\"timestamp\":\"2026-03-12T09:19:00Z\"}\n";
+        fs::write(dir.join(raw::FILE), lines).unwrap();
+        let info = Info::of(&session(dir, Place::Ledger)).unwrap();
+        assert_eq!(
+            (info.status, info.entries, info.title.as_str()),
+            (Status::Shared, Some(2), "Fix the parser")
+        );
+        assert_eq!(info.took().unwrap().as_secs(), 600);
+        fs::write(dir.join("summary.json"), r#"{"title":"Parser mended","key_actions":null}"#).unwrap();
+        assert_eq!(Info::of(&session(dir, Place::Ledger)).unwrap().title, "Parser mended");
+    }
+
+    #[test]
+    fn what_others_have_is_told_by_its_notes() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fs::write(dir.join(raw::FILE), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+            .unwrap();
+        fs::write(
+            dir.join("meta.json"),
+            r#"{"title":"T","entry_count":7,"agent_type":"gemini","created_at":"2026-03-12T09:09:00Z","files":{}}"#,
+        )
+        .unwrap();
+        let info = Info::of(&session(dir, Place::Ledger)).unwrap();
+        assert_eq!((info.title.as_str(), info.entries, info.is_here), ("T", Some(7), false));
+        assert_eq!(info.header.agent_type, "gemini");
+    }
+
+    #[test]
+    fn agt_07_a_recording_lives_while_its_agent_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let now: Timestamp = "2026-03-12T09:09:00Z".parse().unwrap();
+        let me = std::process::id();
+        let Seen::Lives(Some(StartedAt(start))) = probe(me) else { return };
+        let check = |change: &dyn Fn(&mut Recording), expected| {
+            let mut recording = Recording::new("OxTndR", now);
+            change(&mut recording);
+            fs::write(dir.join(super::super::recording::FILE), serde_json::to_vec(&recording).unwrap())
+                .unwrap();
+            assert_eq!(Info::of(&session(dir, Place::Local)).unwrap().status, expected);
+        };
+        check(&|_| (), Status::Recording);
+        check(&|r| (r.parent_pid, r.parent_start) = (me, start), Status::Recording);
+        check(&|r| (r.parent_pid, r.parent_start) = (me, start + 1), Status::Orphaned);
+        check(&|r| r.parent_pid = u32::MAX, Status::Orphaned);
+        check(&|r| (r.parent_pid, r.stopped_at) = (u32::MAX, now.into()), Status::Stopped);
+    }
+}
