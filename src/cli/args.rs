@@ -7,7 +7,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 
 use super::commands::{
     agent, completions, config, daemon, debug, docs, doctor, gc, git_credential_helper, init, ledger, murmur,
-    rescue, status, sync, team, up, version, whispers, workspaces,
+    rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
-    ("Team and agents", &["team", "agent", "murmur", "whispers"]),
+    ("Team and agents", &["team", "agent", "murmur", "whispers", "session"]),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
 ];
@@ -97,6 +97,8 @@ pub enum Command {
     /// team context with --scope team, and pushed at once; without a network it is queued. Other agents get it as a
     /// whisper. What looks like a secret is taken out before anything is written.
     Murmur(murmur::Args),
+    /// List, show and export sessions of agents
+    Session(session::Args),
     /// List what the agents of this machine were told
     Whispers(whispers::Args),
     /// Read and change settings
@@ -214,6 +216,7 @@ impl Command {
             Command::Rescue(_) => Some("rescue"),
             Command::Murmur(_) => Some("murmur"),
             Command::Whispers(_) => Some("whispers"),
+            Command::Session(_) => Some("session"),
             Command::Agent(args) => (!args.introduces()).then(|| args.name()),
             Command::Init(_)
             | Command::Daemon(_)

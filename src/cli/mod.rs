@@ -39,7 +39,7 @@ pub use commands::docs;
 use args::{Args, Command};
 use commands::{
     agent, completions, config, daemon, debug, doctor, gc, git_credential_helper, init, ledger, murmur,
-    rescue, status, sync, team, up, version, whispers, workspaces,
+    rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use context::Cx;
 use exit::Exit;
@@ -119,6 +119,7 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Debug(args) => debug::run(cx, &args).map(done),
         Command::Murmur(args) => murmur::run(cx, &args).map(done),
+        Command::Session(args) => session::run(cx, &args).map(done),
         Command::Whispers(args) => whispers::run(cx, &args).map(done),
         Command::Version(args) => version::run(cx, &args).map(done),
         Command::Completions(args) => completions::run(cx, &args).map(done),

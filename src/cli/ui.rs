@@ -20,6 +20,7 @@ pub use progress::Progress;
 
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use crate::kit::child::page;
 use crate::kit::text::plain_json;
 use crate::redact::hide_home;
 use colour::{When, Wish};
@@ -121,6 +122,20 @@ impl Ui {
         debug_assert!(!self.json, "with --json stdout holds one document");
         let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         self.raw(format!("{}{end}", self.out.harmless(text)).as_bytes())
+    }
+
+    /// Prints a long result: on a terminal in the pager of `PAGER` (`less` if that is not set), elsewhere as [`print`](Ui::print).
+    ///
+    /// # Errors
+    /// The output cannot be written.
+    pub fn page(&self, text: &str) -> Outcome {
+        let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+        let is_wanted = self.width.is_some() && self.err_terminal && !matches!(pager.trim(), "" | "cat");
+        // What fits on the screen ends at once, colour is shown, and the text stays when it ends; as git has it.
+        if is_wanted && page(&pager, &[("LESS", "FRX")], self.out.harmless(text).as_bytes()) {
+            return Ok(());
+        }
+        self.print(text)
     }
 
     /// Prints what an action did, as lines; nothing with `--quiet`.

@@ -616,6 +616,20 @@ pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
     Ok(Detached { output, child })
 }
 
+/// Has a person read `text` in the pager that the shell command `pager` starts, on our own terminal, and waits until they leave it.
+/// `env` is added to our environment. True if it ran; a reader that ends early has read enough.
+pub fn page(pager: &str, env: &[(&str, &str)], text: &[u8]) -> bool {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(pager).envs(env.iter().copied()).stdin(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return false };
+    if let Some(mut pipe) = child.stdin.take() {
+        // It may be gone already.
+        let _ = pipe.write_all(text);
+    }
+    // 127 is the shell's word that there is no such program.
+    child.wait().is_ok_and(|status| status.code() != Some(127))
+}
+
 /// The umask we were started with, if [`private_umask`] has replaced it.
 static UMASK: OnceLock<Mode> = OnceLock::new();
 

@@ -19,6 +19,7 @@ mod up;
 mod verdicts;
 
 mod rescue;
+mod sessions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,11 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["sync", "--force"], 2),
     (&["ledger", "set-remote", "ext::sh"], 2),
     (&["ledger", "set-remote", "/nowhere/l.git"], 2),
+    (&["session", "list"], 0),
+    (&["session", "list", "--all"], 0),
+    (&["session", "view"], 2),
+    (&["session", "view", "../x"], 2),
+    (&["session", "export", "nobody"], 2),
     (&["rescue", "list"], 0),
     (&["rescue", "list", "--all"], 0),
     (&["rescue", "show", "00000000"], 2),

@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
-            "daemon", "doctor",
+            "sessions", "daemon", "doctor",
         ],
     ),
 ];

@@ -13,6 +13,7 @@ pub mod init;
 pub mod ledger;
 pub mod murmur;
 pub mod rescue;
+pub mod session;
 pub mod status;
 pub mod sync;
 pub mod team;

@@ -1,6 +1,6 @@
 //! What the values of arguments may be, as the files of the project and of the machine say. Nothing is asked of anybody, nothing is written.
 
-use crate::cli::commands::{daemon, murmur, rescue};
+use crate::cli::commands::{daemon, murmur, rescue, session};
 use crate::cli::context::Cx;
 use crate::cli::global::Global;
 use crate::cli::ui::{Options, Ui};
@@ -31,6 +31,8 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("config unset", "key", own_settings),
     ("rescue show", "id", rescue::ids),
     ("rescue restore", "id", rescue::ids),
+    ("session view", "session", session::names),
+    ("session export", "session", session::names),
     ("daemon errors", "mark", daemon::errors::codes),
     ("agent prime", "agent", agent_types),
     ("murmur", "agent_id", agents),

@@ -71,6 +71,13 @@ pub const DOCUMENTS: &[Document] = &[
     ("ox murmur status", &["agents"], ""),
     ("ox murmur pause", &["success", "agent_id", "told"], "and of ox murmur resume"),
     ("ox murmur delete", &["success", "id"], ""),
+    (
+        "ox session list",
+        &["sessions", "total"],
+        "each has session_name, status, title, agent_id, started_at, entry_count and path; total counts all",
+    ),
+    ("ox session view", &["session_name", "title", "status", "entries"], ""),
+    ("ox session export", &["success", "session_name", "path"], ""),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
     ("ox gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),

@@ -1,0 +1,104 @@
+//! `ox session`: sessions of agents, listed, read and given out.
+
+mod export;
+mod list;
+mod view;
+
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::project::Project;
+use crate::sessions::{Found, Places, Unclear};
+use crate::sync;
+
+/// Flags of `ox session`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ox session list\n  ox session view OxTndR\n  ox session export OxTndR --html"
+)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List sessions, newest first
+    ///
+    /// Those that are recorded on this machine, and those that others have shared in the ledger.
+    #[command(after_help = "Examples:\n  ox session list\n  ox session list --all\n  ox session list --json")]
+    List(list::Args),
+    /// Show what was said and done in a session
+    #[command(
+        after_help = "Examples:\n  ox session view\n  ox session view OxTndR\n  ox session view 2026-03-12T11-09-dana-OxTndR --last 20",
+        alias = "show"
+    )]
+    View(view::Args),
+    /// Write a session as Markdown, as a page of HTML, or as JSON
+    #[command(
+        after_help = "Examples:\n  ox session export OxTndR\n  ox session export OxTndR --html\n  ox session export OxTndR --format json -o session.json"
+    )]
+    Export(export::Args),
+}
+
+/// Which session is meant.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Name of the session, or the agent it ends with [default: the newest]
+    #[arg(value_name = "SESSION")]
+    session: Option<String>,
+}
+
+/// Does it.
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    match &args.command {
+        Command::List(args) => list::run(cx, args),
+        Command::View(args) => view::run(cx, args),
+        Command::Export(args) => export::run(cx, args),
+    }
+}
+
+/// Where the sessions of the project here lie.
+fn places(cx: &Cx, project: &Project) -> Places {
+    let ledger = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok().filter(sync::Workspace::exists);
+    Places::new(&cx.dirs, &project.root, &project.repo_id, ledger.as_ref().map(|at| at.path.as_path()))
+}
+
+/// The session that is meant.
+///
+/// # Errors
+/// There is none, or several are meant.
+fn find(cx: &Cx, which: &Which) -> Outcome<Found> {
+    let project = cx.project()?;
+    let places = places(cx, &project);
+    let Some(word) = &which.session else {
+        let newest = places.all().0.into_iter().next();
+        return newest.ok_or_else(|| {
+            Failure::new(Exit::Usage, "there is no session here yet").hint("ox session list")
+        });
+    };
+    places.find(word).map_err(|unclear| match unclear {
+        Unclear::None => Failure::new(Exit::Usage, "no such session").on(word).hint("ox session list --all"),
+        Unclear::Several(names) => {
+            let all: Vec<&str> = names.iter().map(|name| &**name).collect();
+            Failure::new(Exit::Usage, "several sessions are of this agent")
+                .on(word)
+                .because_of(format!("it may be {}", all.join(" or ")))
+                .hint(format!("the same command with {}", all[0]))
+        }
+    })
+}
+
+/// The content of a session is not on this machine.
+fn not_here(found: &Found) -> Failure {
+    Failure::new(Exit::Usage, "the session's transcript is not on this machine").on(&*found.name)
+}
+
+/// Names of sessions and what each is about, for completion.
+pub fn names(cx: &Cx) -> Vec<(String, String)> {
+    const OFFERED: usize = 50;
+    let Ok(project) = cx.project() else { return Vec::new() };
+    let (all, _) = places(cx, &project).all();
+    all.into_iter().take(OFFERED).map(|found| (found.name.to_string(), String::new())).collect()
+}

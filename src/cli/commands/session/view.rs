@@ -1,0 +1,108 @@
+//! `ox session view`.
+
+use std::collections::VecDeque;
+
+use serde_json::json;
+
+use super::{Which, find, not_here};
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::ui::text::clean;
+use crate::cli::ui::{Paint, Tone};
+use crate::kit::text::plain;
+use crate::sessions::Info;
+use crate::sessions::raw::{self, Entry, Kind, Line};
+
+/// Flags of `ox session view`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Show only the last N entries
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+}
+
+pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    let found = find(cx, &args.which)?;
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, "the session cannot be read").on(&*found.name).because(&e)
+    };
+    let info = Info::of(&found).map_err(failed)?;
+    if !info.is_here {
+        return Err(not_here(&found));
+    }
+    let most = args.last.unwrap_or(usize::MAX);
+    let mut entries = VecDeque::new();
+    let mut damaged = 0_u64;
+    raw::read(&found.dir.join(raw::FILE), &mut |line| match line {
+        Line::Entry(entry) => {
+            entries.push_back(*entry);
+            if entries.len() > most {
+                entries.pop_front();
+            }
+        }
+        Line::Damaged => damaged += 1,
+        Line::Header(_) | Line::Footer(_) => {}
+    })
+    .map_err(failed)?;
+    if damaged > 0 {
+        cx.ui.warn(&format!("lines of the session that cannot be read: {damaged}"));
+    }
+    if cx.ui.json() {
+        let entries: Vec<_> = entries.iter().map(document).collect();
+        return cx.ui.document(&json!({
+            "session_name": &*found.name, "title": info.title, "status": info.status.name(), "entries": entries,
+        }));
+    }
+    let paint = cx.ui.paint();
+    let mut text = format!(
+        "{}\n",
+        paint.text(Tone::Head, &clean(if info.title.is_empty() { &found.name } else { &info.title }))
+    );
+    for entry in &entries {
+        text.push('\n');
+        text.push_str(&entry_text(entry, paint, cx.ui.verbose()));
+    }
+    cx.ui.page(&text)
+}
+
+pub(super) fn document(entry: &Entry) -> serde_json::Value {
+    json!({
+        "seq": entry.seq, "type": entry.kind.name(), "timestamp": entry.timestamp, "content": entry.content,
+        "tool_name": entry.tool_name, "tool_input": entry.tool_input, "tool_output": entry.tool_output,
+        "is_error": entry.is_error, "call_id": entry.call_id,
+    })
+}
+
+/// An entry on the page: who and when, and the text below it. What a tool was given is one line, unless more is wanted.
+fn entry_text(entry: &Entry, paint: Paint, verbose: bool) -> String {
+    let time = entry.timestamp.map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
+    let (who, tone) = match entry.kind {
+        Kind::User => ("user".to_owned(), Tone::Head),
+        Kind::Assistant => ("assistant".to_owned(), Tone::Good),
+        Kind::Tool if entry.is_error => (format!("{} failed", tool(entry)), Tone::Bad),
+        Kind::Tool => (tool(entry), Tone::Dim),
+        Kind::System | Kind::Info => (entry.kind.name().to_owned(), Tone::Dim),
+    };
+    let mut text = format!("{} {}\n", paint.text(tone, &who), paint.text(Tone::Dim, &time));
+    for part in [&entry.content, &entry.tool_output] {
+        // Text of others: what moves the cursor goes, lines stay.
+        let part = plain(part.trim_end(), true);
+        part.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+    }
+    if !entry.tool_input.is_empty() {
+        let input = clean(&entry.tool_input);
+        let input = if verbose { input } else { crate::cli::ui::text::cut(&input, Some(INPUT_SHOWN)) };
+        text.push_str(&format!("  {input}\n"));
+    }
+    text
+}
+
+/// Characters of what a tool was given.
+const INPUT_SHOWN: usize = 100;
+
+fn tool(entry: &Entry) -> String {
+    if entry.tool_name.is_empty() { "tool".to_owned() } else { clean(&entry.tool_name) }
+}
