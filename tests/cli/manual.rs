@@ -198,6 +198,9 @@ fn the_documents_hold_what_the_manual_promises() {
         "mine",
     )
     .unwrap();
+    let sessions = repo.join("sessions/2026-03-12T11-09-dana-OxTndR");
+    fs::create_dir_all(&sessions).unwrap();
+    fs::write(sessions.join("raw.jsonl"), "{\"type\":\"user\",\"content\":\"x\"}\n").unwrap();
     let mut agent = String::new();
     // What has to be in place for the next comes first; the table is in the order of the help.
     let last = ["ox team remove", "ox daemon stop", "ox daemon kill"];
