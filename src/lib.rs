@@ -9,7 +9,7 @@
 //! | [`daemon`] | the process: what is attached, what runs when, who hears of what |
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
-//! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process |
+//! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process; their transcripts |
 //! | [`sessions`] | sessions of agents: recorded, read, kept |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |

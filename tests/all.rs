@@ -24,6 +24,7 @@ mod queue;
 mod reclone;
 mod sim;
 mod tidy;
+mod transcripts;
 mod vendor;
 mod watch;
 mod whispers;

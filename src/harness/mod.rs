@@ -1,7 +1,7 @@
 //! The agent programs as data, and which of them runs this process.
 //!
 //! Threads: none.
-//! Files: none.
+//! Files: transcripts are read, in `transcript::places`; no link leads out of their roots.
 //! Locks: none.
 //! Promises: nothing else names an agent program; a program that is not in the table is told as what it calls itself; variables that an
 //! outer agent hands down never count against the nearest process.

@@ -5,6 +5,16 @@
 //! it keeps can be saved between two lines and taken up again, so that whoever follows a file can be ended at any moment.
 //! What it does not know it skips and counts; no line makes a reader fail.
 
+pub mod claude;
+pub mod codex;
+pub mod gemini;
+mod image;
+mod lenient;
+mod memory;
+pub mod opencode;
+pub mod places;
+mod told;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +60,8 @@ pub enum What {
         /// It failed.
         failed: bool,
     },
-    /// Tokens of one answer of the model.
+    /// Tokens of one answer of the model. Told again, under the same id, only if the program counts more of the same answer later (it may
+    /// write an answer in pieces, and count before it has ended): the last one holds.
     Spent(Spent),
     /// What went before was replaced by a summary; nothing of it is told again.
     Compacted,
@@ -60,7 +71,7 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A person.
+    /// A person. Of a sub-agent nobody: what its parent asks of it is the program's.
     User,
     /// The model.
     Assistant,
@@ -118,4 +129,46 @@ pub struct Skipped {
     pub unknown: u64,
     /// Lines that are no JSON, or not of the form.
     pub damaged: u64,
+}
+
+/// The reader of a transcript that is a file of lines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reader {
+    /// Claude Code's.
+    Claude(Box<claude::Claude>),
+    /// That of codex.
+    Codex(Box<codex::Codex>),
+    /// Gemini CLI's.
+    Gemini(Box<gemini::Gemini>),
+}
+
+impl Reader {
+    /// A new one for the program that recordings call `kind`, if it keeps its transcript in lines.
+    pub fn of(kind: &str) -> Option<Reader> {
+        match kind {
+            "claude-code" => Some(Reader::Claude(Box::default())),
+            "codex" => Some(Reader::Codex(Box::default())),
+            "gemini" => Some(Reader::Gemini(Box::default())),
+            _ => None,
+        }
+    }
+
+    /// Reads a complete line, without its newline.
+    pub fn line(&mut self, line: &[u8], out: &mut Vec<Fact>) {
+        match self {
+            Reader::Claude(reader) => reader.line(line, out),
+            Reader::Codex(reader) => reader.line(line, out),
+            Reader::Gemini(reader) => reader.line(line, out),
+        }
+    }
+
+    /// What was passed over so far.
+    pub fn skipped(&self) -> Skipped {
+        match self {
+            Reader::Claude(reader) => reader.skipped(),
+            Reader::Codex(reader) => reader.skipped(),
+            Reader::Gemini(reader) => reader.skipped(),
+        }
+    }
 }
