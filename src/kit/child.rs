@@ -619,6 +619,7 @@ pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
 /// Has a person read `text` in the pager that the shell command `pager` starts, on our own terminal, and waits until they leave it.
 /// `env` is added to our environment. True if it ran; a reader that ends early has read enough.
 pub fn page(pager: &str, env: &[(&str, &str)], text: &[u8]) -> bool {
+    #[allow(clippy::disallowed_methods, reason = "the one place that starts programs")]
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(pager).envs(env.iter().copied()).stdin(Stdio::piped());
     let Ok(mut child) = command.spawn() else { return false };

@@ -6,14 +6,67 @@
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
+mod follow;
 mod info;
+mod meta;
 mod name;
 mod place;
 pub mod raw;
 mod recording;
 pub mod render;
 
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::harness::transcript::Reader;
+use crate::redact::Redactor;
+
+pub use follow::{FollowError, Follower, Step, header_of};
+
 pub use info::{Info, Status, lives};
+pub use meta::Ending;
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};
 pub use recording::{Recording, State, Turn, new_session_id, watch_mode};
+
+/// Whether the transcripts of a program can be read, as recordings call it.
+pub fn can_read(kind: &str) -> bool {
+    Reader::of(kind).is_some()
+}
+
+/// Writes the end of the transcript in the session directory `dir` and ends its recording.
+///
+/// # Errors
+/// The disk refuses; the recording is then stopped and not finished.
+pub fn close(
+    dir: &Path,
+    header: &raw::Header,
+    end: &Ending<'_>,
+    redactor: &Redactor,
+    now: Timestamp,
+) -> io::Result<raw::Written> {
+    let written = raw::Writer::open(dir, header, redactor)?.close(now)?;
+    meta::write(dir, header, end, written.next_seq, redactor)?;
+    follow::forget(dir)?;
+    Recording::remove(dir)?;
+    Ok(written)
+}
+
+/// The number of the entry that comes next in the session directory `dir`.
+///
+/// # Errors
+/// The transcript cannot be read.
+pub fn next_seq(dir: &Path) -> io::Result<i64> {
+    let mut next = 0;
+    let counted = raw::read(&dir.join(raw::FILE), &mut |line| {
+        if let raw::Line::Entry(entry) = line {
+            next = entry.seq.map_or(next, |seq| seq) + 1;
+        }
+    });
+    match counted {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(next),
+    }
+}

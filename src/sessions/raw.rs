@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -312,6 +312,7 @@ pub fn is_pointer(path: &Path) -> io::Result<bool> {
 pub struct Writer<'r> {
     file: File,
     _lock: FileLock,
+    lock_path: PathBuf,
     redactor: &'r Redactor,
     next_seq: i64,
     /// Bytes of the file on disk.
@@ -341,7 +342,8 @@ impl<'r> Writer<'r> {
     /// # Errors
     /// Somebody else is writing for too long, the file is a link or stands for one kept elsewhere, or the disk refuses.
     pub fn open(dir: &Path, header: &Header, redactor: &'r Redactor) -> io::Result<Writer<'r>> {
-        let lock = FileLock::acquire(&dir.join(LOCK), LOCK_WAIT)?.ok_or_else(|| {
+        let lock_path = dir.join(LOCK);
+        let lock = FileLock::acquire(&lock_path, LOCK_WAIT)?.ok_or_else(|| {
             io::Error::new(io::ErrorKind::WouldBlock, "somebody else is writing to the session")
         })?;
         let path = dir.join(FILE);
@@ -356,11 +358,17 @@ impl<'r> Writer<'r> {
         file.set_len(size)?;
         let next_seq = next_seq(&file, &path, size)?;
         let (buffer, found) = (Vec::new(), Findings::default());
-        let mut writer = Writer { file, _lock: lock, redactor, next_seq, size, buffer, found, appended: 0 };
+        let mut writer =
+            Writer { file, _lock: lock, lock_path, redactor, next_seq, size, buffer, found, appended: 0 };
         if size == 0 {
             writer.put(header.to_json());
         }
         Ok(writer)
+    }
+
+    /// Bytes of the file that are on disk.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The ids of entries that stand behind the first `size` bytes: written by somebody who could not say so any more.
@@ -416,7 +424,10 @@ impl<'r> Writer<'r> {
     /// As [`append`](Writer::append).
     pub fn close(mut self, now: Timestamp) -> io::Result<Written> {
         self.put(json!({ "type": "footer", "closed_at": GoTime(Some(now)), "entry_count": self.next_seq }));
-        self.commit()
+        let written = self.commit()?;
+        // Whoever comes for it later makes it anew; who waits for it now sees that it is gone.
+        let _ = std::fs::remove_file(&self.lock_path);
+        Ok(written)
     }
 
     fn put(&mut self, mut line: Value) {

@@ -220,6 +220,23 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox config set" => words.extend(["murmur_send".into(), "manual".into()]),
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
+            "ox session recover" => {
+                let dir = repo.join(".sageox/ledger/.sageox/cache/sessions/2026-03-13T11-09-dana-OxTndR");
+                fs::create_dir_all(&dir).unwrap();
+                let left = r#"{"agent_id":"OxTndR","stopped_at":"2026-03-13T10:00:00Z"}"#;
+                fs::write(dir.join(".recording.json"), left).unwrap();
+                words.push("2026-03-13T11-09-dana-OxTndR".into());
+            }
+            "ox session start" | "ox session pause" | "ox session resume" | "ox session abort"
+            | "ox session stop" => {
+                if command == "ox session stop" {
+                    env.ox_in(&repo, ["agent", &agent, "session", "start"]).ok();
+                }
+                if command == "ox session abort" {
+                    words.push("--force".into());
+                }
+                words.splice(0..0, ["agent".into(), agent.clone()]).for_each(drop);
+            }
             "ox agent heartbeat"
             | "ox agent whisper"
             | "ox agent whisper history"

@@ -23,15 +23,14 @@ fn with_sessions() -> (TestEnv, PathBuf, PathBuf) {
     let (env, repo) = machine();
     env.ox_in(&repo, ["up"]).ok();
     let ledger = fs::read_link(repo.join(".sageox/ledger")).unwrap();
-    let said = |kind: &str, text: &str, minute: u32| {
-        json!({ "type": kind, "content": text, "timestamp": format!("2026-03-12T09:{minute:02}:00Z"), "seq": minute })
-    };
+    let said = |kind: &str, text: &str, minute: u32| json!({ "type": kind, "content": text, "timestamp": format!("2026-03-12T09:{minute:02}:00Z"), "seq": minute });
     let call = json!({
         "type": "tool", "content": "", "timestamp": "2026-03-12T09:12:00Z", "seq": 2, "tool_name": "Bash",
         "tool_input": "{\"command\":\"ls <b>\"}", "tool_output": "no such file", "is_error": true,
     });
     let own = ledger.join(".sageox/cache/sessions");
-    let entries = [said("user", "Fix the \u{1b}[31mparser", 10), said("assistant", "<script>done</script>", 11), call];
+    let entries =
+        [said("user", "Fix the \u{1b}[31mparser", 10), said("assistant", "<script>done</script>", 11), call];
     session(&own, "2026-03-12T11-09-dana-OxTndR", &entries);
     session(&ledger.join("sessions"), "2026-03-13T11-09-bo-OxBBBB", &[said("user", "Another one", 1)]);
     (env, repo, ledger)
@@ -53,7 +52,8 @@ fn sessions_of_this_machine_and_of_others_are_listed_newest_first() {
     // What is kept elsewhere is told by its notes, and has nothing to show.
     let far = ledger.join("sessions/2026-03-14T11-09-bo-OxCCCC");
     fs::create_dir(&far).unwrap();
-    fs::write(far.join("raw.jsonl"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n").unwrap();
+    fs::write(far.join("raw.jsonl"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        .unwrap();
     fs::write(far.join("meta.json"), r#"{"title":"Far away","entry_count":9}"#).unwrap();
     let list = env.ox_in(&repo, ["session", "list", "--all"]).ok().stdout;
     assert!(list.contains("Far away"), "{list}");
@@ -82,10 +82,12 @@ fn a_session_is_shown_as_text_that_moves_no_cursor() {
 fn a_session_is_exported_without_secrets_and_never_over_a_file() {
     let (env, repo, ledger) = with_sessions();
     let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"].concat();
-    let entry = json!({ "type": "user", "content": format!("use {token}"), "timestamp": "2026-03-12T09:10:00Z" });
+    let entry =
+        json!({ "type": "user", "content": format!("use {token}"), "timestamp": "2026-03-12T09:10:00Z" });
     session(&ledger.join("sessions"), "2026-03-15T11-09-bo-OxSSSS", &[entry]);
     for (format, holds) in [("md", "## "), ("html", "<!doctype html>"), ("json", "\"entries\"")] {
-        let text = env.ox_in(&repo, ["session", "export", "OxSSSS", "--format", format, "-o", "-"]).ok().stdout;
+        let text =
+            env.ox_in(&repo, ["session", "export", "OxSSSS", "--format", format, "-o", "-"]).ok().stdout;
         assert!(text.contains(holds) && text.contains("REDACTED") && !text.contains(&token), "{text}");
     }
     let page = env.ox_in(&repo, ["session", "export", "OxTndR", "--html", "-o", "-"]).ok().stdout;
@@ -96,5 +98,122 @@ fn a_session_is_exported_without_secrets_and_never_over_a_file() {
     let again = env.ox_in(&repo, ["session", "export", "OxTndR"]).fails(2);
     assert!(again.stderr.contains("there already") && again.stderr.contains("--force"), "{again:?}");
     env.ox_in(&repo, ["session", "export", "OxTndR", "--force"]).ok();
+    env.stop_daemon();
+}
+
+/// What Claude Code writes of a person's words, an answer and a call that failed.
+fn transcript(n: usize) -> String {
+    let record = |kind: &str, id: &str, message: Value| {
+        json!({
+            "type": kind, "uuid": format!("{id}{n}"), "sessionId": "11111111-2222-4333-8444-555555555555",
+            "timestamp": format!("2026-03-12T09:{n:02}:00Z"), "version": "2.1.332", "cwd": "/p", "message": message,
+        })
+    };
+    let text = |text: String| json!([{ "type": "text", "text": text }]);
+    let call = json!([{ "type": "tool_use", "id": format!("c{n}"), "name": "Bash", "input": { "command": "false" } }]);
+    let result = json!([{ "type": "tool_result", "tool_use_id": format!("c{n}"), "content": "Exit code 1", "is_error": true }]);
+    let answer = |content: Value| json!({ "role": "assistant", "id": format!("m{n}"), "model": "claude-opus-5-5", "content": content });
+    let lines = [
+        record("user", "u", json!({ "role": "user", "content": format!("do {n}") })),
+        record("assistant", "a", answer(text(format!("will do {n}")))),
+        record("assistant", "t", answer(call)),
+        record("user", "r", json!({ "role": "user", "content": result })),
+    ];
+    lines.map(|line| line.to_string() + "\n").concat()
+}
+
+/// A primed session of Claude Code, and the file that it writes to.
+fn claude() -> (TestEnv, PathBuf, PathBuf, String) {
+    let (mut env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    env.set("CLAUDECODE", "1");
+    env.set("CLAUDE_CODE_SESSION_ID", "11111111-2222-4333-8444-555555555555");
+    let agent =
+        env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json()["agent_id"].as_str().unwrap().to_owned();
+    let dir = env.home().join(".claude/projects/-p");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("11111111-2222-4333-8444-555555555555.jsonl");
+    fs::write(&file, transcript(1)).unwrap();
+    (env, repo, file, agent)
+}
+
+#[test]
+fn a_session_is_recorded_from_its_start_to_its_end() {
+    let (env, repo, file, agent) = claude();
+    let start = env.ox_in(&repo, ["session", "start", "--title", "Try it", "--json"]).ok().json();
+    assert_eq!(
+        (&start["agent_id"], &start["session_file"]),
+        (&agent.as_str().into(), &file.to_str().unwrap().into())
+    );
+    assert!(start["session_id"].as_str().unwrap().starts_with("ses_"), "{start}");
+    let twice = env.ox_in(&repo, ["session", "start"]).fails(1);
+    assert!(
+        twice.stderr.contains("being recorded already") && twice.stderr.contains("session stop"),
+        "{twice:?}"
+    );
+    fs::write(&file, transcript(1) + &transcript(2) + "{\"type\":\"user\",\"uu").unwrap();
+    let status = env.ox_in(&repo, ["session", "status", "--current"]).ok().stdout;
+    assert!(status.contains("Try it"), "{status}");
+    env.ox_in(&repo, ["session", "pause"]).ok();
+    env.ox_in(&repo, ["session", "resume"]).ok();
+    let stop = env.ox_in(&repo, ["agent", &agent, "session", "stop", "--json"]).ok().json();
+    assert_eq!(stop["entry_count"], 4, "{stop}");
+    let view = env.ox_in(&repo, ["session", "view", &agent, "--json"]).ok().json();
+    let told: Vec<String> = view["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| {
+            format!(
+                "{} {}{}{}",
+                e["type"].as_str().unwrap(),
+                e["content"].as_str().unwrap(),
+                e["tool_input"].as_str().unwrap(),
+                e["tool_output"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let expected = ["user do 2", "assistant will do 2", "tool {\"command\":\"false\"}", "tool Exit code 1"];
+    assert_eq!(told, expected);
+    assert_eq!((&view["title"], &view["status"]), (&"Try it".into(), &"local".into()));
+    env.ox_in(&repo, ["session", "stop"]).fails(1);
+    // Nothing of it is the ledger's, and nobody else can read it.
+    let ledger = fs::read_link(repo.join(".sageox/ledger")).unwrap();
+    assert_eq!(env.git(&ledger, ["status", "--short"]), "");
+    let dir = Path::new(stop["raw_path"].as_str().unwrap()).parent().unwrap().to_owned();
+    let mut names: Vec<String> =
+        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["meta.json", "raw.jsonl"]);
+    for name in names {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(fs::metadata(dir.join(&name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    env.stop_daemon();
+}
+
+#[test]
+fn a_recording_is_thrown_away_or_finished_by_others_when_its_agent_has_ended() {
+    let (env, repo, file, agent) = claude();
+    env.ox_in(&repo, ["session", "start"]).ok();
+    let asked = env.ox_in(&repo, ["session", "abort"]).fails(2);
+    assert!(asked.stderr.contains("Throw away"), "{asked:?}");
+    env.ox_in(&repo, ["session", "abort", "--force"]).ok();
+    let status = env.ox_in(&repo, ["session", "status", "--json"]).ok().json();
+    assert_eq!(status["count"], 0, "{status}");
+    let start = env.ox_in(&repo, ["session", "start", "--json"]).ok().json();
+    fs::write(&file, transcript(1) + &transcript(2)).unwrap();
+    // Its process, as it was noted, is another one now.
+    let marker = Path::new(start["path"].as_str().unwrap()).join(".recording.json");
+    let mut recording: Value = serde_json::from_slice(&fs::read(&marker).unwrap()).unwrap();
+    recording["parent_pid"] = std::process::id().into();
+    recording["parent_start"] = 1.into();
+    fs::write(&marker, recording.to_string()).unwrap();
+    let list = env.ox_in(&repo, ["session", "list"]).ok().stdout;
+    assert!(list.contains("orphaned"), "{list}");
+    let recovered = env.ox_in(&repo, ["session", "recover", &agent, "--json"]).ok().json();
+    assert_eq!(recovered["entry_count"], 4, "{recovered}");
+    let again = env.ox_in(&repo, ["session", "recover", &agent]).fails(2);
+    assert!(again.stderr.contains("finished already"), "{again:?}");
     env.stop_daemon();
 }

@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod record;
 mod view;
 
 use crate::cli::context::Cx;
@@ -24,6 +25,32 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Begin to record the session of the agent that runs this
+    ///
+    /// From now on what the agent's own transcript gets is taken over, without secrets, into a directory of the ledger's
+    /// clone that stays on this machine.
+    #[command(
+        after_help = "Examples:\n  ox session start\n  ox agent OxTndR session start --title \"Split the parser\""
+    )]
+    Start(record::Start),
+    /// Finish the recording of the agent's session
+    #[command(after_help = "Examples:\n  ox session stop\n  ox agent OxTndR session stop --json")]
+    Stop(record::Stop),
+    /// Throw the recording of the agent's session away
+    #[command(after_help = "Examples:\n  ox session abort --force")]
+    Abort(record::Abort),
+    /// Mark what is recorded from now on as not to be shared
+    #[command(after_help = "Examples:\n  ox session pause")]
+    Pause,
+    /// Go on after a pause
+    #[command(after_help = "Examples:\n  ox session resume")]
+    Resume,
+    /// Show what is being recorded here
+    #[command(after_help = "Examples:\n  ox session status\n  ox session status --current --json")]
+    Status(record::StatusArgs),
+    /// Finish a recording whose agent has ended without a word
+    #[command(after_help = "Examples:\n  ox session recover OxTndR")]
+    Recover(record::Recover),
     /// List sessions, newest first
     ///
     /// Those that are recorded on this machine, and those that others have shared in the ledger.
@@ -53,6 +80,13 @@ struct Which {
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     match &args.command {
+        Command::Start(args) => record::start(cx, args),
+        Command::Stop(args) => record::stop(cx, args),
+        Command::Abort(args) => record::abort(cx, args),
+        Command::Pause => record::pause(cx, true),
+        Command::Resume => record::pause(cx, false),
+        Command::Status(args) => record::status(cx, args),
+        Command::Recover(args) => record::recover(cx, args),
         Command::List(args) => list::run(cx, args),
         Command::View(args) => view::run(cx, args),
         Command::Export(args) => export::run(cx, args),

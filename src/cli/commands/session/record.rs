@@ -1,0 +1,407 @@
+//! `ox session start` and what follows until the recording is finished.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{Which, find, places};
+use crate::cli::commands::version::OURS;
+use crate::cli::context::Cx;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::me::Me;
+use crate::cli::ui::text::{Table, clean, count, relative, short};
+use crate::git::Reader;
+use crate::harness::transcript::places::{Wanted, running};
+use crate::kit::gotime::GoTime;
+use crate::kit::process::{Seen, StartedAt, probe};
+use crate::kit::{file, openat};
+use crate::project::{Instance, Project};
+use crate::sessions::{
+    self, FollowError, Follower, Found, Name, Place, Recording, State, Turn, header_of, lives, watch_mode,
+};
+
+/// Flags of `ox session start`.
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// What the session is about
+    #[arg(long, value_name = "TITLE")]
+    title: Option<String>,
+}
+
+/// Flags of `ox session stop`.
+#[derive(Debug, clap::Args)]
+pub struct Stop {}
+
+/// Flags of `ox session abort`.
+#[derive(Debug, clap::Args)]
+pub struct Abort {
+    /// Do not ask
+    #[arg(long)]
+    force: bool,
+}
+
+/// Flags of `ox session status`.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Only the recording of the agent that runs this
+    #[arg(long)]
+    current: bool,
+}
+
+/// Flags of `ox session recover`.
+#[derive(Debug, clap::Args)]
+pub struct Recover {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// A recording and where it lies.
+struct Being {
+    found: Found,
+    recording: Recording,
+}
+
+/// What is being recorded in the project.
+fn being(cx: &Cx, project: &Project) -> Vec<Being> {
+    let (all, _) = places(cx, project).all();
+    let is_ours = |found: &Found| matches!(found.place, Place::Local | Place::Cache);
+    all.into_iter()
+        .filter(is_ours)
+        .filter_map(|found| match Recording::load(&found.dir) {
+            State::Some(recording) => Some(Being { found, recording: *recording }),
+            State::Unreadable(why) => {
+                cx.ui.warn(&format!("the recording of {} cannot be read: {why}", found.name));
+                None
+            }
+            State::None => None,
+        })
+        .collect()
+}
+
+/// The agent that runs this, which is known.
+fn agent(cx: &Cx) -> Outcome<Me> {
+    let me = Me::of(cx);
+    if me.id.is_empty() {
+        let failure = Failure::new(Exit::Usage, "no agent is named");
+        return Err(failure.because_of("neither an id nor SAGEOX_AGENT_ID is given").hint("ox agent prime"));
+    }
+    Ok(me)
+}
+
+/// The recording of the agent that runs this.
+fn own(cx: &Cx, project: &Project) -> Outcome<Being> {
+    let me = agent(cx)?;
+    let mine = being(cx, project).into_iter().find(|being| being.recording.agent_id == me.id);
+    mine.ok_or_else(|| {
+        Failure::new(Exit::Failed, "no session of this agent is being recorded")
+            .on(&me.id)
+            .hint(format!("ox agent {} session start", me.id))
+    })
+}
+
+pub fn start(cx: &Cx, args: &Start) -> Outcome {
+    let project = cx.project()?;
+    let me = agent(cx)?;
+    if let Some(other) = being(cx, &project).into_iter().find(|being| being.recording.agent_id == me.id) {
+        return Err(Failure::new(Exit::Failed, "the session of this agent is being recorded already")
+            .on(&*other.found.name)
+            .hint(format!("ox agent {} session stop", me.id)));
+    }
+    let places = places(cx, &project);
+    let now = cx.now();
+    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let name = Name::new(now, &TimeZone::system(), &user, &me.id);
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, "the recording cannot be begun").on_path(places.own()).because(&e)
+    };
+    let instance = Instance::all(&project.root).remove(&me.id);
+    let kind = if me.kind.is_empty() {
+        instance.map(|one| one.agent_type).unwrap_or_default()
+    } else {
+        me.kind.clone()
+    };
+    let transcript = transcript(cx, &project, &kind, &me.session, now).map_err(failed)?;
+    let start_offset = match &transcript {
+        Some(path) => fs::metadata(path).map_err(failed)?.len(),
+        None => 0,
+    };
+    let started = match (me.pid, probe(me.pid)) {
+        (pid, Seen::Lives(Some(StartedAt(start)))) if pid > 0 => start,
+        _ => 0,
+    };
+    let recording = Recording {
+        adapter_name: kind.clone(),
+        session_file: transcript.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        title: args
+            .title
+            .clone()
+            .map(|title| cx.redactor(Some(&project)).redact(&title).into_owned())
+            .unwrap_or_default(),
+        workspace_path: project.root.to_string_lossy().into_owned(),
+        branch: branch(&project),
+        parent_agent_id: me.parent.clone(),
+        parent_pid: me.pid,
+        parent_start: started,
+        start_offset,
+        watch_mode: watch_mode::TAIL.to_owned(),
+        native_session: me.session.clone(),
+        ..Recording::new(&me.id, now)
+    };
+    let dir = make_dir(cx, &project, &places, &name).map_err(failed)?;
+    let recording = Recording { session_path: dir.to_string_lossy().into_owned(), ..recording };
+    recording.create(&dir).map_err(failed)?;
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "success": true, "type": "session_start", "agent_id": me.id, "session_name": &*name,
+            "session_id": recording.session_id, "title": recording.title, "adapter": kind, "started": now,
+            "session_file": recording.session_file, "path": dir,
+        }));
+    }
+    cx.ui.done(&format!("recording {name}"))?;
+    if transcript.is_none() {
+        cx.ui.note(&match crate::sessions::can_read(&kind) {
+            true => {
+                "the agent's transcript is not there yet; it is looked for again when the session is stopped"
+                    .to_owned()
+            }
+            false if kind.is_empty() => {
+                "it is not known which program this agent is; ox agent prime --agent <TYPE> says so"
+                    .to_owned()
+            }
+            false => format!("no transcript of {} can be read", clean(&kind)),
+        });
+    }
+    cx.ui.next_step(&format!("ox agent {} session stop", me.id));
+    Ok(())
+}
+
+/// The directory of a new session: nothing on the way in the ledger's clone may be a link.
+fn make_dir(cx: &Cx, project: &Project, places: &sessions::Places, name: &Name) -> std::io::Result<PathBuf> {
+    let own = places.own().to_owned();
+    let ledger = crate::sync::ledger_of(&cx.env, &cx.dirs, project, None).ok().map(|at| at.path);
+    match ledger.as_ref().filter(|ledger| own.starts_with(ledger)) {
+        Some(ledger) => drop(openat::enter(ledger, &[".sageox", "cache", "sessions"], true)?),
+        None => file::make_dirs(&own, 0o700)?,
+    }
+    let dir = own.join(&**name);
+    if dir.join(sessions::raw::FILE).exists() {
+        let text = "a session of this agent was recorded in this minute; try again in the next one";
+        return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text));
+    }
+    file::make_dirs(&dir, 0o700)?;
+    Ok(dir)
+}
+
+/// The transcript of the agent's session, if it can be told which.
+fn transcript(
+    cx: &Cx,
+    project: &Project,
+    kind: &str,
+    session: &str,
+    since: Timestamp,
+) -> std::io::Result<Option<PathBuf>> {
+    let Some(home) = cx.env.home() else { return Ok(None) };
+    // Where the session is not named, only one that is being written now may be it.
+    let since = since.checked_sub(LATELY).unwrap_or(since);
+    let cwd = cx.env.cwd().unwrap_or(&project.root).to_string_lossy().into_owned();
+    let wanted = Wanted { session, cwd: &cwd, since };
+    running(kind, home, |name| cx.env.get(name).map(str::to_owned), wanted)
+}
+
+/// A transcript that was not written to for so long is that of another session.
+const LATELY: Duration = Duration::from_secs(120);
+
+fn branch(project: &Project) -> String {
+    let head = Reader::open(&project.root).ok().and_then(|repo| repo.head().ok());
+    head.and_then(|head| head.name().map(str::to_owned)).unwrap_or_default()
+}
+
+pub fn stop(cx: &Cx, _: &Stop) -> Outcome {
+    let project = cx.project()?;
+    let being = own(cx, &project)?;
+    finish(cx, &project, being, "session_stop", "stopped")
+}
+
+pub fn recover(cx: &Cx, args: &Recover) -> Outcome {
+    let project = cx.project()?;
+    let found = find(cx, &args.which)?;
+    let recording = match Recording::load(&found.dir) {
+        State::Some(recording) => *recording,
+        State::None => {
+            return Err(Failure::new(Exit::Usage, "the session is finished already").on(&*found.name));
+        }
+        State::Unreadable(why) => {
+            return Err(Failure::new(Exit::Failed, "the recording cannot be read")
+                .on(&*found.name)
+                .because_of(why));
+        }
+    };
+    if recording.stopped_at.is_zero() && lives(&recording) && recording.parent_pid > 0 {
+        return Err(Failure::new(Exit::Failed, "its agent is still at work")
+            .on(&*found.name)
+            .hint(format!("ox agent {} session stop", recording.agent_id)));
+    }
+    finish(cx, &project, Being { found, recording }, "session_recover", "recovered")
+}
+
+/// Takes over what is left, closes the transcript and ends the recording.
+fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) -> Outcome {
+    let Being { found, recording } = being;
+    let now = cx.now();
+    let failed = |e: &dyn std::fmt::Display| {
+        Failure::new(Exit::Failed, "the session cannot be finished")
+            .on(&*found.name)
+            .because_of(e.to_string())
+    };
+    // From here on it is stopped, whatever happens to this process.
+    let stopped = Recording::update(&found.dir, |recording| {
+        if recording.stopped_at.is_zero() {
+            recording.stopped_at = now.into();
+            recording.lifecycle.push(Turn { action: "stop".into(), at: now.into(), ..Turn::default() });
+        }
+    });
+    stopped.map_err(|e| failed(&e))?;
+    if recording.session_file.is_empty() {
+        let since = recording.started_at.0.unwrap_or(now);
+        let late = transcript(cx, project, &recording.adapter_name, &recording.native_session, since);
+        if let Some(path) = late.map_err(|e| failed(&e))? {
+            let path = path.to_string_lossy().into_owned();
+            Recording::update(&found.dir, |recording| recording.session_file = path)
+                .map_err(|e| failed(&e))?;
+        }
+    }
+    let redactor = cx.redactor(Some(project));
+    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let (mut thread, mut secrets) = (Default::default(), 0);
+    let progress = cx.ui.progress("reading the transcript");
+    match Follower::open(&found.dir) {
+        Ok(mut follower) => {
+            let header = header_of(&recording, follower.thread(), &project.repo_id, &user, OURS);
+            let done = follower.drain(&header, &redactor).map_err(|e| failed(&e))?;
+            secrets = done.found.total();
+            thread = follower.thread().clone();
+            follower.note(done.entries).map_err(|e| failed(&e))?;
+        }
+        Err(e @ (FollowError::NoTranscript | FollowError::NoReader(_))) => {
+            cx.ui.warn(&format!("{e}: the recording has only what was logged"));
+        }
+        Err(e) => return Err(failed(&e)),
+    }
+    drop(progress);
+    let header = header_of(&recording, &thread, &project.repo_id, &user, OURS);
+    let end = sessions::Ending { name: &found.name, title: &recording.title, reason };
+    let written = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
+    let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "success": true, "type": kind, "agent_id": recording.agent_id, "session_name": &*found.name,
+            "session_id": recording.session_id, "title": recording.title, "entry_count": written.next_seq,
+            "duration": took.map(short), "secrets_redacted": secrets, "raw_path": found.dir.join(sessions::raw::FILE),
+        }));
+    }
+    let entries = u64::try_from(written.next_seq).unwrap_or(0);
+    let length = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
+    cx.ui.done(&format!("recorded {}: {}{length}", found.name, count_of(entries)))?;
+    if secrets > 0 {
+        cx.ui.note(&format!("{} taken out", count(secrets, "secret")));
+    }
+    cx.ui.next_step(&format!("ox session view {}", found.name));
+    Ok(())
+}
+
+fn count_of(entries: u64) -> String {
+    if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
+}
+
+pub fn abort(cx: &Cx, args: &Abort) -> Outcome {
+    let project = cx.project()?;
+    let Being { found, recording } = own(cx, &project)?;
+    cx.ui.confirm(&format!("Throw away what was recorded of {}?", found.name), args.force)?;
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, "the recording cannot be removed").on_path(&found.dir).because(&e)
+    };
+    Recording::remove(&found.dir).map_err(failed)?;
+    fs::remove_dir_all(&found.dir).map_err(failed)?;
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "success": true, "type": "session_abort", "agent_id": recording.agent_id, "session_name": &*found.name,
+        }));
+    }
+    cx.ui.done(&format!("threw away {}", found.name))
+}
+
+pub fn pause(cx: &Cx, pause: bool) -> Outcome {
+    let project = cx.project()?;
+    let Being { found, recording } = own(cx, &project)?;
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, "the recording cannot be changed").on(&*found.name).because(&e)
+    };
+    if recording.is_paused() != pause {
+        let action = if pause { "pause" } else { "resume" };
+        let seq = sessions::next_seq(&found.dir).map_err(failed)?;
+        let turn =
+            Turn { action: action.into(), at: GoTime::from(cx.now()), seq: Some(seq), ..Turn::default() };
+        Recording::update(&found.dir, |recording| recording.lifecycle.push(turn)).map_err(failed)?;
+    }
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "success": true, "agent_id": recording.agent_id, "session_name": &*found.name, "paused": pause,
+        }));
+    }
+    cx.ui.done(&match pause {
+        true => format!("{} is paused: what comes now is not to be shared", found.name),
+        false => format!("{} goes on", found.name),
+    })
+}
+
+pub fn status(cx: &Cx, args: &StatusArgs) -> Outcome {
+    let project = cx.project()?;
+    let mut all = being(cx, &project);
+    if args.current {
+        let me = agent(cx)?;
+        all.retain(|being| being.recording.agent_id == me.id);
+    }
+    let now = cx.now();
+    if cx.ui.json() {
+        let rows: Vec<Value> = all.iter().map(|being| row(being, now)).collect();
+        return cx
+            .ui
+            .document(&json!({ "recording": !rows.is_empty(), "count": rows.len(), "sessions": rows }));
+    }
+    if all.is_empty() {
+        cx.ui.note("nothing is being recorded");
+        return Ok(());
+    }
+    let mut table = Table::new(&["SESSION", "STATUS", "AGENT", "BEGAN", "ENTRIES", "TITLE"]);
+    for Being { found, recording } in &all {
+        let began = recording.started_at.0.map(|at| relative(at, now)).unwrap_or_default();
+        let status = if recording.is_paused() { "paused" } else { "recording" };
+        let status = if lives(recording) { status } else { "orphaned" };
+        let entries = recording.entry_count.to_string();
+        table.row([
+            found.name.to_string(),
+            status.to_owned(),
+            recording.kind().to_owned(),
+            began,
+            entries,
+            recording.title.clone(),
+        ]);
+    }
+    cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
+}
+
+fn row(Being { found, recording }: &Being, now: Timestamp) -> Value {
+    let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
+    json!({
+        "session_name": &*found.name, "agent_id": recording.agent_id, "title": recording.title, "agent": recording.kind(),
+        "duration_seconds": took.map(|took| took.as_secs()), "duration": took.map(short),
+        "started_at": recording.started_at, "session_file": recording.session_file,
+        "workspace_path": recording.workspace_path, "branch": recording.branch, "paused": recording.is_paused(),
+        "entry_count": recording.entry_count, "agent_lives": lives(recording),
+    })
+}

@@ -1,0 +1,305 @@
+//! Takes over into a recording what its agent's transcript has: each fact once, whoever is ended at whatever moment.
+//!
+//! A step reads the transcript from where the last one stopped, appends what is new to `raw.jsonl`, has that on disk, and only then notes in
+//! `.tail.json` how far it is and what the reader knows. Who is ended in between leaves entries behind the noted size of `raw.jsonl`; the
+//! next step, of whichever process, reads the same part of the transcript again and leaves those out by their ids.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::raw::{Entry, Header, Kind, Writer};
+use super::recording::{Recording, State};
+use crate::harness::transcript::{Fact, Reader, Role, Skipped, Thread, What};
+use crate::kit::file;
+use crate::redact::{Findings, Redactor};
+use crate::tail::{Cursor, Tail};
+
+/// How far a transcript has been taken over.
+const FILE: &str = ".tail.json";
+/// A larger one is none of ours, in bytes: what a reader remembers has its limits.
+const FILE_MAX: usize = 8 << 20;
+
+/// Why a recording's transcript cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// There is no recording there.
+    #[error("nothing is being recorded there")]
+    NotRecording,
+    /// It cannot be read.
+    #[error("the recording cannot be read: {0}")]
+    Unreadable(String),
+    /// The transcript has not been found yet.
+    #[error("the agent's transcript is not known yet")]
+    NoTranscript,
+    /// Nothing reads the transcripts of that program.
+    #[error("no transcript of {0} can be read")]
+    NoReader(String),
+    /// The disk refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What `.tail.json` says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Saved {
+    transcript: PathBuf,
+    cursor: Cursor,
+    /// Bytes of `raw.jsonl` that hold what the cursor has passed.
+    raw_size: u64,
+    reader: Option<Reader>,
+    thread: Thread,
+}
+
+/// A recording that is followed.
+#[derive(Debug)]
+pub struct Follower {
+    dir: PathBuf,
+    recording: Recording,
+    saved: Saved,
+    tail: Tail,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Entries that were appended.
+    pub entries: u64,
+    /// There is more to read now.
+    pub more: bool,
+    /// Secrets that were replaced.
+    pub found: Findings,
+}
+
+impl Follower {
+    /// Takes up the recording in the session directory `dir` where it was left.
+    ///
+    /// # Errors
+    /// See [`FollowError`].
+    pub fn open(dir: &Path) -> Result<Follower, FollowError> {
+        let recording = match Recording::load(dir) {
+            State::Some(recording) => *recording,
+            State::None => return Err(FollowError::NotRecording),
+            State::Unreadable(why) => return Err(FollowError::Unreadable(why)),
+        };
+        if recording.session_file.is_empty() {
+            return Err(FollowError::NoTranscript);
+        }
+        if Reader::of(&recording.adapter_name).is_none() {
+            return Err(FollowError::NoReader(recording.adapter_name));
+        }
+        let transcript = PathBuf::from(&recording.session_file);
+        let saved = load(dir, &transcript)?;
+        let tail = Tail::new(&transcript, saved.cursor);
+        Ok(Follower { dir: dir.to_owned(), recording, saved, tail })
+    }
+
+    /// The recording, as it was when it was taken up.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// What the transcript says of its thread, as far as it was read.
+    pub fn thread(&self) -> &Thread {
+        &self.saved.thread
+    }
+
+    /// What the reader passed over.
+    pub fn skipped(&self) -> Skipped {
+        self.saved.reader.as_ref().map(Reader::skipped).unwrap_or_default()
+    }
+
+    /// Whether the transcript is as it was after the last step: its length is what was read, and it is the same file. Costs one look.
+    pub fn is_level(&self) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let cursor = self.tail.cursor();
+        fs::symlink_metadata(self.tail.path()).is_ok_and(|meta| {
+            let read = cursor.offset + self.tail.rest().len() as u64;
+            meta.ino() == cursor.inode && meta.dev() == cursor.device && meta.len() == read
+        })
+    }
+
+    /// Takes over what is new, at most as much as a step of [`Tail`]. `header` stands before the first entry.
+    ///
+    /// # Errors
+    /// The transcript cannot be read, or the recording not written; the next step goes on from the same place.
+    pub fn step(&mut self, header: &Header, redactor: &Redactor) -> Result<Step, FollowError> {
+        let done = self.take_over(header, redactor);
+        if done.is_err() {
+            // What was read and not written is read again, from what is on disk.
+            self.saved = Saved { raw_size: u64::MAX, ..Saved::default() };
+            self.tail = Tail::new(self.tail.path(), Cursor::default());
+        }
+        done
+    }
+
+    fn take_over(&mut self, header: &Header, redactor: &Redactor) -> Result<Step, FollowError> {
+        let mut writer = Writer::open(&self.dir, header, redactor)?;
+        // Somebody else may have gone on meanwhile; what is on disk counts.
+        if writer.size() != self.saved.raw_size {
+            let saved = load(&self.dir, self.tail.path())?;
+            if saved.cursor != self.saved.cursor {
+                self.tail = Tail::new(self.tail.path(), saved.cursor);
+            }
+            self.saved = saved;
+        }
+        let written = writer.ids_behind(&self.dir, self.saved.raw_size)?;
+        let mut reader = self
+            .saved
+            .reader
+            .take()
+            .or_else(|| Reader::of(&self.recording.adapter_name))
+            .ok_or_else(|| FollowError::NoReader(self.recording.adapter_name.clone()))?;
+        let (mut facts, mut taken) = (Vec::new(), Taken::default());
+        let (start, began) = (self.recording.start_offset, self.recording.started_at.0);
+        let thread = &mut self.saved.thread;
+        let step = self.tail.step(&mut |offset, line| {
+            facts.clear();
+            reader.line(line, &mut facts);
+            for fact in facts.drain(..) {
+                // What was said before recording began is read, since what follows builds on it, and not taken over.
+                let is_earlier =
+                    if start > 0 { offset < start } else { fact.time < began && fact.time.is_some() };
+                if let What::Thread(of) = fact.what {
+                    *thread = of;
+                } else if !is_earlier {
+                    taken.add(fact, &written);
+                }
+            }
+        })?;
+        self.saved.reader = Some(reader);
+        for entry in &taken.entries {
+            writer.append(entry)?;
+        }
+        let done = writer.commit()?;
+        self.saved.cursor = self.tail.cursor();
+        self.saved.raw_size = done.size;
+        self.saved.transcript = self.tail.path().to_owned();
+        file::write_atomic(
+            &self.dir.join(FILE),
+            &serde_json::to_vec(&self.saved).map_err(io::Error::from)?,
+            0o600,
+        )?;
+        Ok(Step { entries: done.entries, more: step.more, found: done.found })
+    }
+
+    /// Takes over everything that is there.
+    ///
+    /// # Errors
+    /// As [`step`](Follower::step).
+    pub fn drain(&mut self, header: &Header, redactor: &Redactor) -> Result<Step, FollowError> {
+        let mut all = Step::default();
+        loop {
+            let step = self.step(header, redactor)?;
+            all.entries += step.entries;
+            all.found.merge(&step.found);
+            if !step.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Notes in `.recording.json` how far it is, for whoever reads only that.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note(&self, entries: u64) -> io::Result<()> {
+        let (offset, thread) = (self.saved.cursor.offset, &self.saved.thread);
+        Recording::update(&self.dir, |recording| {
+            recording.source_offset = offset;
+            recording.entry_count += i64::try_from(entries).unwrap_or(0);
+            if !thread.model.is_empty() {
+                recording.model.clone_from(&thread.model);
+            }
+        })
+        .map(drop)
+    }
+}
+
+/// Removes what only following needs, of a recording that is finished.
+///
+/// # Errors
+/// The disk refuses.
+pub fn forget(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(FILE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// What is noted of `transcript`; nothing where nothing is, it is another's, or it is damaged: then all of it is read again, and what is
+/// written already left out.
+fn load(dir: &Path, transcript: &Path) -> io::Result<Saved> {
+    let bytes = match file::read_capped(&dir.join(FILE), FILE_MAX) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
+        other => other?,
+    };
+    let saved: Saved = serde_json::from_slice(&bytes).unwrap_or_default();
+    Ok(if saved.transcript == transcript { saved } else { Saved::default() })
+}
+
+/// Entries made of facts.
+#[derive(Debug, Default)]
+struct Taken {
+    entries: Vec<Entry>,
+}
+
+impl Taken {
+    fn add(&mut self, fact: Fact, written: &HashSet<String>) {
+        if written.contains(&fact.id) {
+            return;
+        }
+        if let Some(entry) = entry_of(fact) {
+            self.entries.push(entry);
+        }
+    }
+}
+
+/// The entry that a fact is; none of what a recording does not hold: what a tool gave back when it worked, and tokens.
+fn entry_of(fact: Fact) -> Option<Entry> {
+    let Fact { id, time, what } = fact;
+    let entry = Entry { timestamp: time, source_id: id, ..Entry::default() };
+    Some(match what {
+        What::Said { role, text } => Entry { kind: kind_of(role), content: text, ..entry },
+        What::Called { call, tool, input } => {
+            Entry { kind: Kind::Tool, tool_name: tool, tool_input: input, call_id: call, ..entry }
+        }
+        What::Returned { call, output, failed: true } => {
+            Entry { kind: Kind::Tool, tool_output: output, is_error: true, call_id: call, ..entry }
+        }
+        What::Returned { .. } | What::Spent(_) | What::Thread(_) | What::Compacted => return None,
+    })
+}
+
+fn kind_of(role: Role) -> Kind {
+    match role {
+        Role::User => Kind::User,
+        Role::Assistant => Kind::Assistant,
+        Role::System => Kind::System,
+    }
+}
+
+/// What stands before the entries of a recording.
+pub fn header_of(recording: &Recording, thread: &Thread, repo_id: &str, user: &str, version: &str) -> Header {
+    Header {
+        created_at: recording.started_at.0.or(Some(Timestamp::UNIX_EPOCH)),
+        agent_id: recording.agent_id.clone(),
+        agent_type: recording.kind().to_owned(),
+        agent_version: thread.version.clone(),
+        model: if thread.model.is_empty() { recording.model.clone() } else { thread.model.clone() },
+        username: user.to_owned(),
+        repo_id: repo_id.to_owned(),
+        ox_version: version.to_owned(),
+        session_id: recording.session_id.clone(),
+        is_recovered: false,
+    }
+}
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! Following a transcript on real files: once, in order, whoever is ended when.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::raw;
+use super::*;
+
+struct Bench {
+    dir: tempfile::TempDir,
+    redactor: Redactor,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Recording)) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-03-12T09:00:00Z".parse().unwrap();
+        let mut recording = Recording::new("OxTndR", now);
+        recording.adapter_name = "claude-code".into();
+        recording.session_file = dir.path().join("t.jsonl").to_string_lossy().into_owned();
+        change(&mut recording);
+        recording.create(dir.path()).unwrap();
+        fs::write(dir.path().join("t.jsonl"), "").unwrap();
+        Bench { dir, redactor: Redactor::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("t.jsonl")
+    }
+
+    fn follower(&self) -> Follower {
+        Follower::open(self.dir.path()).unwrap()
+    }
+
+    fn drain(&self, follower: &mut Follower) -> u64 {
+        follower.drain(&Header::default(), &self.redactor).unwrap().entries
+    }
+
+    fn told(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        raw::read(&self.dir.path().join(raw::FILE), &mut |line| {
+            if let raw::Line::Entry(entry) = line {
+                told.push(entry.content);
+            }
+        })
+        .unwrap();
+        told
+    }
+}
+
+/// A person's words, as Claude Code writes them.
+fn said(n: usize) -> String {
+    json!({
+        "type": "user", "uuid": format!("u{n}"), "sessionId": "s", "timestamp": "2026-03-12T09:01:00Z", "cwd": "/p",
+        "version": "2.1.332", "message": { "role": "user", "content": format!("word {n}") },
+    })
+    .to_string()
+        + "\n"
+}
+
+fn words(n: std::ops::Range<usize>) -> Vec<String> {
+    n.map(|n| format!("word {n}")).collect()
+}
+
+#[test]
+fn what_comes_is_taken_over_and_what_was_there_before_is_not() {
+    let before = said(0) + &said(1);
+    let b = Bench::new(|r| r.start_offset = before.len() as u64);
+    fs::write(b.path(), &before).unwrap();
+    let mut follower = b.follower();
+    assert_eq!(b.drain(&mut follower), 0);
+    assert!(follower.is_level());
+    fs::write(b.path(), before + &said(2) + &said(3)[..20]).unwrap();
+    assert!(!follower.is_level());
+    assert_eq!(b.drain(&mut follower), 1);
+    assert_eq!(b.told(), words(2..3));
+    assert_eq!(follower.thread().cwd, "/p");
+    follower.note(1).unwrap();
+    let State::Some(recording) = Recording::load(b.dir.path()) else { panic!("a recording") };
+    assert_eq!(recording.entry_count, 1);
+}
+
+#[test]
+fn two_that_follow_the_same_do_not_double_anything() {
+    let b = Bench::new(|_| ());
+    let (mut one, mut two) = (b.follower(), b.follower());
+    let mut text = String::new();
+    for n in 0..20 {
+        text += &said(n);
+        fs::write(b.path(), &text).unwrap();
+        b.drain(if n % 3 == 0 { &mut one } else { &mut two });
+    }
+    b.drain(&mut one);
+    b.drain(&mut two);
+    assert_eq!(b.told(), words(0..20));
+}
+
+#[test]
+fn what_cannot_be_read_now_is_read_later() {
+    let b = Bench::new(|_| ());
+    let mut follower = b.follower();
+    fs::write(b.path(), said(0)).unwrap();
+    b.drain(&mut follower);
+    fs::rename(b.path(), b.path().with_extension("away")).unwrap();
+    // A directory in the place of what is appended to.
+    let raw = b.dir.path().join(raw::FILE);
+    fs::rename(&raw, raw.with_extension("away")).unwrap();
+    fs::create_dir(&raw).unwrap();
+    assert!(follower.step(&Header::default(), &b.redactor).is_err());
+    fs::remove_dir(&raw).unwrap();
+    fs::rename(raw.with_extension("away"), &raw).unwrap();
+    fs::rename(b.path().with_extension("away"), b.path()).unwrap();
+    fs::write(b.path(), said(0) + &said(1)).unwrap();
+    assert_eq!(b.drain(&mut follower), 1);
+    assert_eq!(b.told(), words(0..2));
+}
+
+#[test]
+fn a_recording_that_cannot_be_followed_says_why() {
+    let no = |change: fn(&mut Recording), expected: &str| {
+        let b = Bench::new(change);
+        assert_eq!(Follower::open(b.dir.path()).unwrap_err().to_string(), expected);
+    };
+    no(|r| r.session_file.clear(), "the agent's transcript is not known yet");
+    no(|r| r.adapter_name = "vim".into(), "no transcript of vim can be read");
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Follower::open(dir.path()), Err(FollowError::NotRecording)));
+}
+
+proptest! {
+    /// Killed between any two of its writes, and gone on with by another process: every whole line once.
+    #[test]
+    fn agt_11_every_line_is_taken_over_once_whoever_is_ended_when(
+        steps in prop::collection::vec((0_usize..4, 0_u8..4, 0_usize..400), 1..12),
+    ) {
+        let b = Bench::new(|_| ());
+        let mut text = String::new();
+        let mut n = 0;
+        let mut follower = b.follower();
+        for (more, end, cut) in steps {
+            for _ in 0..more {
+                text += &said(n);
+                n += 1;
+            }
+            fs::write(b.path(), &text).unwrap();
+            let noted = fs::read(b.dir.path().join(FILE)).ok();
+            b.drain(&mut follower);
+            let raw = b.dir.path().join(raw::FILE);
+            match end {
+                // Before it was noted how far it was.
+                0 => match &noted {
+                    Some(noted) => fs::write(b.dir.path().join(FILE), noted).unwrap(),
+                    None => forget(b.dir.path()).unwrap(),
+                },
+                // In the middle of writing, and so before that too.
+                1 => {
+                    match &noted {
+                        Some(noted) => fs::write(b.dir.path().join(FILE), noted).unwrap(),
+                        None => forget(b.dir.path()).unwrap(),
+                    }
+                    let whole = fs::read(&raw).unwrap();
+                    let kept = noted.as_ref().map_or(0, |noted| {
+                        let saved: Saved = serde_json::from_slice(noted).unwrap_or_default();
+                        usize::try_from(saved.raw_size).unwrap()
+                    });
+                    fs::write(&raw, &whole[..whole.len().saturating_sub(cut).max(kept)]).unwrap();
+                }
+                // The note is damaged.
+                2 => fs::write(b.dir.path().join(FILE), "{").unwrap(),
+                _ => {}
+            }
+            if end < 3 {
+                follower = b.follower();
+            }
+        }
+        b.drain(&mut follower);
+        prop_assert_eq!(b.told(), words(0..n));
+    }
+}

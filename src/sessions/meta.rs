@@ -1,0 +1,108 @@
+//! `meta.json`: what is known of a finished session without reading it. Shared with the Go program, whose unknown keys stay.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::Name;
+use super::raw::Header;
+use crate::kit::file;
+use crate::kit::gotime::GoTime;
+use crate::redact::Redactor;
+
+/// The file's name.
+const FILE: &str = "meta.json";
+/// A larger file is none, in bytes.
+const FILE_MAX: usize = 1 << 20;
+/// The format's version.
+const VERSION: &str = "1.0";
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// What it was about; may be empty.
+    pub title: &'a str,
+    /// `stopped`, or `recovered` where its agent had ended without a word.
+    pub reason: &'a str,
+}
+
+/// Writes it beside the transcript in `dir`; what another version has written there stays.
+///
+/// # Errors
+/// One is there and cannot be read, or the disk refuses.
+pub(super) fn write(
+    dir: &Path,
+    header: &Header,
+    end: &Ending<'_>,
+    entries: i64,
+    redactor: &Redactor,
+) -> io::Result<()> {
+    let path = dir.join(FILE);
+    let mut all: Map<String, Value> = match file::read_capped(&path, FILE_MAX) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Map::new(),
+        Err(e) => return Err(e),
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+    };
+    let mut put = |key: &str, value: Value| {
+        all.insert(key.to_owned(), value);
+    };
+    put("version", VERSION.into());
+    put("session_name", (**end.name).into());
+    put("username", header.username.as_str().into());
+    put("agent_id", header.agent_id.as_str().into());
+    put("agent_type", header.agent_type.as_str().into());
+    put("created_at", json!(GoTime(header.created_at)));
+    put("entry_count", entries.into());
+    put("stop_reason", end.reason.into());
+    let may_be_empty = [
+        ("title", end.title),
+        ("model", &header.model),
+        ("repo_id", &header.repo_id),
+        ("session_id", &header.session_id),
+    ];
+    for (key, text) in may_be_empty.into_iter().filter(|(_, text)| !text.is_empty()) {
+        put(key, text.into());
+    }
+    all.entry("files").or_insert_with(|| Map::new().into());
+    let mut all = Value::Object(all);
+    redactor.redact_json(&mut all);
+    file::write_durable(&path, &serde_json::to_vec_pretty(&all)?, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_another_version_has_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap();
+        let end = Ending { name: &name, title: "Parser", reason: "stopped" };
+        let header = Header { agent_id: "OxTndR".into(), ..Header::default() };
+        let read = || -> Value { serde_json::from_slice(&fs::read(dir.path().join(FILE)).unwrap()).unwrap() };
+        write(dir.path(), &header, &end, 3, &Redactor::new()).unwrap();
+        assert_eq!(
+            (&read()["title"], &read()["entry_count"], &read()["files"]),
+            (&"Parser".into(), &3.into(), &json!({}))
+        );
+        fs::write(
+            dir.path().join(FILE),
+            r#"{"linked_prs":[7],"files":{"raw.jsonl":{"size":1}},"title":"T"}"#,
+        )
+        .unwrap();
+        write(dir.path(), &header, &Ending { title: "", ..end }, 4, &Redactor::new()).unwrap();
+        let all = read();
+        assert_eq!(
+            (&all["linked_prs"], &all["title"], &all["files"]["raw.jsonl"]["size"]),
+            (&json!([7]), &"T".into(), &1.into())
+        );
+        fs::write(dir.path().join(FILE), "{").unwrap();
+        assert!(write(dir.path(), &header, &end, 4, &Redactor::new()).is_err());
+        assert_eq!(fs::read(dir.path().join(FILE)).unwrap(), b"{");
+    }
+}
