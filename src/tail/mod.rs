@@ -41,7 +41,7 @@ pub struct Cursor {
     /// It stands in a line that is being passed over.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_long: bool,
-    /// A hash of the file's first bytes that were read, at most [`HEAD`]: numbers are given again to new files.
+    /// A hash of the file's first bytes that were read, at most 200: numbers are given again to new files.
     pub head: u64,
     /// How many these are.
     pub head_length: u8,

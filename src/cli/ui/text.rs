@@ -88,7 +88,7 @@ impl Table {
         self.tones.push((self.rows.len() - 1, column, tone));
     }
 
-    /// The lines, heading first. With a `width` the last column goes on below itself, at least in [`WRAPPED_MIN`] columns, and what
+    /// The lines, heading first. With a `width` the last column goes on below itself, at least in 16 columns, and what
     /// is wider still is cut; without one nothing is ever cut.
     pub fn lines(&self, width: Option<usize>, paint: Paint) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);

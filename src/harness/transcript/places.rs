@@ -184,7 +184,7 @@ fn slug(cwd: &str) -> String {
     cwd.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
-/// All files below a root, no link followed, [`LISTED_MAX`] at most. What cannot be read is left out; the root itself may be a link.
+/// All files below a root, no link followed, 100,000 at most. What cannot be read is left out; the root itself may be a link.
 ///
 /// # Errors
 /// The root is there and cannot be read. One that is not there holds nothing.

@@ -143,7 +143,7 @@ impl Database {
     }
 
     /// Tells what is new in the reader's session: a number of messages, and whether there is more to be told at once. The answer to
-    /// `SQLITE_BUSY` ([`is_busy`]) is to open it again; what the reader knows is then as it was before.
+    /// `SQLITE_BUSY` is to open it again; what the reader knows is then as it was before.
     ///
     /// # Errors
     /// The database is busy, damaged, or of a version with other tables.
