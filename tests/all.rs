@@ -22,6 +22,7 @@ mod lifecycle;
 mod machines;
 mod queue;
 mod reclone;
+mod recordings;
 mod sim;
 mod tidy;
 mod transcripts;

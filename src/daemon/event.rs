@@ -6,6 +6,7 @@ use super::names::{Id, Via};
 use super::presence::event as presence;
 use super::projects::event as projects;
 use super::records::event as records;
+use super::sessions::event as sessions;
 use super::trees::event as trees;
 use super::upkeep::event as upkeep;
 use super::whispers::event as whispers;
@@ -36,6 +37,7 @@ pub enum Event {
     Presence(presence::Event),
     Whispers(whispers::Event),
     Trees(trees::Event),
+    Sessions(sessions::Event),
 }
 
 /// What the core wants done.
@@ -58,6 +60,7 @@ pub enum Effect {
     Records(records::Effect),
     Whispers(whispers::Effect),
     Trees(trees::Effect),
+    Sessions(sessions::Effect),
     Upkeep(upkeep::Effect),
 }
 
@@ -73,5 +76,6 @@ pub(super) enum Timer {
     Records(records::Timer),
     Whispers(whispers::Timer),
     Trees(trees::Timer),
+    Sessions(sessions::Timer),
     Upkeep(upkeep::Timer),
 }

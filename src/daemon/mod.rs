@@ -27,6 +27,7 @@ mod projects;
 mod records;
 mod requests;
 pub mod run;
+mod sessions;
 mod shared;
 mod status;
 mod throttle;
@@ -55,6 +56,7 @@ pub mod parts {
     pub use super::presence::event as presence;
     pub use super::projects::event as projects;
     pub use super::records::event as records;
+    pub use super::sessions::event as sessions;
     pub use super::trees::event as trees;
     pub use super::upkeep::event as upkeep;
     pub use super::whispers::event as whispers;

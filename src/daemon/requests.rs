@@ -7,7 +7,7 @@ use crate::ipc::wire::Response;
 use crate::ipc::{ConnId, Request};
 
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
-    let Parts { projects, clones, presence, records, whispers, .. } = parts;
+    let Parts { projects, clones, presence, records, whispers, sessions, .. } = parts;
     if cx.closing && !is_one_way(&request) {
         return cx.reply(conn, Response::busy(STOPPING));
     }
@@ -27,6 +27,8 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::MurmurResume(who), Via::Project(id)) => whispers.pause(cx, &id, who.agent_id, false),
         (Request::Whispers(ask), Via::Project(id)) => whispers.pending(cx, conn, &id, &ask),
         (Request::WhisperHistory(ask), Via::Project(id)) => whispers.history(cx, conn, &id, ask),
+        (Request::SessionWatchStart(told), Via::Project(id)) => sessions.watch_start(cx, &id, &told),
+        (Request::SessionWatchStop(told), Via::Project(id)) => sessions.watch_stop(cx, &id, &told),
         (Request::Stop, via) => projects.stop_asked(cx, conn, via),
         (Request::Attach(ask), Via::Host) => projects.attach_asked(cx, conn, &ask),
         (Request::Environment(told), Via::Project(id)) => clones.environment_told(cx, conn, id, told),
@@ -40,6 +42,14 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
 
 /// Whether nobody waits for an answer.
 fn is_one_way(request: &Request) -> bool {
-    use Request::{Heartbeat, Murmur, MurmurPause, MurmurResume};
-    matches!(request, Heartbeat(_) | Murmur(_) | MurmurPause(_) | MurmurResume(_))
+    use Request::{Heartbeat, Murmur, MurmurPause, MurmurResume, SessionWatchStart, SessionWatchStop};
+    matches!(
+        request,
+        Heartbeat(_)
+            | Murmur(_)
+            | MurmurPause(_)
+            | MurmurResume(_)
+            | SessionWatchStart(_)
+            | SessionWatchStop(_)
+    )
 }

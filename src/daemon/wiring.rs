@@ -6,7 +6,7 @@ use super::fact::Fact;
 use super::names::{Id, Key};
 use super::projects::event::{Findable, Timer as ProjectTimer};
 use super::shared::{Project, Shared};
-use super::{accounts, clones, presence, projects, records, requests, trees, upkeep, whispers};
+use super::{accounts, clones, presence, projects, records, requests, sessions, trees, upkeep, whispers};
 use crate::health::Issue;
 
 /// All parts.
@@ -19,6 +19,7 @@ pub(super) struct Parts {
     pub(super) records: records::Records,
     pub(super) whispers: whispers::Whispers,
     pub(super) trees: trees::Trees,
+    pub(super) sessions: sessions::Sessions,
     pub(super) upkeep: upkeep::Upkeep,
 }
 
@@ -45,6 +46,7 @@ impl Parts {
             Event::Presence(event) => self.presence.handle(cx, event),
             Event::Whispers(event) => self.whispers.handle(cx, event),
             Event::Trees(event) => self.trees.handle(cx, event),
+            Event::Sessions(event) => self.sessions.handle(cx, event),
         }
     }
 
@@ -64,6 +66,7 @@ impl Parts {
             Timer::Records(timer) => self.records.due(cx, timer),
             Timer::Whispers(timer) => self.whispers.due(cx, timer),
             Timer::Trees(timer) => self.trees.due(cx, timer),
+            Timer::Sessions(timer) => self.sessions.due(cx, timer),
             Timer::Upkeep(timer) => {
                 let busy = self.projects.is_attaching() || self.clones.is_any_busy();
                 self.upkeep.due(cx, timer, busy);
@@ -78,6 +81,7 @@ impl Parts {
                 self.clones.hear(cx, fact);
                 self.presence.hear(cx, fact);
                 self.records.hear(cx, fact);
+                self.sessions.hear(cx, fact);
             }
             Fact::Loaded { .. } => {
                 self.clones.hear(cx, fact);
@@ -87,6 +91,7 @@ impl Parts {
             Fact::Detached { .. } => {
                 // What changed there is told while it is known who is at work and where the ledger is; the project's row goes last.
                 self.trees.hear(cx, fact);
+                self.sessions.hear(cx, fact);
                 self.whispers.hear(cx, fact);
                 self.clones.hear(cx, fact);
                 self.accounts.hear(cx, fact);
@@ -97,6 +102,7 @@ impl Parts {
             Fact::Jumped => {
                 self.clones.hear(cx, fact);
                 self.trees.hear(cx, fact);
+                self.sessions.hear(cx, fact);
             }
             Fact::Heard { .. } => {
                 self.clones.hear(cx, fact);
@@ -133,6 +139,7 @@ impl Parts {
             Fact::Moved(_) => {
                 self.clones.hear(cx, fact);
                 self.trees.hear(cx, fact);
+                self.sessions.hear(cx, fact);
             }
             Fact::TreeTold { .. } | Fact::TreeLeft { .. } => self.trees.hear(cx, fact),
         }
@@ -150,7 +157,7 @@ impl Parts {
     /// How many entries all parts hold.
     pub(super) fn len(&self) -> usize {
         let parts = [self.projects.len(), self.clones.len(), self.accounts.len(), self.records.len()];
-        parts.iter().sum::<usize>() + self.whispers.len() + self.trees.len()
+        parts.iter().sum::<usize>() + self.whispers.len() + self.trees.len() + self.sessions.len()
     }
 
     /// The projects as others must find them.

@@ -139,7 +139,14 @@ impl Follower {
     }
 
     fn take_over(&mut self, header: &Header, redactor: &Redactor) -> Result<Step, FollowError> {
+        // Whoever finished it has written its end.
+        if matches!(Recording::load(&self.dir), State::None) {
+            return Err(FollowError::NotRecording);
+        }
         let mut writer = Writer::open(&self.dir, header, redactor)?;
+        if matches!(Recording::load(&self.dir), State::None) {
+            return Err(FollowError::NotRecording);
+        }
         // Somebody else may have gone on meanwhile; what is on disk counts.
         if writer.size() != self.saved.raw_size {
             let saved = load(&self.dir, self.tail.path())?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{clones, projects};
+use ox::daemon::parts::{clones, projects, sessions};
 use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
@@ -59,6 +59,8 @@ pub struct Steady {
     saved: BTreeMap<PathBuf, Saved>,
     /// Processes that live, and when they started.
     pub processes: BTreeMap<u32, u64>,
+    /// What is recorded in all projects.
+    pub recorded: Vec<sessions::Recorded>,
 }
 
 impl Script for Steady {
@@ -109,6 +111,10 @@ impl Script for Steady {
         };
     }
 
+    fn recorded(&mut self, _: &Id) -> Vec<sessions::Recorded> {
+        self.recorded.clone()
+    }
+
     fn probe(&mut self, pid: u32) -> Seen {
         self.processes.get(&pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
     }
@@ -132,6 +138,7 @@ impl Bench {
             loaded: None,
             saved: BTreeMap::new(),
             processes: BTreeMap::new(),
+            recorded: Vec::new(),
         };
         let mut bench = FakeHost::with(steady, identity(), 1);
         bench.keeps_wanted = true;

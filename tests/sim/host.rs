@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
-use ox::daemon::parts::{accounts, clones, presence, projects, records, trees, upkeep, whispers};
+use ox::daemon::parts::{accounts, clones, presence, projects, records, sessions, trees, upkeep, whispers};
 use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult};
 use ox::ipc::{ConnId, Request};
@@ -70,6 +70,16 @@ pub trait Script {
 
     /// `None` if the test says itself what a scan finds.
     fn scan(&mut self, _root: RootId, _task: &Task) -> Option<(Duration, Option<Report>)> {
+        None
+    }
+
+    /// What is recorded in a project.
+    fn recorded(&mut self, _id: &Id) -> Vec<sessions::Recorded> {
+        Vec::new()
+    }
+
+    /// `None` if the test says itself what a step came to.
+    fn step(&mut self, _id: &Id, _name: &str) -> Option<sessions::Stepped> {
         None
     }
 
@@ -232,7 +242,12 @@ impl<S: Script> FakeHost<S> {
         let conn = ConnId::simulated(self.serial);
         let one_way = matches!(
             request,
-            Request::Heartbeat(_) | Request::Murmur(_) | Request::MurmurPause(_) | Request::MurmurResume(_)
+            Request::Heartbeat(_)
+                | Request::Murmur(_)
+                | Request::MurmurPause(_)
+                | Request::MurmurResume(_)
+                | Request::SessionWatchStart(_)
+                | Request::SessionWatchStop(_)
         );
         if !one_way {
             let long = matches!(request, Request::TriggerGc(_));
@@ -292,8 +307,25 @@ impl<S: Script> FakeHost<S> {
                     }
                 }
             },
+            Effect::Sessions(effect) => self.of_sessions(effect),
         }
         self.script.done(now, effect);
+    }
+
+    fn of_sessions(&mut self, effect: &sessions::Effect) {
+        let wait = QUICK + self.disk();
+        match effect {
+            sessions::Effect::Look(id, _) => {
+                let found = self.script.recorded(id);
+                self.after(wait, sessions::Event::Found(id.clone(), Some(found)));
+            }
+            sessions::Effect::Step { id, name, .. } => {
+                if let Some(came) = self.script.step(id, name) {
+                    self.after(wait, sessions::Event::Stepped(id.clone(), name.clone(), came));
+                }
+            }
+            sessions::Effect::Close(_) | sessions::Effect::Watch { .. } => {}
+        }
     }
 
     fn of_projects(&mut self, effect: &projects::Effect) {
@@ -525,6 +557,12 @@ impl<S: Script> FakeHost<S> {
                 whispers::Event::ChangesTold { key, told: whispers::NoteOutcome::Failed, changes }.into()
             }
             Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
+            Effect::Sessions(sessions::Effect::Look(id, _)) => {
+                sessions::Event::Found(id.clone(), None).into()
+            }
+            Effect::Sessions(sessions::Effect::Step { id, name, .. }) => {
+                sessions::Event::Stepped(id.clone(), name.clone(), sessions::Stepped::Failed(text())).into()
+            }
             // Nobody hears of these either way, or they are no work.
             Effect::Reply(..)
             | Effect::Progress(..)
@@ -535,6 +573,7 @@ impl<S: Script> FakeHost<S> {
             | Effect::Records(_)
             | Effect::Whispers(_)
             | Effect::Trees(_)
+            | Effect::Sessions(_)
             | Effect::Upkeep(_) => return None,
         })
     }

@@ -10,6 +10,7 @@ mod cloud;
 mod exact;
 mod host;
 mod issues;
+mod sessions;
 mod site;
 mod trees;
 mod whispers;

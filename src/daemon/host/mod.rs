@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, select};
 use super::core::Core;
 use super::event::{Effect, Event};
 use super::upkeep::event::Handover;
-use super::{accounts, clones, presence, projects, records, trees, upkeep, whispers};
+use super::{accounts, clones, presence, projects, records, sessions, trees, upkeep, whispers};
 use crate::ipc::wire::Response;
 use crate::ipc::{Inbound, ListenerId};
 use crate::kit::clock::Now;
@@ -36,6 +36,7 @@ pub(super) struct Host {
     records: records::work::Work,
     whispers: whispers::work::Work,
     trees: trees::work::Work,
+    sessions: sessions::work::Work,
 }
 
 impl Host {
@@ -53,6 +54,7 @@ impl Host {
             records: records::work::Work::new(&lanes),
             whispers: whispers::work::Work::new(&lanes),
             trees: trees::work::Work::default(),
+            sessions: sessions::work::Work::default(),
             refused: VecDeque::new(),
             core,
             lanes,
@@ -135,6 +137,7 @@ impl Host {
             Effect::Records(effect) => self.records.perform(lanes, effect),
             Effect::Whispers(effect) => self.whispers.perform(lanes, effect),
             Effect::Trees(effect) => self.trees.perform(lanes, effect),
+            Effect::Sessions(effect) => self.sessions.perform(lanes, effect),
             Effect::Upkeep(effect) => upkeep::work::perform(lanes, effect),
             Effect::Exit { .. } => {}
         }

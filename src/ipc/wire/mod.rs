@@ -187,9 +187,9 @@ messages! {
     /// A recording has ended: [`SessionFinalize`].
     SessionFinalize = "session_finalize" OneWay;
     /// Follow a recording: [`SessionWatchStart`].
-    SessionWatchStart = "session_watch_start" OneWay;
+    SessionWatchStart = "session_watch_start" OneWay on Project => core (SessionWatchStart);
     /// Follow it no longer: [`SessionWatchStop`].
-    SessionWatchStop = "session_watch_stop" OneWay;
+    SessionWatchStop = "session_watch_stop" OneWay on Project => core (SessionWatchStop);
     /// Publish a murmur: [`Murmur`].
     Murmur = "murmur" OneWay on Project => core (Box<Murmur>);
     /// Hold back an agent's murmurs: [`AgentRef`].

@@ -17,6 +17,7 @@ use crate::cli::me::Me;
 use crate::cli::ui::text::{Table, clean, count, relative, short};
 use crate::git::Reader;
 use crate::harness::transcript::places::{Wanted, running};
+use crate::ipc::wire::{Message, SessionWatchStart, SessionWatchStop};
 use crate::kit::gotime::GoTime;
 use crate::kit::process::{Seen, StartedAt, probe};
 use crate::kit::{file, openat};
@@ -155,6 +156,13 @@ pub fn start(cx: &Cx, args: &Start) -> Outcome {
     let dir = make_dir(cx, &project, &places, &name).map_err(failed)?;
     let recording = Recording { session_path: dir.to_string_lossy().into_owned(), ..recording };
     recording.create(&dir).map_err(failed)?;
+    // Whoever is not there finds it when they come.
+    let told = SessionWatchStart {
+        session_name: name.to_string(),
+        session_file: recording.session_file.clone(),
+        adapter_name: kind.clone(),
+    };
+    let _ = cx.client(&project).one_way(Message::SessionWatchStart, Some(&told));
     if cx.ui.json() {
         return cx.ui.document(&json!({
             "success": true, "type": "session_start", "agent_id": me.id, "session_name": &*name,
@@ -296,6 +304,8 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     let header = header_of(&recording, &thread, &project.repo_id, &user, OURS);
     let end = sessions::Ending { name: &found.name, title: &recording.title, reason };
     let written = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
+    let told = SessionWatchStop { session_name: found.name.to_string() };
+    let _ = cx.client(project).one_way(Message::SessionWatchStop, Some(&told));
     let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
     if cx.ui.json() {
         return cx.ui.document(&json!({

@@ -1,0 +1,79 @@
+//! What recordings hear, want done and wait for.
+
+use std::path::PathBuf;
+
+use crate::daemon::names::Id;
+use crate::sessions::Name;
+
+/// A recording that is to be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its name.
+    pub name: Name,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The agent's transcript; none while that is not known.
+    pub transcript: Option<PathBuf>,
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// There is more to read now.
+    More,
+    /// All that was there is taken over, and something was.
+    New,
+    /// Nothing was new.
+    Level,
+    /// Nothing is being recorded there any more.
+    Ended,
+    /// It could not be read or written, and why.
+    Failed(String),
+}
+
+/// What recordings hear.
+#[derive(Debug)]
+pub enum Event {
+    /// An [`Effect::Look`] has ended; `None` if it could not be done.
+    Found(Id, Option<Vec<Recorded>>),
+    /// Something changed in a directory that is watched.
+    Touched(PathBuf),
+    /// An [`Effect::Step`] has ended.
+    Stepped(Id, Name, Stepped),
+}
+
+/// What recordings want done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Find the recordings of the project at this directory, and finish those whose agent has ended; ends in [`Event::Found`].
+    Look(Id, PathBuf),
+    /// Take over what a transcript has got; ends in [`Event::Stepped`].
+    Step {
+        /// The project.
+        id: Id,
+        /// Its directory.
+        root: PathBuf,
+        /// Which recording.
+        name: Name,
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// Let go of what is kept open of a recording.
+    Close(PathBuf),
+    /// Watch a directory, or no longer.
+    Watch {
+        /// Which.
+        dir: PathBuf,
+        /// Whether.
+        on: bool,
+    },
+}
+
+/// Deadlines of recordings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The recordings of a project are looked for.
+    Look(Id),
+    /// A transcript is looked at.
+    Step(Id, Name),
+}

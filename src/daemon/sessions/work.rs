@@ -1,0 +1,223 @@
+//! What workers do with recordings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::event::{Effect, Event, Recorded, Stepped};
+use crate::daemon::host::lanes::{Lane, Lanes, hint};
+use crate::daemon::names::VERSION;
+use crate::daemon::names::shown_version;
+use crate::git;
+use crate::harness::transcript::places::{Wanted, running};
+use crate::project::{Project, RedactRules};
+use crate::redact::Redactor;
+use crate::sessions::raw::Header;
+use crate::sessions::{
+    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, header_of, lives, watch_mode,
+};
+use crate::sync::{self, Site};
+use crate::watch::DirWatcher;
+
+/// An agent's process that is gone may have been a short-lived shell's, so young a recording is not finished for it (agent work and
+/// sessions, 5.3).
+const GRACE: Duration = Duration::from_secs(10 * 60);
+/// Whoever stopped a recording finishes it; after this long they have been ended meanwhile.
+const STOPPED_MAX: Duration = Duration::from_secs(60);
+
+/// A recording that is kept open between steps.
+struct Open {
+    follower: Follower,
+    header: Header,
+    redactor: Redactor,
+}
+
+/// What the work on recordings needs.
+#[derive(Default)]
+pub(in crate::daemon) struct Work {
+    open: Arc<Mutex<BTreeMap<PathBuf, Open>>>,
+    watcher: Arc<Mutex<Option<DirWatcher>>>,
+}
+
+impl Work {
+    pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
+        match effect {
+            Effect::Look(id, root) => {
+                let site = lanes.site.clone();
+                lanes.start(
+                    Lane::Disk,
+                    move || look(&site, &root),
+                    move |found| Event::Found(id, found.ok().flatten()).into(),
+                );
+            }
+            Effect::Step { id, root, name, dir } => {
+                let (site, open, stepped) = (lanes.site.clone(), Arc::clone(&self.open), name.clone());
+                let work = move || step(&site, &open, &root, &name, dir);
+                lanes.start(Lane::Disk, work, move |came| {
+                    let came = came.unwrap_or_else(|e| Stepped::Failed(e.to_string()));
+                    Event::Stepped(id, stepped, came).into()
+                });
+            }
+            Effect::Close(dir) => drop(self.open.lock().remove(&dir)),
+            Effect::Watch { dir, on } => {
+                let (watcher, watchers, inbox) =
+                    (Arc::clone(&self.watcher), lanes.watchers(), lanes.inbox.clone());
+                let clock = Arc::clone(&lanes.site.clock);
+                lanes.run(Lane::Disk, move || {
+                    let mut watcher = watcher.lock();
+                    let Some(name) = dir.to_str() else { return };
+                    if watcher.is_none()
+                        && let Some(watches) = &watchers.watches
+                    {
+                        // A hint that finds no room is made up for by the next look.
+                        let touched = move |name: &str| hint(&inbox, Event::Touched(PathBuf::from(name)));
+                        *watcher = Some(DirWatcher::on(watches, clock, touched));
+                    }
+                    match watcher.as_mut() {
+                        Some(watcher) if on => {
+                            if let Err(e) = watcher.watch(name, &dir) {
+                                log::error!("{name} is not watched, only looked at every five minutes: {e}");
+                            }
+                        }
+                        Some(watcher) => watcher.unwatch(name),
+                        None => {}
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The project at `root` and its recordings' directory; none where that cannot be told.
+fn places(site: &Site, root: &Path) -> Option<(Project, Places)> {
+    let project = Project::load(root, &site.env).ok()?;
+    let ledger = sync::ledger_of(&site.env, &site.dirs, &project, None).ok().filter(sync::Workspace::exists);
+    let ledger = ledger.as_ref().map(|at| at.path.as_path());
+    let places = Places::new(&site.dirs, root, &project.repo_id, ledger);
+    Some((project, places))
+}
+
+fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
+    let (project, places) = places(site, root)?;
+    let now = site.clock.now().wall;
+    let (all, _) = places.all();
+    let mut recorded = Vec::new();
+    for found in all.into_iter().filter(|found| matches!(found.place, Place::Local | Place::Cache)) {
+        let State::Some(recording) = Recording::load(&found.dir) else { continue };
+        if recording.watch_mode != watch_mode::TAIL || !sessions::can_read(&recording.adapter_name) {
+            continue;
+        }
+        if let Some(reason) = is_over(&recording, now) {
+            match finish(site, &project, &found.name, &found.dir, &recording, reason, now) {
+                Ok(entries) => log::info!("session {} is finished ({reason}): {entries} entries", found.name),
+                Err(e) => log::warn!("session {} cannot be finished: {e}", found.name),
+            }
+        } else if recording.stopped_at.is_zero() {
+            let transcript = transcript(site, &found.dir, &recording);
+            recorded.push(Recorded { name: found.name, dir: found.dir, transcript });
+        }
+    }
+    Some(recorded)
+}
+
+/// Why a recording is to be finished, if it is.
+fn is_over(recording: &Recording, now: Timestamp) -> Option<&'static str> {
+    let is_past = |at: Option<Timestamp>, wait: Duration| {
+        at.is_some_and(|at| now.duration_since(at).unsigned_abs() >= wait && at <= now)
+    };
+    if is_past(recording.stopped_at.0, STOPPED_MAX) {
+        return Some("stopped");
+    }
+    let has_ended =
+        recording.stopped_at.is_zero() && !lives(recording) && is_past(recording.started_at.0, GRACE);
+    has_ended.then_some("recovered")
+}
+
+/// The transcript of a recording; one that was not there when it began is noted when it is found.
+fn transcript(site: &Site, dir: &Path, recording: &Recording) -> Option<PathBuf> {
+    if !recording.session_file.is_empty() {
+        return Some(PathBuf::from(&recording.session_file));
+    }
+    let wanted = Wanted {
+        session: &recording.native_session,
+        cwd: &recording.workspace_path,
+        since: recording.started_at.0?,
+    };
+    let get = |name: &str| site.env.get(name).map(str::to_owned);
+    let found = running(&recording.adapter_name, site.env.home()?, get, wanted).ok()??;
+    let text = found.to_str()?.to_owned();
+    Recording::update(dir, |recording| recording.session_file = text).ok()??;
+    Some(found)
+}
+
+fn open(site: &Site, project: &Project, dir: &Path) -> Result<Open, FollowError> {
+    let follower = Follower::open(dir)?;
+    let rules = RedactRules::read(&site.dirs, Some(project));
+    rules.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
+    let user = git::Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let header =
+        header_of(follower.recording(), follower.thread(), &project.repo_id, &user, shown_version(VERSION));
+    Ok(Open { follower, header, redactor: Redactor::with_rules(rules.rules) })
+}
+
+fn step(
+    site: &Site,
+    open_ones: &Mutex<BTreeMap<PathBuf, Open>>,
+    root: &Path,
+    name: &Name,
+    dir: PathBuf,
+) -> Stepped {
+    // Taken out while it is worked on: a slow disk keeps no other waiting.
+    let taken = open_ones.lock().remove(&dir);
+    let opened = match taken {
+        Some(open) => Ok(open),
+        None => match Project::load(root, &site.env) {
+            Ok(project) => open(site, &project, &dir),
+            Err(e) => return Stepped::Failed(e.to_string()),
+        },
+    };
+    let mut open = match opened {
+        Ok(open) => open,
+        Err(FollowError::NotRecording) => return Stepped::Ended,
+        Err(e) => return Stepped::Failed(e.to_string()),
+    };
+    if open.follower.is_level() {
+        open_ones.lock().insert(dir, open);
+        return Stepped::Level;
+    }
+    let done = open.follower.step(&open.header, &open.redactor);
+    let came = match done {
+        Ok(step) if step.more => Stepped::More,
+        Ok(step) => {
+            if let Err(e) = open.follower.note(step.entries) {
+                log::debug!("session {name}: {e}");
+            }
+            Stepped::New
+        }
+        Err(FollowError::NotRecording) => return Stepped::Ended,
+        Err(e) => Stepped::Failed(e.to_string()),
+    };
+    open_ones.lock().insert(dir, open);
+    came
+}
+
+/// Takes over what is left of a recording that nobody else will finish; how many entries it has then.
+fn finish(
+    site: &Site,
+    project: &Project,
+    name: &Name,
+    dir: &Path,
+    recording: &Recording,
+    reason: &str,
+    now: Timestamp,
+) -> Result<i64, FollowError> {
+    let Open { mut follower, header, redactor } = open(site, project, dir)?;
+    let done = follower.drain(&header, &redactor)?;
+    follower.note(done.entries)?;
+    let end = Ending { name, title: &recording.title, reason };
+    Ok(sessions::close(dir, &header, &end, &redactor, now)?.next_seq)
+}

@@ -1,0 +1,130 @@
+//! Recordings: when transcripts are read, and what is watched.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ox::daemon::parts::sessions::{Effect as Wanted, Event as Told, Recorded, Stepped};
+use ox::daemon::{Effect, Event, Id, Via};
+use ox::ipc::Request;
+use ox::ipc::wire::SessionWatchStart;
+use ox::sessions::Name;
+
+use super::bench::Bench;
+
+const PROJECT: &str = "p";
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn name(agent: &str) -> Name {
+    Name::parse(&format!("2026-03-12T11-09-dana-{agent}")).unwrap()
+}
+
+fn recorded(agent: &str, transcript: Option<&str>) -> Recorded {
+    let dir = PathBuf::from(format!("/l/.sageox/cache/sessions/{}", &*name(agent)));
+    Recorded { name: name(agent), dir, transcript: transcript.map(PathBuf::from) }
+}
+
+/// A core with one project, in which these are recorded.
+fn bench(all: Vec<Recorded>) -> (Bench, Id) {
+    let mut bench = Bench::new();
+    bench.interval = secs(36_000);
+    bench.recorded = all;
+    bench.attach(PROJECT, &[]);
+    bench.pass(secs(1));
+    (bench, Id::from(PROJECT))
+}
+
+/// What was wanted of sessions, since the last time.
+fn wanted(bench: &mut Bench) -> Vec<String> {
+    let told = bench.wanted.iter().filter_map(|(_, effect)| match effect {
+        Effect::Sessions(Wanted::Look(..)) => Some("look".to_owned()),
+        Effect::Sessions(Wanted::Step { name, .. }) => Some(format!("step {}", name.agent())),
+        Effect::Sessions(Wanted::Close(dir)) => Some(format!("close {}", dir.to_str()?.rsplit('-').next()?)),
+        Effect::Sessions(Wanted::Watch { dir, on }) => Some(format!("watch {} {on}", dir.display())),
+        _ => None,
+    });
+    let told = told.collect();
+    bench.wanted.clear();
+    told
+}
+
+fn came(bench: &mut Bench, id: &Id, agent: &str, came: Stepped) {
+    bench.event(Event::Sessions(Told::Stepped(id.clone(), name(agent), came)));
+}
+
+#[test]
+fn a_transcript_is_read_when_it_is_touched_and_once_more_when_it_has_settled() {
+    let (mut bench, id) = bench(vec![recorded("OxAAAA", Some("/t/a/1.jsonl"))]);
+    assert_eq!(wanted(&mut bench), ["look", "watch /t/a true", "step OxAAAA"]);
+    came(&mut bench, &id, "OxAAAA", Stepped::More);
+    assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
+    came(&mut bench, &id, "OxAAAA", Stepped::New);
+    bench.pass(Duration::from_millis(149));
+    assert!(wanted(&mut bench).is_empty());
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
+    // Touched while it is being read: once more, however often.
+    (0..5).for_each(|_| bench.event(Event::Sessions(Told::Touched("/t/a".into()))));
+    bench.event(Event::Sessions(Told::Touched("/t/b".into())));
+    assert!(wanted(&mut bench).is_empty());
+    came(&mut bench, &id, "OxAAAA", Stepped::Level);
+    assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
+    came(&mut bench, &id, "OxAAAA", Stepped::Level);
+    // What came close behind a hint has none of its own.
+    bench.pass(Duration::from_millis(150));
+    assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
+    came(&mut bench, &id, "OxAAAA", Stepped::Level);
+    // Nothing happens, and nothing is done but to look whether its agent lives.
+    bench.pass(secs(3_600));
+    let idle = wanted(&mut bench);
+    assert_eq!(idle.iter().filter(|w| *w == "look").count(), 12, "{idle:?}");
+    assert_eq!(idle.iter().filter(|w| *w == "step OxAAAA").count(), 1, "one is under way: {idle:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_tried_again_and_what_has_ended_is_let_go_of() {
+    let (mut bench, id) =
+        bench(vec![recorded("OxAAAA", Some("/t/a/1.jsonl")), recorded("OxBBBB", Some("/t/a/2.jsonl"))]);
+    wanted(&mut bench);
+    came(&mut bench, &id, "OxAAAA", Stepped::Failed("no".into()));
+    bench.pass(secs(29));
+    assert!(wanted(&mut bench).is_empty());
+    bench.pass(secs(1));
+    assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
+    bench.recorded.remove(0);
+    came(&mut bench, &id, "OxAAAA", Stepped::Ended);
+    bench.pass(secs(1));
+    // The other one is in the same directory.
+    assert_eq!(wanted(&mut bench), ["look", "close OxAAAA"]);
+    bench.recorded.clear();
+    came(&mut bench, &id, "OxBBBB", Stepped::Ended);
+    bench.pass(secs(1));
+    assert_eq!(wanted(&mut bench), ["look", "close OxBBBB", "watch /t/a false"]);
+    bench.pass(secs(3_600));
+    assert!(wanted(&mut bench).is_empty(), "without a recording nothing wakes");
+}
+
+#[test]
+fn a_recording_that_begins_is_taken_up_when_it_is_told_and_its_transcript_when_it_is_there() {
+    let (mut bench, id) = bench(Vec::new());
+    assert_eq!(wanted(&mut bench), ["look"]);
+    bench.recorded = vec![recorded("OxAAAA", None)];
+    let told = |name: &str| {
+        Request::SessionWatchStart(SessionWatchStart { session_name: name.into(), ..Default::default() })
+    };
+    bench.ask(Via::Project(id.clone()), told("../../etc"));
+    bench.pass(secs(1));
+    assert!(wanted(&mut bench).is_empty());
+    bench.ask(Via::Project(id.clone()), told(&name("OxAAAA")));
+    bench.pass(secs(1));
+    assert_eq!(wanted(&mut bench), ["look"], "there is nothing to read yet");
+    bench.recorded = vec![recorded("OxAAAA", Some("/t/a/1.jsonl"))];
+    bench.pass(secs(300));
+    assert_eq!(wanted(&mut bench), ["look", "watch /t/a true", "step OxAAAA"]);
+    // The project is let go of.
+    bench.ask(Via::Project(id), Request::Stop);
+    bench.pass(secs(1));
+    assert_eq!(wanted(&mut bench), ["close OxAAAA", "watch /t/a false"]);
+}
