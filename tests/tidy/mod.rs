@@ -22,7 +22,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ipc", &["kit"]),
     ("sync", &["kit", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
-    ("daemon", &["kit", "redact", "project", "http", "git", "watch", "health", "ipc", "sync", "whispers"]),
+    (
+        "daemon",
+        &[
+            "kit", "redact", "project", "http", "git", "watch", "harness", "health", "ipc", "sync",
+            "whispers", "sessions",
+        ],
+    ),
     ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "daemon"]),
     (
         "cli",
