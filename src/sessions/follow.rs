@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::raw::{Entry, Header, Kind, Writer};
 use super::recording::{Recording, State};
+use crate::harness::transcript::places::is_below;
 use crate::harness::transcript::{Fact, Reader, Role, Skipped, Thread, What};
 use crate::kit::file;
 use crate::redact::{Findings, Redactor};
@@ -36,6 +37,14 @@ pub enum FollowError {
     /// The transcript has not been found yet.
     #[error("the agent's transcript is not known yet")]
     NoTranscript,
+    /// It is none of the agent's: whoever wrote the recording would have another file taken over.
+    #[error("{} is no transcript of {kind}: it lies elsewhere", path.display())]
+    Elsewhere {
+        /// What is named.
+        path: PathBuf,
+        /// The program.
+        kind: String,
+    },
     /// Nothing reads the transcripts of that program.
     #[error("no transcript of {0} can be read")]
     NoReader(String),
@@ -77,11 +86,12 @@ pub struct Step {
 }
 
 impl Follower {
-    /// Takes up the recording in the session directory `dir` where it was left.
+    /// Takes up the recording in the session directory `dir` where it was left. `roots` gives the directories below which the transcripts of a
+    /// program lie.
     ///
     /// # Errors
     /// See [`FollowError`].
-    pub fn open(dir: &Path) -> Result<Follower, FollowError> {
+    pub fn open(dir: &Path, roots: impl Fn(&str) -> Vec<PathBuf>) -> Result<Follower, FollowError> {
         let recording = match Recording::load(dir) {
             State::Some(recording) => *recording,
             State::None => return Err(FollowError::NotRecording),
@@ -94,6 +104,9 @@ impl Follower {
             return Err(FollowError::NoReader(recording.adapter_name));
         }
         let transcript = PathBuf::from(&recording.session_file);
+        if !is_below(&transcript, &roots(&recording.adapter_name)) {
+            return Err(FollowError::Elsewhere { path: transcript, kind: recording.adapter_name });
+        }
         let saved = load(dir, &transcript)?;
         let tail = Tail::new(&transcript, saved.cursor);
         Ok(Follower { dir: dir.to_owned(), recording, saved, tail })

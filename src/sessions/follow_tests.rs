@@ -29,7 +29,7 @@ impl Bench {
     }
 
     fn follower(&self) -> Follower {
-        Follower::open(self.dir.path()).unwrap()
+        Follower::open(self.dir.path(), |_| vec![self.dir.path().to_owned()]).unwrap()
     }
 
     fn drain(&self, follower: &mut Follower) -> u64 {
@@ -119,12 +119,16 @@ fn what_cannot_be_read_now_is_read_later() {
 fn a_recording_that_cannot_be_followed_says_why() {
     let no = |change: fn(&mut Recording), expected: &str| {
         let b = Bench::new(change);
-        assert_eq!(Follower::open(b.dir.path()).unwrap_err().to_string(), expected);
+        let opened = Follower::open(b.dir.path(), |_| vec![b.dir.path().to_owned()]);
+        assert_eq!(opened.unwrap_err().to_string(), expected);
     };
     no(|r| r.session_file.clear(), "the agent's transcript is not known yet");
     no(|r| r.adapter_name = "vim".into(), "no transcript of vim can be read");
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(Follower::open(dir.path()), Err(FollowError::NotRecording)));
+    assert!(matches!(Follower::open(dir.path(), |_| Vec::new()), Err(FollowError::NotRecording)));
+    let b = Bench::new(|_| ());
+    let elsewhere = Follower::open(b.dir.path(), |_| vec![dir.path().to_owned()]);
+    assert!(matches!(elsewhere, Err(FollowError::Elsewhere { .. })), "sec-02");
 }
 
 proptest! {

@@ -35,6 +35,8 @@ struct Followed {
     again: bool,
     /// It was touched since it was last looked at with nothing to come: hints may have been left out that came close behind.
     touched: bool,
+    /// That it cannot be read has been logged.
+    failed: bool,
 }
 
 /// All of them, by project.
@@ -160,8 +162,14 @@ impl Sessions {
             if let Some(followed) = all.get_mut(&recorded.name) {
                 followed.watched = watched;
             } else if all.len() < FOLLOWED_MAX {
-                let followed =
-                    Followed { dir: recorded.dir, watched, busy: false, again: false, touched: false };
+                let followed = Followed {
+                    dir: recorded.dir,
+                    watched,
+                    busy: false,
+                    again: false,
+                    touched: false,
+                    failed: false,
+                };
                 all.insert(recorded.name.clone(), followed);
             } else {
                 continue;
@@ -232,6 +240,7 @@ impl Sessions {
         let Some(followed) = self.by_id.get_mut(id).and_then(|all| all.get_mut(name)) else { return };
         followed.busy = false;
         let again = std::mem::take(&mut followed.again);
+        followed.failed &= matches!(came, Stepped::Failed(_));
         match came {
             Stepped::More => self.step(cx, id, name),
             Stepped::New | Stepped::Level if again => self.step(cx, id, name),
@@ -243,7 +252,9 @@ impl Sessions {
             }
             Stepped::Ended => self.look(cx, id),
             Stepped::Failed(why) => {
-                log::warn!("[{id}] session {name} cannot be recorded now: {why}");
+                if !std::mem::replace(&mut followed.failed, true) {
+                    log::warn!("[{id}] session {name} cannot be recorded now: {why}");
+                }
                 cx.set_in(Timer::Step(id.clone(), name.clone()), RETRY);
             }
         }

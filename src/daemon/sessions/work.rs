@@ -13,7 +13,7 @@ use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::VERSION;
 use crate::daemon::names::shown_version;
 use crate::git;
-use crate::harness::transcript::places::{Wanted, running};
+use crate::harness::transcript::places::{Wanted, roots, running};
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
 use crate::sessions::raw::Header;
@@ -155,7 +155,9 @@ fn transcript(site: &Site, dir: &Path, recording: &Recording) -> Option<PathBuf>
 }
 
 fn open(site: &Site, project: &Project, dir: &Path) -> Result<Open, FollowError> {
-    let follower = Follower::open(dir)?;
+    let get = |name: &str| site.env.get(name).map(str::to_owned);
+    let home = site.env.home().unwrap_or(Path::new("/"));
+    let follower = Follower::open(dir, |kind| roots(kind, home, get))?;
     let rules = RedactRules::read(&site.dirs, Some(project));
     rules.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
     let user = git::Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();

@@ -237,6 +237,27 @@ pub fn open(root: &Path, path: &Path) -> io::Result<fs::File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
+/// The directories below which the transcripts of the program lie that recordings call `kind`; none of one that keeps no file of lines.
+pub fn roots(kind: &str, home: &Path, get: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    match kind {
+        "claude-code" => Writer::Claude.roots(home, get),
+        "codex" => Writer::Codex.roots(home, get),
+        "gemini" => vec![gemini::root(&gemini_home(home, get))],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `path` is a file below one of `roots`, with all links resolved but the last, which a reader does not follow.
+pub fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
+    let (Some(dir), Some(_)) = (path.parent(), path.file_name()) else { return false };
+    let Ok(dir) = dir.canonicalize() else { return false };
+    roots.iter().any(|root| root.canonicalize().is_ok_and(|root| dir.starts_with(root)))
+}
+
+fn gemini_home(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
+    get("GEMINI_CLI_HOME").map_or_else(|| home.to_owned(), PathBuf::from)
+}
+
 /// The transcript of the session that is wanted, of the program that recordings call `kind`: none if there is none yet, it cannot be told
 /// which of several it is, or that program keeps no file of lines. `get` gives variables.
 ///
@@ -268,8 +289,7 @@ fn running_gemini(
     get: impl Fn(&str) -> Option<String>,
     wanted: Wanted<'_>,
 ) -> io::Result<Option<PathBuf>> {
-    let home = get("GEMINI_CLI_HOME").map_or_else(|| home.to_owned(), PathBuf::from);
-    let root = gemini::root(&home);
+    let root = gemini::root(&gemini_home(home, get));
     let projects = match gemini::projects(&root) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -287,6 +307,26 @@ pub fn thread(program: Writer, root: &Path, path: &Path) -> Option<Thread> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn sec_02_a_transcript_lies_below_its_programs_directories() {
+        let tmp = tempfile::tempdir().unwrap();
+        let home = tmp.path();
+        let sessions = home.join(".codex/sessions/2026");
+        fs::create_dir_all(&sessions).unwrap();
+        fs::create_dir_all(home.join(".ssh")).unwrap();
+        symlink(home.join(".ssh"), sessions.join("out")).unwrap();
+        let roots = roots("codex", home, |_| None);
+        let check = |path: &str, expected| assert_eq!(is_below(&home.join(path), &roots), expected, "{path}");
+        check(".codex/sessions/2026/a.jsonl", true);
+        check(".codex/sessions/a.jsonl", true);
+        check(".codex/sessions/../../.ssh/id", false);
+        check(".codex/sessions/2026/out/id", false);
+        check(".codex/sessions/2026/none/a.jsonl", false);
+        check(".ssh/id", false);
+        check("/", false);
+        assert!(super::roots("vim", home, |_| None).is_empty());
+    }
 
     use super::*;
 

@@ -16,7 +16,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::cli::ui::text::{Table, clean, count, relative, short};
 use crate::git::Reader;
-use crate::harness::transcript::places::{Wanted, running};
+use crate::harness::transcript::places::{Wanted, roots, running};
 use crate::ipc::wire::{Message, SessionWatchStart, SessionWatchStop};
 use crate::kit::gotime::GoTime;
 use crate::kit::process::{Seen, StartedAt, probe};
@@ -287,7 +287,8 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
     let (mut thread, mut secrets) = (Default::default(), 0);
     let progress = cx.ui.progress("reading the transcript");
-    match Follower::open(&found.dir) {
+    let get = |name: &str| cx.env.get(name).map(str::to_owned);
+    match Follower::open(&found.dir, |kind| roots(kind, &cx.home(), get)) {
         Ok(mut follower) => {
             let header = header_of(&recording, follower.thread(), &project.repo_id, &user, OURS);
             let done = follower.drain(&header, &redactor).map_err(|e| failed(&e))?;
