@@ -45,7 +45,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Bundle {
     /// File to write, which must not exist yet [default: one named after the time]
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
 }
 

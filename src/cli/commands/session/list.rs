@@ -20,7 +20,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Show at most N
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
     /// Show those of all times
     #[arg(long)]
