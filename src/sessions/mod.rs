@@ -53,20 +53,3 @@ pub fn close(
     Recording::remove(dir)?;
     Ok(written)
 }
-
-/// The number of the entry that comes next in the session directory `dir`.
-///
-/// # Errors
-/// The transcript cannot be read.
-pub fn next_seq(dir: &Path) -> io::Result<i64> {
-    let mut next = 0;
-    let counted = raw::read(&dir.join(raw::FILE), &mut |line| {
-        if let raw::Line::Entry(entry) = line {
-            next = entry.seq.map_or(next, |seq| seq) + 1;
-        }
-    });
-    match counted {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(next),
-    }
-}

@@ -464,6 +464,19 @@ fn whole_lines(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
+/// The number of the entry that comes next in the session directory `dir`; 0 where nothing has been written.
+///
+/// # Errors
+/// The transcript cannot be read.
+pub fn next_seq_in(dir: &Path) -> io::Result<i64> {
+    let path = dir.join(FILE);
+    match OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(e) => Err(e),
+        Ok(file) => next_seq(&file, &path, whole_lines(&file)?),
+    }
+}
+
 /// The number behind that of the last entry: from the last lines, or where these have none by counting all.
 fn next_seq(file: &File, path: &Path, size: u64) -> io::Result<i64> {
     const LAST: u64 = 256 << 10;

@@ -197,8 +197,8 @@ fn a_recording_is_thrown_away_or_finished_by_others_when_its_agent_has_ended() {
     let (env, repo, file, agent) = claude();
     env.ox_in(&repo, ["session", "start"]).ok();
     let asked = env.ox_in(&repo, ["session", "abort"]).fails(2);
-    assert!(asked.stderr.contains("Throw away"), "{asked:?}");
-    env.ox_in(&repo, ["session", "abort", "--force"]).ok();
+    assert!(asked.stderr.contains("Throw away") && asked.stderr.contains("--yes"), "{asked:?}");
+    env.ox_in(&repo, ["session", "abort", "--yes"]).ok();
     let status = env.ox_in(&repo, ["session", "status", "--json"]).ok().json();
     assert_eq!(status["count"], 0, "{status}");
     let start = env.ox_in(&repo, ["session", "start", "--json"]).ok().json();

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 pub use find::{Chat, Project, children, projects, root, running};
 
 use super::image::embedded;
+use super::lenient::{Raw, parsed, string};
 use super::memory::name;
 use super::told::{LINE_MAX, Told};
 use super::{Fact, Role, Skipped, Spent, Thread, What};
@@ -41,8 +42,6 @@ pub struct Gemini {
     talked: bool,
     skipped: Skipped,
 }
-
-type Raw<'a> = Option<&'a RawValue>;
 
 /// A line, the value of `$set`, a message, or a whole file. Values are looked at one by one, so that one of another type costs no more
 /// than itself.
@@ -157,17 +156,6 @@ struct Response<'a> {
     output: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
-}
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn parsed<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-fn string(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    parsed::<Text<'_>>(raw).map(|text| text.0)
 }
 
 fn time(raw: Raw<'_>) -> Option<Timestamp> {

@@ -194,6 +194,21 @@ pub(super) fn each<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Vec<T> {
     })
 }
 
+/// A value that is read when it is wanted; none where there is none.
+pub(super) type Raw<'a> = Option<&'a RawValue>;
+
+/// A value read as a `T`; none where it is of another type.
+pub(super) fn parsed<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
+    parse(raw?.get())
+}
+
+/// A value read as text.
+pub(super) fn string(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    #[derive(serde::Deserialize)]
+    struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+    parsed::<Borrowed<'_>>(raw).map(|text| text.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

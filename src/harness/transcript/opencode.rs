@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 pub use database::{Database, Session, path, running};
 
 use super::image::embedded;
+use super::lenient::{Raw, parsed, string};
 use super::memory::name;
 use super::told::Told;
 use super::{Fact, Role, Skipped, Spent, Thread, What};
@@ -54,8 +55,6 @@ struct Message {
     data: Option<String>,
     parts: Vec<Option<String>>,
 }
-
-type Raw<'a> = Option<&'a RawValue>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,17 +155,6 @@ struct Tokens {
 struct Cache {
     read: u64,
     write: u64,
-}
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn parsed<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
-}
-
-fn string(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    parsed::<Text<'_>>(raw).map(|text| text.0)
 }
 
 fn is_true(raw: Raw<'_>) -> bool {

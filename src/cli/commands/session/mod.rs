@@ -37,7 +37,7 @@ enum Command {
     #[command(after_help = "Examples:\n  ox session stop\n  ox agent OxTndR session stop --json")]
     Stop(record::Stop),
     /// Throw the recording of the agent's session away
-    #[command(after_help = "Examples:\n  ox session abort --force")]
+    #[command(after_help = "Examples:\n  ox session abort --yes")]
     Abort(record::Abort),
     /// Mark what is recorded from now on as not to be shared
     #[command(after_help = "Examples:\n  ox session pause")]

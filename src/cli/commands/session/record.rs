@@ -42,8 +42,8 @@ pub struct Stop {}
 #[derive(Debug, clap::Args)]
 pub struct Abort {
     /// Do not ask
-    #[arg(long)]
-    force: bool,
+    #[arg(short, long, alias = "force")]
+    yes: bool,
 }
 
 /// Flags of `ox session status`.
@@ -173,10 +173,7 @@ pub fn start(cx: &Cx, args: &Start) -> Outcome {
     cx.ui.done(&format!("recording {name}"))?;
     if transcript.is_none() {
         cx.ui.note(&match crate::sessions::can_read(&kind) {
-            true => {
-                "the agent's transcript is not there yet; it is looked for again when the session is stopped"
-                    .to_owned()
-            }
+            true => "the agent's transcript is not there yet; it is taken over as soon as it is".to_owned(),
             false if kind.is_empty() => {
                 "it is not known which program this agent is; ox agent prime --agent <TYPE> says so"
                     .to_owned()
@@ -297,7 +294,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
             follower.note(done.entries).map_err(|e| failed(&e))?;
         }
         Err(e @ (FollowError::NoTranscript | FollowError::NoReader(_))) => {
-            cx.ui.warn(&format!("{e}: the recording has only what was logged"));
+            cx.ui.warn(&format!("{e}: nothing was taken over"));
         }
         Err(e) => return Err(failed(&e)),
     }
@@ -332,7 +329,7 @@ fn count_of(entries: u64) -> String {
 pub fn abort(cx: &Cx, args: &Abort) -> Outcome {
     let project = cx.project()?;
     let Being { found, recording } = own(cx, &project)?;
-    cx.ui.confirm(&format!("Throw away what was recorded of {}?", found.name), args.force)?;
+    cx.ui.confirm(&format!("Throw away what was recorded of {}?", found.name), args.yes)?;
     let failed = |e: std::io::Error| {
         Failure::new(Exit::Failed, "the recording cannot be removed").on_path(&found.dir).because(&e)
     };
@@ -354,7 +351,7 @@ pub fn pause(cx: &Cx, pause: bool) -> Outcome {
     };
     if recording.is_paused() != pause {
         let action = if pause { "pause" } else { "resume" };
-        let seq = sessions::next_seq(&found.dir).map_err(failed)?;
+        let seq = sessions::raw::next_seq_in(&found.dir).map_err(failed)?;
         let turn =
             Turn { action: action.into(), at: GoTime::from(cx.now()), seq: Some(seq), ..Turn::default() };
         Recording::update(&found.dir, |recording| recording.lifecycle.push(turn)).map_err(failed)?;
