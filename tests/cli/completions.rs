@@ -184,7 +184,8 @@ zmodload zsh/zpty
 zpty z zsh -f -i
 # The terminal shows these lines as well, so the marks are no words of them.
 zpty -w z "PS1=; autoload -Uz compinit; setopt completeinword; $1; show() { print -r -- '<<''<'\$BUFFER'>>''>' }; zle -N show"
-zpty -w z "bindkey '^X^D' show; bindkey '^I' complete-word; print REA''DY"
+# The editor itself says that it is ready: before it is, the terminal would take the ^D for the end of the input.
+zpty -w z "bindkey '^X^D' show; bindkey '^I' complete-word; zle-line-init() { print REA''DY }; zle -N zle-line-init"
 zpty -r z out '*READY*'
 for line in "${@:2}"; do
     zpty -n -w z $'\x15'"$line"$'\t\x18\x04'
