@@ -24,6 +24,13 @@ const MURMURING: &str = "murmuring";
 /// Whether agents are given murmurs.
 const MURMUR_RECEIVE: &str = "murmur_receive";
 
+/// Whether sessions of agents are recorded by themselves.
+const RECORDING: &str = "sessions.mode";
+/// Its name in a repository's file.
+const RECORDING_OF_REPOSITORY: &str = "session_recording";
+/// Overrides it for one command: programs that run agents by themselves have their sessions left alone with `disabled`.
+pub const RECORDING_VAR: &str = "OX_SESSION_RECORDING";
+
 /// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
 const FOREIGN: [&str; 12] = [
     "agent_summarizer",
@@ -34,11 +41,36 @@ const FOREIGN: [&str; 12] = [
     "daemon.gc_check_interval",
     "display_name",
     "session_terms_shown",
-    "sessions",
+    "sessions.enabled",
     "telemetry_enabled",
     "tips_enabled",
     "view_format",
 ];
+
+/// What older files call the modes of recording. One of them, for infrastructure alone, has no like here: who has it asks for each.
+const OLDER_RECORDING: [(&str, &str); 3] = [("none", "disabled"), ("all", "auto"), ("infra", "manual")];
+
+/// Whether sessions of agents are recorded by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingMode {
+    /// From the moment an agent introduces itself.
+    Auto,
+    /// When an agent asks for it.
+    Manual,
+    /// Never.
+    Disabled,
+}
+
+impl RecordingMode {
+    /// In one word, as files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordingMode::Auto => "auto",
+            RecordingMode::Manual => "manual",
+            RecordingMode::Disabled => "disabled",
+        }
+    }
+}
 
 /// What a key's value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +125,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 10] = [
+pub static SETTINGS: [Setting; 11] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -150,6 +182,18 @@ pub static SETTINGS: [Setting; 10] = [
             Kind::Word(&["on", "off"]),
             "on",
             "Whether agents are given the murmurs of others.",
+        )
+    },
+    Setting {
+        env: Some(RECORDING_VAR),
+        place: Place::UserOrRepository,
+        ..user(
+            RECORDING,
+            Kind::Word(&["auto", "manual", "disabled"]),
+            "manual",
+            "Whether sessions of agents are recorded. auto: from the moment an agent introduces itself (ox agent prime). manual: when it says \
+             ox session start. disabled: never. What is recorded stays on this machine. In a repository's file the key is \
+             session_recording; the words none and all of older files mean disabled and auto.",
         )
     },
     Setting {
@@ -325,6 +369,11 @@ impl<'a> Settings<'a> {
                 if setting.env == Some(DAEMON_VAR) && !daemon_allowed(self.env) {
                     return (value("false".to_owned(), Origin::Environment(DAEMON_VAR)), None);
                 }
+                match self.in_environment(setting) {
+                    Some(Ok((text, origin))) => return (value(text, origin), None),
+                    Some(Err(error)) => return (default(), Some(error)),
+                    None => {}
+                }
                 match self.in_user_file(setting) {
                     Ok(Some((text, line, error))) => {
                         (value(text, Origin::User { path: self.user_path.clone(), line }), error)
@@ -340,6 +389,16 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// The value of the environment, for a key whose variable says one of its words.
+    fn in_environment(&self, setting: &Setting) -> Option<Result<(String, Origin), Error>> {
+        let name = setting.env.filter(|_| matches!(setting.kind, Kind::Word(_)))?;
+        let text = self.env.get(name).filter(|text| !text.is_empty())?;
+        Some(match accept(setting, text) {
+            Ok(text) => Ok((text, Origin::Environment(name))),
+            Err(reason) => Err(bad(setting, format!("{reason} (environment {name})"))),
+        })
+    }
+
     /// The value in the user's file, its line, and what had to be changed about it.
     fn in_user_file(&self, setting: &Setting) -> Result<Option<(String, u32, Option<Error>)>, Error> {
         let place = self.user_path.display();
@@ -347,6 +406,8 @@ impl<'a> Settings<'a> {
         for name in names(setting.key) {
             let (block, key) = name.split_once('.').unwrap_or(("", name));
             found = self.user.get(block, key).map_err(|r| bad(setting, format!("{r} ({place})")))?;
+            // An empty word is no opinion (decisions, section 5).
+            found = found.filter(|value| !value.text.is_empty() || !matches!(setting.kind, Kind::Word(_)));
             if found.is_some() {
                 break;
             }
@@ -372,6 +433,21 @@ impl<'a> Settings<'a> {
             Ok(text) => Ok((text, origin)),
             Err(reason) => Err(bad(setting, format!("{reason} ({origin})"))),
         })
+    }
+
+    /// Whether sessions of agents are recorded by themselves, and who says so.
+    pub fn recording(&self) -> (RecordingMode, Origin) {
+        match self.get(RECORDING) {
+            Ok((value, _)) => {
+                let mode = match value.text.as_str() {
+                    "auto" => RecordingMode::Auto,
+                    "disabled" => RecordingMode::Disabled,
+                    _ => RecordingMode::Manual,
+                };
+                (mode, value.origin)
+            }
+            Err(_) => (RecordingMode::Manual, Origin::Default),
+        }
     }
 
     /// Whether agents are told and reminded to murmur.
@@ -481,6 +557,8 @@ fn bad(setting: &Setting, reason: String) -> Error {
 
 /// The value in the one form that is written and compared.
 fn accept(setting: &Setting, text: &str) -> Result<String, String> {
+    let older = OLDER_RECORDING.iter().find(|(old, _)| setting.key == RECORDING && *old == text);
+    let text = older.map_or(text, |(_, new)| new);
     match setting.kind {
         Kind::Duration { .. } => {
             parse_duration(text).map(|_| text.to_owned()).map_err(|why| format!("cannot be set: {why}"))
@@ -499,7 +577,12 @@ fn accept(setting: &Setting, text: &str) -> Result<String, String> {
 
 /// The names of a key in files, the present one first.
 fn names(key: &'static str) -> impl Iterator<Item = &'static str> {
-    std::iter::once(key).chain((key == MURMUR_SEND).then_some(MURMURING))
+    let other = match key {
+        MURMUR_SEND => Some(MURMURING),
+        RECORDING => Some(RECORDING_OF_REPOSITORY),
+        _ => None,
+    };
+    std::iter::once(key).chain(other)
 }
 
 /// The smallest value, if `text` is below it.
@@ -618,6 +701,25 @@ mod tests {
         std::fs::write(f.tmp.path().join("p/.sageox/.repo_1"), r#"{"endpoint":"https://m.example"}"#)
             .unwrap();
         f.check("endpoint", "https://m.example", "repository /p/.sageox/.repo_1");
+    }
+
+    #[test]
+    fn the_nearest_says_whether_sessions_are_recorded() {
+        let check = |f: Fixture, mode: &str, origin: &str, errors: usize| {
+            f.check(RECORDING, mode, origin);
+            assert_eq!(f.values().1.len(), errors, "{:?}", f.values().1);
+        };
+        let (user, repository) = ("user /.config/sageox/config.yaml:2", "repository /p/.sageox/config.json");
+        let of_repository = r#"{"session_recording":"all"}"#;
+        check(Fixture::new("", "{}"), "manual", "default", 0);
+        check(Fixture::new("", of_repository), "auto", repository, 0);
+        check(Fixture::new("sessions:\n  mode: \"\"\n", of_repository), "auto", repository, 0);
+        check(Fixture::new("sessions:\n  mode: none\n", of_repository), "disabled", user, 0);
+        check(Fixture::new("sessions:\n  mode: infra\n  enabled: true\n", "{}"), "manual", user, 0);
+        check(Fixture::new("sessions:\n  mode: always\n", of_repository), "manual", "default", 1);
+        let f = Fixture::new("sessions:\n  mode: auto\n", "{}").with(RECORDING_VAR, "disabled");
+        check(f, "disabled", "environment OX_SESSION_RECORDING", 0);
+        check(Fixture::new("", of_repository).with(RECORDING_VAR, "x"), "manual", "default", 1);
     }
 
     #[test]

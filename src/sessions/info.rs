@@ -1,6 +1,8 @@
 //! What is known of a session at a glance.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,12 +11,14 @@ use serde::Deserialize;
 use super::place::{Found, Place};
 use super::raw::{self, Entry, Header, Kind, Line};
 use super::recording::{Recording, State};
-use crate::kit::file;
+use crate::kit::file::{self, NOFOLLOW};
 use crate::kit::gotime::GoTime;
 use crate::kit::process::{Seen, StartedAt, probe};
 
 /// A larger file beside the transcript is not read, in bytes.
 const BESIDE_MAX: usize = 1 << 20;
+/// For a title alone, a transcript is read no further, in bytes.
+const HEAD_MAX: u64 = 256 << 10;
 /// Characters of a title that is made of what the person said first.
 const TITLE_MAX: usize = 72;
 
@@ -80,6 +84,48 @@ struct Meta {
     session_id: String,
     created_at: GoTime,
     entry_count: Option<u64>,
+    summary: String,
+}
+
+/// What a session was about, read off what lies beside its transcript and, where that says nothing, off its beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Its title, or what the person said first; may be empty.
+    pub title: String,
+    /// A paragraph about it; may be empty.
+    pub summary: String,
+    /// Whose it is.
+    pub username: String,
+    /// The agent's program.
+    pub agent_type: String,
+}
+
+impl Glance {
+    /// Looks; what cannot be read is left empty.
+    pub fn of(found: &Found) -> Glance {
+        let meta: Meta = beside(&found.dir, "meta.json");
+        let summary: Meta = beside(&found.dir, "summary.json");
+        let (mut title, mut username, mut agent_type) = (String::new(), String::new(), String::new());
+        fill(&mut title, &[&summary.title, &meta.title]);
+        fill(&mut username, &[&meta.username, found.name.user()]);
+        fill(&mut agent_type, &[&meta.agent_type]);
+        if title.is_empty() || agent_type.is_empty() {
+            let mut seen = Passed::default();
+            let head = head(&found.dir.join(raw::FILE)).unwrap_or_default();
+            head.split(|byte| *byte == b'\n').for_each(|line| seen.line(Line::parse(line)));
+            fill(&mut title, &[&seen.first]);
+            fill(&mut agent_type, &[&seen.header.unwrap_or_default().agent_type]);
+        }
+        Glance { title, summary: summary.summary, username, agent_type }
+    }
+}
+
+/// The beginning of a file that is no link.
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
+    let mut head = Vec::new();
+    file.take(HEAD_MAX).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 impl Info {
@@ -228,7 +274,15 @@ mod tests {
         );
         assert_eq!(info.took().unwrap().as_secs(), 600);
         fs::write(dir.join("summary.json"), r#"{"title":"Parser mended","key_actions":null}"#).unwrap();
-        assert_eq!(Info::of(&session(dir, Place::Ledger)).unwrap().title, "Parser mended");
+        let session = session(dir, Place::Ledger);
+        assert_eq!(Info::of(&session).unwrap().title, "Parser mended");
+        let glance = Glance::of(&session);
+        assert_eq!(
+            (&*glance.title, &*glance.agent_type, &*glance.username),
+            ("Parser mended", "codex", "dana")
+        );
+        fs::remove_file(dir.join("summary.json")).unwrap();
+        assert_eq!(Glance::of(&session).title, "Fix the parser");
     }
 
     #[test]

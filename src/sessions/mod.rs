@@ -1,7 +1,8 @@
 //! Sessions of agents: recorded, read, kept.
 //!
 //! Threads: none of its own.
-//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, and what is made of it.
+//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, and what is made of it;
+//! `.session_stopped.<agent>` beside these.
 //! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; commands and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
@@ -14,6 +15,7 @@ mod place;
 pub mod raw;
 mod recording;
 pub mod render;
+pub mod stopped;
 
 use std::io;
 use std::path::Path;
@@ -25,7 +27,7 @@ use crate::redact::Redactor;
 
 pub use follow::{FollowError, Follower, Step, header_of};
 
-pub use info::{Info, Status, lives};
+pub use info::{Glance, Info, Status, lives};
 pub use meta::Ending;
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};

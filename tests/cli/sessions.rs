@@ -217,3 +217,36 @@ fn a_recording_is_thrown_away_or_finished_by_others_when_its_agent_has_ended() {
     assert!(again.stderr.contains("finished already"), "{again:?}");
     env.stop_daemon();
 }
+
+#[test]
+fn a_session_is_recorded_by_itself_where_the_repository_says_so_and_not_again_after_a_stop() {
+    let (mut env, repo, file, _) = claude();
+    let config = repo.join(".sageox/config.json");
+    let mut project: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    project["session_recording"] = "auto".into();
+    fs::write(&config, project.to_string()).unwrap();
+    let prime = |env: &TestEnv| env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json()["session"].clone();
+    let begun = prime(&env);
+    assert_eq!((&begun["recording"], &begun["auto_started"]), (&true.into(), &true.into()), "{begun}");
+    assert!(begun["source"].as_str().unwrap().contains("config.json"), "{begun}");
+    let again = prime(&env);
+    assert_eq!((&again["session_name"], &again["auto_started"]), (&begun["session_name"], &Value::Null));
+    fs::write(&file, transcript(1) + &transcript(2)).unwrap();
+    assert_eq!(env.ox_in(&repo, ["session", "stop", "--json"]).ok().json()["entry_count"], 4);
+    // Who stopped it meant it: once.
+    env.ox_in(&repo, ["agent", "prime", "--idempotent"]).ok();
+    assert_eq!(env.ox_in(&repo, ["session", "status", "--json"]).ok().json()["count"], 0);
+    env.ox_in(&repo, ["session", "abort", "--yes"]).fails(1);
+    // The user has the last word, and whoever runs agents by itself before them.
+    env.set("OX_SESSION_RECORDING", "disabled");
+    let off = prime(&env);
+    assert_eq!((&off["recording"], &off["mode"]), (&false.into(), &"disabled".into()), "{off}");
+    let refused = env.ox_in(&repo, ["session", "start"]).fails(2);
+    assert!(refused.stderr.contains("environment OX_SESSION_RECORDING"), "{refused:?}");
+    env.set("OX_SESSION_RECORDING", "");
+    env.ox_in(&repo, ["config", "set", "sessions.mode", "manual"]).ok();
+    assert_eq!(prime(&env)["recording"], false);
+    let page = env.ox_in(&repo, ["agent", "prime", "--full"]).ok().stdout;
+    assert!(page.contains("- session start: ") && page.contains(": \"do 2\""), "{page}");
+    env.stop_daemon();
+}

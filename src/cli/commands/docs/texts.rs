@@ -134,6 +134,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("SAGEOX_DAEMON", "false: no command but daemon start and restart starts the daemon"),
     ("OX_NO_DAEMON", "1: as SAGEOX_DAEMON=false"),
     ("SAGEOX_AGENT_ID", "the agent that runs the command, where no id is given before it"),
+    (
+        "OX_SESSION_RECORDING",
+        "auto, manual or disabled: whether agents' sessions are recorded, whatever sessions.mode says",
+    ),
     ("OX_PROJECT_ROOT", "the project, instead of the one around the current directory"),
     ("SAGEOX_ENDPOINT", "the server of a project that does not say local; see ox-config(5)"),
     ("OX_LOG", "how much the daemon logs: error, warn, info, debug"),

@@ -1,8 +1,9 @@
 //! `ox session`: sessions of agents, listed, read and given out.
 
+pub mod begin;
 mod export;
 mod list;
-mod record;
+pub mod record;
 mod view;
 
 use crate::cli::context::Cx;
@@ -32,7 +33,7 @@ enum Command {
     #[command(
         after_help = "Examples:\n  ox session start\n  ox agent OxTndR session start --title \"Split the parser\""
     )]
-    Start(record::Start),
+    Start(begin::Start),
     /// Finish the recording of the agent's session
     #[command(after_help = "Examples:\n  ox session stop\n  ox agent OxTndR session stop --json")]
     Stop(record::Stop),
@@ -80,7 +81,7 @@ struct Which {
 /// Does it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     match &args.command {
-        Command::Start(args) => record::start(cx, args),
+        Command::Start(args) => begin::start(cx, args),
         Command::Stop(args) => record::stop(cx, args),
         Command::Abort(args) => record::abort(cx, args),
         Command::Pause => record::pause(cx, true),
@@ -94,7 +95,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
 }
 
 /// Where the sessions of the project here lie.
-fn places(cx: &Cx, project: &Project) -> Places {
+pub fn places(cx: &Cx, project: &Project) -> Places {
     let ledger = sync::ledger_of(&cx.env, &cx.dirs, project, None).ok().filter(sync::Workspace::exists);
     Places::new(&cx.dirs, &project.root, &project.repo_id, ledger.as_ref().map(|at| at.path.as_path()))
 }

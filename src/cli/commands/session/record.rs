@@ -1,38 +1,26 @@
-//! `ox session start` and what follows until the recording is finished.
+//! What follows `ox session start` until the recording is finished.
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::begin::transcript;
 use super::{Which, find, places};
 use crate::cli::commands::version::OURS;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
-use crate::cli::ui::text::{Table, clean, count, relative, short};
+use crate::cli::ui::text::{Table, count, relative, short};
 use crate::git::Reader;
-use crate::harness::transcript::places::{Wanted, roots, running};
-use crate::ipc::wire::{Message, SessionWatchStart, SessionWatchStop};
+use crate::harness::transcript::places::roots;
+use crate::ipc::wire::{Message, SessionWatchStop};
 use crate::kit::gotime::GoTime;
-use crate::kit::process::{Seen, StartedAt, probe};
-use crate::kit::{file, openat};
-use crate::project::{Instance, Project};
+use crate::project::Project;
 use crate::sessions::{
-    self, FollowError, Follower, Found, Name, Place, Recording, State, Turn, header_of, lives, watch_mode,
+    self, FollowError, Follower, Found, Place, Recording, State, Turn, header_of, lives, stopped,
 };
-
-/// Flags of `ox session start`.
-#[derive(Debug, clap::Args)]
-pub struct Start {
-    /// What the session is about
-    #[arg(long, value_name = "TITLE")]
-    title: Option<String>,
-}
 
 /// Flags of `ox session stop`.
 #[derive(Debug, clap::Args)]
@@ -62,13 +50,13 @@ pub struct Recover {
 }
 
 /// A recording and where it lies.
-struct Being {
-    found: Found,
-    recording: Recording,
+pub struct Being {
+    pub found: Found,
+    pub recording: Recording,
 }
 
 /// What is being recorded in the project.
-fn being(cx: &Cx, project: &Project) -> Vec<Being> {
+pub fn being(cx: &Cx, project: &Project) -> Vec<Being> {
     let (all, _) = places(cx, project).all();
     let is_ours = |found: &Found| matches!(found.place, Place::Local | Place::Cache);
     all.into_iter()
@@ -85,7 +73,7 @@ fn being(cx: &Cx, project: &Project) -> Vec<Being> {
 }
 
 /// The agent that runs this, which is known.
-fn agent(cx: &Cx) -> Outcome<Me> {
+pub fn agent(cx: &Cx) -> Outcome<Me> {
     let me = Me::of(cx);
     if me.id.is_empty() {
         let failure = Failure::new(Exit::Usage, "no agent is named");
@@ -105,131 +93,14 @@ fn own(cx: &Cx, project: &Project) -> Outcome<Being> {
     })
 }
 
-pub fn start(cx: &Cx, args: &Start) -> Outcome {
-    let project = cx.project()?;
-    let me = agent(cx)?;
-    if let Some(other) = being(cx, &project).into_iter().find(|being| being.recording.agent_id == me.id) {
-        return Err(Failure::new(Exit::Failed, "the session of this agent is being recorded already")
-            .on(&*other.found.name)
-            .hint(format!("ox agent {} session stop", me.id)));
-    }
-    let places = places(cx, &project);
-    let now = cx.now();
-    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
-    let name = Name::new(now, &TimeZone::system(), &user, &me.id);
-    let failed = |e: std::io::Error| {
-        Failure::new(Exit::Failed, "the recording cannot be begun").on_path(places.own()).because(&e)
-    };
-    let instance = Instance::all(&project.root).remove(&me.id);
-    let kind = if me.kind.is_empty() {
-        instance.map(|one| one.agent_type).unwrap_or_default()
-    } else {
-        me.kind.clone()
-    };
-    let transcript = transcript(cx, &project, &kind, &me.session, now).map_err(failed)?;
-    let start_offset = match &transcript {
-        Some(path) => fs::metadata(path).map_err(failed)?.len(),
-        None => 0,
-    };
-    let started = match (me.pid, probe(me.pid)) {
-        (pid, Seen::Lives(Some(StartedAt(start)))) if pid > 0 => start,
-        _ => 0,
-    };
-    let recording = Recording {
-        adapter_name: kind.clone(),
-        session_file: transcript.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-        title: args
-            .title
-            .clone()
-            .map(|title| cx.redactor(Some(&project)).redact(&title).into_owned())
-            .unwrap_or_default(),
-        workspace_path: project.root.to_string_lossy().into_owned(),
-        branch: branch(&project),
-        parent_agent_id: me.parent.clone(),
-        parent_pid: me.pid,
-        parent_start: started,
-        start_offset,
-        watch_mode: watch_mode::TAIL.to_owned(),
-        native_session: me.session.clone(),
-        ..Recording::new(&me.id, now)
-    };
-    let dir = make_dir(cx, &project, &places, &name).map_err(failed)?;
-    let recording = Recording { session_path: dir.to_string_lossy().into_owned(), ..recording };
-    recording.create(&dir).map_err(failed)?;
-    // Whoever is not there finds it when they come.
-    let told = SessionWatchStart {
-        session_name: name.to_string(),
-        session_file: recording.session_file.clone(),
-        adapter_name: kind.clone(),
-    };
-    let _ = cx.client(&project).one_way(Message::SessionWatchStart, Some(&told));
-    if cx.ui.json() {
-        return cx.ui.document(&json!({
-            "success": true, "type": "session_start", "agent_id": me.id, "session_name": &*name,
-            "session_id": recording.session_id, "title": recording.title, "adapter": kind, "started": now,
-            "session_file": recording.session_file, "path": dir,
-        }));
-    }
-    cx.ui.done(&format!("recording {name}"))?;
-    if transcript.is_none() {
-        cx.ui.note(&match crate::sessions::can_read(&kind) {
-            true => "the agent's transcript is not there yet; it is taken over as soon as it is".to_owned(),
-            false if kind.is_empty() => {
-                "it is not known which program this agent is; ox agent prime --agent <TYPE> says so"
-                    .to_owned()
-            }
-            false => format!("no transcript of {} can be read", clean(&kind)),
-        });
-    }
-    cx.ui.next_step(&format!("ox agent {} session stop", me.id));
-    Ok(())
-}
-
-/// The directory of a new session: nothing on the way in the ledger's clone may be a link.
-fn make_dir(cx: &Cx, project: &Project, places: &sessions::Places, name: &Name) -> std::io::Result<PathBuf> {
-    let own = places.own().to_owned();
-    let ledger = crate::sync::ledger_of(&cx.env, &cx.dirs, project, None).ok().map(|at| at.path);
-    match ledger.as_ref().filter(|ledger| own.starts_with(ledger)) {
-        Some(ledger) => drop(openat::enter(ledger, &[".sageox", "cache", "sessions"], true)?),
-        None => file::make_dirs(&own, 0o700)?,
-    }
-    let dir = own.join(&**name);
-    if dir.join(sessions::raw::FILE).exists() {
-        let text = "a session of this agent was recorded in this minute; try again in the next one";
-        return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, text));
-    }
-    file::make_dirs(&dir, 0o700)?;
-    Ok(dir)
-}
-
-/// The transcript of the agent's session, if it can be told which.
-fn transcript(
-    cx: &Cx,
-    project: &Project,
-    kind: &str,
-    session: &str,
-    since: Timestamp,
-) -> std::io::Result<Option<PathBuf>> {
-    let Some(home) = cx.env.home() else { return Ok(None) };
-    // Where the session is not named, only one that is being written now may be it.
-    let since = since.checked_sub(LATELY).unwrap_or(since);
-    let cwd = cx.env.cwd().unwrap_or(&project.root).to_string_lossy().into_owned();
-    let wanted = Wanted { session, cwd: &cwd, since };
-    running(kind, home, |name| cx.env.get(name).map(str::to_owned), wanted)
-}
-
-/// A transcript that was not written to for so long is that of another session.
-const LATELY: Duration = Duration::from_secs(120);
-
-fn branch(project: &Project) -> String {
-    let head = Reader::open(&project.root).ok().and_then(|repo| repo.head().ok());
-    head.and_then(|head| head.name().map(str::to_owned)).unwrap_or_default()
-}
-
 pub fn stop(cx: &Cx, _: &Stop) -> Outcome {
     let project = cx.project()?;
     let being = own(cx, &project)?;
-    finish(cx, &project, being, "session_stop", "stopped")
+    let (sessions, agent) = (places(cx, &project), being.recording.agent_id.clone());
+    finish(cx, &project, being, "session_stop", "stopped")?;
+    // Without the mark its next introduction would begin another one, where sessions are recorded by themselves.
+    let _ = stopped::mark(sessions.own(), &agent, cx.now());
+    Ok(())
 }
 
 pub fn recover(cx: &Cx, args: &Recover) -> Outcome {
