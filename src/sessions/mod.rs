@@ -15,6 +15,7 @@ mod place;
 pub mod raw;
 mod recording;
 pub mod render;
+pub mod search;
 pub mod stopped;
 
 use std::io;

@@ -220,6 +220,7 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox config set" => words.extend(["murmur_send".into(), "manual".into()]),
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
+            "ox session search" => words.push("parser".into()),
             "ox session recover" => {
                 let dir = repo.join(".sageox/ledger/.sageox/cache/sessions/2026-03-13T11-09-dana-OxTndR");
                 fs::create_dir_all(&dir).unwrap();

@@ -73,6 +73,8 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["ledger", "set-remote", "/nowhere/l.git"], 2),
     (&["session", "list"], 0),
     (&["session", "list", "--all"], 0),
+    (&["session", "search", "parser"], 0),
+    (&["session", "search", "*"], 2),
     (&["session", "view"], 2),
     (&["session", "view", "../x"], 2),
     (&["session", "export", "nobody"], 2),

@@ -79,6 +79,23 @@ fn a_session_is_shown_as_text_that_moves_no_cursor() {
 }
 
 #[test]
+fn sessions_are_found_by_what_was_said_in_them_or_it_is_said_where_nothing_was() {
+    let (env, repo, _) = with_sessions();
+    let found = env.ox_in(&repo, ["session", "search", "parser"]).ok().stdout;
+    assert!(
+        found.starts_with("2026-03-12T11-09-dana-OxTndR  ") && found.contains("  user 10: Fix the "),
+        "{found}"
+    );
+    assert!(!found.contains('\u{1b}') && !found.contains("OxBBBB"), "{found}");
+    let both = env.ox_in(&repo, ["session", "search", "one OR parser", "--json"]).ok().json();
+    assert_eq!((&both["sessions"], &both["searched"]), (&json!([]), &2.into()), "{both}");
+    let none = env.ox_in(&repo, ["session", "search", "elsewhere"]).ok();
+    assert!(none.stdout.is_empty() && none.stderr.contains("nothing found in 2 sessions"), "{none:?}");
+    env.ox_in(&repo, ["session", "search", "*"]).fails(2);
+    env.stop_daemon();
+}
+
+#[test]
 fn a_session_is_exported_without_secrets_and_never_over_a_file() {
     let (env, repo, ledger) = with_sessions();
     let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"].concat();

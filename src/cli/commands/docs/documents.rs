@@ -112,6 +112,11 @@ pub const DOCUMENTS: &[Document] = &[
         &["sessions", "total"],
         "each has session_name, status, title, agent_id, started_at, entry_count and path; total counts all",
     ),
+    (
+        "ox session search",
+        &["sessions", "searched"],
+        "each has session_name, title, username, agent_type, started_at, path and excerpts; searched counts all",
+    ),
     ("ox session view", &["session_name", "title", "status", "entries"], ""),
     ("ox session export", &["success", "session_name", "path"], ""),
     ("ox whispers", &["entries"], "with --watch a document a line"),

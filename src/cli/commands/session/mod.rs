@@ -4,6 +4,7 @@ pub mod begin;
 mod export;
 mod list;
 pub mod record;
+mod search;
 mod view;
 
 use crate::cli::context::Cx;
@@ -57,6 +58,13 @@ enum Command {
     /// Those that are recorded on this machine, and those that others have shared in the ledger.
     #[command(after_help = "Examples:\n  ox session list\n  ox session list --all\n  ox session list --json")]
     List(list::Args),
+    /// Find sessions by what was said and done in them
+    ///
+    /// Looks through those of this machine and those that others have shared in the ledger, the best first.
+    #[command(
+        after_help = "Examples:\n  ox session search parser\n  ox session search \"half way\" rebase\n  ox session search 'parse_h*' --limit 3 --json"
+    )]
+    Search(search::Args),
     /// Show what was said and done in a session
     #[command(
         after_help = "Examples:\n  ox session view\n  ox session view OxTndR\n  ox session view 2026-03-12T11-09-dana-OxTndR --last 20",
@@ -89,6 +97,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Status(args) => record::status(cx, args),
         Command::Recover(args) => record::recover(cx, args),
         Command::List(args) => list::run(cx, args),
+        Command::Search(args) => search::run(cx, args),
         Command::View(args) => view::run(cx, args),
         Command::Export(args) => export::run(cx, args),
     }

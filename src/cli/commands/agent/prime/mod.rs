@@ -52,6 +52,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("murmur list", "what others told in the last hours"),
     (START, "record this session; it stays on this machine"),
     ("session list --all", "what was done before, by you and by others"),
+    ("session search \"words\"", "the same by what was said and done"),
     ("status", "the state of the project"),
     ("sync", "bring the ledger up to date now"),
     ("sync --all-teams", "bring the team contexts up to date now"),

@@ -287,6 +287,7 @@ mod tests {
         - murmur list: what others told in the last hours
         - session start: record this session; it stays on this machine
         - session list --all: what was done before, by you and by others
+        - session search "words": the same by what was said and done
         - status: the state of the project
         - sync: bring the ledger up to date now
         - sync --all-teams: bring the team contexts up to date now
