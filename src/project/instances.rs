@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rustix::fs::Dir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{Dirs, Error, limits, lock};
 use crate::kit::gotime::GoTime;
@@ -74,6 +75,13 @@ fn is_zero(n: &u32) -> bool {
 pub fn is_agent_id(word: &str) -> bool {
     let rest = word.strip_prefix(ID_PREFIX).unwrap_or_default();
     rest.len() == ID_LEN && rest.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// The id of an agent that is known by nothing but `what`; the same each time.
+pub fn agent_id_of(what: &str) -> String {
+    let hash = Sha256::digest(what.as_bytes());
+    let letters = hash.iter().take(ID_LEN).map(|byte| char::from(BASE62[usize::from(*byte) % 62]));
+    ID_PREFIX.chars().chain(letters).collect()
 }
 
 /// An id that none of `taken` has.

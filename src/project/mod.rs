@@ -52,7 +52,7 @@ pub use ids::{
     REPO_PREFIX, check_team_id, is_staging_name, new_repo_id, safe_component, workspace_id,
     workspace_id_of_path, workspace_id_of_repo,
 };
-pub use instances::{Instance, Introduction, is_agent_id, user_slug};
+pub use instances::{Instance, Introduction, agent_id_of, is_agent_id, user_slug};
 pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;

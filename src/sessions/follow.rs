@@ -281,7 +281,7 @@ impl Taken {
 }
 
 /// The entry that a fact is; none of what a recording does not hold: what a tool gave back when it worked, and tokens.
-fn entry_of(fact: Fact) -> Option<Entry> {
+pub(super) fn entry_of(fact: Fact) -> Option<Entry> {
     let Fact { id, time, what } = fact;
     let entry = Entry { timestamp: time, source_id: id, ..Entry::default() };
     Some(match what {

@@ -1,14 +1,16 @@
 //! Sessions of agents: recorded, read, kept.
 //!
 //! Threads: none of its own.
-//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, and what is made of it;
+//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `plan.md`, and what is made of it;
 //! `.session_stopped.<agent>` beside these.
 //! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; commands and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
 mod follow;
+pub mod import;
 mod info;
+pub mod input;
 mod meta;
 mod name;
 mod place;
@@ -39,7 +41,19 @@ pub fn can_read(kind: &str) -> bool {
     Reader::of(kind).is_some()
 }
 
-/// Writes the end of the transcript in the session directory `dir` and ends its recording.
+/// The file with an agent's plan, in the session's directory.
+pub const PLAN: &str = "plan.md";
+
+/// How a recording was finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// What its transcript has now.
+    pub written: raw::Written,
+    /// Lines that the agent wrote down itself and that are no entries.
+    pub damaged: u64,
+}
+
+/// Takes over what the agent wrote down itself in the session directory `dir`, writes the end of the transcript and ends the recording.
 ///
 /// # Errors
 /// The disk refuses; the recording is then stopped and not finished.
@@ -49,10 +63,13 @@ pub fn close(
     end: &Ending<'_>,
     redactor: &Redactor,
     now: Timestamp,
-) -> io::Result<raw::Written> {
-    let written = raw::Writer::open(dir, header, redactor)?.close(now)?;
+) -> io::Result<Closed> {
+    let mut writer = raw::Writer::open(dir, header, redactor)?;
+    let damaged = input::take_over(dir, &mut writer)?;
+    let written = writer.close(now)?;
     meta::write(dir, header, end, written.next_seq, redactor)?;
     follow::forget(dir)?;
+    input::remove(dir)?;
     Recording::remove(dir)?;
-    Ok(written)
+    Ok(Closed { written, damaged })
 }

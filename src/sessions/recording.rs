@@ -99,6 +99,9 @@ pub struct Recording {
     /// What the program calls its own session. Ours, additive.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub native_session: String,
+    /// It was to be stopped while the agent had not written anything down yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stop_incomplete: bool,
     /// Keys of other versions.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -228,13 +228,25 @@ fn the_documents_hold_what_the_manual_promises() {
                 fs::write(dir.join(".recording.json"), left).unwrap();
                 words.push("2026-03-13T11-09-dana-OxTndR".into());
             }
+            "ox session import" => {
+                let prior = "{\"_meta\":{}}\n{\"type\":\"user\",\"content\":\"Before\"}\n";
+                fs::write(repo.join("prior.jsonl"), prior).unwrap();
+                words.push("prior.jsonl".into());
+            }
+            "ox session remove" => words.extend(["--all".into(), "--yes".into()]),
             "ox session start" | "ox session pause" | "ox session resume" | "ox session abort"
-            | "ox session stop" => {
-                if command == "ox session stop" {
-                    env.ox_in(&repo, ["agent", &agent, "session", "start"]).ok();
-                }
-                if command == "ox session abort" {
-                    words.push("--force".into());
+            | "ox session stop" | "ox session log" | "ox session plan" | "ox session remind" => {
+                let own = |words: &[&str]| env.ox_in(&repo, [&["agent", &agent, "session"], words].concat());
+                let say = ["log", "--role", "user", "--content", "x"];
+                match command {
+                    "ox session stop" => {
+                        own(&["start"]).ok();
+                        own(&say).ok();
+                    }
+                    "ox session log" => words.extend(say[1..].iter().map(|&word| word.into())),
+                    "ox session plan" => words.push("First the lexer".into()),
+                    "ox session abort" => words.push("--force".into()),
+                    _ => {}
                 }
                 words.splice(0..0, ["agent".into(), agent.clone()]).for_each(drop);
             }

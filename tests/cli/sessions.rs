@@ -267,3 +267,74 @@ fn a_session_is_recorded_by_itself_where_the_repository_says_so_and_not_again_af
     assert!(page.contains("- session start: ") && page.contains(": \"do 2\""), "{page}");
     env.stop_daemon();
 }
+
+#[test]
+fn an_agent_whose_transcript_nobody_can_read_writes_down_itself_what_is_to_be_kept() {
+    let (mut env, repo) = machine();
+    env.ox_in(&repo, ["up"]).ok();
+    let prime = env.ox_in(&repo, ["agent", "prime", "--agent", "cursor", "--json"]).ok().json();
+    let agent = prime["agent_id"].as_str().unwrap().to_owned();
+    env.set("SAGEOX_AGENT_ID", &agent);
+    let start = env.ox_in(&repo, ["session", "start", "--json"]).ok().json();
+    assert_eq!(start["adapter"], "cursor", "{start}");
+    let (dir, input) = (start["path"].as_str().unwrap(), start["session_file"].as_str().unwrap());
+    let log = start["next_actions"][0].as_str().unwrap();
+    assert!(log.contains("session log --role user"), "{start}");
+    let early = env.ox_in(&repo, ["session", "stop"]).fails(1);
+    assert!(
+        early.stderr.contains("not written anything down yet") && early.stderr.contains("session log"),
+        "{early:?}"
+    );
+    let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"].concat();
+    let say = |args: &[&str]| {
+        env.ox_in(&repo, [&["session", "log"], args, &["--json"]].concat()).ok().json()["seq"].clone()
+    };
+    assert_eq!(say(&["--role", "user", "--content", &format!("use {token}")]), 0);
+    assert_eq!(say(&["--role", "tool", "--tool-name", "shell", "--tool-input", "cargo test"]), 1);
+    env.ox_in(&repo, ["session", "log", "--role", "user"]).fails(2);
+    fs::write(input, "{\"type\":\"assistant\",\"content\":\"done\"}\n").unwrap();
+    env.ox_in(&repo, ["session", "plan", &format!("first {token}")]).ok();
+    assert_eq!(env.ox_in(&repo, ["session", "remind", "--json"]).ok().json()["due"], false);
+    let stop = env.ox_in(&repo, ["session", "stop", "--json"]).ok().json();
+    assert_eq!(stop["entry_count"], 3, "{stop}");
+    let view = env.ox_in(&repo, ["session", "view", &agent]).ok().stdout;
+    assert!(view.contains("done") && view.contains("cargo test"), "{view}");
+    for name in ["raw.jsonl", "plan.md"] {
+        let text = fs::read_to_string(Path::new(dir).join(name)).unwrap();
+        assert!(text.contains("REDACTED") && !text.contains(&token), "{text}");
+    }
+    assert!(!Path::new(input).exists());
+    env.stop_daemon();
+}
+
+#[test]
+fn sessions_are_made_of_transcripts_of_before_and_removed() {
+    let (env, repo, file, agent) = claude();
+    let imported = env.ox_in(&repo, ["session", "import", file.to_str().unwrap(), "--json"]).ok().json();
+    assert_eq!((&imported["entry_count"], &imported["type"]), (&4.into(), &"session_import".into()));
+    let name = imported["session_name"].as_str().unwrap();
+    assert!(name.ends_with(&agent) && name.contains("2026-03-12T"), "{name}");
+    let again = env.ox_in(&repo, ["session", "import", file.to_str().unwrap()]).fails(1);
+    assert!(again.stderr.contains("the session is there already"), "{again:?}");
+    let prior = repo.join("prior.jsonl");
+    fs::write(&prior, "{\"_meta\":{\"agent_type\":\"cursor\"}}\n{\"seq\":1,\"type\":\"user\",\"content\":\"Before\",\"ts\":\"2026-03-10T09:00:00Z\"}\n")
+        .unwrap();
+    let prior = env.ox_in(&repo, ["session", "capture-prior", prior.to_str().unwrap(), "--json"]).ok().json();
+    assert_eq!(prior["entry_count"], 1, "{prior}");
+    fs::write(repo.join("other"), "no transcript\n").unwrap();
+    let other = env.ox_in(&repo, ["session", "import", "other"]).fails(1);
+    assert!(other.stderr.contains("there is no line with _meta"), "{other:?}");
+    let list = env.ox_in(&repo, ["session", "list", "--all", "--json"]).ok().json();
+    assert_eq!(list["total"], 2, "{list}");
+    let asked = env.ox_in(&repo, ["session", "remove", name]).fails(2);
+    assert!(asked.stderr.contains("Remove 2026-03-12") && asked.stderr.contains("--yes"), "{asked:?}");
+    env.ox_in(&repo, ["session", "remove", name, "--yes"]).ok();
+    env.ox_in(&repo, ["session", "remove", name, "--yes"]).fails(2);
+    let started = env.ox_in(&repo, ["session", "start", "--json"]).ok().json();
+    let started = started["session_name"].as_str().unwrap();
+    let recorded = env.ox_in(&repo, ["session", "remove", started, "--yes"]).fails(2);
+    assert!(recorded.stderr.contains("session abort"), "{recorded:?}");
+    let all = env.ox_in(&repo, ["session", "delete", "--all", "--yes", "--json"]).ok().json();
+    assert_eq!(all["removed"], json!([prior["session_name"]]), "{all}");
+    env.stop_daemon();
+}

@@ -13,9 +13,11 @@ use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::VERSION;
 use crate::daemon::names::shown_version;
 use crate::git;
+use crate::harness::transcript::Thread;
 use crate::harness::transcript::places::{Wanted, roots, running};
 use crate::project::{Project, RedactRules};
 use crate::redact::Redactor;
+use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
 use crate::sessions::{
     self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, header_of, lives, watch_mode,
@@ -108,7 +110,9 @@ fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
     let mut recorded = Vec::new();
     for found in all.into_iter().filter(|found| matches!(found.place, Place::Local | Place::Cache)) {
         let State::Some(recording) = Recording::load(&found.dir) else { continue };
-        if recording.watch_mode != watch_mode::TAIL || !sessions::can_read(&recording.adapter_name) {
+        let is_followed =
+            recording.watch_mode == watch_mode::TAIL && sessions::can_read(&recording.adapter_name);
+        if !is_followed && recording.adapter_name != GENERIC {
             continue;
         }
         if let Some(reason) = is_over(&recording, now) {
@@ -117,7 +121,7 @@ fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
                 Err(e) => log::warn!("session {} cannot be finished: {e}", found.name),
             }
         } else if recording.stopped_at.is_zero() {
-            let transcript = transcript(site, &found.dir, &recording);
+            let transcript = is_followed.then(|| transcript(site, &found.dir, &recording)).flatten();
             recorded.push(Recorded { name: found.name, dir: found.dir, transcript });
         }
     }
@@ -158,12 +162,20 @@ fn open(site: &Site, project: &Project, dir: &Path) -> Result<Open, FollowError>
     let get = |name: &str| site.env.get(name).map(str::to_owned);
     let home = site.env.home().unwrap_or(Path::new("/"));
     let follower = Follower::open(dir, |kind| roots(kind, home, get))?;
+    let user = user_of(project);
+    let version = shown_version(VERSION);
+    let header = header_of(follower.recording(), follower.thread(), &project.repo_id, &user, version);
+    Ok(Open { follower, header, redactor: redactor_of(site, project) })
+}
+
+fn user_of(project: &Project) -> String {
+    git::Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default()
+}
+
+fn redactor_of(site: &Site, project: &Project) -> Redactor {
     let rules = RedactRules::read(&site.dirs, Some(project));
     rules.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
-    let user = git::Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
-    let header =
-        header_of(follower.recording(), follower.thread(), &project.repo_id, &user, shown_version(VERSION));
-    Ok(Open { follower, header, redactor: Redactor::with_rules(rules.rules) })
+    Redactor::with_rules(rules.rules)
 }
 
 fn step(
@@ -217,9 +229,29 @@ fn finish(
     reason: &str,
     now: Timestamp,
 ) -> Result<i64, FollowError> {
-    let Open { mut follower, header, redactor } = open(site, project, dir)?;
-    let done = follower.drain(&header, &redactor)?;
-    follower.note(done.entries)?;
+    // It may have come after the last look.
+    if recording.adapter_name != GENERIC {
+        transcript(site, dir, recording);
+    }
+    let (header, redactor) = match open(site, project, dir) {
+        Ok(Open { mut follower, header, redactor }) => {
+            let done = follower.drain(&header, &redactor)?;
+            follower.note(done.entries)?;
+            (header, redactor)
+        }
+        // What the agent wrote down itself is all there is.
+        Err(FollowError::NoTranscript | FollowError::NoReader(_)) => {
+            let header = header_of(
+                recording,
+                &Thread::default(),
+                &project.repo_id,
+                &user_of(project),
+                shown_version(VERSION),
+            );
+            (header, redactor_of(site, project))
+        }
+        Err(e) => return Err(e),
+    };
     let end = Ending { name, title: &recording.title, reason };
-    Ok(sessions::close(dir, &header, &end, &redactor, now)?.next_seq)
+    Ok(sessions::close(dir, &header, &end, &redactor, now)?.written.next_seq)
 }

@@ -23,7 +23,8 @@ use crate::kit::process::{Seen, StartedAt, probe};
 use crate::kit::{file, openat};
 use crate::project::settings::{RecordingMode, Settings};
 use crate::project::{Instance, Project};
-use crate::sessions::{self, Name, Recording, stopped, watch_mode};
+use crate::sessions::input::{self, GENERIC};
+use crate::sessions::{self, Name, Recording, can_read, stopped, watch_mode};
 
 /// A transcript that was not written to for so long is that of another session.
 const LATELY: Duration = Duration::from_secs(120);
@@ -73,22 +74,37 @@ pub fn start(cx: &Cx, args: &Start) -> Outcome {
         return cx.ui.document(&json!({
             "success": true, "type": "session_start", "agent_id": me.id, "session_name": &*name,
             "session_id": recording.session_id, "title": recording.title, "adapter": kind, "started": recording.started_at,
-            "session_file": recording.session_file, "path": dir,
+            "session_file": recording.session_file, "path": dir, "next_actions": next_actions(&recording),
         }));
     }
     cx.ui.done(&format!("recording {name}"))?;
+    if recording.adapter_name == GENERIC {
+        let of = if kind.is_empty() { "this agent".to_owned() } else { clean(kind) };
+        cx.ui.note(&format!(
+            "no transcript of {of} can be read: what is to be kept it says itself, with the command below; or it writes lines of raw.jsonl \
+             into {}",
+            cx.ui.with_tilde(&recording.session_file)
+        ));
+        cx.ui.next_step(&log_command(&me.id));
+        return Ok(());
+    }
     if recording.session_file.is_empty() {
-        cx.ui.note(&match crate::sessions::can_read(kind) {
-            true => "the agent's transcript is not there yet; it is taken over as soon as it is".to_owned(),
-            false if kind.is_empty() => {
-                "it is not known which program this agent is; ox agent prime --agent <TYPE> says so"
-                    .to_owned()
-            }
-            false => format!("no transcript of {} can be read", clean(kind)),
-        });
+        cx.ui.note("the agent's transcript is not there yet; it is taken over as soon as it is");
     }
     cx.ui.next_step(&format!("ox agent {} session stop", me.id));
     Ok(())
+}
+
+/// How an agent says itself what is to be kept.
+pub fn log_command(agent: &str) -> String {
+    format!("ox agent {agent} session log --role user --content \"…\"")
+}
+
+/// What an agent does whose session is recorded.
+fn next_actions(recording: &Recording) -> Vec<String> {
+    let agent = &recording.agent_id;
+    let log = (recording.adapter_name == GENERIC).then(|| log_command(agent));
+    log.into_iter().chain([format!("ox agent {agent} session stop")]).collect()
 }
 
 /// Begins to record the session of `me`, of whom nothing is being recorded, and tells the daemon.
@@ -130,6 +146,18 @@ pub fn begin(cx: &Cx, project: &Project, me: &Me, title: &str) -> io::Result<Beg
         ..Recording::new(&me.id, now)
     };
     let dir = make_dir(cx, project, &places, &name)?;
+    let recording = if can_read(&recording.adapter_name) {
+        recording
+    } else {
+        // The agent writes down itself what is to be kept.
+        Recording {
+            agent_type: recording.adapter_name,
+            adapter_name: GENERIC.to_owned(),
+            session_file: input::path(&dir).to_string_lossy().into_owned(),
+            watch_mode: String::new(),
+            ..recording
+        }
+    };
     let recording = Recording { session_path: dir.to_string_lossy().into_owned(), ..recording };
     recording.create(&dir)?;
     // Whoever is not there finds it when they come.

@@ -2,8 +2,11 @@
 
 pub mod begin;
 mod export;
+mod import;
 mod list;
+mod log;
 pub mod record;
+mod remove;
 mod search;
 mod view;
 
@@ -41,6 +44,23 @@ enum Command {
     /// Throw the recording of the agent's session away
     #[command(after_help = "Examples:\n  ox session abort --yes")]
     Abort(record::Abort),
+    /// Write something down in the session of an agent whose transcript nobody can read
+    ///
+    /// What looks like a secret is taken out first.
+    #[command(
+        after_help = "Examples:\n  ox agent OxTndR session log --role user --content \"Split the parser\"\n  ox session log --role assistant --stdin < answer.md\n  ox session log --role tool --tool-name shell --tool-input \"cargo test\""
+    )]
+    Log(log::Log),
+    /// Keep the agent's plan with its session
+    #[command(
+        after_help = "Examples:\n  ox session plan < plan.md\n  ox session plan \"First the lexer, then the parser\""
+    )]
+    Plan(log::Plan),
+    /// Say now and then that the session is recorded
+    ///
+    /// Prints a line when fifty entries have been added since the last one, else nothing.
+    #[command(after_help = "Examples:\n  ox agent OxTndR session remind")]
+    Remind,
     /// Mark what is recorded from now on as not to be shared
     #[command(after_help = "Examples:\n  ox session pause")]
     Pause,
@@ -53,6 +73,18 @@ enum Command {
     /// Finish a recording whose agent has ended without a word
     #[command(after_help = "Examples:\n  ox session recover OxTndR")]
     Recover(record::Recover),
+    /// Make a session of a file: an agent's transcript, or what an agent wrote down of what went before
+    #[command(
+        after_help = "Examples:\n  ox session import ~/.claude/projects/-srv-app/6f1c.jsonl\n  ox session import prior.jsonl --title \"Before the split\"",
+        alias = "capture-prior"
+    )]
+    Import(import::Args),
+    /// Remove a session that is on this machine alone
+    #[command(
+        after_help = "Examples:\n  ox session remove OxTndR\n  ox session remove --all --yes",
+        alias = "delete"
+    )]
+    Remove(remove::Args),
     /// List sessions, newest first
     ///
     /// Those that are recorded on this machine, and those that others have shared in the ledger.
@@ -94,6 +126,11 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Abort(args) => record::abort(cx, args),
         Command::Pause => record::pause(cx, true),
         Command::Resume => record::pause(cx, false),
+        Command::Log(args) => log::log(cx, args),
+        Command::Plan(args) => log::plan(cx, args),
+        Command::Remind => log::remind(cx),
+        Command::Import(args) => import::run(cx, args),
+        Command::Remove(args) => remove::run(cx, args),
         Command::Status(args) => record::status(cx, args),
         Command::Recover(args) => record::recover(cx, args),
         Command::List(args) => list::run(cx, args),
@@ -122,6 +159,11 @@ fn find(cx: &Cx, which: &Which) -> Outcome<Found> {
             Failure::new(Exit::Usage, "there is no session here yet").hint("ox session list")
         });
     };
+    find_named(&places, word)
+}
+
+/// The session that `word` means.
+fn find_named(places: &Places, word: &str) -> Outcome<Found> {
     places.find(word).map_err(|unclear| match unclear {
         Unclear::None => Failure::new(Exit::Usage, "no such session").on(word).hint("ox session list --all"),
         Unclear::Several(names) => {

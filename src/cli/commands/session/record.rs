@@ -5,7 +5,7 @@ use std::fs;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::begin::transcript;
+use super::begin::{log_command, transcript};
 use super::{Which, find, places};
 use crate::cli::commands::version::OURS;
 use crate::cli::context::Cx;
@@ -18,6 +18,7 @@ use crate::harness::transcript::places::roots;
 use crate::ipc::wire::{Message, SessionWatchStop};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
+use crate::sessions::input::{self, GENERIC};
 use crate::sessions::{
     self, FollowError, Follower, Found, Place, Recording, State, Turn, header_of, lives, stopped,
 };
@@ -83,7 +84,7 @@ pub fn agent(cx: &Cx) -> Outcome<Me> {
 }
 
 /// The recording of the agent that runs this.
-fn own(cx: &Cx, project: &Project) -> Outcome<Being> {
+pub fn own(cx: &Cx, project: &Project) -> Outcome<Being> {
     let me = agent(cx)?;
     let mine = being(cx, project).into_iter().find(|being| being.recording.agent_id == me.id);
     mine.ok_or_else(|| {
@@ -134,6 +135,20 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
             .on(&*found.name)
             .because_of(e.to_string())
     };
+    if recording.adapter_name == GENERIC
+        && recording.entry_count == 0
+        && !input::is_there(&found.dir)
+        && !recording.stop_incomplete
+    {
+        let noted = Recording::update(&found.dir, |recording| recording.stop_incomplete = true);
+        noted.map_err(|e| failed(&e))?;
+        return Err(Failure::new(Exit::Failed, "the agent has not written anything down yet")
+            .on(&*found.name)
+            .because_of("a second stop finishes it all the same")
+            .with("type", "session_stop_retry".into())
+            .with("session_file", recording.session_file.clone().into())
+            .hint(log_command(&recording.agent_id)));
+    }
     // From here on it is stopped, whatever happens to this process.
     let stopped = Recording::update(&found.dir, |recording| {
         if recording.stopped_at.is_zero() {
@@ -164,6 +179,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
             thread = follower.thread().clone();
             follower.note(done.entries).map_err(|e| failed(&e))?;
         }
+        Err(FollowError::NoReader(_)) if recording.adapter_name == GENERIC => {}
         Err(e @ (FollowError::NoTranscript | FollowError::NoReader(_))) => {
             cx.ui.warn(&format!("{e}: nothing was taken over"));
         }
@@ -172,7 +188,12 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     drop(progress);
     let header = header_of(&recording, &thread, &project.repo_id, &user, OURS);
     let end = sessions::Ending { name: &found.name, title: &recording.title, reason };
-    let written = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
+    let closed = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
+    let written = closed.written;
+    secrets += written.found.total();
+    if closed.damaged > 0 {
+        cx.ui.warn(&format!("lines that the agent wrote and that are no entries: {}", closed.damaged));
+    }
     let told = SessionWatchStop { session_name: found.name.to_string() };
     let _ = cx.client(project).one_way(Message::SessionWatchStop, Some(&told));
     let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
@@ -193,7 +214,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     Ok(())
 }
 
-fn count_of(entries: u64) -> String {
+pub fn count_of(entries: u64) -> String {
     if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") }
 }
 
