@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::raw::{Entry, Header, Kind, Writer};
 use super::recording::{Recording, State};
+use super::rows::Rows;
+use crate::harness::transcript::opencode::{Cannot, Opencode};
 use crate::harness::transcript::places::is_below;
 use crate::harness::transcript::{Fact, Reader, Role, Skipped, Thread, What};
 use crate::kit::file;
@@ -48,6 +50,9 @@ pub enum FollowError {
     /// Nothing reads the transcripts of that program.
     #[error("no transcript of {0} can be read")]
     NoReader(String),
+    /// The database that the transcript stands in cannot be read now.
+    #[error(transparent)]
+    Database(#[from] Cannot),
     /// The disk refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -59,10 +64,39 @@ pub enum FollowError {
 struct Saved {
     transcript: PathBuf,
     cursor: Cursor,
-    /// Bytes of `raw.jsonl` that hold what the cursor has passed.
+    /// Bytes of `raw.jsonl` that hold what the reader has passed.
     raw_size: u64,
     reader: Option<Reader>,
+    /// The reader of a session in a database, which knows itself how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<Opencode>,
     thread: Thread,
+}
+
+/// Where a transcript is read.
+#[derive(Debug)]
+enum Source {
+    /// In a file of lines.
+    Lines(Tail),
+    /// In a database.
+    Rows(Rows),
+}
+
+impl Source {
+    fn path(&self) -> &Path {
+        match self {
+            Source::Lines(tail) => tail.path(),
+            Source::Rows(rows) => rows.path(),
+        }
+    }
+
+    /// The same, from where `saved` stands.
+    fn anew(&self, saved: &Saved) -> Source {
+        match self {
+            Source::Lines(tail) => Source::Lines(Tail::new(tail.path(), saved.cursor)),
+            Source::Rows(rows) => Source::Rows(Rows::new(rows.path())),
+        }
+    }
 }
 
 /// A recording that is followed.
@@ -71,7 +105,7 @@ pub struct Follower {
     dir: PathBuf,
     recording: Recording,
     saved: Saved,
-    tail: Tail,
+    source: Source,
 }
 
 /// What a step came to.
@@ -100,16 +134,24 @@ impl Follower {
         if recording.session_file.is_empty() {
             return Err(FollowError::NoTranscript);
         }
-        if Reader::of(&recording.adapter_name).is_none() {
+        let is_rows = Opencode::of(&recording.adapter_name, "").is_some();
+        if !is_rows && Reader::of(&recording.adapter_name).is_none() {
             return Err(FollowError::NoReader(recording.adapter_name));
+        }
+        if is_rows && recording.native_session.is_empty() {
+            return Err(FollowError::NoTranscript);
         }
         let transcript = PathBuf::from(&recording.session_file);
         if !is_below(&transcript, &roots(&recording.adapter_name)) {
             return Err(FollowError::Elsewhere { path: transcript, kind: recording.adapter_name });
         }
         let saved = load(dir, &transcript)?;
-        let tail = Tail::new(&transcript, saved.cursor);
-        Ok(Follower { dir: dir.to_owned(), recording, saved, tail })
+        let source = if is_rows {
+            Source::Rows(Rows::new(&transcript))
+        } else {
+            Source::Lines(Tail::new(&transcript, saved.cursor))
+        };
+        Ok(Follower { dir: dir.to_owned(), recording, saved, source })
     }
 
     /// The recording, as it was when it was taken up.
@@ -124,15 +166,21 @@ impl Follower {
 
     /// What the reader passed over.
     pub fn skipped(&self) -> Skipped {
-        self.saved.reader.as_ref().map(Reader::skipped).unwrap_or_default()
+        let of_rows = self.saved.rows.as_ref().map(Opencode::skipped);
+        self.saved.reader.as_ref().map(Reader::skipped).or(of_rows).unwrap_or_default()
     }
 
-    /// Whether the transcript is as it was after the last step: its length is what was read, and it is the same file. Costs one look.
+    /// Whether the transcript is as it was after the last step: its length is what was read, and it is the same file; or nobody has written
+    /// to the database that it is in. Costs a look.
     pub fn is_level(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        let cursor = self.tail.cursor();
-        fs::symlink_metadata(self.tail.path()).is_ok_and(|meta| {
-            let read = cursor.offset + self.tail.rest().len() as u64;
+        let tail = match &self.source {
+            Source::Lines(tail) => tail,
+            Source::Rows(rows) => return rows.is_level(),
+        };
+        let cursor = tail.cursor();
+        fs::symlink_metadata(tail.path()).is_ok_and(|meta| {
+            let read = cursor.offset + tail.rest().len() as u64;
             meta.ino() == cursor.inode && meta.dev() == cursor.device && meta.len() == read
         })
     }
@@ -146,7 +194,7 @@ impl Follower {
         if done.is_err() {
             // What was read and not written is read again, from what is on disk.
             self.saved = Saved { raw_size: u64::MAX, ..Saved::default() };
-            self.tail = Tail::new(self.tail.path(), Cursor::default());
+            self.source = self.source.anew(&self.saved);
         }
         done
     }
@@ -162,50 +210,65 @@ impl Follower {
         }
         // Somebody else may have gone on meanwhile; what is on disk counts.
         if writer.size() != self.saved.raw_size {
-            let saved = load(&self.dir, self.tail.path())?;
-            if saved.cursor != self.saved.cursor {
-                self.tail = Tail::new(self.tail.path(), saved.cursor);
+            let saved = load(&self.dir, self.source.path())?;
+            if saved.cursor != self.saved.cursor || saved.rows != self.saved.rows {
+                self.source = self.source.anew(&saved);
             }
             self.saved = saved;
         }
         let written = writer.ids_behind(&self.dir, self.saved.raw_size)?;
-        let mut reader = self
-            .saved
-            .reader
-            .take()
-            .or_else(|| Reader::of(&self.recording.adapter_name))
-            .ok_or_else(|| FollowError::NoReader(self.recording.adapter_name.clone()))?;
-        let (mut facts, mut taken) = (Vec::new(), Taken::default());
-        let (start, began) = (self.recording.start_offset, self.recording.started_at.0);
-        let thread = &mut self.saved.thread;
-        let step = self.tail.step(&mut |offset, line| {
-            facts.clear();
-            reader.line(line, &mut facts);
-            for fact in facts.drain(..) {
-                // What was said before recording began is read, since what follows builds on it, and not taken over.
-                let is_earlier =
-                    if start > 0 { offset < start } else { fact.time < began && fact.time.is_some() };
-                if let What::Thread(of) = fact.what {
-                    *thread = of;
-                } else if !is_earlier {
-                    taken.add(fact, &written);
-                }
-            }
-        })?;
-        self.saved.reader = Some(reader);
+        let mut taken = Taken { written, entries: Vec::new() };
+        let more = self.read(&mut taken)?;
         for entry in &taken.entries {
             writer.append(entry)?;
         }
         let done = writer.commit()?;
-        self.saved.cursor = self.tail.cursor();
         self.saved.raw_size = done.size;
-        self.saved.transcript = self.tail.path().to_owned();
+        self.saved.transcript = self.source.path().to_owned();
         file::write_atomic(
             &self.dir.join(FILE),
             &serde_json::to_vec(&self.saved).map_err(io::Error::from)?,
             0o600,
         )?;
-        Ok(Step { entries: done.entries, more: step.more, found: done.found })
+        Ok(Step { entries: done.entries, more, found: done.found })
+    }
+
+    /// Reads what is new, at most a step of it; whether there is more now.
+    fn read(&mut self, taken: &mut Taken) -> Result<bool, FollowError> {
+        let Saved { cursor, reader, rows, thread, .. } = &mut self.saved;
+        let Recording { adapter_name: kind, native_session, start_offset: start, .. } = &self.recording;
+        let began = self.recording.started_at.0;
+        // What was said before recording began is read, since what follows builds on it, and not taken over.
+        let mut take = |fact: Fact, is_behind: Option<bool>| {
+            let is_earlier = !is_behind.unwrap_or(fact.time >= began || fact.time.is_none());
+            if let What::Thread(of) = fact.what {
+                *thread = of;
+            } else if !is_earlier {
+                taken.add(fact);
+            }
+        };
+        let mut facts = Vec::new();
+        match &mut self.source {
+            Source::Lines(tail) => {
+                let no_reader = || FollowError::NoReader(kind.clone());
+                let reader = match reader {
+                    Some(reader) => reader,
+                    None => reader.insert(Reader::of(kind).ok_or_else(no_reader)?),
+                };
+                let step = tail.step(&mut |offset, line| {
+                    reader.line(line, &mut facts);
+                    facts.drain(..).for_each(|fact| take(fact, (*start > 0).then_some(offset >= *start)));
+                })?;
+                *cursor = tail.cursor();
+                Ok(step.more)
+            }
+            Source::Rows(source) => {
+                let reader = rows.get_or_insert_with(|| Opencode::new(native_session));
+                let more = source.step(reader, &mut facts)?;
+                facts.into_iter().for_each(|fact| take(fact, None));
+                Ok(more)
+            }
+        }
     }
 
     /// Takes over everything that is there.
@@ -264,14 +327,16 @@ fn load(dir: &Path, transcript: &Path) -> io::Result<Saved> {
 }
 
 /// Entries made of facts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Taken {
+    /// The ids of those that are there already.
+    written: HashSet<String>,
     entries: Vec<Entry>,
 }
 
 impl Taken {
-    fn add(&mut self, fact: Fact, written: &HashSet<String>) {
-        if written.contains(&fact.id) {
+    fn add(&mut self, fact: Fact) {
+        if self.written.contains(&fact.id) {
             return;
         }
         if let Some(entry) = entry_of(fact) {

@@ -17,6 +17,7 @@ mod place;
 pub mod raw;
 mod recording;
 pub mod render;
+mod rows;
 pub mod search;
 pub mod stopped;
 
@@ -26,6 +27,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::harness::transcript::Reader;
+use crate::harness::transcript::opencode::Opencode;
 use crate::redact::Redactor;
 
 pub use follow::{FollowError, Follower, Step, header_of};
@@ -38,7 +40,7 @@ pub use recording::{Recording, State, Turn, new_session_id, watch_mode};
 
 /// Whether the transcripts of a program can be read, as recordings call it.
 pub fn can_read(kind: &str) -> bool {
-    Reader::of(kind).is_some()
+    Reader::of(kind).is_some() || Opencode::of(kind, "").is_some()
 }
 
 /// The file with an agent's plan, in the session's directory.

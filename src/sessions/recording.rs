@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::harness::transcript::places::Located;
 use crate::kit::file;
 use crate::kit::gotime::GoTime;
 use crate::kit::lock::FileLock;
@@ -42,7 +43,7 @@ pub struct Recording {
     pub started_at: GoTime,
     /// Which program's transcript is read, such as `claude-code`; `generic` for the file that agents write themselves.
     pub adapter_name: String,
-    /// The transcript; empty until it is known.
+    /// The transcript, or the database that it is in; empty until it is known.
     pub session_file: String,
     /// For people only.
     pub output_file: String,
@@ -96,7 +97,7 @@ pub struct Recording {
     /// Pauses and the like, in order: what lies between a pause and the next resume is not shared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lifecycle: Vec<Turn>,
-    /// What the program calls its own session. Ours, additive.
+    /// What the program calls its own session; in a database this is the one that is meant. Ours, additive.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub native_session: String,
     /// It was to be stopped while the agent had not written anything down yet.
@@ -202,6 +203,19 @@ impl Recording {
                 Ok(Some(*recording))
             }
         }
+    }
+
+    /// Notes in the one in `dir` where its transcript is, which was not known when it began.
+    ///
+    /// # Errors
+    /// As [`update`](Recording::update).
+    pub fn locate(dir: &Path, at: &Located) -> io::Result<Option<Recording>> {
+        Recording::update(dir, |recording| {
+            recording.session_file = at.path.to_string_lossy().into_owned();
+            if !at.session.is_empty() {
+                recording.native_session.clone_from(&at.session);
+            }
+        })
     }
 
     /// Removes the one in `dir`, with its lock.

@@ -141,7 +141,7 @@ fn is_over(recording: &Recording, now: Timestamp) -> Option<&'static str> {
     has_ended.then_some("recovered")
 }
 
-/// The transcript of a recording; one that was not there when it began is noted when it is found.
+/// The transcript of a recording, or the database that it is in; one that was not there when it began is noted when it is found.
 fn transcript(site: &Site, dir: &Path, recording: &Recording) -> Option<PathBuf> {
     if !recording.session_file.is_empty() {
         return Some(PathBuf::from(&recording.session_file));
@@ -153,9 +153,8 @@ fn transcript(site: &Site, dir: &Path, recording: &Recording) -> Option<PathBuf>
     };
     let get = |name: &str| site.env.get(name).map(str::to_owned);
     let found = running(&recording.adapter_name, site.env.home()?, get, wanted).ok()??;
-    let text = found.to_str()?.to_owned();
-    Recording::update(dir, |recording| recording.session_file = text).ok()??;
-    Some(found)
+    Recording::locate(dir, &found).ok()??;
+    Some(found.path)
 }
 
 fn open(site: &Site, project: &Project, dir: &Path) -> Result<Open, FollowError> {

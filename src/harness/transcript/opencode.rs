@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use database::{Database, Session, path, running};
+pub use database::{Cannot, Database, Session, at, path, running};
 
 use super::image::embedded;
 use super::lenient::{Raw, parsed, string};
@@ -157,6 +157,13 @@ struct Cache {
     write: u64,
 }
 
+/// Whether a part is that of a tool that runs.
+fn is_running(part: &str) -> bool {
+    let part = serde_json::from_str::<Part<'_>>(part).ok();
+    let state = part.and_then(|part| parsed::<State<'_>>(part.state));
+    state.is_some_and(|state| string(state.status).as_deref() == Some("running"))
+}
+
 fn is_true(raw: Raw<'_>) -> bool {
     raw.is_some_and(|raw| raw.get() == "true")
 }
@@ -176,6 +183,11 @@ impl Opencode {
     /// A reader of the session with this id.
     pub fn new(session: &str) -> Opencode {
         Opencode { session: session.to_string(), ..Opencode::default() }
+    }
+
+    /// A reader of that session of the program that recordings call `kind`, if it keeps a database.
+    pub fn of(kind: &str, session: &str) -> Option<Opencode> {
+        (kind == "opencode").then(|| Opencode::new(session))
     }
 
     /// What was passed over so far.

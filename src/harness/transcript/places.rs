@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::claude::Claude;
 use super::codex::Codex;
-use super::{Fact, Thread, gemini};
+use super::{Fact, Thread, gemini, opencode};
 use crate::kit::openat;
 
 /// At most so many transcripts of a program are looked at, the last ones by name in each directory.
@@ -53,6 +53,15 @@ pub struct Wanted<'a> {
     pub cwd: &'a str,
     /// When it began.
     pub since: Timestamp,
+}
+
+/// Where a session is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The file.
+    pub path: PathBuf,
+    /// What its program calls the session, where the file is a database of many; else empty.
+    pub session: String,
 }
 
 /// Which transcript it is.
@@ -237,12 +246,13 @@ pub fn open(root: &Path, path: &Path) -> io::Result<fs::File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// The directories below which the transcripts of the program lie that recordings call `kind`; none of one that keeps no file of lines.
+/// The directories below which the transcripts of the program lie that recordings call `kind`; none of one whose transcripts nothing reads.
 pub fn roots(kind: &str, home: &Path, get: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     match kind {
         "claude-code" => Writer::Claude.roots(home, get),
         "codex" => Writer::Codex.roots(home, get),
         "gemini" => vec![gemini::root(&gemini_home(home, get))],
+        "opencode" => database(home, get).parent().map(Path::to_owned).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -258,30 +268,49 @@ fn gemini_home(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
     get("GEMINI_CLI_HOME").map_or_else(|| home.to_owned(), PathBuf::from)
 }
 
-/// The transcript of the session that is wanted, of the program that recordings call `kind`: none if there is none yet, it cannot be told
-/// which of several it is, or that program keeps no file of lines. `get` gives variables.
+/// opencode's database. The program looks for its data where the variable says also on systems that have another place for that.
+fn database(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let data = get("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    opencode::path(&data.unwrap_or_else(|| home.join(".local/share")), get("OPENCODE_DB").as_deref())
+}
+
+/// Where the session that is wanted is written down, of the program that recordings call `kind`: nowhere if there is nothing yet, it cannot
+/// be told which of several it is, or nothing reads that program's transcripts. `get` gives variables.
 ///
 /// # Errors
-/// A directory of transcripts is there and cannot be read.
+/// A directory of transcripts, or a database of them, is there and cannot be read.
 pub fn running(
     kind: &str,
     home: &Path,
     get: impl Fn(&str) -> Option<String>,
     wanted: Wanted<'_>,
-) -> io::Result<Option<PathBuf>> {
+) -> io::Result<Option<Located>> {
+    let file = |path: Option<PathBuf>| path.map(|path| Located { path, session: String::new() });
     let program = match kind {
         "claude-code" => Writer::Claude,
         "codex" => Writer::Codex,
-        "gemini" => return running_gemini(home, get, wanted),
+        "gemini" => return running_gemini(home, get, wanted).map(file),
+        "opencode" => return running_opencode(database(home, get), wanted),
         _ => return Ok(None),
     };
     for root in program.roots(home, get) {
         let listed = list(&root)?;
         if let Found::One(one) = program.find(&listed, wanted, |one| thread(program, &root, &one.path)) {
-            return Ok(Some(root.join(&one.path)));
+            return Ok(file(Some(root.join(&one.path))));
         }
     }
     Ok(None)
+}
+
+fn running_opencode(path: PathBuf, wanted: Wanted<'_>) -> io::Result<Option<Located>> {
+    if matches!(fs::symlink_metadata(&path), Err(e) if e.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let found = opencode::at(&path, |db| match wanted.session {
+        "" => db.running(Path::new(wanted.cwd), wanted.since),
+        session => Ok(db.has(session)?.then(|| session.to_owned())),
+    });
+    Ok(found.map_err(io::Error::other)?.map(|session| Located { path, session }))
 }
 
 fn running_gemini(

@@ -17,7 +17,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::cli::ui::text::clean;
 use crate::git::Reader;
-use crate::harness::transcript::places::{Wanted, running};
+use crate::harness::transcript::places::{Located, Wanted, running};
 use crate::ipc::wire::{Message, SessionWatchStart};
 use crate::kit::process::{Seen, StartedAt, probe};
 use crate::kit::{file, openat};
@@ -123,9 +123,14 @@ pub fn begin(cx: &Cx, project: &Project, me: &Me, title: &str) -> io::Result<Beg
         me.kind.clone()
     };
     let transcript = transcript(cx, project, &kind, &me.session, now)?;
+    // What a database held before is told by its time.
     let start_offset = match &transcript {
-        Some(path) => fs::metadata(path)?.len(),
-        None => 0,
+        Some(at) if at.session.is_empty() => fs::metadata(&at.path)?.len(),
+        _ => 0,
+    };
+    let (session_file, session) = match &transcript {
+        Some(at) => (at.path.to_string_lossy().into_owned(), at.session.clone()),
+        None => Default::default(),
     };
     let started = match (me.pid, probe(me.pid)) {
         (pid, Seen::Lives(Some(StartedAt(start)))) if pid > 0 => start,
@@ -133,7 +138,7 @@ pub fn begin(cx: &Cx, project: &Project, me: &Me, title: &str) -> io::Result<Beg
     };
     let recording = Recording {
         adapter_name: kind,
-        session_file: transcript.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        session_file,
         title: cx.redactor(Some(project)).redact(title).into_owned(),
         workspace_path: project.root.to_string_lossy().into_owned(),
         branch: branch(project),
@@ -142,7 +147,7 @@ pub fn begin(cx: &Cx, project: &Project, me: &Me, title: &str) -> io::Result<Beg
         parent_start: started,
         start_offset,
         watch_mode: watch_mode::TAIL.to_owned(),
-        native_session: me.session.clone(),
+        native_session: if session.is_empty() { me.session.clone() } else { session },
         ..Recording::new(&me.id, now)
     };
     let dir = make_dir(cx, project, &places, &name)?;
@@ -194,7 +199,7 @@ pub fn transcript(
     kind: &str,
     session: &str,
     since: Timestamp,
-) -> io::Result<Option<PathBuf>> {
+) -> io::Result<Option<Located>> {
     let Some(home) = cx.env.home() else { return Ok(None) };
     // Where the session is not named, only one that is being written now may be it.
     let since = since.checked_sub(LATELY).unwrap_or(since);

@@ -160,10 +160,8 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     if recording.session_file.is_empty() {
         let since = recording.started_at.0.unwrap_or(now);
         let late = transcript(cx, project, &recording.adapter_name, &recording.native_session, since);
-        if let Some(path) = late.map_err(|e| failed(&e))? {
-            let path = path.to_string_lossy().into_owned();
-            Recording::update(&found.dir, |recording| recording.session_file = path)
-                .map_err(|e| failed(&e))?;
+        if let Some(place) = late.map_err(|e| failed(&e))? {
+            Recording::locate(&found.dir, &place).map_err(|e| failed(&e))?;
         }
     }
     let redactor = cx.redactor(Some(project));

@@ -1,6 +1,7 @@
 //! opencode's database: where it lies, how it is read without being in the program's way, and which session is running.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,48 @@ pub fn running<'a>(sessions: &'a [Session], cwd: &Path, since: Timestamp) -> Opt
     None
 }
 
+/// So often a database is opened for one look: the program may open or leave it at the same moment.
+const TRIES: usize = 3;
+
+/// Why the database cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Cannot {
+    /// It is not there.
+    #[error("there is no database {}", .0.display())]
+    Missing(PathBuf),
+    /// Its program keeps it to itself; that passes.
+    #[error("the database {} is locked by its program", .0.display())]
+    Locked(PathBuf),
+    /// It is damaged, no database, or of a version with other tables.
+    #[error("the database {} cannot be read: {why}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        why: rusqlite::Error,
+    },
+}
+
+/// Opens the database at `path` for one look, and again where its program has opened or left it meanwhile.
+///
+/// # Errors
+/// See [`Cannot`].
+pub fn at<T>(path: &Path, mut look: impl FnMut(&Database) -> rusqlite::Result<T>) -> Result<T, Cannot> {
+    for _ in 0..TRIES {
+        match Database::open(path).and_then(|db| look(&db)) {
+            Ok(found) => return Ok(found),
+            Err(e) if Database::is_busy(&e) => {}
+            Err(why) => {
+                let is_missing =
+                    fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+                let path = path.to_owned();
+                return Err(if is_missing { Cannot::Missing(path) } else { Cannot::Damaged { path, why } });
+            }
+        }
+    }
+    Err(Cannot::Locked(path.to_owned()))
+}
+
 /// The database, open for reading.
 #[derive(Debug)]
 pub struct Database {
@@ -83,7 +126,7 @@ impl Database {
     /// # Errors
     /// It is not there, a link, or no database.
     pub fn open(path: &Path) -> rusqlite::Result<Database> {
-        let cannot = |e: std::io::Error| {
+        let cannot = |e: io::Error| {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             rusqlite::Error::SqliteFailure(code, Some(format!("{}: {e}", path.display())))
         };
@@ -140,6 +183,44 @@ impl Database {
         let sessions = rows.collect::<rusqlite::Result<_>>()?;
         self.is_still()?;
         Ok(sessions)
+    }
+
+    /// The session that runs in `cwd` or above it, of those that have got something since `since`; of several the one whose tool runs now.
+    /// A session's own row says only when its last answer ended.
+    ///
+    /// # Errors
+    /// As [`sessions`](Database::sessions).
+    pub fn running(&self, cwd: &Path, since: Timestamp) -> rusqlite::Result<Option<String>> {
+        let mut here = self.sessions()?;
+        here.retain(|session| session.parent.is_empty() && cwd.starts_with(&session.cwd));
+        for session in &mut here {
+            let newest = time(newest(&self.conn, &session.id)?).unwrap_or_default();
+            session.modified = session.modified.max(newest);
+        }
+        let mut found = running(&here, cwd, since);
+        if found.is_none() {
+            let mut at_work = Vec::new();
+            for session in here {
+                if is_calling(&self.conn, &session.id)? {
+                    at_work.push(session);
+                }
+            }
+            here = at_work;
+            found = running(&here, cwd, since);
+        }
+        let found = found.map(|session| session.id.clone());
+        self.is_still()?;
+        Ok(found)
+    }
+
+    /// Whether there is a session with this id.
+    ///
+    /// # Errors
+    /// As [`sessions`](Database::sessions).
+    pub fn has(&self, id: &str) -> rusqlite::Result<bool> {
+        let found = self.conn.prepare_cached("SELECT 1 FROM session WHERE id = ?1")?.exists([id])?;
+        self.is_still()?;
+        Ok(found)
     }
 
     /// Tells what is new in the reader's session: a number of messages, and whether there is more to be told at once. The answer to
@@ -260,6 +341,16 @@ fn newest(conn: &Connection, session: &str) -> rusqlite::Result<i64> {
                     coalesce((SELECT max(time_updated) FROM part WHERE session_id = ?1), 0))",
     )?;
     newest.query_row([session], |row| row.get(0))
+}
+
+/// Whether a tool of a session runs, by the last thing that it has got.
+fn is_calling(conn: &Connection, session: &str) -> rusqlite::Result<bool> {
+    let mut last = conn.prepare_cached(
+        "SELECT CASE WHEN typeof(data) = 'text' AND octet_length(data) <= ?2 THEN data END FROM part
+         WHERE session_id = ?1 ORDER BY time_updated DESC, id DESC LIMIT 1",
+    )?;
+    let data = last.query_row(params![session, LINE_MAX as i64], text).optional()?.flatten();
+    Ok(data.is_some_and(|data| super::is_running(&data)))
 }
 
 /// The next messages that have changed, or a part of which has, in their order.
