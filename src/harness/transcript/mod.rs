@@ -9,9 +9,11 @@ pub mod claude;
 pub mod codex;
 pub mod gemini;
 mod image;
+pub mod kept;
 mod lenient;
 mod memory;
 pub mod opencode;
+mod packed;
 pub mod places;
 mod told;
 

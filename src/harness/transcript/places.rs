@@ -4,6 +4,7 @@
 //! only that can be it: a guess would credit one agent with another's work.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -14,13 +15,16 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::claude::Claude;
 use super::codex::Codex;
+use super::packed::{self, is_packed};
 use super::{Fact, Thread, gemini, opencode};
 use crate::kit::openat;
+
+pub use super::packed::{Text, UNPACKED_MAX};
 
 /// At most so many transcripts of a program are looked at, the last ones by name in each directory.
 const LISTED_MAX: usize = 100_000;
 /// So many directories deep transcripts lie at most: year, month and day; or directory, session and its sub-agents.
-const DEPTH_MAX: usize = 3;
+pub(super) const DEPTH_MAX: usize = 3;
 /// So much of a transcript's beginning is read for what is known of its thread.
 const BEGINNING_MAX: u64 = 1024 * 1024;
 
@@ -113,7 +117,13 @@ impl Writer {
         } else {
             all.filter(|one| self.is_named(&one.path, wanted.session)).collect()
         };
-        may_be.sort_by_key(|one| (Reverse(one.modified), &one.path));
+        may_be.sort_by_key(|one| (Reverse(one.modified), is_packed(&one.path), &one.path));
+        // One that is being compressed lies there twice; the one that is written to counts.
+        let plain: BTreeSet<&str> =
+            may_be.iter().filter(|one| !is_packed(&one.path)).filter_map(|one| name_of(&one.path)).collect();
+        may_be.retain(|one| {
+            !is_packed(&one.path) || name_of(&one.path).is_none_or(|name| !plain.contains(name))
+        });
         match may_be[..] {
             [] => Found::None,
             [one] => Found::One(one),
@@ -129,15 +139,12 @@ impl Writer {
                 // Older versions laid sub-agents beside sessions.
                 path.components().count() == 2 && name.ends_with(".jsonl") && !name.starts_with("agent-")
             }
-            Writer::Codex => {
-                name.starts_with("rollout-") && (name.ends_with(".jsonl") || name.ends_with(".jsonl.zst"))
-            }
+            Writer::Codex => name.starts_with("rollout-") && packed::stem(name).is_some(),
         }
     }
 
     fn is_named(self, path: &Path, session: &str) -> bool {
-        let Some(name) = path.file_name().and_then(OsStr::to_str) else { return false };
-        let stem = name.strip_suffix(".zst").unwrap_or(name).strip_suffix(".jsonl");
+        let stem = name_of(path);
         match self {
             Writer::Claude => stem == Some(session),
             Writer::Codex => {
@@ -152,9 +159,8 @@ impl Writer {
             Writer::Codex => true,
             Writer::Claude => {
                 let dir = path.parent().and_then(Path::to_str).unwrap_or_default();
-                // A long name is cut, and a hash is put behind it.
                 let slug = slug(cwd);
-                dir == slug || (dir.len() >= 100 && dir.get(..100) == slug.get(..100))
+                dir == slug || is_cut_alike(dir, &slug)
             }
         }
     }
@@ -188,9 +194,19 @@ impl Writer {
     }
 }
 
+/// What a transcript is called, compressed or not.
+pub(super) fn name_of(path: &Path) -> Option<&str> {
+    packed::stem(path.file_name()?.to_str()?)
+}
+
 /// The name of the directory in which Claude Code keeps the transcripts of a directory.
-fn slug(cwd: &str) -> String {
+pub(super) fn slug(cwd: &str) -> String {
     cwd.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// Whether the name of a directory of Claude Code may be made of a long `slug`: it is cut, and a hash is put behind it.
+pub(super) fn is_cut_alike(dir: &str, slug: &str) -> bool {
+    dir.len() >= 100 && dir.get(..100) == slug.get(..100)
 }
 
 /// All files below a root, no link followed, 100,000 at most. What cannot be read is left out; the root itself may be a link.
@@ -207,7 +223,7 @@ pub fn list(root: &Path) -> io::Result<Vec<Listed>> {
     Ok(listed)
 }
 
-fn below(root: &Path, dir: &Path, depth: usize, listed: &mut Vec<Listed>) {
+pub(super) fn below(root: &Path, dir: &Path, depth: usize, listed: &mut Vec<Listed>) {
     let Ok(entries) = fs::read_dir(root.join(dir)) else { return };
     let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
     // Names begin with the date or are of equal rank: the newest first.
@@ -246,6 +262,14 @@ pub fn open(root: &Path, path: &Path) -> io::Result<fs::File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
+/// The text of the transcript `path` below a root, unpacked if it is compressed: so whoever reads transcripts as a whole opens them.
+///
+/// # Errors
+/// Those of [`open`]; see [`Text`] for those of reading it.
+pub fn text(root: &Path, path: &Path) -> io::Result<Text> {
+    Text::new(path, open(root, path)?)
+}
+
 /// The directories below which the transcripts of the program lie that recordings call `kind`; none of one whose transcripts nothing reads.
 pub fn roots(kind: &str, home: &Path, get: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     match kind {
@@ -264,7 +288,7 @@ pub fn is_below(path: &Path, roots: &[PathBuf]) -> bool {
     roots.iter().any(|root| root.canonicalize().is_ok_and(|root| dir.starts_with(root)))
 }
 
-fn gemini_home(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
+pub(super) fn gemini_home(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
     get("GEMINI_CLI_HOME").map_or_else(|| home.to_owned(), PathBuf::from)
 }
 
@@ -294,7 +318,8 @@ pub fn running(
         _ => return Ok(None),
     };
     for root in program.roots(home, get) {
-        let listed = list(&root)?;
+        // What is compressed is written to no more.
+        let listed: Vec<Listed> = list(&root)?.into_iter().filter(|one| !is_packed(&one.path)).collect();
         if let Found::One(one) = program.find(&listed, wanted, |one| thread(program, &root, &one.path)) {
             return Ok(file(Some(root.join(&one.path))));
         }
@@ -330,7 +355,7 @@ fn running_gemini(
 
 /// What the beginning of a transcript below a root says of its thread; none if it says nothing or cannot be read.
 pub fn thread(program: Writer, root: &Path, path: &Path) -> Option<Thread> {
-    program.thread(open(root, path).ok()?)
+    program.thread(text(root, path).ok()?)
 }
 
 #[cfg(test)]
@@ -394,6 +419,35 @@ mod tests {
             at("2026/01/02/rollout-2026-01-02T03-04-05-xs1.jsonl", 1),
         ];
         assert_eq!(Writer::Codex.find(&codex, wanted("s1"), |_| None), Found::One(&codex[0]));
+        // As it is while it is being compressed.
+        let twice = [
+            at("2026/01/02/rollout-2026-01-02T03-04-05-s1.jsonl.zst", 1),
+            at("2026/01/02/rollout-2026-01-02T03-04-05-s1.jsonl", 1),
+        ];
+        assert_eq!(Writer::Codex.find(&twice, wanted("s1"), |_| None), Found::One(&twice[1]));
+    }
+
+    #[test]
+    fn a_compressed_rollout_is_read_as_a_whole_and_followed_by_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path();
+        let day = home.join(".codex/sessions/2026/01/02");
+        fs::create_dir_all(&day).unwrap();
+        let meta =
+            r#"{"timestamp":"2026-01-02T03:04:05Z","type":"session_meta","payload":{"id":"s1","cwd":"/w"}}"#;
+        let name = "rollout-2026-01-02T03-04-05-s1.jsonl";
+        let packed = zstd::encode_all(format!("{meta}\n").as_bytes(), 3).unwrap();
+        fs::write(day.join(format!("{name}.zst")), packed).unwrap();
+        let root = home.join(".codex/sessions");
+        let path = list(&root).unwrap().remove(0).path;
+        assert_eq!(
+            thread(Writer::Codex, &root, &path).map(|t| (t.id, t.cwd)),
+            Some(("s1".into(), "/w".into()))
+        );
+        let find = || running("codex", home, |_| None, Wanted { session: "s1", ..wanted("") }).unwrap();
+        assert_eq!(find(), None);
+        fs::write(day.join(name), format!("{meta}\n")).unwrap();
+        assert_eq!(find(), Some(day.join(name)));
     }
 
     #[test]
