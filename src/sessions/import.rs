@@ -1,7 +1,7 @@
 //! A session made afterwards of what somebody has in a file: an agent program's transcript, or lines of `raw.jsonl` behind a header.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::harness::transcript::{Fact, Reader, Thread, What};
 use crate::kit::file;
 use crate::kit::lock::FileLock;
 use crate::redact::Redactor;
-use crate::tail::{Cursor, Tail};
 
+/// A longer line of a transcript is passed over, in bytes.
+const LINE_MAX: u64 = 64 << 20;
 /// The directory in which a session is made, beside the others; whoever is ended leaves it to the next.
 const DRAFT: &str = ".import";
 /// Whoever makes one holds this lock.
@@ -96,27 +97,32 @@ pub fn of_lines(text: &[u8]) -> Result<Imported, ImportError> {
     }
 }
 
-/// Reads the transcript of the program that recordings call `kind`.
+/// Reads the transcript of the program that recordings call `kind`, from its beginning.
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn of_transcript(path: &Path, kind: &str) -> Result<Imported, ImportError> {
+pub fn of_transcript(text: impl Read, kind: &str) -> Result<Imported, ImportError> {
     let mut reader = Reader::of(kind).ok_or(ImportError::NoHeader)?;
     let (mut facts, mut entries): (Vec<Fact>, Vec<Entry>) = (Vec::new(), Vec::new());
-    let mut thread = Thread::default();
-    let mut tail = Tail::new(path, Cursor::default());
+    let (mut thread, mut too_long) = (Thread::default(), 0);
+    let mut lines = BufReader::new(text);
+    let mut line = Vec::new();
     loop {
-        let step = tail.step(&mut |_, line| {
-            reader.line(line, &mut facts);
-            for fact in facts.drain(..) {
-                match fact.what {
-                    What::Thread(of) => thread = of,
-                    _ => entries.extend(super::follow::entry_of(fact)),
-                }
-            }
-        })?;
-        if !step.more {
+        line.clear();
+        if (&mut lines).take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
+        }
+        if line.pop_if(|byte| *byte == b'\n').is_none() && line.len() as u64 == LINE_MAX {
+            too_long += 1;
+            lines.skip_until(b'\n')?;
+            continue;
+        }
+        reader.line(&line, &mut facts);
+        for fact in facts.drain(..) {
+            match fact.what {
+                What::Thread(of) => thread = of,
+                _ => entries.extend(super::follow::entry_of(fact)),
+            }
         }
     }
     if entries.is_empty() {
@@ -129,7 +135,7 @@ pub fn of_transcript(path: &Path, kind: &str) -> Result<Imported, ImportError> {
         ..Header::default()
     };
     let skipped = reader.skipped();
-    Ok(Imported { header, entries, skipped: skipped.unknown + skipped.damaged })
+    Ok(Imported { header, entries, skipped: skipped.unknown + skipped.damaged + too_long })
 }
 
 impl Imported {

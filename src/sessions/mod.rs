@@ -20,6 +20,7 @@ pub mod render;
 mod rows;
 pub mod search;
 pub mod stopped;
+pub mod subagents;
 
 use std::io;
 use std::path::Path;

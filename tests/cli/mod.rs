@@ -75,6 +75,7 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["session", "list", "--all"], 0),
     (&["session", "search", "parser"], 0),
     (&["session", "search", "*"], 2),
+    (&["session", "subagents"], 2),
     (&["session", "log", "--role", "user", "--content", "x"], 2),
     (&["session", "plan", "x"], 2),
     (&["session", "remind"], 2),

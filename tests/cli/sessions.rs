@@ -147,7 +147,9 @@ fn claude() -> (TestEnv, PathBuf, PathBuf, String) {
     env.set("CLAUDE_CODE_SESSION_ID", "11111111-2222-4333-8444-555555555555");
     let agent =
         env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json()["agent_id"].as_str().unwrap().to_owned();
-    let dir = env.home().join(".claude/projects/-p");
+    let slug: String =
+        repo.to_str().unwrap().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let dir = env.home().join(".claude/projects").join(slug);
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("11111111-2222-4333-8444-555555555555.jsonl");
     fs::write(&file, transcript(1)).unwrap();
@@ -169,12 +171,31 @@ fn a_session_is_recorded_from_its_start_to_its_end() {
         "{twice:?}"
     );
     fs::write(&file, transcript(1) + &transcript(2) + "{\"type\":\"user\",\"uu").unwrap();
+    // Sub-agents write beside it, also such as are not of this project.
+    let beside = |dir: &Path, name: &str| {
+        let record = json!({
+            "type": "user", "uuid": "h1", "sessionId": "11111111-2222-4333-8444-555555555555", "isSidechain": true, "agentId": "a1",
+            "timestamp": "2036-03-12T09:00:00Z", "cwd": repo, "message": { "role": "user", "content": format!("look for {name}") },
+        });
+        fs::create_dir_all(dir).unwrap();
+        fs::write(dir.join(format!("agent-{name}.jsonl")), record.to_string() + "\n").unwrap();
+    };
+    beside(&file.with_extension("").join("subagents"), "a1");
+    beside(&file.with_file_name("other").join("subagents"), "a2");
     let status = env.ox_in(&repo, ["session", "status", "--current"]).ok().stdout;
     assert!(status.contains("Try it"), "{status}");
     env.ox_in(&repo, ["session", "pause"]).ok();
     env.ox_in(&repo, ["session", "resume"]).ok();
     let stop = env.ox_in(&repo, ["agent", &agent, "session", "stop", "--json"]).ok().json();
-    assert_eq!(stop["entry_count"], 4, "{stop}");
+    assert_eq!((&stop["entry_count"], &stop["subagents"]), (&4.into(), &1.into()), "{stop}");
+    let helpers = env.ox_in(&repo, ["session", "subagents", &agent]).ok();
+    assert!(
+        helpers.stdout.contains("agent-a1") && helpers.stderr.contains("--subagent agent-a1"),
+        "{helpers:?}"
+    );
+    let helper = env.ox_in(&repo, ["session", "view", &agent, "--subagent", "a1"]).ok().stdout;
+    assert!(helper.contains("look for a1"), "{helper}");
+    env.ox_in(&repo, ["session", "view", &agent, "--subagent", "a2"]).fails(2);
     let view = env.ox_in(&repo, ["session", "view", &agent, "--json"]).ok().json();
     let told: Vec<String> = view["entries"]
         .as_array()
@@ -201,7 +222,8 @@ fn a_session_is_recorded_from_its_start_to_its_end() {
     let mut names: Vec<String> =
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["meta.json", "raw.jsonl"]);
+    assert_eq!(names, ["meta.json", "raw.jsonl", "subagents"]);
+    names.retain(|name| name != "subagents");
     for name in names {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(dir.join(&name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");

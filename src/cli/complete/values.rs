@@ -34,6 +34,7 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("session view", "session", session::names),
     ("session export", "session", session::names),
     ("session remove", "session", session::names),
+    ("session subagents", "session", session::names),
     ("daemon errors", "mark", daemon::errors::codes),
     ("agent prime", "agent", agent_types),
     ("murmur", "agent_id", agents),

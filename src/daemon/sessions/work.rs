@@ -20,7 +20,8 @@ use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
 use crate::sessions::{
-    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, header_of, lives, watch_mode,
+    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, header_of, lives, subagents,
+    watch_mode,
 };
 use crate::sync::{self, Site};
 use crate::watch::DirWatcher;
@@ -251,6 +252,13 @@ fn finish(
         }
         Err(e) => return Err(e),
     };
+    let home = site.env.home().unwrap_or(Path::new("/"));
+    let get = |name: &str| site.env.get(name).map(str::to_owned);
+    if let State::Some(recording) = Recording::load(dir)
+        && let Err(e) = subagents::attach(dir, &recording, &header, home, &get, &redactor)
+    {
+        log::warn!("session {name}: what sub-agents did cannot be kept: {e}");
+    }
     let end = Ending { name, title: &recording.title, reason };
     Ok(sessions::close(dir, &header, &end, &redactor, now)?.written.next_seq)
 }

@@ -447,7 +447,7 @@ mod tests {
         let find = || running("codex", home, |_| None, Wanted { session: "s1", ..wanted("") }).unwrap();
         assert_eq!(find(), None);
         fs::write(day.join(name), format!("{meta}\n")).unwrap();
-        assert_eq!(find(), Some(day.join(name)));
+        assert_eq!(find().map(|at| at.path), Some(day.join(name)));
     }
 
     #[test]

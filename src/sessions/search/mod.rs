@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::info::Glance;
 use super::place::{Found, Places};
 use super::raw::{self, Line};
+use super::subagents;
 use crate::kit::file;
 use crate::kit::text::plain;
 use crate::redact::Redactor;
@@ -70,6 +71,9 @@ pub fn text_of(found: &Found, redactor: &Redactor) -> io::Result<Text> {
     let path = found.dir.join(raw::FILE);
     if file::found(raw::is_pointer(&path))? == Some(false) {
         raw::read(&path, &mut |line| take(line, &mut text))?;
+    }
+    for one in subagents::list(&found.dir) {
+        raw::read(&one.dir.join(raw::FILE), &mut |line| take(line, &mut text))?;
     }
     // Escape sequences would be a part of the word that follows them.
     let words = |text: &str| redactor.redact(&plain(text, true)).into_owned();

@@ -108,8 +108,9 @@ pub const DOCUMENTS: &[Document] = &[
             "entry_count",
             "secrets_redacted",
             "raw_path",
+            "subagents",
         ],
-        "and of ox session recover",
+        "subagents counts them; and of ox session recover",
     ),
     (
         "ox session list",
@@ -128,6 +129,7 @@ pub const DOCUMENTS: &[Document] = &[
         "",
     ),
     ("ox session remove", &["success", "removed"], ""),
+    ("ox session subagents", &["session_name", "subagents"], "each has id, entry_count, task and path"),
     ("ox session export", &["success", "session_name", "path"], ""),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),

@@ -1,5 +1,6 @@
 //! `ox session import`.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::cli::me::Me;
 use crate::git::Reader;
 use crate::harness;
 use crate::harness::PROGRAMS;
-use crate::harness::transcript::places::{is_below, roots};
+use crate::harness::transcript::places::{Text, is_below, roots};
 use crate::kit::file;
 use crate::project::is_agent_id;
 use crate::sessions::import::{ImportError, Imported, of_lines, of_transcript};
@@ -97,7 +98,7 @@ fn read(cx: &Cx, args: &Args) -> Result<Imported, ImportError> {
     let named = args.agent.as_deref().map(harness::kind);
     let found = || PROGRAMS.iter().map(|program| program.kind).find(|kind| can_read(kind) && is_of(kind));
     match named.or_else(found) {
-        Some(kind) => of_transcript(&path, kind),
+        Some(kind) => of_transcript(Text::new(&path, File::open(&path)?)?, kind),
         None => of_lines(&file::read_capped(&path, LINES_MAX)?),
     }
 }

@@ -8,6 +8,7 @@ mod log;
 pub mod record;
 mod remove;
 mod search;
+mod subagents;
 mod view;
 
 use crate::cli::context::Cx;
@@ -103,6 +104,14 @@ enum Command {
         alias = "show"
     )]
     View(view::Args),
+    /// List the sub-agents of a session
+    ///
+    /// What each did is kept apart when the session is finished.
+    #[command(
+        after_help = "Examples:\n  ox session subagents\n  ox session subagents OxTndR --json",
+        alias = "subagent-list"
+    )]
+    Subagents(subagents::Args),
     /// Write a session as Markdown, as a page of HTML, or as JSON
     #[command(
         after_help = "Examples:\n  ox session export OxTndR\n  ox session export OxTndR --html\n  ox session export OxTndR --format json -o session.json"
@@ -136,6 +145,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::List(args) => list::run(cx, args),
         Command::Search(args) => search::run(cx, args),
         Command::View(args) => view::run(cx, args),
+        Command::Subagents(args) => subagents::run(cx, args),
         Command::Export(args) => export::run(cx, args),
     }
 }

@@ -20,7 +20,7 @@ use crate::kit::gotime::GoTime;
 use crate::project::Project;
 use crate::sessions::input::{self, GENERIC};
 use crate::sessions::{
-    self, FollowError, Follower, Found, Place, Recording, State, Turn, header_of, lives, stopped,
+    self, FollowError, Follower, Found, Place, Recording, State, Turn, header_of, lives, stopped, subagents,
 };
 
 /// Flags of `ox session stop`.
@@ -169,7 +169,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     let (mut thread, mut secrets) = (Default::default(), 0);
     let progress = cx.ui.progress("reading the transcript");
     let get = |name: &str| cx.env.get(name).map(str::to_owned);
-    match Follower::open(&found.dir, |kind| roots(kind, &cx.home(), get)) {
+    match Follower::open(&found.dir, |kind| roots(kind, &cx.home(), &get)) {
         Ok(mut follower) => {
             let header = header_of(&recording, follower.thread(), &project.repo_id, &user, OURS);
             let done = follower.drain(&header, &redactor).map_err(|e| failed(&e))?;
@@ -185,6 +185,16 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     }
     drop(progress);
     let header = header_of(&recording, &thread, &project.repo_id, &user, OURS);
+    // Where the transcript lies may have been found only now.
+    let recording = match Recording::load(&found.dir) {
+        State::Some(recording) => *recording,
+        State::None | State::Unreadable(_) => recording,
+    };
+    let helpers = subagents::attach(&found.dir, &recording, &header, &cx.home(), &get, &redactor);
+    let helpers = helpers.unwrap_or_else(|e| {
+        cx.ui.warn(&format!("what sub-agents did cannot be kept: {e}"));
+        0
+    });
     let end = sessions::Ending { name: &found.name, title: &recording.title, reason };
     let closed = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
     let written = closed.written;
@@ -200,11 +210,15 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
             "success": true, "type": kind, "agent_id": recording.agent_id, "session_name": &*found.name,
             "session_id": recording.session_id, "title": recording.title, "entry_count": written.next_seq,
             "duration": took.map(short), "secrets_redacted": secrets, "raw_path": found.dir.join(sessions::raw::FILE),
+            "subagents": helpers,
         }));
     }
     let entries = u64::try_from(written.next_seq).unwrap_or(0);
     let length = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
     cx.ui.done(&format!("recorded {}: {}{length}", found.name, count_of(entries)))?;
+    if helpers > 0 {
+        cx.ui.note(&format!("{} kept beside it", count(helpers as u64, "sub-agent")));
+    }
     if secrets > 0 {
         cx.ui.note(&format!("{} taken out", count(secrets, "secret")));
     }

@@ -11,14 +11,17 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::clean;
 use crate::cli::ui::{Paint, Tone};
 use crate::kit::text::plain;
-use crate::sessions::Info;
 use crate::sessions::raw::{self, Entry, Kind, Line};
+use crate::sessions::{Info, subagents};
 
 /// Flags of `ox session view`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     which: Which,
+    /// Show what one of its sub-agents did; ox session subagents lists them
+    #[arg(long, value_name = "ID")]
+    subagent: Option<String>,
     /// Show only the last N entries
     #[arg(long, value_name = "N")]
     last: Option<usize>,
@@ -33,10 +36,23 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if !info.is_here {
         return Err(not_here(&found));
     }
+    let path = match &args.subagent {
+        None => found.dir.join(raw::FILE),
+        Some(id) => {
+            let all = subagents::list(&found.dir);
+            let one = all.into_iter().find(|one| one.id == *id || one.id.strip_prefix("agent-") == Some(id));
+            let missing = || {
+                Failure::new(Exit::Usage, "the session has no such sub-agent")
+                    .on(id)
+                    .hint(format!("ox session subagents {}", found.name))
+            };
+            one.ok_or_else(missing)?.dir.join(raw::FILE)
+        }
+    };
     let most = args.last.unwrap_or(usize::MAX);
     let mut entries = VecDeque::new();
     let mut damaged = 0_u64;
-    raw::read(&found.dir.join(raw::FILE), &mut |line| match line {
+    raw::read(&path, &mut |line| match line {
         Line::Entry(entry) => {
             entries.push_back(*entry);
             if entries.len() > most {

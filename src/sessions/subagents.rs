@@ -1,0 +1,200 @@
+//! Sub-agents of a recorded session: what each did is kept apart, in `subagents/<id>/` of the session's directory, in the same form as the
+//! session itself.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::Recording;
+use super::import::{ImportError, of_transcript};
+use super::raw::{self, Header, Kind, Line, Writer};
+use crate::harness::transcript::kept::{PROGRAMS, Part, Source, sources};
+use crate::kit::file;
+use crate::redact::Redactor;
+
+/// The directory's name.
+const DIR: &str = "subagents";
+/// Of more, those that were written to last are kept.
+const SUBAGENTS_MAX: usize = 256;
+/// Bytes of an id in a directory's name.
+const ID_MAX: usize = 100;
+
+/// A sub-agent of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subagent {
+    /// What its program calls it.
+    pub id: String,
+    /// Its entries.
+    pub entries: u64,
+    /// What it was asked; may be empty.
+    pub task: String,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+/// Keeps what the sub-agents did that the program of `recording` has written down since it began, beside the transcript in `dir`; what was
+/// kept before is made anew. Returns how many there are. One whose transcript cannot be read is passed over and told in the log.
+///
+/// # Errors
+/// The program's files cannot be listed, or the disk refuses.
+pub fn attach(
+    dir: &Path,
+    recording: &Recording,
+    header: &Header,
+    home: &Path,
+    get: &dyn Fn(&str) -> Option<String>,
+    redactor: &Redactor,
+) -> io::Result<usize> {
+    let Some(program) = PROGRAMS.into_iter().find(|program| *program == recording.adapter_name) else {
+        return Ok(0);
+    };
+    let transcript = Path::new(&recording.session_file);
+    let began = recording.started_at.0.unwrap_or(Timestamp::UNIX_EPOCH);
+    let all = sources(program, home, get, &[PathBuf::from(&recording.workspace_path)])?;
+    let own = all.iter().find(|source| source.place() == transcript);
+    let session = session_of(own, recording);
+    let mut meant: Vec<&Source> = all
+        .iter()
+        .filter(|source| source.stat.modified() >= began && source.place() != transcript)
+        .filter(|source| is_of(source, own, &session))
+        .collect();
+    meant.sort_by_key(|source| std::cmp::Reverse(source.stat.modified));
+    meant.truncate(SUBAGENTS_MAX);
+    let mut kept = 0;
+    for source in meant {
+        match keep(dir, source, header, began, redactor) {
+            Ok(is_kept) => kept += usize::from(is_kept),
+            Err(ImportError::Io(e)) if e.kind() == io::ErrorKind::StorageFull => return Err(e),
+            Err(e) => log::warn!("{}: {e}", source.place().display()),
+        }
+    }
+    Ok(kept)
+}
+
+/// What its program calls the session.
+fn session_of(own: Option<&Source>, recording: &Recording) -> String {
+    if !recording.native_session.is_empty() {
+        return recording.native_session.clone();
+    }
+    own.and_then(|own| own.thread(&own.path)).map(|thread| thread.session).unwrap_or_default()
+}
+
+/// Whether a file is the transcript of a sub-agent of the session.
+fn is_of(source: &Source, own: Option<&Source>, session: &str) -> bool {
+    match (source.part, &source.owner) {
+        (Part::Companion, _) => false,
+        // It lies in the session's directory.
+        (Part::SubAgent, Some(owner)) => own.is_some_and(|own| own.root == source.root && own.path == *owner),
+        (Part::SubAgent, None) if source.cwd.is_some() => {
+            !session.is_empty() && source.name.split('/').next() == Some(session)
+        }
+        // Only it itself says whose it is.
+        (Part::SubAgent | Part::Session, _) => {
+            !session.is_empty()
+                && source
+                    .thread(&source.path)
+                    .is_some_and(|thread| thread.session == session && thread.id != session)
+        }
+    }
+}
+
+/// Keeps one; `false` if nothing of it happened since the recording began.
+fn keep(
+    dir: &Path,
+    source: &Source,
+    header: &Header,
+    began: Timestamp,
+    redactor: &Redactor,
+) -> Result<bool, ImportError> {
+    let imported = match of_transcript(source.text()?, source.program) {
+        Err(ImportError::NoEntry) => return Ok(false),
+        other => other?,
+    };
+    let id = source.name.rsplit('/').next().unwrap_or(&source.name);
+    let plain: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+    let plain = plain.get(plain.len().saturating_sub(ID_MAX)..).unwrap_or_default();
+    let mut entries = imported.entries.iter().filter(|entry| entry.timestamp.is_none_or(|at| at >= began));
+    let Some(first) = entries.next().filter(|_| !plain.is_empty()) else { return Ok(false) };
+    let target = dir.join(DIR).join(plain);
+    file::found(fs::remove_dir_all(&target))?;
+    file::make_dirs(&target, 0o700)?;
+    let of_thread = imported.header;
+    let header = Header { model: of_thread.model, agent_version: of_thread.agent_version, ..header.clone() };
+    let mut writer = Writer::open(&target, &header, redactor)?;
+    for entry in std::iter::once(first).chain(entries) {
+        writer.append(entry)?;
+    }
+    writer.commit()?;
+    Ok(true)
+}
+
+/// The sub-agents of the session in `dir`, by id; of what cannot be read nothing.
+pub fn list(dir: &Path) -> Vec<Subagent> {
+    let Ok(entries) = fs::read_dir(dir.join(DIR)) else { return Vec::new() };
+    let of = |entry: fs::DirEntry| {
+        let (mut entries, mut task) = (0, String::new());
+        raw::read(&entry.path().join(raw::FILE), &mut |line| {
+            if let Line::Entry(entry) = line {
+                entries += 1;
+                if task.is_empty() && matches!(entry.kind, Kind::User | Kind::System) {
+                    task = entry.content.lines().next().unwrap_or_default().to_owned();
+                }
+            }
+        })
+        .ok()?;
+        let id = entry.file_name().into_string().ok()?;
+        Some(Subagent { id, entries, task, dir: entry.path() })
+    };
+    let is_dir = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut all: Vec<Subagent> = entries.flatten().filter(is_dir).filter_map(of).collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, at: &str, text: &str, sidechain: bool) -> String {
+        serde_json::json!({
+            "type": "user", "uuid": id, "sessionId": "s", "isSidechain": sidechain, "agentId": "a1", "cwd": "/p", "version": "2",
+            "timestamp": at, "message": { "role": "user", "content": text },
+        })
+        .to_string()
+            + "\n"
+    }
+
+    #[test]
+    fn each_sub_agent_of_the_session_is_kept_apart_and_no_other() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join(".claude/projects/-p");
+        let (late, early) = ("2026-03-12T09:10:00Z", "2026-03-12T09:00:00Z");
+        fs::create_dir_all(root.join("s/subagents")).unwrap();
+        fs::create_dir_all(root.join("other/subagents")).unwrap();
+        let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"].concat();
+        fs::write(root.join("s.jsonl"), record("u", late, "do it", false)).unwrap();
+        let helped =
+            record("h0", early, "before", true) + &record("h1", late, &format!("look for {token}"), true);
+        fs::write(root.join("s/subagents/agent-a1.jsonl"), helped).unwrap();
+        fs::write(root.join("s/subagents/agent-a2.jsonl"), record("h2", early, "before", true)).unwrap();
+        fs::write(root.join("other/subagents/agent-a3.jsonl"), record("h3", late, "of another", true))
+            .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let recording = Recording {
+            adapter_name: "claude-code".into(),
+            session_file: root.join("s.jsonl").to_str().unwrap().into(),
+            workspace_path: "/p".into(),
+            ..Recording::new("OxTndR", "2026-03-12T09:05:00Z".parse().unwrap())
+        };
+        let attach = || {
+            attach(dir.path(), &recording, &Header::default(), home.path(), &|_| None, &Redactor::new())
+                .unwrap()
+        };
+        assert_eq!((attach(), attach()), (1, 1));
+        let all = list(dir.path());
+        assert_eq!((all.len(), all[0].id.as_str(), all[0].entries), (1, "agent-a1", 1));
+        assert!(all[0].task.starts_with("look for [REDACTED"), "{all:?}");
+    }
+}
