@@ -145,11 +145,13 @@ impl Parts {
         }
     }
 
-    /// The issues of a project: those of the clones it uses, of its server and of its work tree. Most severe first.
+    /// The issues of a project: those of the clones it uses, of its server, of its work tree and of its recordings.
+    /// Most severe first.
     pub(super) fn issues_of(&self, id: &Id, project: &Project) -> Vec<Issue> {
         let mut all = self.clones.issues_of(id);
         all.extend(self.accounts.issues_of(project));
         all.extend(self.trees.issues_of(id));
+        all.extend(self.sessions.issues_of(id));
         all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
         all
     }

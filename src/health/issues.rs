@@ -32,6 +32,8 @@ pub enum IssueKind {
     WatchLimit,
     /// Murmurs that wait cannot be read or cannot be written into the clone.
     MurmurStuck,
+    /// Of a session that is being recorded nothing gets into the recording.
+    RecordingStuck,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -51,11 +53,13 @@ pub enum Healed {
     Watched,
     /// Every murmur that waited could be committed.
     Told,
+    /// Every session that is being recorded is heard.
+    Recorded,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 11] = [
+    pub const ALL: [IssueKind; 12] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -67,6 +71,7 @@ impl IssueKind {
         IssueKind::MissingScaffolding,
         IssueKind::WatchLimit,
         IssueKind::MurmurStuck,
+        IssueKind::RecordingStuck,
     ];
 
     /// Its name on the wire.
@@ -83,6 +88,7 @@ impl IssueKind {
             IssueKind::MissingScaffolding => "missing_scaffolding",
             IssueKind::WatchLimit => "watch_limit",
             IssueKind::MurmurStuck => "murmur_stuck",
+            IssueKind::RecordingStuck => "recording_stuck",
         }
     }
 
@@ -94,7 +100,8 @@ impl IssueKind {
             | IssueKind::DirtyWorkspace
             | IssueKind::MissingScaffolding
             | IssueKind::WatchLimit
-            | IssueKind::MurmurStuck => Severity::Warning,
+            | IssueKind::MurmurStuck
+            | IssueKind::RecordingStuck => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -117,6 +124,7 @@ impl IssueKind {
             IssueKind::MissingScaffolding => healed == Healed::Whole,
             IssueKind::WatchLimit => healed == Healed::Watched,
             IssueKind::MurmurStuck => healed == Healed::Told,
+            IssueKind::RecordingStuck => healed == Healed::Recorded,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
@@ -206,7 +214,7 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 7] = [
+    const HEALS: [Healed; 8] = [
         Healed::Synced,
         Healed::Cloned,
         Healed::Clean,
@@ -214,6 +222,7 @@ mod tests {
         Healed::LoggedIn,
         Healed::Watched,
         Healed::Told,
+        Healed::Recorded,
     ];
 
     #[test]

@@ -115,6 +115,10 @@ pub struct Step {
     pub entries: u64,
     /// There is more to read now.
     pub more: bool,
+    /// Bytes that the transcript has got; of a database nothing is said.
+    pub bytes: u64,
+    /// Facts that were told of it.
+    pub facts: u64,
     /// Secrets that were replaced.
     pub found: Findings,
 }
@@ -145,6 +149,8 @@ impl Follower {
         if !is_below(&transcript, &roots(&recording.adapter_name)) {
             return Err(FollowError::Elsewhere { path: transcript, kind: recording.adapter_name });
         }
+        // Whoever was ended in the middle of writing down how far it was.
+        file::remove_leftovers(dir);
         let saved = load(dir, &transcript)?;
         let source = if is_rows {
             Source::Rows(Rows::new(&transcript))
@@ -217,8 +223,10 @@ impl Follower {
             self.saved = saved;
         }
         let written = writer.ids_behind(&self.dir, self.saved.raw_size)?;
-        let mut taken = Taken { written, entries: Vec::new() };
+        let mut taken = Taken { written, entries: Vec::new(), facts: 0 };
+        let before = self.saved.cursor.offset;
         let more = self.read(&mut taken)?;
+        let bytes = self.saved.cursor.offset.saturating_sub(before);
         for entry in &taken.entries {
             writer.append(entry)?;
         }
@@ -230,7 +238,7 @@ impl Follower {
             &serde_json::to_vec(&self.saved).map_err(io::Error::from)?,
             0o600,
         )?;
-        Ok(Step { entries: done.entries, more, found: done.found })
+        Ok(Step { entries: done.entries, more, bytes, facts: taken.facts, found: done.found })
     }
 
     /// Reads what is new, at most a step of it; whether there is more now.
@@ -240,6 +248,7 @@ impl Follower {
         let began = self.recording.started_at.0;
         // What was said before recording began is read, since what follows builds on it, and not taken over.
         let mut take = |fact: Fact, is_behind: Option<bool>| {
+            taken.facts += 1;
             let is_earlier = !is_behind.unwrap_or(fact.time >= began || fact.time.is_none());
             if let What::Thread(of) = fact.what {
                 *thread = of;
@@ -332,6 +341,8 @@ struct Taken {
     /// The ids of those that are there already.
     written: HashSet<String>,
     entries: Vec<Entry>,
+    /// Those that were told, whatever became of them.
+    facts: u64,
 }
 
 impl Taken {

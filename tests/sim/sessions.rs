@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ox::daemon::parts::sessions::{Effect as Wanted, Event as Told, Recorded, Stepped};
+use ox::daemon::parts::sessions::{Effect as Wanted, Event as Told, Progress, Recorded, Stepped};
 use ox::daemon::{Effect, Event, Id, Via};
+use ox::health::IssueKind;
 use ox::ipc::Request;
 use ox::ipc::wire::SessionWatchStart;
 use ox::sessions::Name;
@@ -12,6 +13,11 @@ use ox::sessions::Name;
 use super::bench::Bench;
 
 const PROJECT: &str = "p";
+
+/// What has come of a transcript is looked at once more after this.
+const SETTLE: Duration = Duration::from_millis(150);
+/// So many bytes that tell nothing may be anything.
+const UNHEARD_MAX: u64 = 64 << 10;
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -50,6 +56,10 @@ fn wanted(bench: &mut Bench) -> Vec<String> {
     told
 }
 
+fn some() -> Progress {
+    Progress { bytes: 100, facts: 1 }
+}
+
 fn came(bench: &mut Bench, id: &Id, agent: &str, came: Stepped) {
     bench.event(Event::Sessions(Told::Stepped(id.clone(), name(agent), came)));
 }
@@ -58,9 +68,9 @@ fn came(bench: &mut Bench, id: &Id, agent: &str, came: Stepped) {
 fn a_transcript_is_read_when_it_is_touched_and_once_more_when_it_has_settled() {
     let (mut bench, id) = bench(vec![recorded("OxAAAA", Some("/t/a/1.jsonl"))]);
     assert_eq!(wanted(&mut bench), ["look", "watch /t/a true", "step OxAAAA"]);
-    came(&mut bench, &id, "OxAAAA", Stepped::More);
+    came(&mut bench, &id, "OxAAAA", Stepped::More(some()));
     assert_eq!(wanted(&mut bench), ["step OxAAAA"]);
-    came(&mut bench, &id, "OxAAAA", Stepped::New);
+    came(&mut bench, &id, "OxAAAA", Stepped::New(some()));
     bench.pass(Duration::from_millis(149));
     assert!(wanted(&mut bench).is_empty());
     bench.pass(Duration::from_millis(1));
@@ -79,8 +89,14 @@ fn a_transcript_is_read_when_it_is_touched_and_once_more_when_it_has_settled() {
     // Nothing happens, and nothing is done but to look whether its agent lives.
     bench.pass(secs(3_600));
     let idle = wanted(&mut bench);
-    assert_eq!(idle.iter().filter(|w| *w == "look").count(), 12, "{idle:?}");
+    // After 5, 10, 20 and 40 minutes.
+    assert_eq!(idle.iter().filter(|w| *w == "look").count(), 4, "{idle:?}");
     assert_eq!(idle.iter().filter(|w| *w == "step OxAAAA").count(), 1, "one is under way: {idle:?}");
+    // When something happens again, it is looked again as soon as at first.
+    came(&mut bench, &id, "OxAAAA", Stepped::New(some()));
+    wanted(&mut bench);
+    bench.pass(secs(300));
+    assert!(wanted(&mut bench).contains(&"look".to_owned()));
 }
 
 #[test]
@@ -127,4 +143,68 @@ fn a_recording_that_begins_is_taken_up_when_it_is_told_and_its_transcript_when_i
     bench.ask(Via::Project(id), Request::Stop);
     bench.pass(secs(1));
     assert_eq!(wanted(&mut bench), ["close OxAAAA", "watch /t/a false"]);
+}
+
+#[test]
+fn fifty_idle_sessions_wake_nobody_for_an_hour() {
+    let all = (0..50).map(|n| recorded(&format!("OxAA{n:02}"), Some("/t/a/1.jsonl"))).collect();
+    let (mut bench, id) = bench(all);
+    for n in 0..50 {
+        came(&mut bench, &id, &format!("OxAA{n:02}"), Stepped::Level);
+    }
+    // They have been idle for some time.
+    for _ in 0..3 {
+        bench.pass(secs(3_600));
+        for n in 0..50 {
+            came(&mut bench, &id, &format!("OxAA{n:02}"), Stepped::Level);
+        }
+    }
+    wanted(&mut bench);
+    bench.pass(secs(3_600));
+    assert!(wanted(&mut bench).is_empty());
+}
+
+#[test]
+fn agt_06_a_transcript_of_which_nothing_is_recorded_is_an_issue_until_something_is() {
+    let (mut bench, id) = bench(vec![recorded("OxAAAA", Some("/t/a/1.jsonl"))]);
+    let unheard = |bytes: u64| Stepped::New(Progress { bytes, facts: 0 });
+    let shown = |bench: &Bench| bench.core.issues(PROJECT).contains(&IssueKind::RecordingStuck);
+    let level = |bench: &mut Bench| {
+        bench.pass(SETTLE);
+        came(bench, &id, "OxAAAA", Stepped::Level);
+    };
+    came(&mut bench, &id, "OxAAAA", unheard(UNHEARD_MAX));
+    level(&mut bench);
+    bench.pass(secs(120));
+    assert!(!shown(&bench), "so little may be anything");
+    bench.event(Event::Sessions(Told::Touched("/t/a".into())));
+    came(&mut bench, &id, "OxAAAA", unheard(1));
+    assert!(shown(&bench), "it has lasted long enough");
+    bench.event(Event::Sessions(Told::Touched("/t/a".into())));
+    came(&mut bench, &id, "OxAAAA", Stepped::New(some()));
+    assert!(!shown(&bench));
+    // When nothing more comes, it is told all the same.
+    level(&mut bench);
+    bench.event(Event::Sessions(Told::Touched("/t/a".into())));
+    came(&mut bench, &id, "OxAAAA", unheard(UNHEARD_MAX + 1));
+    level(&mut bench);
+    bench.pass(secs(59));
+    assert!(!shown(&bench));
+    bench.pass(secs(1));
+    came(&mut bench, &id, "OxAAAA", Stepped::Level);
+    assert!(shown(&bench));
+    bench.event(Event::Sessions(Told::Touched("/t/a".into())));
+    came(&mut bench, &id, "OxAAAA", Stepped::New(some()));
+    assert!(!shown(&bench));
+    // And so is one that cannot be read.
+    for _ in 0..3 {
+        came(&mut bench, &id, "OxAAAA", Stepped::Failed("the disk is full".into()));
+        bench.pass(secs(30));
+    }
+    assert!(shown(&bench));
+    // It goes with the recording.
+    bench.recorded.clear();
+    came(&mut bench, &id, "OxAAAA", Stepped::Ended);
+    bench.pass(secs(1));
+    assert!(!shown(&bench));
 }

@@ -20,15 +20,24 @@ pub struct Recorded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stepped {
     /// There is more to read now.
-    More,
+    More(Progress),
     /// All that was there is taken over, and something was.
-    New,
+    New(Progress),
     /// Nothing was new.
     Level,
     /// Nothing is being recorded there any more.
     Ended,
     /// It could not be read or written, and why.
     Failed(String),
+}
+
+/// What a transcript has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes.
+    pub bytes: u64,
+    /// Facts that were told of them.
+    pub facts: u64,
 }
 
 /// What recordings hear.

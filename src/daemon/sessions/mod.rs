@@ -10,16 +10,26 @@ use std::time::Duration;
 use super::cx::Cx;
 use super::fact::Fact;
 use super::names::Id;
+use crate::health::issues::Healed;
+use crate::health::{Issue, IssueKind, Issues};
 use crate::ipc::wire::{SessionWatchStart, SessionWatchStop};
+use crate::kit::clock::Mono;
 use crate::sessions::Name;
-use event::{Effect, Event, Recorded, Stepped, Timer};
+use crate::sync::LEDGER;
+use event::{Effect, Event, Progress, Recorded, Stepped, Timer};
 
 /// While anything is recorded in a project, it is looked this often whether agents live, and for what was missed.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
+/// While no transcript there gets anything, each look is twice as far from the last one, up to this.
+pub const LOOK_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 /// A transcript that has got something is looked at again so soon: hints closer together than that are one.
 pub const SETTLE: Duration = Duration::from_millis(150);
 /// One that could not be read is tried again after this.
 pub const RETRY: Duration = Duration::from_secs(30);
+/// A transcript that has got more than this without telling anything, in bytes, is none that is understood (lesson agt-06).
+pub const UNHEARD_MAX: u64 = 64 << 10;
+/// That, or that one cannot be read, is told when it has lasted this long (lesson agt-06).
+pub const UNHEARD_AFTER: Duration = Duration::from_secs(60);
 /// So many recordings of a project are followed at once; others wait until one of these has ended.
 pub const FOLLOWED_MAX: usize = 64;
 
@@ -37,12 +47,59 @@ struct Followed {
     touched: bool,
     /// That it cannot be read has been logged.
     failed: bool,
+    /// Its transcript tells nothing, or cannot be read.
+    unheard: Option<Unheard>,
+}
+
+/// A transcript of which nothing gets into the recording.
+#[derive(Debug)]
+struct Unheard {
+    since: Mono,
+    bytes: u64,
+    /// Why it cannot be read.
+    why: Option<String>,
+}
+
+impl Followed {
+    /// The transcript has got something.
+    fn heard(&mut self, progress: Progress, now: Mono) {
+        if progress.facts > 0 {
+            self.unheard = None;
+        } else if progress.bytes > 0 {
+            let unheard = self.unheard.get_or_insert(Unheard { since: now, bytes: 0, why: None });
+            unheard.bytes = unheard.bytes.saturating_add(progress.bytes);
+            unheard.why = None;
+        }
+    }
+
+    fn cannot(&mut self, why: &str, now: Mono) {
+        let unheard = self.unheard.get_or_insert(Unheard { since: now, bytes: 0, why: None });
+        unheard.why = Some(why.to_owned());
+    }
+
+    /// When it is to be told that nothing is recorded, if that lasts.
+    fn told_at(&self) -> Option<Mono> {
+        let unheard = self.unheard.as_ref()?;
+        let is_much = unheard.bytes > UNHEARD_MAX || unheard.why.is_some();
+        is_much.then(|| unheard.since + UNHEARD_AFTER)
+    }
+
+    /// What is told of it.
+    fn trouble(&self, name: &Name, now: Mono) -> Option<String> {
+        self.told_at().filter(|at| *at <= now)?;
+        let why = self.unheard.as_ref()?.why.as_deref();
+        let why = why.unwrap_or("its agent's transcript grows and nothing in it is understood");
+        Some(format!("session {name} is not being recorded: {why}; ox session status"))
+    }
 }
 
 /// All of them, by project.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     by_id: BTreeMap<Id, BTreeMap<Name, Followed>>,
+    /// How long it is until the next look at a project in which nothing happens.
+    pace: BTreeMap<Id, Duration>,
+    issues: BTreeMap<Id, Issues>,
     /// Projects that are being looked through; whether they are to be looked through once more.
     looking: BTreeMap<Id, bool>,
 }
@@ -111,9 +168,15 @@ impl Sessions {
         }
     }
 
+    /// The issues of a project's recordings.
+    pub(super) fn issues_of(&self, id: &Id) -> Vec<Issue> {
+        self.issues.get(id).map(Issues::sorted).unwrap_or_default()
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        self.by_id.values().map(BTreeMap::len).sum::<usize>() + self.looking.len()
+        let beside = self.looking.len() + self.pace.len() + self.issues.len();
+        self.by_id.values().map(BTreeMap::len).sum::<usize>() + beside
     }
 
     fn look(&mut self, cx: &mut Cx, id: &Id) {
@@ -139,7 +202,34 @@ impl Sessions {
         if again {
             self.look(cx, id);
         } else if !is_known || self.by_id.contains_key(id) {
+            let pace = self.pace.entry(id.clone()).or_insert(LOOK_EVERY);
+            cx.set_in(Timer::Look(id.clone()), *pace);
+            *pace = (*pace * 2).min(LOOK_MAX);
+        }
+        self.tell_trouble(cx, id);
+    }
+
+    /// Something happens in a project: from now on it is looked at as often as at first.
+    fn stirs(&mut self, cx: &mut Cx, id: &Id) {
+        if self.pace.remove(id).is_some_and(|pace| pace > LOOK_EVERY * 2) {
             cx.set_in(Timer::Look(id.clone()), LOOK_EVERY);
+        }
+    }
+
+    /// Tells of recordings into which nothing gets, or that there are none any more.
+    fn tell_trouble(&mut self, cx: &mut Cx, id: &Id) {
+        let all = self.by_id.get(id).into_iter().flatten();
+        let trouble = all.filter_map(|(name, followed)| followed.trouble(name, cx.now.mono)).next();
+        let issues = self.issues.entry(id.clone()).or_default();
+        let is_new = match trouble {
+            Some(text) => issues.raise(IssueKind::RecordingStuck, LEDGER, text, cx.now.wall),
+            None => issues.heal(LEDGER, Healed::Recorded),
+        };
+        if issues.is_empty() {
+            self.issues.remove(id);
+        }
+        if is_new {
+            cx.stale(id);
         }
     }
 
@@ -169,6 +259,7 @@ impl Sessions {
                     again: false,
                     touched: false,
                     failed: false,
+                    unheard: None,
                 };
                 all.insert(recorded.name.clone(), followed);
             } else {
@@ -179,6 +270,7 @@ impl Sessions {
         }
         if all.is_empty() {
             self.by_id.remove(id);
+            self.pace.remove(id);
             cx.set(Timer::Look(id.clone()), None);
         }
         self.watch(cx, &before);
@@ -241,23 +333,29 @@ impl Sessions {
         followed.busy = false;
         let again = std::mem::take(&mut followed.again);
         followed.failed &= matches!(came, Stepped::Failed(_));
+        let timer = Timer::Step(id.clone(), name.clone());
+        if let Stepped::More(progress) | Stepped::New(progress) = came {
+            followed.heard(progress, cx.now.mono);
+            self.stirs(cx, id);
+        }
+        let Some(followed) = self.by_id.get_mut(id).and_then(|all| all.get_mut(name)) else { return };
         match came {
-            Stepped::More => self.step(cx, id, name),
-            Stepped::New | Stepped::Level if again => self.step(cx, id, name),
-            Stepped::New => cx.set_in(Timer::Step(id.clone(), name.clone()), SETTLE),
-            Stepped::Level => {
-                if std::mem::take(&mut followed.touched) {
-                    cx.set_in(Timer::Step(id.clone(), name.clone()), SETTLE);
-                }
-            }
+            Stepped::More(_) => self.step(cx, id, name),
+            Stepped::New(_) | Stepped::Level if again => self.step(cx, id, name),
+            Stepped::New(_) => cx.set_in(timer, SETTLE),
+            Stepped::Level if std::mem::take(&mut followed.touched) => cx.set_in(timer, SETTLE),
+            // Should nothing come, that is to be told.
+            Stepped::Level => cx.set(timer, followed.told_at().filter(|at| *at > cx.now.mono)),
             Stepped::Ended => self.look(cx, id),
             Stepped::Failed(why) => {
+                followed.cannot(&why, cx.now.mono);
                 if !std::mem::replace(&mut followed.failed, true) {
                     log::warn!("[{id}] session {name} cannot be recorded now: {why}");
                 }
-                cx.set_in(Timer::Step(id.clone(), name.clone()), RETRY);
+                cx.set_in(timer, RETRY);
             }
         }
+        self.tell_trouble(cx, id);
     }
 
     fn forget(&mut self, cx: &mut Cx, id: &Id) {
@@ -267,6 +365,8 @@ impl Sessions {
             cx.push(Effect::Close(followed.dir));
         }
         cx.set(Timer::Look(id.clone()), None);
+        self.pace.remove(id);
+        self.issues.remove(id);
         self.watch(cx, &before);
     }
 }

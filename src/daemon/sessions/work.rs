@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::event::{Effect, Event, Recorded, Stepped};
+use super::event::{Effect, Event, Progress, Recorded, Stepped};
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::VERSION;
 use crate::daemon::names::shown_version;
@@ -20,8 +20,8 @@ use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
 use crate::sessions::{
-    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, header_of, lives, subagents,
-    watch_mode,
+    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, Step, header_of, lives,
+    subagents, watch_mode,
 };
 use crate::sync::{self, Site};
 use crate::watch::DirWatcher;
@@ -205,12 +205,12 @@ fn step(
     }
     let done = open.follower.step(&open.header, &open.redactor);
     let came = match done {
-        Ok(step) if step.more => Stepped::More,
+        Ok(Step { more: true, bytes, facts, .. }) => Stepped::More(Progress { bytes, facts }),
         Ok(step) => {
             if let Err(e) = open.follower.note(step.entries) {
                 log::debug!("session {name}: {e}");
             }
-            Stepped::New
+            Stepped::New(Progress { bytes: step.bytes, facts: step.facts })
         }
         Err(FollowError::NotRecording) => return Stepped::Ended,
         Err(e) => Stepped::Failed(e.to_string()),

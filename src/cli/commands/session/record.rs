@@ -169,7 +169,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     let (mut thread, mut secrets) = (Default::default(), 0);
     let progress = cx.ui.progress("reading the transcript");
     let get = |name: &str| cx.env.get(name).map(str::to_owned);
-    match Follower::open(&found.dir, |kind| roots(kind, &cx.home(), &get)) {
+    match Follower::open(&found.dir, |kind| roots(kind, &cx.home(), get)) {
         Ok(mut follower) => {
             let header = header_of(&recording, follower.thread(), &project.repo_id, &user, OURS);
             let done = follower.drain(&header, &redactor).map_err(|e| failed(&e))?;
