@@ -20,6 +20,7 @@ pub mod render;
 mod rows;
 pub mod search;
 pub mod stopped;
+mod stub;
 pub mod subagents;
 
 use std::io;
@@ -38,6 +39,7 @@ pub use meta::Ending;
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};
 pub use recording::{Recording, State, Turn, new_session_id, watch_mode};
+pub use stub::remove_stub;
 
 /// Whether the transcripts of a program can be read, as recordings call it.
 pub fn can_read(kind: &str) -> bool {

@@ -78,6 +78,18 @@ impl Places {
         self.dirs.iter().map(|(place, dir)| (*place, dir.as_path()))
     }
 
+    /// The sessions of this machine alone, newest first; those of others cost nothing. What cannot be read is left out.
+    pub fn here(&self) -> Vec<Found> {
+        let own = self.dirs().filter(|(place, _)| matches!(place, Place::Local | Place::Cache));
+        let of = |(place, dir): (Place, &Path)| {
+            let names = names(dir).unwrap_or_default().into_iter();
+            names.map(|name| Found { dir: dir.join(&*name), place, name }).collect::<Vec<_>>()
+        };
+        let mut all: Vec<Found> = own.flat_map(of).collect();
+        all.sort_by(|a, b| b.name.cmp(&a.name));
+        all
+    }
+
     /// All sessions, newest first; of one that lies in several places the first counts. What cannot be read is told beside.
     pub fn all(&self) -> (Vec<Found>, Vec<(PathBuf, io::Error)>) {
         let (mut found, mut unread) = (BTreeMap::new(), Vec::new());
@@ -167,6 +179,8 @@ mod tests {
             ]
         );
         assert!(unread.is_empty());
+        let here: Vec<(Name, Place)> = places.here().into_iter().map(|f| (f.name, f.place)).collect();
+        assert_eq!(here, [(all[1].name.clone(), Place::Local), (all[2].name.clone(), Place::Cache)]);
         assert_eq!(places.find("OxBBBB").unwrap().place, Place::Ledger);
         assert_eq!(places.find("2026-03-12T11-09-dana-OxAAAA").unwrap().place, Place::Local);
         assert_eq!(places.find("OxZZZZ"), Err(Unclear::None));

@@ -20,8 +20,8 @@ use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
 use crate::sessions::{
-    self, Ending, FollowError, Follower, Name, Place, Places, Recording, State, Step, header_of, lives,
-    subagents, watch_mode,
+    self, Ending, FollowError, Follower, Name, Places, Recording, State, Step, header_of, lives, subagents,
+    watch_mode,
 };
 use crate::sync::{self, Site};
 use crate::watch::DirWatcher;
@@ -107,10 +107,18 @@ fn places(site: &Site, root: &Path) -> Option<(Project, Places)> {
 fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
     let (project, places) = places(site, root)?;
     let now = site.clock.now().wall;
-    let (all, _) = places.all();
     let mut recorded = Vec::new();
-    for found in all.into_iter().filter(|found| matches!(found.place, Place::Local | Place::Cache)) {
-        let State::Some(recording) = Recording::load(&found.dir) else { continue };
+    for found in places.here() {
+        let recording = match Recording::load(&found.dir) {
+            State::Some(recording) => recording,
+            State::None => {
+                if let Err(e) = sessions::remove_stub(&found, now) {
+                    log::warn!("session {}: {e}", found.name);
+                }
+                continue;
+            }
+            State::Unreadable(_) => continue,
+        };
         let is_followed =
             recording.watch_mode == watch_mode::TAIL && sessions::can_read(&recording.adapter_name);
         if !is_followed && recording.adapter_name != GENERIC {

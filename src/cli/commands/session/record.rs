@@ -20,7 +20,7 @@ use crate::kit::gotime::GoTime;
 use crate::project::Project;
 use crate::sessions::input::{self, GENERIC};
 use crate::sessions::{
-    self, FollowError, Follower, Found, Place, Recording, State, Turn, header_of, lives, stopped, subagents,
+    self, FollowError, Follower, Found, Recording, State, Turn, header_of, lives, stopped, subagents,
 };
 
 /// Flags of `ox session stop`.
@@ -58,10 +58,9 @@ pub struct Being {
 
 /// What is being recorded in the project.
 pub fn being(cx: &Cx, project: &Project) -> Vec<Being> {
-    let (all, _) = places(cx, project).all();
-    let is_ours = |found: &Found| matches!(found.place, Place::Local | Place::Cache);
-    all.into_iter()
-        .filter(is_ours)
+    places(cx, project)
+        .here()
+        .into_iter()
         .filter_map(|found| match Recording::load(&found.dir) {
             State::Some(recording) => Some(Being { found, recording: *recording }),
             State::Unreadable(why) => {
