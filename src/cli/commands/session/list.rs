@@ -86,7 +86,11 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return cx.ui.document(&json!({ "sessions": rows, "total": count }));
     }
     if rows.is_empty() {
-        cx.ui.note(if count == 0 { "no sessions" } else { "no sessions in the last 7 days" });
+        cx.ui.note(if count == 0 {
+            "no session was recorded on this machine, and the ledger has none"
+        } else {
+            "no sessions in the last 7 days"
+        });
         if count > 0 {
             cx.ui.next_step("ox session list --all");
         }
