@@ -38,7 +38,9 @@ struct Hit<'a> {
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
     if !args.words.iter().any(|word| word.chars().any(char::is_alphanumeric)) {
-        return Err(Failure::new(Exit::Usage, "there is no word to look for").on(args.words.join(" ")));
+        return Err(Failure::new(Exit::Usage, "there is no word to look for")
+            .on(args.words.join(" "))
+            .because_of("a word has a letter or a digit in it"));
     }
     let redactor = cx.redactor(Some(&project));
     let path = search::path(&cx.dirs.state_of(&project.endpoint.slug(), &project.repo_id));
