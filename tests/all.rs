@@ -23,6 +23,7 @@ mod machines;
 mod queue;
 mod reclone;
 mod recordings;
+mod rig;
 mod sim;
 mod tidy;
 mod transcripts;

@@ -211,6 +211,18 @@ impl TestEnv {
         self.run_quickly("git", dir.as_ref(), &args, what)
     }
 
+    /// Runs another program in `dir`.
+    pub fn run_in<A: AsRef<OsStr>>(
+        &self,
+        dir: impl AsRef<Path>,
+        program: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Ran {
+        let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().into()).collect();
+        let program = program.as_ref().to_str().unwrap();
+        self.run_quickly(program, dir.as_ref(), &args, format!("{program} {}", text(&args)))
+    }
+
     #[track_caller]
     fn run_quickly(&self, program: &str, dir: &Path, args: &[OsString], what: String) -> Ran {
         let mut command = self.command(program, dir, args);

@@ -1,0 +1,69 @@
+//! One program in the shell of another: each session is that of the program that it was begun in.
+
+use super::agents::Program;
+use super::model::Call;
+use super::{Scene, starts, turn};
+
+/// `outer` has itself recorded, and runs `inner` twice, which has itself recorded and goes on.
+fn nested(outer: Program, inner: Program) {
+    let words = |args: Vec<&str>| args.iter().map(|arg| format!(" '{arg}'")).collect::<String>();
+    let script = format!("../run-{}", inner.name());
+    let runs = format!(
+        "{script}{} >../inner.out 2>&1 && {script}{} >>../inner.out 2>&1",
+        words(inner.begin("turn-inner")),
+        words(inner.resume("turn-within")),
+    );
+    let turns = vec![
+        turn("turn-outer", vec![starts("outer"), Call::Shell(runs)]),
+        turn("turn-inner", vec![starts("inner")]),
+        turn("turn-within", vec![Call::Shell("echo result-of-within; false".into())]),
+    ];
+    let Some(scene) = Scene::new(&[outer, inner], turns) else { return };
+    scene.run(outer, &outer.begin("turn-outer"));
+    let (agent, other) = (scene.told("outer", "prime"), scene.told("inner", "prime"));
+    assert_ne!(agent["agent_id"], other["agent_id"]);
+    assert_eq!((&agent["agent_type"], &other["agent_type"]), (&outer.kind().into(), &inner.kind().into()));
+    let (of_outer, of_inner) = (scene.finish("outer"), scene.finish("inner"));
+    assert_eq!(
+        (&of_outer.meta["agent_type"], &of_inner.meta["agent_type"]),
+        (&outer.kind().into(), &inner.kind().into())
+    );
+    let said = |told: Vec<String>| {
+        told.into_iter().filter(|line| line.starts_with("assistant: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(said(of_outer.told()), ["assistant: done with outer"]);
+    assert_eq!(said(of_inner.told()), ["assistant: done with inner", "assistant: done with within"]);
+    let told = of_inner.told_from("turn-within");
+    let expected = ["user: ", "tool: ", "failed: ", "assistant: "];
+    assert!(
+        told.len() == 4 && told.iter().zip(expected).all(|(line, kind)| line.starts_with(kind)),
+        "{told:#?}"
+    );
+    assert!(told[2].contains("result-of-within"), "{told:#?}");
+    scene.ends();
+}
+
+#[test]
+fn agt_08_codex_inside_of_claude_is_codex() {
+    nested(Program::Claude, Program::Codex);
+}
+
+#[test]
+fn agt_08_claude_inside_of_codex_is_claude() {
+    nested(Program::Codex, Program::Claude);
+}
+
+#[test]
+fn agt_08_gemini_inside_of_claude_is_gemini() {
+    nested(Program::Claude, Program::Gemini);
+}
+
+#[test]
+fn agt_08_claude_inside_of_opencode_is_claude() {
+    nested(Program::Opencode, Program::Claude);
+}
+
+#[test]
+fn agt_08_opencode_inside_of_codex_is_opencode() {
+    nested(Program::Codex, Program::Opencode);
+}
