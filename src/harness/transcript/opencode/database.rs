@@ -347,7 +347,7 @@ fn newest(conn: &Connection, session: &str) -> rusqlite::Result<i64> {
 fn is_calling(conn: &Connection, session: &str) -> rusqlite::Result<bool> {
     let mut last = conn.prepare_cached(
         "SELECT CASE WHEN typeof(data) = 'text' AND octet_length(data) <= ?2 THEN data END FROM part
-         WHERE session_id = ?1 ORDER BY time_updated DESC, id DESC LIMIT 1",
+         WHERE id = (SELECT id FROM part WHERE session_id = ?1 ORDER BY time_updated DESC, id DESC LIMIT 1)",
     )?;
     let data = last.query_row(params![session, LINE_MAX as i64], text).optional()?.flatten();
     Ok(data.is_some_and(|data| super::is_running(&data)))
