@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::continued::redact_continued;
+use super::limits::PASSES_MAX;
 use super::scan::{Put, State};
 use super::{Findings, Redactor};
 
@@ -17,7 +19,8 @@ pub(super) fn redact(redactor: &Redactor, value: &mut Value, found: &mut Finding
     }
 }
 
-fn redact_string(redactor: &Redactor, text: &mut String, found: &mut Findings, depth: usize) {
+/// Redacts a text as a string of a value.
+pub(super) fn redact_string(redactor: &Redactor, text: &mut String, found: &mut Findings, depth: usize) {
     if depth > 0
         && text.trim_start().starts_with(['{', '[', '"'])
         && let Ok(mut inner) = serde_json::from_str::<Value>(text)
@@ -29,9 +32,17 @@ fn redact_string(redactor: &Redactor, text: &mut String, found: &mut Findings, d
             found.merge(&within);
         }
     }
-    // Also what was JSON: a name that was given twice is in the text, but not in the value.
-    if let Cow::Owned(clean) = redactor.redact_counting(text, found) {
-        *text = clean;
+    // What one takes may part the text for the other; a second run would find what this one leaves.
+    for _ in 0..PASSES_MAX {
+        let goes_on = redact_continued(redactor, text, found);
+        // Also what was JSON: a name that was given twice is in the text, but not in the value.
+        match redactor.redact_counting(text, found) {
+            Cow::Owned(clean) => *text = clean,
+            Cow::Borrowed(_) => break,
+        }
+        if !goes_on {
+            break;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) const LOOK_BACK: usize = 96;
 /// So often the rules go over one line. What they take parts the text anew, and two rounds are enough for all that was seen.
 pub(super) const PASSES_MAX: usize = 8;
 /// JSON text in a string of JSON text, and so on: deeper levels are read as plain text.
-pub const JSON_DEPTH: usize = 4;
+pub const JSON_DEPTH: usize = 8;
 /// Largest `REDACT.md`; the rest is not read.
 pub const CUSTOM_TEXT_MAX: usize = 256 * 1024;
 /// Rules of one `REDACT.md`.

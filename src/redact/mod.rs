@@ -8,7 +8,9 @@
 //! memory of a stream is bounded by [`limits::LINE_MAX`]; [`Redacted`] is made only here.
 
 mod anchors;
+mod continued;
 pub mod custom;
+mod file;
 mod found;
 mod json;
 pub mod limits;
@@ -21,12 +23,14 @@ mod scan;
 mod stream;
 mod value;
 mod view;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
 
+pub use file::{POINTER_MAX, is_pointer};
 pub use found::{Findings, Found};
 pub use pattern::Rule;
 pub use place::{hide_home, is_secret_path};
@@ -72,6 +76,11 @@ impl Redactor {
         Redactor { anchors: Anchors::of(&rules), always, rules }
     }
 
+    /// All rules, in the order in which they apply: the built-in ones first.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// `text` without its secrets; borrowed if there are none.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.redact_counting(text, &mut Findings::default())
@@ -106,6 +115,29 @@ impl Redactor {
         let mut found = Findings::default();
         json::redact(self, value, &mut found, limits::JSON_DEPTH);
         found
+    }
+
+    /// A text that may be JSON, or hold lines that go on behind a backslash: as [`redact_json`](Redactor::redact_json) does a string.
+    pub fn redact_text(&self, text: &mut String) -> Findings {
+        let mut found = Findings::default();
+        json::redact_string(self, text, &mut found, limits::JSON_DEPTH);
+        found
+    }
+
+    /// The content of the file called `name`: a value of JSON, lines of them, or text, as its ending says. Borrowed if there is nothing to
+    /// replace; else lines that hold nothing stay as they are.
+    pub fn redact_file<'t>(&self, name: &str, bytes: &'t [u8], found: &mut Findings) -> Cow<'t, [u8]> {
+        file::redact(self, name, bytes, found)
+    }
+
+    /// What tells these rules from others: a text that was looked at by the same ones need not be looked at again.
+    pub fn fingerprint(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hash = DefaultHasher::new();
+        for rule in &self.rules {
+            (rule.name(), rule.token(), rule.pattern()).hash(&mut hash);
+        }
+        hash.finish()
     }
 
     /// Begins to redact text that arrives in pieces.

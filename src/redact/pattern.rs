@@ -9,6 +9,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::limits;
 use super::rules::BuiltIn;
 use super::value::{self, Named, is_ordinary};
+use super::words;
 
 /// Between a name and its value (as `Gate::Assigned` allows it): an operator, or a type and `=` as in `password: String = `.
 const ASSIGN: &str = r"[ \t]{0,8}(?::[ \t]?&?[A-Za-z]{2,12}[ \t]?=|:=|=>|={1,2}|:)[ \t]{0,8}";
@@ -113,6 +114,29 @@ impl Rule {
     /// What stands for a secret, with its brackets.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// What it is for, in words: of a built-in rule what it matches, of another whether it is a text or a pattern, which may be a secret itself.
+    pub fn about(&self) -> &'static str {
+        match &self.matcher {
+            Matcher::BuiltIn(row, _) => words::about(row.name),
+            Matcher::Literal(_) => "a text of its own",
+            Matcher::Regex(_) => "a pattern of its own",
+        }
+    }
+
+    /// Whether it is one of this program's own.
+    pub fn is_built_in(&self) -> bool {
+        self.row().is_some()
+    }
+
+    /// What it looks for, as it is written down.
+    pub(super) fn pattern(&self) -> String {
+        match &self.matcher {
+            Matcher::BuiltIn(row, _) => format!("{:?}", row.form),
+            Matcher::Literal(text) => text.clone(),
+            Matcher::Regex(regex) => regex.as_str().to_owned(),
+        }
     }
 
     /// The row of the table, if it is a built-in rule.

@@ -16,6 +16,7 @@ mod name;
 mod place;
 pub mod raw;
 mod recording;
+pub mod redaction;
 pub mod render;
 mod rows;
 pub mod search;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::kit::file::NOFOLLOW;
 use crate::kit::gotime::GoTime;
 use crate::kit::lock::FileLock;
-use crate::redact::{Findings, Redactor};
+use crate::redact::{self, Findings, Redactor};
 use crate::tail::{Cursor, Tail};
 
 /// The file's name.
@@ -28,10 +28,6 @@ const VERSION: &str = "1.0";
 const BUFFER: usize = 1 << 20;
 /// A longer line is passed over, in bytes.
 const LINE_MAX: usize = 64 << 20;
-/// A file that is no transcript but stands for one is at most this long, in bytes (git-lfs, `docs/spec.md`).
-const POINTER_MAX: u64 = 200;
-/// How such a file begins.
-const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -298,13 +294,11 @@ pub fn is_substantive(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// It cannot be read.
 pub fn is_pointer(path: &Path) -> io::Result<bool> {
-    let mut file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
-    if file.metadata()?.len() > POINTER_MAX {
-        return Ok(false);
-    }
+    let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
     let mut head = Vec::new();
-    std::io::Read::by_ref(&mut file).take(POINTER.len() as u64).read_to_end(&mut head)?;
-    Ok(head == POINTER)
+    // One byte more than such a file has at most.
+    file.take(redact::POINTER_MAX as u64 + 1).read_to_end(&mut head)?;
+    Ok(redact::is_pointer(&head))
 }
 
 /// Appends to the `raw.jsonl` of a session. Every string of a line passes the redactor; there is no other way to write one.
@@ -342,10 +336,7 @@ impl<'r> Writer<'r> {
     /// # Errors
     /// Somebody else is writing for too long, the file is a link or stands for one kept elsewhere, or the disk refuses.
     pub fn open(dir: &Path, header: &Header, redactor: &'r Redactor) -> io::Result<Writer<'r>> {
-        let lock_path = dir.join(LOCK);
-        let lock = FileLock::acquire(&lock_path, LOCK_WAIT)?.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::WouldBlock, "somebody else is writing to the session")
-        })?;
+        let (lock_path, lock) = (dir.join(LOCK), lock(dir)?);
         let path = dir.join(FILE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NOFOLLOW);
@@ -445,6 +436,17 @@ impl<'r> Writer<'r> {
             let _ = self.file.set_len(self.size);
         })
     }
+}
+
+/// Nobody else writes to the session in `dir` until this is dropped.
+pub(super) fn lock(dir: &Path) -> io::Result<FileLock> {
+    FileLock::acquire(&dir.join(LOCK), LOCK_WAIT)?
+        .ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "somebody else is writing to the session"))
+}
+
+/// Removes what the lock leaves, of a session that is finished; called while it is held.
+pub(super) fn unlock(dir: &Path) {
+    let _ = std::fs::remove_file(dir.join(LOCK));
 }
 
 /// Bytes up to the last newline.

@@ -6,6 +6,7 @@ mod edges;
 mod forms;
 mod hostile;
 mod jsons;
+mod keys;
 mod places;
 mod recall;
 mod rows;
@@ -16,6 +17,7 @@ mod table;
 use std::sync::LazyLock;
 
 use super::*;
+use keys::{BASE64, HEX, UPPER, URL64, WORD};
 
 static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::new);
 
@@ -46,13 +48,6 @@ impl Seeded {
         (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
     }
 }
-
-/// The alphabets of the issuers.
-const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-const WORD: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-const HEX: &str = "0123456789abcdef";
-const URL64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The text that becomes of `text`, also when it is redacted again.
 fn redact(text: &str) -> String {

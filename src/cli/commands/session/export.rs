@@ -132,7 +132,10 @@ fn text(cx: &Cx, found: &Found, format: Format) -> Outcome<String> {
 }
 
 fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
-    let clean = |text: String| redactor.redact(&text).into_owned();
+    let clean = |mut text: String| {
+        redactor.redact_text(&mut text);
+        text
+    };
     Entry {
         content: clean(entry.content),
         tool_name: clean(entry.tool_name),
