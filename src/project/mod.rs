@@ -57,7 +57,7 @@ pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
 pub(crate) use private::or_default;
-pub use redaction::RedactRules;
+pub use redaction::{RedactRules, RuleFile, RulesStamp};
 pub use remembered::{Lost, common_dir, recall, remember};
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;

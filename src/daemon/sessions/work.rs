@@ -15,7 +15,7 @@ use crate::daemon::names::shown_version;
 use crate::git;
 use crate::harness::transcript::Thread;
 use crate::harness::transcript::places::{Wanted, roots, running};
-use crate::project::{Project, RedactRules};
+use crate::project::{Project, RedactRules, RulesStamp};
 use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
@@ -36,7 +36,20 @@ const STOPPED_MAX: Duration = Duration::from_secs(60);
 struct Open {
     follower: Follower,
     header: Header,
+    project: Project,
     redactor: Redactor,
+    /// Of the rules in `redactor`.
+    rules: RulesStamp,
+}
+
+impl Open {
+    /// Takes rules in that have come, changed or gone since.
+    fn renew_rules(&mut self, site: &Site) {
+        let now = RedactRules::stamp(&site.dirs, Some(&self.project));
+        if now != self.rules {
+            (self.redactor, self.rules) = (redactor_of(site, &self.project), now);
+        }
+    }
 }
 
 /// What the work on recordings needs.
@@ -166,14 +179,16 @@ fn transcript(site: &Site, dir: &Path, recording: &Recording) -> Option<PathBuf>
     Some(found.path)
 }
 
-fn open(site: &Site, project: &Project, dir: &Path) -> Result<Open, FollowError> {
+fn open(site: &Site, project: Project, dir: &Path) -> Result<Open, FollowError> {
     let get = |name: &str| site.env.get(name).map(str::to_owned);
     let home = site.env.home().unwrap_or(Path::new("/"));
     let follower = Follower::open(dir, |kind| roots(kind, home, get))?;
-    let user = user_of(project);
-    let version = shown_version(VERSION);
+    // Looked at first: what changes while they are read is then seen as a change.
+    let rules = RedactRules::stamp(&site.dirs, Some(&project));
+    let redactor = redactor_of(site, &project);
+    let (user, version) = (user_of(&project), shown_version(VERSION));
     let header = header_of(follower.recording(), follower.thread(), &project.repo_id, &user, version);
-    Ok(Open { follower, header, redactor: redactor_of(site, project) })
+    Ok(Open { follower, header, project, redactor, rules })
 }
 
 fn user_of(project: &Project) -> String {
@@ -198,7 +213,7 @@ fn step(
     let opened = match taken {
         Some(open) => Ok(open),
         None => match Project::load(root, &site.env) {
-            Ok(project) => open(site, &project, &dir),
+            Ok(project) => open(site, project, &dir),
             Err(e) => return Stepped::Failed(e.to_string()),
         },
     };
@@ -211,6 +226,7 @@ fn step(
         open_ones.lock().insert(dir, open);
         return Stepped::Level;
     }
+    open.renew_rules(site);
     let done = open.follower.step(&open.header, &open.redactor);
     let came = match done {
         Ok(Step { more: true, bytes, facts, .. }) => Stepped::More(Progress { bytes, facts }),
@@ -241,8 +257,8 @@ fn finish(
     if recording.adapter_name != GENERIC {
         transcript(site, dir, recording);
     }
-    let (header, redactor) = match open(site, project, dir) {
-        Ok(Open { mut follower, header, redactor }) => {
+    let (header, redactor) = match open(site, project.clone(), dir) {
+        Ok(Open { mut follower, header, redactor, .. }) => {
             let done = follower.drain(&header, &redactor)?;
             follower.note(done.entries)?;
             (header, redactor)
