@@ -133,6 +133,9 @@ pub enum GitError {
     /// Both sides changed these paths and no rule decides.
     #[error("conflict in {}", list(.0))]
     Conflict(Vec<PathBuf>),
+    /// The gate keeps what was to be pushed.
+    #[error("{0}")]
+    Held(String),
     /// More own commits than are replayed.
     #[error("more than {REPLAY_MAX} commits wait that the remote lacks, while it has others")]
     TooManyCommits,
@@ -221,6 +224,7 @@ impl GitError {
             | GitError::WrongBranch { .. }
             | GitError::NoRepository(_)
             | GitError::NoRemoteBranch(_)
+            | GitError::Held(_)
             | GitError::BadPath { .. }
             | GitError::BadJson { .. }
             | GitError::AlreadyExists(_) => Class::Usage,

@@ -20,6 +20,10 @@ use super::rescue::{Captured, Rescue};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 
+/// Looks at what is about to be pushed: the commits that the first one leads to and the second, the remote's, does not. An error keeps all of
+/// it here.
+pub type Gate<'g> = &'g dyn Fn(&Reader, Oid, Option<Oid>) -> Result<(), GitError>;
+
 /// A clone under its lock. The only thing that changes a clone.
 pub struct ManagedClone<'l> {
     pub(super) lock: &'l mut CloneLock,
@@ -27,6 +31,7 @@ pub struct ManagedClone<'l> {
     pub(super) path: PathBuf,
     pub(super) cancel: Cancel,
     pub(super) recovered: Vec<Rescue>,
+    pub(super) gate: Option<Gate<'l>>,
     identity: OnceCell<Identity>,
     reader: RefCell<Option<(Cached, Rc<Reader>)>>,
 }
@@ -122,7 +127,7 @@ impl<'l> ManagedClone<'l> {
     ) -> Result<ManagedClone<'l>, GitError> {
         let (path, cancel) = (path.to_path_buf(), cancel.clone());
         let (recovered, identity, reader) = (Vec::new(), OnceCell::new(), RefCell::default());
-        let mut clone = ManagedClone { lock, git, path, cancel, recovered, identity, reader };
+        let mut clone = ManagedClone { lock, git, path, cancel, recovered, gate: None, identity, reader };
         super::ensure_attributes(&clone.path)?;
         clone.recover()?;
         Ok(clone)
@@ -131,6 +136,11 @@ impl<'l> ManagedClone<'l> {
     /// Where the clone is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// From here on nothing is pushed that `gate` does not let through.
+    pub fn guard(&mut self, gate: Gate<'l>) {
+        self.gate = Some(gate);
     }
 
     /// Dirty work that a dead holder of the lock had put aside and that was put back when the clone was opened.
@@ -317,7 +327,7 @@ impl<'l> ManagedClone<'l> {
     }
 
     /// Moves HEAD, index and files from the head of `standing` to its upstream, and the branch then on to a commit with the same files.
-    fn fast_forward(
+    pub(super) fn fast_forward(
         &mut self,
         branch: &str,
         standing: &Standing,

@@ -37,10 +37,11 @@ pub use clone::{CloneStage, Progress, clone_plain, create_bare};
 pub use command::{Env, Git, Profile, Version};
 pub use error::GitError;
 pub use lock::{CloneLock, Op, OpKind, Stamp};
-pub use managed::{Fetched, How, Integrated, ManagedClone};
+pub use managed::{Fetched, Gate, How, Integrated, ManagedClone};
 pub use read::blobs::{BlobContent, BlobEntry};
 pub use read::find::{NoWorkTree, find_work_tree, is_in_repository, unreadable};
 pub use read::local_work::{LocalWork, Unmovable, open_elsewhere, uncommitted, unmovable};
+pub use read::own_files::OwnFile;
 pub use read::unsaved::unsaved;
 pub use read::work_tree::{Recorded, Tracked, WorkTree};
 pub use read::{

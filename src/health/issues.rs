@@ -34,6 +34,8 @@ pub enum IssueKind {
     MurmurStuck,
     /// Of a session that is being recorded nothing gets into the recording.
     RecordingStuck,
+    /// Sessions that are to be pushed hold secrets, and wait here.
+    SecretsHeld,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -59,7 +61,7 @@ pub enum Healed {
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 12] = [
+    pub const ALL: [IssueKind; 13] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -72,6 +74,7 @@ impl IssueKind {
         IssueKind::WatchLimit,
         IssueKind::MurmurStuck,
         IssueKind::RecordingStuck,
+        IssueKind::SecretsHeld,
     ];
 
     /// Its name on the wire.
@@ -89,6 +92,7 @@ impl IssueKind {
             IssueKind::WatchLimit => "watch_limit",
             IssueKind::MurmurStuck => "murmur_stuck",
             IssueKind::RecordingStuck => "recording_stuck",
+            IssueKind::SecretsHeld => "secrets_held",
         }
     }
 
@@ -118,6 +122,7 @@ impl IssueKind {
             | IssueKind::Diverged
             | IssueKind::SyncBackoff
             | IssueKind::GitLock
+            | IssueKind::SecretsHeld
             | IssueKind::RebaseStuck => healed == Healed::Synced,
             IssueKind::CloneFailed => matches!(healed, Healed::Synced | Healed::Cloned),
             IssueKind::DirtyWorkspace => healed == Healed::Clean,

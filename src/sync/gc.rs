@@ -40,6 +40,7 @@ pub fn gc(
     let now = site.clock.now().wall;
     let (what, rules) = (due(&facts, record.last, days, now), shape.rules());
     let branch = job.branch()?;
+    let gate = |reader: &Reader, head, upstream| job.may_push(reader, head, upstream);
     let clone = reclone::Target {
         git: job.git(),
         clock: &*site.clock,
@@ -49,6 +50,7 @@ pub fn gc(
         branch: &branch,
         rules: &rules,
         read_only: job.at.read_only,
+        gate: Some(&gate),
     };
     match what {
         Due::NotBefore(_) => Ok(None),

@@ -5,7 +5,8 @@
 //! `sync-state.json` inside them; while one is replaced `<clone>.ox-reclone-new` or `-old` beside it, `<clone>.bak.<time>` of what was put
 //! aside; git's credentials of a server, and `account-*.json` beside its clones; in projects `config.local.toml` and the links in `.sageox/`.
 //! Locks: the clone's lock, for the whole of every change; none while only looking.
-//! Promises: nothing that somebody wrote is lost; a network failure never counts against a workspace; policy is pure.
+//! Promises: nothing that somebody wrote is lost; no secret in a ledger's sessions is pushed; a network failure never counts against a
+//! workspace; policy is pure.
 
 mod access;
 pub mod account;
@@ -15,6 +16,7 @@ pub mod checkout;
 pub mod cloud;
 mod former;
 mod gc;
+mod guard;
 mod inventory;
 mod kept;
 mod links;
@@ -40,6 +42,7 @@ mod workspace;
 
 pub use breaker::{Admission, CircuitBreaker, PROBE_EVERY, WAIT_MAX};
 pub use gc::{Stores, gc};
+pub use guard::{Mended, mend};
 pub use inventory::{STORED_MAX, Stored, stored};
 pub use links::WrongLink;
 pub use load::{CloudView, Known, Loaded, Saved, load, load_local, load_with_ledger, wrong_links};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::guard::{HELD_BACK, MEND};
 use crate::git::GitError;
 use crate::kit::{Class, shell};
 
@@ -123,6 +124,7 @@ impl From<GitError> for Failure {
                 Some(Blocked::Diverged)
             }
             GitError::Redirected { .. } => Some(Blocked::Redirected),
+            GitError::Held(_) => Some(Blocked::Secrets),
             _ => None,
         };
         let mut text = e.to_string();
@@ -148,6 +150,8 @@ pub enum Blocked {
     Untrusted,
     /// The remote redirects to a host that was not agreed on.
     Redirected,
+    /// What is to be pushed holds secrets.
+    Secrets,
 }
 
 /// What is known of a clone after a run, beside how the run ended.
@@ -188,6 +192,7 @@ pub fn way_out(class: Class, text: &str, path: &Path, remote: &str, team: Option
     let has = |part: &str| text.contains(part);
     Some(match class {
         _ if text.ends_with("is not trusted yet") => "ox up".to_owned(),
+        _ if has(HELD_BACK) => format!("{MEND}, then: {sync}"),
         Class::Conflict => format!("git -C {} pull --rebase, settle what it names, then: {sync}", at()),
         Class::Auth => {
             format!("git ls-remote {} (until it succeeds here), then: {sync}", shell::word(remote))

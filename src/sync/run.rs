@@ -170,6 +170,7 @@ impl Job<'_> {
             (false, false) => LOCK_WAIT,
         };
         let mut kept = ConflictCopies::load(&self.at.state);
+        let gate = |reader: &Reader, head, upstream| self.may_push(reader, head, upstream);
         let mut lock = match CloneLock::acquire(&self.at.lock, wait)? {
             Some(lock) => lock,
             None if level => return Ok(self.level(Change::default(), kept)),
@@ -183,6 +184,7 @@ impl Job<'_> {
             return Ok(self.level(Change::default(), kept));
         }
         let mut clone = lock.open(self.git(), path, self.cancel)?;
+        clone.guard(&gate);
         let mut change = Change::default();
         let brought =
             self.bring_up_to_date(&mut clone, &view, remote, fresh, (&mut change, &mut kept), on_progress);
@@ -273,6 +275,7 @@ impl Job<'_> {
         let ahead = if self.at.read_only { 0 } else { clone.unpushed(&view.branch)? };
         if ahead > 0 {
             on_progress("pushing", None, "pushing own commits");
+            self.redact_own(clone, &view.branch)?;
             let pushed = clone.push_retry(&view.branch, &rules)?;
             change.pushed = ahead as u64;
             let reader = clone.reader()?;

@@ -6,6 +6,7 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use super::former::PreviousRemotes;
+use super::guard::Guard;
 use super::outcome::Failure;
 use super::run::{BRANCH, LOCK_WAIT_FORCED};
 use super::shape::ledger_rules as rules;
@@ -308,10 +309,13 @@ pub fn move_ledger(site: &Site, root: &Path, to: &RemoteUrl, cancel: &Cancel) ->
         TrustedHosts::trust(&site.dirs, to)?;
         return name_it(there);
     }
+    let guard = Guard { dirs: &site.dirs, project: Some(&project), state: &ledger.state };
+    let gate = |reader: &Reader, head, upstream| guard.check(reader, head, upstream);
     let Some(mut lock) = CloneLock::acquire(&ledger.lock, LOCK_WAIT_FORCED)? else {
         return Err(SetupError::Busy);
     };
     let mut clone = lock.open(git, &ledger.path, cancel)?;
+    clone.guard(&gate);
     // The new remote gets everything, so everything has to be here.
     clone.deepen()?;
     bring_all(&mut clone)?;

@@ -216,7 +216,17 @@ pub fn with_target<T>(
     work: impl FnOnce(&Target<'_>) -> T,
 ) -> T {
     let (rules, clock) = (rules(), SystemClock);
-    work(&Target { git, clock: &clock, clone, lock, state, branch: "main", read_only: false, rules: &rules })
+    work(&Target {
+        git,
+        clock: &clock,
+        clone,
+        lock,
+        state,
+        branch: "main",
+        read_only: false,
+        rules: &rules,
+        gate: None,
+    })
 }
 
 /// One run that makes the new clone from `url`; `meanwhile` happens after that, before anything is copied.

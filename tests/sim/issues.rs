@@ -104,6 +104,7 @@ fn failed(class: Class, blocked: Option<Blocked>) -> End {
 fn cause(kind: IssueKind) -> Option<Run> {
     Some(match kind {
         IssueKind::MergeConflict => Run::Ends(failed(Class::Conflict, Some(Blocked::Conflict))),
+        IssueKind::SecretsHeld => Run::Ends(failed(Class::Usage, Some(Blocked::Secrets))),
         IssueKind::Diverged => Run::Ends(failed(Class::Conflict, Some(Blocked::Diverged))),
         IssueKind::GitLock => Run::Ends(End::Skipped(Skip::LockFiles(vec!["index.lock".into()]))),
         IssueKind::CloneFailed => Run::Clones(failed(Class::Auth, None)),

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tail", &["kit"]),
     ("sessions", &["kit", "redact", "project", "harness", "tail"]),
     ("ipc", &["kit"]),
-    ("sync", &["kit", "project", "http", "git", "health"]),
+    ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
     (
         "daemon",

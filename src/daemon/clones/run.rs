@@ -438,6 +438,7 @@ fn failed(state: &mut CloneState, now: Now, failure: &Failure) {
     match failure.blocked {
         Some(Blocked::Conflict) => state.raise(IssueKind::MergeConflict, &failure.text, now),
         Some(Blocked::Diverged) => state.raise(IssueKind::Diverged, &failure.text, now),
+        Some(Blocked::Secrets) => state.raise(IssueKind::SecretsHeld, &failure.text, now),
         Some(Blocked::RebaseStuck) => state.raise(IssueKind::RebaseStuck, &failure.text, now),
         Some(Blocked::Untrusted | Blocked::Redirected | Blocked::OtherRemote) => {
             state.raise(IssueKind::CloneFailed, &failure.text, now)

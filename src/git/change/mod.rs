@@ -10,3 +10,4 @@ pub(super) mod reapply;
 pub(super) mod repair;
 pub(super) mod replay;
 pub(super) mod resolve;
+pub(super) mod rewrite;

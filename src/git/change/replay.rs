@@ -355,7 +355,7 @@ fn changes(repo: &Repository, from: Option<&Tree<'_>>, to: &Tree<'_>) -> Result<
 }
 
 /// A tree without some paths and with others; a directory that is left empty goes.
-fn updated<'r>(
+pub(super) fn updated<'r>(
     repo: &'r Repository,
     tree: &Tree<'_>,
     gone: &[PathBuf],
@@ -388,7 +388,7 @@ fn has_room(tree: &Tree<'_>, path: &Path) -> bool {
 }
 
 /// A commit with other tree, parents and committer; author, encoding and message stay byte for byte. A signature would not hold any more.
-fn rewritten(commit: &Commit<'_>, tree: Oid, parents: &[Oid], committer: &str) -> Vec<u8> {
+pub(super) fn rewritten(commit: &Commit<'_>, tree: Oid, parents: &[Oid], committer: &str) -> Vec<u8> {
     let mut text = format!("tree {tree}\n").into_bytes();
     for parent in parents {
         text.extend(format!("parent {parent}\n").into_bytes());
@@ -418,7 +418,7 @@ fn write_merge(
     write_commit(repo, text.as_bytes())
 }
 
-fn write_commit(repo: &Repository, text: &[u8]) -> Result<Oid, GitError> {
+pub(super) fn write_commit(repo: &Repository, text: &[u8]) -> Result<Oid, GitError> {
     let odb = repo.odb().map_err(GitError::git2("opening the objects"))?;
     odb.write(ObjectType::Commit, text).map_err(GitError::git2("writing a commit"))
 }

@@ -4,6 +4,7 @@
 pub(super) mod blobs;
 pub(super) mod find;
 pub(super) mod local_work;
+pub(super) mod own_files;
 pub(super) mod status;
 pub(super) mod unsaved;
 pub(super) mod work_tree;

@@ -24,7 +24,7 @@ pub struct Pushed {
 
 impl ManagedClone<'_> {
     /// Pushes HEAD's commits to the remote's branch of the same name. Where another machine pushed first, its commits are
-    /// brought in and the push is tried again, three times in all.
+    /// brought in and the push is tried again, three times in all. Each time the gate is asked first, if there is one.
     ///
     /// # Errors
     /// [`GitError::PushRaces`] if it lost every time; any refusal for another reason at once.
@@ -34,6 +34,9 @@ impl ManagedClone<'_> {
             let standing = self.standing_deep(branch)?;
             if standing.head.is_none() || standing.head == standing.upstream {
                 return Ok(Pushed { commit: standing.upstream, attempts: attempt - 1, integrated });
+            }
+            if let (Some(gate), Some(head)) = (self.gate, standing.head) {
+                gate(&*self.reader()?, head, standing.upstream)?;
             }
             let pushed = self.push_once(branch, &standing);
             match pushed {

@@ -21,8 +21,8 @@ use super::outcome::Failure;
 use super::rescue::sweep;
 use super::run::LOCK_WAIT_FORCED;
 use crate::git::{
-    CloneLock, Git, GitError, LocalWork, ManagedClone, Reader, ResolveRules, Verdict, foreign_operation,
-    lock_files, unmovable, verify,
+    CloneLock, Gate, Git, GitError, LocalWork, ManagedClone, Reader, ResolveRules, Verdict,
+    foreign_operation, lock_files, unmovable, verify,
 };
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Clock;
@@ -58,6 +58,8 @@ pub struct Target<'a> {
     pub read_only: bool,
     /// The rules for conflicts when commits of both sides are brought together.
     pub rules: &'a ResolveRules,
+    /// What looks at each push, if anything does.
+    pub gate: Option<Gate<'a>>,
 }
 
 /// What the caller does for a reclone.
@@ -309,7 +311,11 @@ impl<'t, 'h> Run<'t, 'h> {
     fn level(&mut self) -> Result<(), Stop> {
         let Target { branch, rules, state, clone: path, read_only, .. } = self.target;
         let mut kept = ConflictCopies::load(state);
+        let gate = self.target.gate;
         let mut clone = self.open()?;
+        if let Some(gate) = gate {
+            clone.guard(gate);
+        }
         clone.fetch(branch)?;
         let mut steps = vec![clone.integrate(branch, rules)?];
         if clone.unpushed(branch)? > 0 && !read_only {
