@@ -131,6 +131,16 @@ pub const DOCUMENTS: &[Document] = &[
     ("ox session remove", &["success", "removed"], ""),
     ("ox session subagents", &["session_name", "subagents"], "each has id, entry_count, task and path"),
     ("ox session export", &["success", "session_name", "path"], ""),
+    (
+        "ox session redaction policy",
+        &["rules", "files", "problems"],
+        "each rule has name, matches, token, level, path and line; each problem path, line and reason",
+    ),
+    (
+        "ox session redaction verify",
+        &["success", "sessions", "secrets", "ledger_fixed"],
+        "each session has session_name, path, files, unclean and fixed; unclean names file and rules, never a secret",
+    ),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
     ("ox gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),

@@ -6,6 +6,7 @@ mod import;
 mod list;
 mod log;
 pub mod record;
+mod redaction;
 mod remove;
 mod search;
 mod subagents;
@@ -117,6 +118,8 @@ enum Command {
         after_help = "Examples:\n  ox session export OxTndR\n  ox session export OxTndR --html\n  ox session export OxTndR --format json -o session.json"
     )]
     Export(export::Args),
+    /// Show the rules for secrets, and look for secrets in recorded sessions
+    Redaction(redaction::Args),
 }
 
 /// Which session is meant.
@@ -147,6 +150,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::View(args) => view::run(cx, args),
         Command::Subagents(args) => subagents::run(cx, args),
         Command::Export(args) => export::run(cx, args),
+        Command::Redaction(args) => redaction::run(cx, args),
     }
 }
 
