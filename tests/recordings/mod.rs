@@ -1,5 +1,11 @@
 //! Recordings with a real daemon: what an agent's transcript gets is in the recording soon, once, whoever is ended when.
 
+mod corpus;
+mod memory;
+mod pushed;
+mod rows;
+mod secrets;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,8 +15,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{TestEnv, seed, send, until, until_or};
-
-mod rows;
 
 /// An agent's session that is being recorded.
 struct Scene {
@@ -172,5 +176,17 @@ fn agt_05_a_recording_whose_agent_has_ended_is_finished_by_the_daemon() {
     let meta: Value = serde_json::from_slice(&fs::read(s.recorded.dir.join("meta.json")).unwrap()).unwrap();
     assert_eq!((&meta["stop_reason"], &meta["entry_count"]), (&"recovered".into(), &2.into()));
     assert!(!s.recorded.dir.join(".tail.json").exists());
+    s.env.stop_daemon();
+}
+
+#[test]
+fn a_rule_that_comes_while_a_session_is_recorded_holds_from_then_on() {
+    let s = Scene::new();
+    s.writes(&said(0));
+    s.recorded.has(1);
+    let rules = "```redact\nliteral \"word\" -> [WORD]\n```\n";
+    fs::write(s.repo.join(".sageox/REDACT.md"), rules).unwrap();
+    s.writes(&said(1));
+    until_or(|| s.recorded.contents() == ["word 0", "[WORD] 1"], || format!("{:?}", s.recorded.contents()));
     s.env.stop_daemon();
 }

@@ -28,6 +28,7 @@ pub mod port;
 pub mod seed;
 pub mod spawn;
 pub mod temp;
+pub mod transcript;
 pub mod wait;
 
 pub use census::{Census, own_process};

@@ -4,6 +4,7 @@ mod claude;
 mod codex;
 mod random;
 mod rewritten;
+mod split;
 
 use std::fs;
 use std::path::Path;
