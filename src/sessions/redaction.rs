@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::raw;
 use super::recording::{Recording, State};
@@ -12,13 +12,15 @@ use crate::redact::{Findings, Redactor, is_pointer};
 
 /// A larger file is not read, in bytes.
 const FILE_MAX: usize = 256 << 20;
-/// Files of one session that are looked at.
-const FILES_MAX: usize = 1000;
+/// Files of one session that are looked at, those of its sub-agents too.
+const FILES_MAX: usize = 2000;
+/// So many directories deep they lie at most.
+const DEPTH_MAX: usize = 2;
 
 /// A file of a session with secrets in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unclean {
-    /// Its name in the session's directory.
+    /// Its path below the session's directory.
     pub file: String,
     /// What was found.
     pub found: Findings,
@@ -66,13 +68,7 @@ fn look(
 ) -> io::Result<Checked> {
     let mut checked = Checked::default();
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir)?.take(FILES_MAX) {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type()?.is_file() && !name.ends_with(".lock") {
-            names.push((name, entry.path()));
-        }
-    }
+    list(dir, "", DEPTH_MAX, &mut names)?;
     names.sort();
     for (name, path) in names {
         let bytes = file::read_capped(&path, FILE_MAX)?;
@@ -87,6 +83,24 @@ fn look(
         }
     }
     Ok(checked)
+}
+
+/// The files below `dir`, by their path there; no link is followed.
+fn list(dir: &Path, below: &str, depth: usize, names: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        if kind.is_dir() && depth > 0 {
+            list(&entry.path(), &format!("{name}/"), depth - 1, names)?;
+        } else if kind.is_file() && !name.ends_with(".lock") {
+            if names.len() >= FILES_MAX {
+                return Err(io::Error::other("it has too many files"));
+            }
+            names.push((name, entry.path()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -108,7 +122,8 @@ mod tests {
         let raw = line(0, "a") + &line(1, &format!("use {token}")) + &line(2, &format!("{token} {token}"));
         fs::write(dir.join(raw::FILE), &raw).unwrap();
         fs::write(dir.join("meta.json"), "{\n  \"title\": \"t\"\n}").unwrap();
-        fs::write(dir.join("session.md"), format!("# {token}\n")).unwrap();
+        fs::create_dir_all(dir.join("subagents/a1")).unwrap();
+        fs::write(dir.join("subagents/a1/session.md"), format!("# {token}\n")).unwrap();
         fs::write(
             dir.join("far.jsonl"),
             "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
@@ -119,8 +134,10 @@ mod tests {
             let one = |u: &Unclean| format!("{} {} {}", u.file, u.found.rules()[0].rule, u.found.total());
             (checked.files, checked.unclean.iter().map(one).collect::<Vec<_>>())
         };
-        let expected =
-            (3, vec!["raw.jsonl github_token 3".to_owned(), "session.md github_token 1".to_owned()]);
+        let expected = (
+            3,
+            vec!["raw.jsonl github_token 3".to_owned(), "subagents/a1/session.md github_token 1".to_owned()],
+        );
         assert_eq!(told(check(dir, &redactor).unwrap()), expected);
         assert_eq!(fs::read_to_string(dir.join(raw::FILE)).unwrap(), raw);
         assert_eq!(told(mend(dir, &redactor).unwrap()), expected);

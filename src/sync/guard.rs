@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use git2::Oid;
@@ -28,8 +27,8 @@ const DIR: &str = "sessions";
 const FILE: &str = "scanned.json";
 /// A larger file is not looked into, and so not pushed, in bytes; git servers refuse such files as well.
 const FILE_MAX: usize = 100 << 20;
-/// So many files of one session are looked at.
-const FILES_MAX: usize = 1000;
+/// So many files of one directory are looked at.
+const FILES_MAX: usize = 2000;
 /// So many contents are remembered as clean, the newest.
 const KNOWN_MAX: usize = 10_000;
 /// So many files are named when something is held back.
@@ -212,12 +211,12 @@ pub struct Mended {
     pub left: Option<String>,
 }
 
-/// Redacts anew what own commits of the ledger of `target` hold that were not pushed yet, whoever made them; and commits without their secrets
-/// the files of the sessions `shared`, which the remote has already.
+/// Redacts anew what own commits of the ledger of `target` hold that were not pushed yet, whoever made them; and commits without their
+/// secrets the files `shared`, named below the directory of sessions, which the remote has already.
 ///
 /// # Errors
 /// The clone is at work, or cannot be read or written. Nothing is lost.
-pub fn mend(site: &Site, target: &Target, shared: &[String], cancel: &Cancel) -> Result<Mended, Failure> {
+pub fn mend(site: &Site, target: &Target, shared: &[PathBuf], cancel: &Cancel) -> Result<Mended, Failure> {
     let job = job(site, target, cancel).map_err(|e| Failure::new(e.class(), e.to_string()))?;
     if !job.at.exists() || job.at.kind != Kind::Ledger {
         return Ok(Mended::default());
@@ -229,42 +228,40 @@ pub fn mend(site: &Site, target: &Target, shared: &[String], cancel: &Cancel) ->
     let mut clone = lock.open(job.git(), &job.at.path, cancel)?;
     let mut mended = job.redact_anew(&mut clone, &branch, |_| true)?;
     let redactor = job.guard().redactor();
-    for name in shared {
-        let done = redact_shared(&mut clone, name, &redactor, &mut mended.found)?;
-        mended.files += done;
-        mended.commits += usize::from(done > 0);
-    }
+    let done = redact_shared(&mut clone, shared, &redactor, &mut mended.found)?;
+    mended.files += done;
+    mended.commits += usize::from(done > 0);
     Ok(mended)
 }
 
-/// Takes the secrets out of the checked out files of a session and commits them; how many.
+/// Takes the secrets out of checked out files of sessions and commits them; how many.
 fn redact_shared(
     clone: &mut ManagedClone<'_>,
-    name: &str,
+    files: &[PathBuf],
     redactor: &Redactor,
     found: &mut Findings,
 ) -> Result<usize, Failure> {
     let reader = clone.reader()?;
     let Some(head) = reader.head()?.commit else { return Ok(0) };
     let mut changed: Vec<PathBuf> = Vec::new();
-    for file in reader.blobs_in(head, &format!("{DIR}/{name}"), FILES_MAX)? {
-        let path = Path::new(DIR).join(name).join(&file.name);
-        let bytes = match openat::read(clone.path(), &[DIR, name], &file.name, FILE_MAX) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            read => read.map_err(|e| Failure::io("reading", &path, &e))?,
-        };
-        if is_pointer(&bytes) {
+    for path in files.iter().map(|file| Path::new(DIR).join(file)) {
+        let names: Option<Vec<&str>> = path.iter().map(|name| name.to_str()).collect();
+        let Some((name, dirs)) = names.as_deref().and_then(<[&str]>::split_last) else { continue };
+        // What nobody has committed is not shared by that.
+        if !reader.blobs_in(head, &dirs.join("/"), FILES_MAX)?.iter().any(|file| file.name == *name) {
             continue;
         }
-        if let Cow::Owned(clean) = redactor.redact_file(&file.name, &bytes, found) {
-            openat::replace(clone.path(), &[DIR, name], &file.name, &clean)
+        let bytes = openat::read(clone.path(), dirs, name, FILE_MAX)
+            .map_err(|e| Failure::io("reading", &path, &e))?;
+        if let Cow::Owned(clean) = redactor.redact_file(name, &bytes, found) {
+            openat::replace(clone.path(), dirs, name, &clean)
                 .map_err(|e| Failure::io("writing", &path, &e))?;
             changed.push(path);
         }
     }
     if !changed.is_empty() {
         let paths: Vec<&Path> = changed.iter().map(PathBuf::as_path).collect();
-        clone.commit(&paths, &format!("{}{name} without secrets", OURS[0]))?;
+        clone.commit(&paths, &format!("{}without secrets", OURS[0]))?;
     }
     Ok(changed.len())
 }

@@ -1,6 +1,7 @@
 //! `ox session redaction`: which rules for secrets hold, and whether recorded sessions hold any.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -168,7 +169,11 @@ fn fix(
 ) -> Outcome<Mended> {
     let _progress = cx.ui.progress("taking secrets out");
     let is_shared = |one: &&Looked| one.found.place == Place::Ledger && !one.checked.unclean.is_empty();
-    let shared: Vec<String> = looked.iter().filter(is_shared).map(|one| one.found.name.to_string()).collect();
+    let paths = |one: &Looked| {
+        let name = PathBuf::from(&*one.found.name);
+        one.checked.unclean.iter().map(move |file| name.join(&file.file)).collect::<Vec<_>>()
+    };
+    let shared: Vec<PathBuf> = looked.iter().filter(is_shared).flat_map(paths).collect();
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     let target = Target::Ledger { root: project.root.clone(), url: None, read_only: false };
     let mended = sync::mend(&site, &target, &shared, &Cancel::default()).map_err(|e| {
@@ -176,13 +181,9 @@ fn fix(
     })?;
     unread.extend(mended.left.clone());
     for one in looked.iter_mut().filter(|one| !one.checked.unclean.is_empty()) {
-        let done = if one.found.place == Place::Ledger {
-            check(&one.found.dir, redactor).map(|now| now.unclean.is_empty())
-        } else {
-            mend(&one.found.dir, redactor).map(|_| true)
-        };
-        match done {
-            Ok(fixed) => one.fixed = fixed,
+        // Of a session in the ledger what is left now is what nobody has committed.
+        match mend(&one.found.dir, redactor) {
+            Ok(_) => one.fixed = true,
             Err(e) => unread.push(format!("{}: {e}", one.found.name)),
         }
     }
