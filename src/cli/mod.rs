@@ -28,6 +28,7 @@ mod quoted;
 mod team_clone;
 mod trust;
 pub mod ui;
+mod when;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

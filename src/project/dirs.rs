@@ -196,6 +196,16 @@ impl Dirs {
         self.data.join("attached.json")
     }
 
+    /// What the answers of models cost in tokens, of all projects.
+    pub fn usage(&self) -> PathBuf {
+        self.data.join("usage.db")
+    }
+
+    /// The user's own prices of tokens.
+    pub fn prices(&self) -> PathBuf {
+        self.config.join("prices.json")
+    }
+
     /// When daemons were started, shared with the Go program.
     pub fn restarts(&self) -> PathBuf {
         self.config.join("daemon-restarts.json")

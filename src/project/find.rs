@@ -80,10 +80,12 @@ pub fn find_root(env: &Env) -> Option<PathBuf> {
     if let Some(root) = named_root(env) {
         return Some(root);
     }
-    env.cwd()?
-        .ancestors()
-        .find(|dir| dir.join(PROJECT_DIR).is_dir() && !is_user_tree(dir, env))
-        .map(Path::to_owned)
+    root_above(env.cwd()?, env).map(Path::to_owned)
+}
+
+/// The first directory from `dir` upwards that has a directory `.sageox`. Of a directory that is gone, what was around it counts.
+pub fn root_above<'d>(dir: &'d Path, env: &Env) -> Option<&'d Path> {
+    dir.ancestors().find(|dir| dir.join(PROJECT_DIR).is_dir() && !is_user_tree(dir, env))
 }
 
 /// The project that `OX_PROJECT_ROOT` names, if there is one.

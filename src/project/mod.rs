@@ -47,7 +47,7 @@ pub use duration::{format_duration, parse_duration};
 pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
 pub use env::Env;
 pub use error::Error;
-pub use find::{PROJECT_ROOT_VAR, Project, find_root, named_root};
+pub use find::{PROJECT_ROOT_VAR, Project, find_root, named_root, root_above};
 pub use ids::{
     REPO_PREFIX, check_team_id, is_staging_name, new_repo_id, safe_component, workspace_id,
     workspace_id_of_path, workspace_id_of_repo,

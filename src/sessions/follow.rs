@@ -2,7 +2,8 @@
 //!
 //! A step reads the transcript from where the last one stopped, appends what is new to `raw.jsonl`, has that on disk, and only then notes in
 //! `.tail.json` how far it is and what the reader knows. Who is ended in between leaves entries behind the noted size of `raw.jsonl`; the
-//! next step, of whichever process, reads the same part of the transcript again and leaves those out by their ids.
+//! next step, of whichever process, reads the same part of the transcript again and leaves those out by their ids. What answers cost goes
+//! into `usage.jsonl` the same way; what stands behind its noted size is cut off, and written again with what else is read again.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::raw::{Entry, Header, Kind, Writer};
 use super::recording::{Recording, State};
 use super::rows::Rows;
+use super::usage;
 use crate::harness::transcript::opencode::{Cannot, Opencode};
 use crate::harness::transcript::places::is_below;
 use crate::harness::transcript::{Fact, Reader, Role, Skipped, Thread, What};
@@ -66,6 +68,8 @@ struct Saved {
     cursor: Cursor,
     /// Bytes of `raw.jsonl` that hold what the reader has passed.
     raw_size: u64,
+    /// The same of `usage.jsonl`.
+    usage_size: u64,
     reader: Option<Reader>,
     /// The reader of a session in a database, which knows itself how far it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -223,13 +227,14 @@ impl Follower {
             self.saved = saved;
         }
         let written = writer.ids_behind(&self.dir, self.saved.raw_size)?;
-        let mut taken = Taken { written, entries: Vec::new(), facts: 0 };
+        let mut taken = Taken { written, entries: Vec::new(), spent: Vec::new(), facts: 0 };
         let before = self.saved.cursor.offset;
         let more = self.read(&mut taken)?;
         let bytes = self.saved.cursor.offset.saturating_sub(before);
         for entry in &taken.entries {
             writer.append(entry)?;
         }
+        self.saved.usage_size = usage::append(&self.dir, self.saved.usage_size, &taken.spent, redactor)?;
         let done = writer.commit()?;
         self.saved.raw_size = done.size;
         self.saved.transcript = self.source.path().to_owned();
@@ -250,10 +255,11 @@ impl Follower {
         let mut take = |fact: Fact, is_behind: Option<bool>| {
             taken.facts += 1;
             let is_earlier = !is_behind.unwrap_or(fact.time >= began || fact.time.is_none());
-            if let What::Thread(of) = fact.what {
-                *thread = of;
-            } else if !is_earlier {
-                taken.add(fact);
+            match fact.what {
+                What::Thread(of) => *thread = of,
+                _ if is_earlier => {}
+                What::Spent(spent) => taken.spent.push(usage::Line::new(kind, &spent, thread, fact.time)),
+                _ => taken.add(fact),
             }
         };
         let mut facts = Vec::new();
@@ -335,7 +341,7 @@ fn load(dir: &Path, transcript: &Path) -> io::Result<Saved> {
     Ok(if saved.transcript == transcript { saved } else { Saved::default() })
 }
 
-/// Entries made of facts.
+/// What is made of facts.
 #[derive(Debug)]
 struct Taken {
     /// The ids of those that are there already.
@@ -343,6 +349,8 @@ struct Taken {
     entries: Vec<Entry>,
     /// Those that were told, whatever became of them.
     facts: u64,
+    /// What answers cost.
+    spent: Vec<usage::Line>,
 }
 
 impl Taken {
@@ -356,7 +364,7 @@ impl Taken {
     }
 }
 
-/// The entry that a fact is; none of what a recording does not hold: what a tool gave back when it worked, and tokens.
+/// The entry that a fact is; none of what no entry holds: what a tool gave back when it worked, and tokens.
 pub(super) fn entry_of(fact: Fact) -> Option<Entry> {
     let Fact { id, time, what } = fact;
     let entry = Entry { timestamp: time, source_id: id, ..Entry::default() };

@@ -1,13 +1,14 @@
 //! What is known of a session at a glance.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::Name;
 use super::place::{Found, Place};
 use super::raw::{self, Entry, Header, Kind, Line};
 use super::recording::{Recording, State};
@@ -170,6 +171,19 @@ impl Info {
         })
     }
 
+    /// Whose session lies in `dir` under a name: by its notes, else by the first line of its transcript, else by the name. Reads no more.
+    pub fn person(dir: &Path, name: &Name) -> String {
+        let meta: Meta = beside(dir, "meta.json");
+        let mut person = meta.username;
+        if person.is_empty()
+            && let Some(Line::Header(header)) = first_line(&dir.join(raw::FILE))
+        {
+            person = header.username;
+        }
+        fill(&mut person, &[name.user()]);
+        person
+    }
+
     /// How long it took so far.
     pub fn took(&self) -> Option<jiff::SignedDuration> {
         Some(self.last?.duration_since(self.header.created_at?))
@@ -240,6 +254,14 @@ fn fill(text: &mut String, others: &[&str]) {
     }
 }
 
+/// The first line of a transcript.
+fn first_line(path: &Path) -> Option<Line> {
+    let file = OpenOptions::new().read(true).custom_flags(file::NOFOLLOW).open(path).ok()?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(BESIDE_MAX as u64)).read_until(b'\n', &mut line).ok()?;
+    Some(Line::parse(&line))
+}
+
 fn beside(dir: &Path, name: &str) -> Meta {
     let bytes = file::read_capped(&dir.join(name), BESIDE_MAX).ok();
     bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
@@ -250,7 +272,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::sessions::Name;
 
     fn session(dir: &Path, place: Place) -> Found {
         Found { name: Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap(), dir: dir.to_owned(), place }

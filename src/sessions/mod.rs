@@ -23,6 +23,7 @@ pub mod search;
 pub mod stopped;
 mod stub;
 pub mod subagents;
+pub mod usage;
 
 use std::io;
 use std::path::Path;

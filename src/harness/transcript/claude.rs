@@ -92,6 +92,9 @@ struct Record<'a> {
     timestamp: Text<'a>,
     #[serde(borrow)]
     session_id: Text<'a>,
+    /// Of what a fork writes again: the session in which it was asked for.
+    #[serde(borrow)]
+    request_session_id: Text<'a>,
     #[serde(borrow)]
     agent_id: Text<'a>,
     #[serde(borrow)]
@@ -127,8 +130,15 @@ struct Usage {
     input_tokens: Count,
     cache_read_input_tokens: Count,
     cache_creation_input_tokens: Count,
+    cache_creation: Loose<CacheCreation>,
     output_tokens: Count,
     output_tokens_details: Loose<OutputDetails>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: Count,
 }
 
 #[derive(Default, Deserialize)]
@@ -232,6 +242,12 @@ impl Claude {
     /// What is known of the thread so far.
     pub fn thread(&self) -> &Thread {
         &self.thread
+    }
+
+    /// As [`super::Reader::forget_told`].
+    pub fn forget_told(&mut self) {
+        self.seen = Seen::default();
+        self.answers = Recent::default();
     }
 
     fn record(&mut self, record: &Record, out: &mut Vec<Fact>) {
@@ -346,12 +362,17 @@ impl Claude {
     fn spent(&mut self, message: &Message, told: &mut Told) {
         let usage = &message.usage.0;
         let answer = if message.id.is_empty() { told.id.clone() } else { message.id.to_string() };
+        let of = &told.record.request_session_id;
+        let is_repeated = !of.is_empty() && **of != *told.record.session_id;
+        let written = usage.cache_creation_input_tokens.0;
         let spent = Spent {
             answer: answer.clone(),
+            thread: if is_repeated { of.to_string() } else { self.thread.id.clone() },
             model: message.model.to_string(),
             input: usage.input_tokens.0,
             cached: usage.cache_read_input_tokens.0,
-            cache_written: usage.cache_creation_input_tokens.0,
+            cache_written: written,
+            cache_written_long: usage.cache_creation.0.ephemeral_1h_input_tokens.0.min(written),
             output: usage.output_tokens.0,
             reasoning: usage.output_tokens_details.0.thinking_tokens.0.min(usage.output_tokens.0),
         };

@@ -261,6 +261,8 @@ struct Info {
 struct Answered<'a> {
     #[serde(borrow)]
     response_id: Text<'a>,
+    #[serde(borrow)]
+    thread_id: Text<'a>,
     usage: Loose<Usage>,
 }
 
@@ -322,12 +324,14 @@ impl Usage {
         })
     }
 
-    fn spent(&self, answer: String, model: &str) -> Spent {
+    fn spent(&self, answer: String, thread: &str, model: &str) -> Spent {
         let cached = self.cached_input_tokens.min(self.input_tokens);
         let cache_written = self.cache_write_input_tokens.min(self.input_tokens - cached);
         Spent {
             answer,
+            thread: thread.to_owned(),
             model: model.to_owned(),
+            cache_written_long: 0,
             input: self.input_tokens - cached - cache_written,
             cached,
             cache_written,
@@ -357,6 +361,12 @@ impl Codex {
     /// What is known of the thread so far.
     pub fn thread(&self) -> &Thread {
         &self.thread
+    }
+
+    /// As [`super::Reader::forget_told`].
+    pub fn forget_told(&mut self) {
+        self.seen = Seen::default();
+        self.ends = Recent::default();
     }
 
     /// None if the line is damaged.
@@ -540,7 +550,7 @@ impl Codex {
             id => id.to_owned(),
         };
         if self.seen.insert(hash(&["answer", &answer])) {
-            self.spend(line, usage, answer, out);
+            self.spend(line, usage, answer, &record.thread_id, out);
         }
     }
 
@@ -558,13 +568,13 @@ impl Codex {
         let [input, cached, written, output, reasoning] = counts.each_ref().map(String::as_str);
         let before = self.counted.to_string();
         self.counted = hash(&[&before, &self.turn, input, cached, written, output, reasoning]);
-        self.spend(line, since.unwrap_or(last), format!("{:016x}", self.counted), out);
+        self.spend(line, since.unwrap_or(last), format!("{:016x}", self.counted), "", out);
     }
 
-    fn spend(&mut self, line: &Line, usage: Usage, answer: String, out: &mut Vec<Fact>) {
+    fn spend(&self, line: &Line, usage: Usage, answer: String, thread: &str, out: &mut Vec<Fact>) {
         if usage != Usage::default() {
             let id = format!("{answer}/tokens");
-            self.tell(line, id, What::Spent(usage.spent(answer, &self.thread.model)), out);
+            self.tell(line, id, What::Spent(usage.spent(answer, thread, &self.thread.model)), out);
         }
     }
 

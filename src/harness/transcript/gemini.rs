@@ -371,10 +371,12 @@ impl Gemini {
         {
             let spent = Spent {
                 answer: format!("google/{id}"),
+                thread: String::new(),
                 model: model.map_or_else(|| self.thread.model.clone(), Cow::into_owned),
                 input: tokens.input.saturating_sub(tokens.cached).saturating_add(tokens.tool),
                 cached: tokens.cached,
                 cache_written: 0,
+                cache_written_long: 0,
                 output: tokens.output.saturating_add(tokens.thoughts),
                 reasoning: tokens.thoughts,
             };

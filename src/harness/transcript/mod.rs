@@ -15,6 +15,7 @@ mod memory;
 pub mod opencode;
 mod packed;
 pub mod places;
+pub mod sources;
 mod told;
 
 use jiff::Timestamp;
@@ -109,6 +110,9 @@ pub struct Thread {
 pub struct Spent {
     /// The answer's id with the model's maker, the same wherever it is written again; a hash of what is known of it where there is none.
     pub answer: String,
+    /// The thread that asked for it, as the program says; empty where it says nothing. Of what a fork writes again it may be the thread in
+    /// which it was told first.
+    pub thread: String,
     /// The model; empty if it is not told.
     pub model: String,
     /// Given, neither read from a cache nor written to one.
@@ -117,6 +121,8 @@ pub struct Spent {
     pub cached: u64,
     /// Given, written to a cache.
     pub cache_written: u64,
+    /// How many of those written are kept for longer than the cache keeps others, which costs more.
+    pub cache_written_long: u64,
     /// Returned, reasoning included.
     pub output: u64,
     /// How many of those returned were reasoning.
@@ -171,6 +177,17 @@ impl Reader {
             Reader::Claude(reader) => reader.skipped(),
             Reader::Codex(reader) => reader.skipped(),
             Reader::Gemini(reader) => reader.skipped(),
+        }
+    }
+
+    /// Forgets what serves only to tell each fact once, for whoever keeps facts by their ids: what is written again is told again, and no
+    /// fact gets another id by that. What is left is small.
+    pub fn forget_told(&mut self) {
+        match self {
+            Reader::Claude(reader) => reader.forget_told(),
+            Reader::Codex(reader) => reader.forget_told(),
+            // It tells a list that was written anew from a compaction by what it has told.
+            Reader::Gemini(_) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-pub use database::{Cannot, Database, Session, at, path, running};
+pub use database::{Cannot, Database, SESSIONS_MAX, Session, at, path, running};
 
 use super::image::embedded;
 use super::lenient::{Raw, parsed, string};
@@ -368,10 +368,12 @@ impl Opencode {
         let within = tokens.total == Some(sum(&[tokens.input, tokens.output, read, write]));
         let spent = Spent {
             answer: answer.clone(),
+            thread: String::new(),
             model: seen.model.to_string(),
             input: tokens.input,
             cached: read,
             cache_written: write,
+            cache_written_long: 0,
             output: if within { tokens.output } else { sum(&[tokens.output, tokens.reasoning]) },
             reasoning: tokens.reasoning,
         };

@@ -22,7 +22,7 @@ use crate::kit::openat;
 pub use super::packed::{Text, UNPACKED_MAX};
 
 /// At most so many transcripts of a program are looked at, the last ones by name in each directory.
-const LISTED_MAX: usize = 100_000;
+pub(super) const LISTED_MAX: usize = 100_000;
 /// So many directories deep transcripts lie at most: year, month and day; or directory, session and its sub-agents.
 pub(super) const DEPTH_MAX: usize = 3;
 /// So much of a transcript's beginning is read for what is known of its thread.
@@ -293,7 +293,7 @@ pub(super) fn gemini_home(home: &Path, get: impl Fn(&str) -> Option<String>) -> 
 }
 
 /// opencode's database. The program looks for its data where the variable says also on systems that have another place for that.
-fn database(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
+pub fn database(home: &Path, get: impl Fn(&str) -> Option<String>) -> PathBuf {
     let data = get("XDG_DATA_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
     opencode::path(&data.unwrap_or_else(|| home.join(".local/share")), get("OPENCODE_DB").as_deref())
 }

@@ -10,6 +10,7 @@ mod redaction;
 mod remove;
 mod search;
 mod subagents;
+mod usage;
 mod view;
 
 use crate::cli::context::Cx;
@@ -113,6 +114,21 @@ enum Command {
         alias = "subagent-list"
     )]
     Subagents(subagents::Args),
+    /// Show what the answers of models cost, in tokens and money
+    ///
+    /// Counts each answer once, whichever transcripts tell it: a resumed session, a fork, a sub-agent. Looks at the transcripts
+    /// of Claude Code, codex, Gemini CLI and opencode on this machine, and at what others share in the ledger; what was counted
+    /// stays counted when the transcripts are gone. Nothing leaves the machine.
+    ///
+    /// Prices are the makers' list prices. prices.json in the configuration directory overrides them and adds others, in US
+    /// dollars for a million tokens: {"models": [{"model": "my-model", "input": 1.5, "cached": 0.15, "cache_write": 1.9,
+    /// "output": 6}]}. A model is named without the date behind it, or with * for all that begin so. "from" is the first day of
+    /// a price, "cache_write_long" the price of what a cache keeps longer, "over" the prices of prompts of more than its
+    /// "tokens" (100000, 200000 or 272000). What has no price is unknown, and never counted as 0.
+    #[command(
+        after_help = "Examples:\n  ox session usage\n  ox session usage --by day --since 7d\n  ox session usage --by project --all-projects --json\n  ox session usage --by model --explain claude-opus-5-5"
+    )]
+    Usage(usage::Args),
     /// Write a session as Markdown, as a page of HTML, or as JSON
     #[command(
         after_help = "Examples:\n  ox session export OxTndR\n  ox session export OxTndR --html\n  ox session export OxTndR --format json -o session.json"
@@ -149,6 +165,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Search(args) => search::run(cx, args),
         Command::View(args) => view::run(cx, args),
         Command::Subagents(args) => subagents::run(cx, args),
+        Command::Usage(args) => usage::run(cx, args),
         Command::Export(args) => export::run(cx, args),
         Command::Redaction(args) => redaction::run(cx, args),
     }

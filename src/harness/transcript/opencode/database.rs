@@ -22,7 +22,7 @@ const PARTS_MAX: i64 = 10_000;
 /// they name. In milliseconds.
 const SLACK: i64 = 10_000;
 /// So many sessions, the newest, are told.
-const SESSIONS_MAX: i64 = 10_000;
+pub const SESSIONS_MAX: i64 = 10_000;
 /// Sub-agents of sub-agents are followed to their session so far up.
 const DEPTH_MAX: usize = 32;
 

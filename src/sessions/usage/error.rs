@@ -1,0 +1,64 @@
+//! What can go wrong when usage is counted.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why usage cannot be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// The database is one of a newer program.
+    #[error("{} is of a newer version of ox ({found}, this one knows {known})", path.display())]
+    Newer {
+        /// It.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest that is known.
+        known: i64,
+    },
+    /// The database cannot be used.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// It.
+        path: PathBuf,
+        /// What the library says.
+        source: rusqlite::Error,
+    },
+    /// Somebody else counts.
+    #[error("another command is counting")]
+    Busy,
+    /// A table of prices cannot be read.
+    #[error("{}: {why}", path.display())]
+    Prices {
+        /// It.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The disk refuses.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl UsageError {
+    /// Whether the database itself is what is wrong, and not the moment: it would be so again.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
+        match self {
+            UsageError::Newer { .. } => true,
+            UsageError::Database { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | TypeMismatch))
+                    || matches!(
+                        source,
+                        rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. }
+                    )
+            }
+            UsageError::Busy | UsageError::Prices { .. } | UsageError::Io { .. } => false,
+        }
+    }
+}
