@@ -27,6 +27,7 @@ mod rig;
 mod sim;
 mod tidy;
 mod transcripts;
+mod usage;
 mod vendor;
 mod watch;
 mod whispers;

@@ -31,7 +31,8 @@ const THREADS_FROM: usize = 8;
 const THREADS_MAX: usize = 8;
 /// So many files may have been read and not been taken in yet.
 const AHEAD: usize = 64;
-/// A session of opencode that changed within so long before the last look is read again: a turn says when it begins, not when it ends.
+/// A session of opencode that began a turn within so long before the newest one did is read again: a turn says when it begins, and not when
+/// it ends.
 const TURN_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// That opencode's database was looked at stands under this part, what was read of a session under the session's id.
 const WHOLE: &str = "";
@@ -252,7 +253,6 @@ fn of_opencode(
         scanned.unchanged += 1;
         return Ok(());
     }
-    let before = last.map(|last| i128::from(last.look.1)).and_then(|n| Timestamp::from_nanosecond(n).ok());
     let opened = Database::open(path).and_then(|database| Ok((database.sessions()?, database)));
     let (sessions, database) = match opened {
         Ok(opened) => opened,
@@ -265,12 +265,13 @@ fn of_opencode(
         let why = format!("only the {SESSIONS_MAX} newest sessions are looked at");
         scanned.failed.push((path.to_owned(), why));
     }
-    let may_have_gone_on =
-        |at: Timestamp| before.is_none_or(|before| at >= before.checked_sub(TURN_MAX).unwrap_or_default());
+    // By the program's clock, whatever ours says.
+    let newest = sessions.iter().map(|session| session.modified).max().unwrap_or_default();
+    let running = newest.checked_sub(TURN_MAX).unwrap_or_default();
     for session in sessions {
         let own = Look { size: 0, modified: session.modified };
         let known = known(&session.id);
-        if known.is_some_and(|known| known.look == own.columns()) && !may_have_gone_on(session.modified) {
+        if known.is_some_and(|known| known.look == own.columns()) && session.modified < running {
             continue;
         }
         let saved = known.map(|known| store.saved(known.id)).transpose()?.unwrap_or_default();
