@@ -10,7 +10,7 @@
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process; their transcripts |
-//! | [`sessions`] | sessions of agents: recorded, read, kept |
+//! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`watch`] | what changed on disk: tracked set, kernel watches, comparing scan, batches |

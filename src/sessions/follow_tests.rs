@@ -58,6 +58,39 @@ fn said(n: usize) -> String {
         + "\n"
 }
 
+/// An answer of the model, as Claude Code writes it: first as far as it had come, then whole.
+fn answered(n: usize) -> String {
+    let record = |part: usize, output: usize| {
+        json!({
+            "type": "assistant", "uuid": format!("a{n}-{part}"), "sessionId": "s", "timestamp": "2026-03-12T09:01:00Z",
+            "cwd": "/p", "gitBranch": "main", "version": "2.1.332",
+            "message": {
+                "role": "assistant", "id": format!("m{n}"), "model": "claude-opus-5-5", "content": [],
+                "usage": { "input_tokens": 10, "output_tokens": output },
+            },
+        })
+        .to_string()
+            + "\n"
+    };
+    record(0, 1) + &record(1, n + 2)
+}
+
+/// What `usage.jsonl` holds, a key and its output a line.
+fn spent(b: &Bench) -> Vec<(String, u64)> {
+    let text = fs::read_to_string(b.dir.path().join(usage::FILE)).unwrap_or_default();
+    let line = |line: &str| {
+        let line: usage::Line = serde_json::from_str(line).unwrap();
+        assert_eq!((&*line.branch, &*line.session, &*line.model), ("main", "s", "claude-opus-5-5"));
+        (line.answer, line.counts.output)
+    };
+    text.lines().map(line).collect()
+}
+
+fn served(n: std::ops::Range<usize>) -> Vec<(String, u64)> {
+    let key = |n| format!("{:016x}", usage::Key::new("claude-code", &format!("m{n}")).0);
+    n.flat_map(|n| [(key(n), 1), (key(n), n as u64 + 2)]).collect()
+}
+
 fn words(n: std::ops::Range<usize>) -> Vec<String> {
     n.map(|n| format!("word {n}")).collect()
 }
@@ -81,18 +114,36 @@ fn what_comes_is_taken_over_and_what_was_there_before_is_not() {
 }
 
 #[test]
+fn what_answers_cost_stands_beside_for_who_has_no_transcript() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let before = answered(0);
+    let b = Bench::new(|r| r.start_offset = before.len() as u64);
+    fs::write(b.path(), before.clone() + &said(0)).unwrap();
+    let mut follower = b.follower();
+    b.drain(&mut follower);
+    let file = b.dir.path().join(usage::FILE);
+    assert!(!file.exists(), "nothing was spent yet");
+    fs::write(b.path(), before + &said(0) + &answered(1)).unwrap();
+    b.drain(&mut follower);
+    assert_eq!(spent(&b), served(1..2));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn two_that_follow_the_same_do_not_double_anything() {
     let b = Bench::new(|_| ());
     let (mut one, mut two) = (b.follower(), b.follower());
     let mut text = String::new();
     for n in 0..20 {
         text += &said(n);
+        text += &answered(n);
         fs::write(b.path(), &text).unwrap();
         b.drain(if n % 3 == 0 { &mut one } else { &mut two });
     }
     b.drain(&mut one);
     b.drain(&mut two);
     assert_eq!(b.told(), words(0..20));
+    assert_eq!(spent(&b), served(0..20));
 }
 
 #[test]
@@ -144,6 +195,7 @@ proptest! {
         for (more, end, cut) in steps {
             for _ in 0..more {
                 text += &said(n);
+                text += &answered(n);
                 n += 1;
             }
             fs::write(b.path(), &text).unwrap();
@@ -168,6 +220,13 @@ proptest! {
                         usize::try_from(saved.raw_size).unwrap()
                     });
                     fs::write(&raw, &whole[..whole.len().saturating_sub(cut).max(kept)]).unwrap();
+                    let costs = b.dir.path().join(usage::FILE);
+                    let whole = fs::read(&costs).unwrap_or_default();
+                    let kept = noted.as_ref().map_or(0, |noted| {
+                        let saved: Saved = serde_json::from_slice(noted).unwrap_or_default();
+                        usize::try_from(saved.usage_size).unwrap()
+                    });
+                    fs::write(costs, &whole[..whole.len().saturating_sub(cut).max(kept)]).unwrap();
                 }
                 // The note is damaged.
                 2 => fs::write(b.dir.path().join(FILE), "{").unwrap(),
@@ -179,5 +238,6 @@ proptest! {
         }
         b.drain(&mut follower);
         prop_assert_eq!(b.told(), words(0..n));
+        prop_assert_eq!(spent(&b), served(0..n));
     }
 }

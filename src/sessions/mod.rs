@@ -1,8 +1,8 @@
-//! Sessions of agents: recorded, read, kept.
+//! Sessions of agents: recorded, read, kept, counted.
 //!
-//! Threads: none of its own.
-//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `plan.md`, and what is made of it;
-//! `.session_stopped.<agent>` beside these.
+//! Threads: none of its own, but those with which `usage` reads.
+//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`, and what
+//! is made of it; `.session_stopped.<agent>` beside these; those of `usage` stand there.
 //! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; commands and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.

@@ -2,7 +2,9 @@
 
 mod claude;
 mod codex;
+mod command;
 mod gemini;
+mod kills;
 mod opencode;
 mod world;
 

@@ -93,7 +93,7 @@ impl Session {
                 json!({ "type": "step-finish", "reason": "stop", "tokens": tokens }),
             ];
             self.message(world, conn, served.at, &data.to_string(), &parts.map(|part| part.to_string()));
-            if world.once_in(8) {
+            if world.once_in(30) {
                 world.look();
             }
         }

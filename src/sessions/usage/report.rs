@@ -121,7 +121,8 @@ struct Tables<'p> {
     /// Those in question; none: all.
     wanted: Option<HashSet<i64>>,
     /// Sessions and programs, by thread; only where they are asked for.
-    threads: HashMap<i64, (String, String)>,
+    threads: HashMap<i64, (String, usize)>,
+    programs: Vec<String>,
 }
 
 /// What an answer is grouped by.
@@ -152,13 +153,13 @@ impl Tables<'_> {
     fn group(&self, by: By, of: Of) -> Group {
         let named = |name: &str| Group { name: name.to_owned(), ..Group::default() };
         let thread = self.threads.get(&of.thread);
+        let agent = thread.and_then(|(_, program)| self.programs.get(*program)).map_or("", String::as_str);
         let place = self.places.get(&of.place);
         match by {
             By::Session => {
-                let (session, agent) = thread.cloned().unwrap_or_default();
-                Group { name: session, agent, root: String::new() }
+                Group { agent: agent.to_owned(), ..named(thread.map_or("", |(session, _)| session)) }
             }
-            By::Agent => named(thread.map_or("", |(_, agent)| agent)),
+            By::Agent => named(agent),
             By::Model => named(self.model(of.model)),
             By::Branch => named(place.map_or("", |place| &place.branch)),
             By::Person => named(place.map_or("", |place| &place.person)),
@@ -217,9 +218,10 @@ impl Store {
         let tables = self.tables(question, prices, places)?;
         // Of the day that it begins in, answers are looked at one by one.
         let first = question.since.map(|since| day_of(&question.zone, since.as_millisecond()));
-        let mut sums: HashMap<Group, Spend> = HashMap::new();
         let mut report = Report::default();
-        let mut by_key: HashMap<i64, Group> = HashMap::new();
+        // Which group each thread, model, place or day belongs to.
+        let mut by_key: HashMap<i64, usize> = HashMap::new();
+        let mut by_group: HashMap<Group, usize> = HashMap::new();
         let mut add = |of: Of, band: usize, answers: u64, counts: Counts| {
             if !tables.is_wanted(of.place) {
                 return;
@@ -234,11 +236,13 @@ impl Store {
                 By::Branch | By::Person | By::Project => of.place,
                 By::Day => of.day,
             };
-            let group = by_key.entry(key).or_insert_with(|| tables.group(question.by, of));
-            match sums.get_mut(group) {
-                Some(sum) => sum.add(answers, counts, price),
-                None => sums.entry(group.clone()).or_default().add(answers, counts, price),
-            }
+            let at = *by_key.entry(key).or_insert_with(|| {
+                *by_group.entry(tables.group(question.by, of)).or_insert_with_key(|group| {
+                    report.groups.push((group.clone(), Spend::default()));
+                    report.groups.len() - 1
+                })
+            });
+            report.groups[at].1.add(answers, counts, price);
             report.total.add(answers, counts, price);
         };
         let mut rows = self.conn.prepare_cached(
@@ -268,7 +272,6 @@ impl Store {
                 }
             }
         }
-        report.groups = sums.into_iter().collect();
         for (group, _) in &mut report.groups {
             name_root(question.by, group, &tables.places);
         }
@@ -340,15 +343,20 @@ impl Store {
             let of_model = prices.of(&name);
             models.insert(row.get(0)?, (name, of_model));
         }
-        let mut threads = HashMap::new();
+        let (mut threads, mut programs) = (HashMap::new(), Vec::<String>::new());
         if matches!(question.by, By::Session | By::Agent) {
             let mut rows = self.conn.prepare_cached("SELECT id, session, kind FROM threads")?;
             let mut rows = rows.query([])?;
             while let Some(row) = rows.next()? {
-                threads.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
+                let program = row.get_ref(2)?.as_str()?;
+                let at = programs.iter().position(|known| known == program).unwrap_or_else(|| {
+                    programs.push(program.to_owned());
+                    programs.len() - 1
+                });
+                threads.insert(row.get(0)?, (row.get(1)?, at));
             }
         }
-        Ok(Tables { models, places, wanted, threads })
+        Ok(Tables { models, places, wanted, threads, programs })
     }
 }
 

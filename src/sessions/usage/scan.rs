@@ -1,5 +1,6 @@
 //! One look at all sources: what has not changed costs a look, what has grown is read from where it was left.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -144,20 +145,20 @@ fn take_in(store: &Store, sources: Sources, zone: &TimeZone) -> rusqlite::Result
 }
 
 /// As it is stored. What is no text is told from other files by what can be shown of it.
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+fn text(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
 
 /// What is not as it was.
 fn changed(
     store: &Store,
-    files: &HashMap<(String, String), Known>,
+    files: &HashMap<String, Known>,
     transcripts: Vec<Source>,
     shared: Vec<Shared>,
     scanned: &mut Scanned,
 ) -> rusqlite::Result<Vec<(Job, Look)>> {
     let mut jobs = Vec::new();
-    let known = |path: &Path| files.get(&(text(path), WHOLE.to_owned()));
+    let known = |path: &Path| files.get(&*text(path));
     for source in transcripts {
         let look = Look { size: source.size, modified: source.modified };
         match known(&source.path) {
@@ -240,16 +241,14 @@ fn read_one((job, look): (Job, Look)) -> Done {
 /// The sessions of opencode, which are all in one file.
 fn of_opencode(
     store: &Store,
-    files: &HashMap<(String, String), Known>,
+    files: &HashMap<String, Known>,
     path: &Path,
     taker: &mut Taker<'_>,
     scanned: &mut Scanned,
 ) -> rusqlite::Result<()> {
     let Some(look) = look_at(path, scanned) else { return Ok(()) };
     let name = text(path);
-    let known = |part: &str| files.get(&(name.clone(), part.to_owned()));
-    let last = known(WHOLE);
-    if last.is_some_and(|last| last.look == look.columns()) {
+    if files.get(&*name).is_some_and(|last| last.look == look.columns()) {
         scanned.unchanged += 1;
         return Ok(());
     }
@@ -270,7 +269,7 @@ fn of_opencode(
     let running = newest.checked_sub(TURN_MAX).unwrap_or_default();
     for session in sessions {
         let own = Look { size: 0, modified: session.modified };
-        let known = known(&session.id);
+        let known = store.part(&name, &session.id)?;
         if known.is_some_and(|known| known.look == own.columns()) && session.modified < running {
             continue;
         }

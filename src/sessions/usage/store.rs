@@ -54,16 +54,23 @@ impl Store {
         UsageError::Database { path: self.path.clone(), source }
     }
 
-    /// The files that were read, by path and part.
-    pub(super) fn files(&self) -> rusqlite::Result<HashMap<(String, String), Known>> {
-        let mut rows = self.conn.prepare("SELECT path, part, id, size, modified FROM files")?;
+    /// The files that were read, by path: of one that has several sessions what was noted of it as a whole.
+    pub(super) fn files(&self) -> rusqlite::Result<HashMap<String, Known>> {
+        let mut rows = self.conn.prepare("SELECT path, id, size, modified FROM files WHERE part = ''")?;
         let mut rows = rows.query([])?;
         let mut files = HashMap::new();
         while let Some(row) = rows.next()? {
-            let known = Known { id: row.get(2)?, look: (row.get(3)?, row.get(4)?) };
-            files.insert((row.get(0)?, row.get(1)?), known);
+            files.insert(row.get(0)?, Known { id: row.get(1)?, look: (row.get(2)?, row.get(3)?) });
         }
         Ok(files)
+    }
+
+    /// What was noted of a session in the file at `path`.
+    pub(super) fn part(&self, path: &str, part: &str) -> rusqlite::Result<Option<Known>> {
+        let mut one =
+            self.conn.prepare_cached("SELECT id, size, modified FROM files WHERE path = ?1 AND part = ?2")?;
+        let known = |row: &rusqlite::Row<'_>| Ok(Known { id: row.get(0)?, look: (row.get(1)?, row.get(2)?) });
+        one.query_row([path, part], known).optional()
     }
 
     /// What was kept of a file that was read before.

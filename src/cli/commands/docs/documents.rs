@@ -130,6 +130,11 @@ pub const DOCUMENTS: &[Document] = &[
     ),
     ("ox session remove", &["success", "removed"], ""),
     ("ox session subagents", &["session_name", "subagents"], "each has id, entry_count, task and path"),
+    (
+        "ox session usage",
+        &["by", "project", "since", "prices_as_of", "groups", "total", "unpriced_models", "problems"],
+        "each group has name, answers, input_tokens, cached_tokens, cache_written_tokens, output_tokens, reasoning_tokens, price_usd (null if unknown) and price_complete, as total has; records is there with --explain",
+    ),
     ("ox session export", &["success", "session_name", "path"], ""),
     (
         "ox session redaction policy",

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
@@ -14,7 +16,8 @@ use crate::cli::ui::text::{Table, clean};
 use crate::cli::when;
 use crate::daemon;
 use crate::git::Reader;
-use crate::harness::transcript::{opencode, sources};
+use crate::harness::transcript::places::database;
+use crate::harness::transcript::sources;
 use crate::kit::file;
 use crate::kit::shell::word;
 use crate::project::Project;
@@ -101,11 +104,18 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         records = Some(all);
     }
     if cx.ui.json() {
-        let asked = json!({
-            "by": column, "project": question.repo, "since": question.since,
-            "prices_as_of": prices.as_of(), "own_prices": prices.own(),
+        return cx.ui.document(&Document {
+            by: column,
+            project: question.repo.as_deref(),
+            since: question.since,
+            prices_as_of: prices.as_of(),
+            own_prices: prices.own(),
+            groups: report.groups.iter().map(|(group, spend)| Row::new(by, group, spend)).collect(),
+            total: Figures::of(&report.total),
+            unpriced_models: &report.unpriced,
+            problems: problems.iter().map(|(path, error)| Problem { path, error }).collect(),
+            records: records.as_ref().map(|records| records.iter().map(RecordRow::new).collect()),
         });
-        return cx.ui.document(&document(asked, by, &report, records.as_deref(), &problems));
     }
     tell_problems(cx, &problems);
     if report.total.answers == 0 {
@@ -138,8 +148,7 @@ fn sources(
     let (transcripts, unread) = sources::all(&home, get);
     let mut problems: Vec<(PathBuf, String)> =
         unread.into_iter().map(|(path, e)| (path, e.to_string())).collect();
-    let data = cx.env.dir("XDG_DATA_HOME").map_or_else(|| home.join(".local/share"), Path::to_owned);
-    let opencode = Some(opencode::path(&data, cx.env.get("OPENCODE_DB")));
+    let opencode = Some(database(&home, get));
     let mut shared = Vec::new();
     let mut add = |project: &Project| {
         let (found, unread) = super::places(cx, project).all();
@@ -303,76 +312,112 @@ fn tell_prices(cx: &Cx, report: &Report, prices: &Prices) {
     }
 }
 
-fn document(
-    mut asked: Value,
-    by: By,
-    report: &Report,
-    records: Option<&[Record]>,
-    problems: &[(PathBuf, String)],
-) -> Value {
-    let groups: Vec<Value> = report
-        .groups
-        .iter()
-        .map(|(group, spend)| {
-            let mut all = Map::new();
-            all.insert("name".into(), group.name.as_str().into());
-            match by {
-                By::Session => drop(all.insert("agent".into(), group.agent.as_str().into())),
-                By::Project => drop(all.insert("root".into(), group.root.as_str().into())),
-                _ => {}
-            }
-            put_spend(&mut all, spend.answers, &spend.counts, &spend.price);
-            Value::Object(all)
-        })
-        .collect();
-    let mut total = Map::new();
-    let Spend { answers, counts, price } = &report.total;
-    put_spend(&mut total, *answers, counts, price);
-    let problems: Vec<Value> =
-        problems.iter().map(|(path, why)| json!({ "path": path, "error": why })).collect();
-    if let Value::Object(all) = &mut asked {
-        all.insert("groups".into(), groups.into());
-        all.insert("total".into(), Value::Object(total));
-        all.insert("unpriced_models".into(), json!(report.unpriced));
-        all.insert("problems".into(), problems.into());
-        if let Some(records) = records {
-            all.insert("records".into(), records.iter().map(record_document).collect());
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    by: &'static str,
+    project: Option<&'a str>,
+    since: Option<Timestamp>,
+    prices_as_of: Date,
+    own_prices: usize,
+    groups: Vec<Row<'a>>,
+    total: Figures,
+    unpriced_models: &'a BTreeSet<String>,
+    problems: Vec<Problem<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<Vec<RecordRow<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<&'a str>,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    answers: u64,
+    input_tokens: u64,
+    cached_tokens: u64,
+    cache_written_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    price_usd: Option<f64>,
+    price_complete: bool,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    path: &'a Path,
+    error: &'a str,
+}
+
+#[derive(Serialize)]
+struct RecordRow<'a> {
+    name: &'a str,
+    time: Timestamp,
+    agent: &'a str,
+    thread: &'a str,
+    answer: &'a str,
+    model: &'a str,
+    path: &'a Path,
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    session: &'a str,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+impl Figures {
+    fn new(answers: u64, counts: &Counts, price: &Price) -> Figures {
+        Figures {
+            answers,
+            input_tokens: counts.input,
+            cached_tokens: counts.cached,
+            cache_written_tokens: counts.cache_written,
+            output_tokens: counts.output,
+            reasoning_tokens: counts.reasoning,
+            price_usd: price.at_least().map(Money::dollars),
+            price_complete: !price.has_unknown,
         }
     }
-    asked
+
+    fn of(spend: &Spend) -> Figures {
+        Figures::new(spend.answers, &spend.counts, &spend.price)
+    }
 }
 
-fn record_document(record: &Record) -> Value {
-    let mut all = Map::new();
-    all.insert("name".into(), record.group.name.as_str().into());
-    all.insert("time".into(), json!(record.time));
-    all.insert("agent".into(), record.agent.as_str().into());
-    all.insert("thread".into(), record.thread.as_str().into());
-    all.insert("answer".into(), record.answer.as_str().into());
-    all.insert("model".into(), record.model.as_str().into());
-    all.insert("path".into(), json!(record.file));
-    all.insert("offset".into(), json!(record.offset));
-    if !record.part.is_empty() {
-        all.insert("session".into(), record.part.as_str().into());
+impl<'a> Row<'a> {
+    fn new(by: By, group: &'a Group, spend: &Spend) -> Row<'a> {
+        Row {
+            name: &group.name,
+            agent: (by == By::Session).then_some(&*group.agent),
+            root: (by == By::Project).then_some(&*group.root),
+            figures: Figures::of(spend),
+        }
     }
-    put_spend(&mut all, 1, &record.counts, &record.price);
-    Value::Object(all)
 }
 
-fn put_spend(all: &mut Map<String, Value>, answers: u64, counts: &Counts, price: &Price) {
-    all.insert("answers".into(), answers.into());
-    let tokens = [
-        ("input_tokens", counts.input),
-        ("cached_tokens", counts.cached),
-        ("cache_written_tokens", counts.cache_written),
-        ("output_tokens", counts.output),
-        ("reasoning_tokens", counts.reasoning),
-    ];
-    for (name, count) in tokens {
-        all.insert(name.into(), count.into());
+impl<'a> RecordRow<'a> {
+    fn new(record: &'a Record) -> RecordRow<'a> {
+        RecordRow {
+            name: &record.group.name,
+            time: record.time,
+            agent: &record.agent,
+            thread: &record.thread,
+            answer: &record.answer,
+            model: &record.model,
+            path: &record.file,
+            offset: record.offset,
+            session: &record.part,
+            figures: Figures::new(1, &record.counts, &record.price),
+        }
     }
-    all.insert("price_usd".into(), json!(price.at_least().map(Money::dollars)));
-    all.insert("price_complete".into(), (!price.has_unknown).into());
 }
 
 fn failed(cx: &Cx, e: &UsageError) -> Failure {
