@@ -29,7 +29,7 @@ fn main() {
     title("usage, 15,000 sessions");
     let sessions = if quick() { 1_500 } else { 15_000 };
     let mut env = TestEnv::new();
-    env.set("TZ", "Europe/Berlin");
+    env.set("TZ", "CET-1CEST,M3.5.0,M10.5.0/3");
     let repo = env.repo("p");
     env.ox_in(&repo, ["init"]).ok();
     let files: Vec<PathBuf> = (0..sessions).map(|n| session(&env.home(), &repo, n)).collect();

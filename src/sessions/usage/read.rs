@@ -132,13 +132,15 @@ impl Taking {
     }
 
     fn done(self, mut saved: Saved) -> io::Result<Told> {
-        saved.began = self.began.unwrap_or(self.otherwise);
+        // While nothing is known of it, the next look may know.
+        saved.began = self.began.unwrap_or_default();
         saved.thread = self.thread;
         if let Some(reader) = &mut saved.reader {
             reader.forget_told();
         }
         let text = serde_json::to_string(&saved)?;
-        Ok(Told { states: self.states, answers: self.answers, began: saved.began, saved: text })
+        let began = self.began.unwrap_or(self.otherwise);
+        Ok(Told { states: self.states, answers: self.answers, began, saved: text })
     }
 }
 

@@ -106,16 +106,13 @@ impl Store {
 
 /// By which the days of one zone are told from those of another.
 fn zone_name(zone: &TimeZone) -> String {
-    match zone.iana_name() {
-        Some(name) => name.to_owned(),
-        // One without a name: how far it is off in winter and summer.
-        None => format!(
-            "{:?}",
-            ["2026-01-01T00:00:00Z", "2026-07-01T00:00:00Z"].map(|at| {
-                at.parse().map(|at: Timestamp| zone.to_offset(at).seconds()).unwrap_or_default()
-            })
-        ),
+    if let Some(name) = zone.iana_name() {
+        return name.to_owned();
     }
+    // One without a name: how far it is off in each week of a year.
+    let week = |n: i64| Timestamp::from_second(1_767_225_600 + n * 7 * 86_400).unwrap_or_default();
+    let offsets = (0..53).map(|n| zone.to_offset(week(n)).seconds().to_string());
+    offsets.collect::<Vec<_>>().join(" ")
 }
 
 /// The day of a moment in milliseconds, counted from 1970-01-01.
