@@ -227,7 +227,7 @@ pub(super) fn below(root: &Path, dir: &Path, depth: usize, listed: &mut Vec<List
     let Ok(entries) = fs::read_dir(root.join(dir)) else { return };
     let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
     // Names begin with the date or are of equal rank: the newest first.
-    entries.sort_by_key(|entry| Reverse(entry.file_name()));
+    entries.sort_by_cached_key(|entry| Reverse(entry.file_name()));
     for entry in entries {
         // The entry's own kind, not that of what a link leads to.
         let Ok(about) = entry.metadata() else { continue };
