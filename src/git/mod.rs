@@ -46,6 +46,7 @@ pub use read::unsaved::unsaved;
 pub use read::work_tree::{Recorded, Tracked, WorkTree};
 pub use read::{
     Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, verify,
+    work_trees,
 };
 pub use remote::credentials::Bare;
 pub use remote::discover::{Remote, discover};

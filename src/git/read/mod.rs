@@ -40,6 +40,29 @@ impl Head {
     }
 }
 
+/// The directories of all work trees of the repository whose work tree is at `root`, itself the first, as they are written and with their links
+/// resolved; of what is no repository the directory itself.
+pub fn work_trees(root: &Path) -> Vec<PathBuf> {
+    let mut all = vec![root.to_path_buf()];
+    if let Ok(repo) = open(root) {
+        // A linked work tree knows the main one by the directory that they share.
+        let main = repo.commondir().canonicalize().ok().filter(|dir| dir.ends_with(".git"));
+        all.extend(main.and_then(|dir| Some(dir.parent()?.to_path_buf())));
+        if let Ok(names) = repo.worktrees() {
+            let linked = names.iter().filter_map(|name| repo.find_worktree(name.ok()??).ok());
+            all.extend(linked.map(|tree| tree.path().to_path_buf()));
+        }
+    }
+    let real: Vec<PathBuf> = all.iter().filter_map(|dir| dir.canonicalize().ok()).collect();
+    for dir in real {
+        if !all.contains(&dir) {
+            all.push(dir);
+        }
+    }
+    all.dedup();
+    all
+}
+
 /// An open repository to read from.
 pub struct Reader {
     repo: Repository,
