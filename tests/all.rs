@@ -11,6 +11,7 @@
 
 mod support;
 
+mod archive;
 mod cli;
 mod cloud;
 mod daemon;

@@ -279,6 +279,11 @@ impl Dirs {
         self.of_slug(slug).join("state").join(safe_component(id))
     }
 
+    /// What is kept of the transcripts that agents wrote in a project, on this machine alone.
+    pub fn archive(&self, slug: &str, repo_id: &str) -> PathBuf {
+        self.of_slug(slug).join("archive").join(safe_component(repo_id))
+    }
+
     /// The lock that whoever initialises a project holds from the first look to the last file.
     pub fn init_lock(&self, root: &Path) -> PathBuf {
         self.lock_of("init", root)

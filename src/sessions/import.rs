@@ -57,6 +57,8 @@ pub struct Imported {
     pub entries: Vec<Entry>,
     /// What stands in the program's transcript and nobody knows.
     pub skipped: u64,
+    /// What the program calls the session; may be empty.
+    pub native: String,
 }
 
 /// Reads lines of `raw.jsonl` behind a header with `_meta`, as agents write them down of what went before.
@@ -93,7 +95,7 @@ pub fn of_lines(text: &[u8]) -> Result<Imported, ImportError> {
     match wrong {
         Some(e) => Err(e),
         None if entries.is_empty() => Err(ImportError::NoEntry),
-        None => Ok(Imported { header, entries, skipped: 0 }),
+        None => Ok(Imported { header, entries, skipped: 0, native: String::new() }),
     }
 }
 
@@ -135,7 +137,8 @@ pub fn of_transcript(text: impl Read, kind: &str) -> Result<Imported, ImportErro
         ..Header::default()
     };
     let skipped = reader.skipped();
-    Ok(Imported { header, entries, skipped: skipped.unknown + skipped.damaged + too_long })
+    let skipped = skipped.unknown + skipped.damaged + too_long;
+    Ok(Imported { header, entries, skipped, native: thread.session })
 }
 
 impl Imported {
@@ -171,7 +174,7 @@ impl Imported {
             writer.append(entry)?;
         }
         let written = writer.close(now)?;
-        let end = Ending { name, title, reason: "imported" };
+        let end = Ending { name, title, reason: "imported", native: &self.native };
         meta::write(&draft, &header, &end, written.next_seq, redactor)?;
         file::rename_new(&draft, &target)?;
         file::sync_dir(&target)?;

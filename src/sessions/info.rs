@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::Name;
 use super::place::{Found, Place};
-use super::raw::{self, Entry, Header, Kind, Line};
+use super::raw::{self, Header, Kind, Line};
 use super::recording::{Recording, State};
 use crate::kit::file::{self, NOFOLLOW};
 use crate::kit::gotime::GoTime;
@@ -83,6 +83,7 @@ struct Meta {
     agent_type: String,
     model: String,
     session_id: String,
+    native_session: String,
     created_at: GoTime,
     entry_count: Option<u64>,
     summary: String,
@@ -184,6 +185,14 @@ impl Info {
         person
     }
 
+    /// What the program of a session's agent calls it; empty if that is not known. Reads no transcript.
+    pub fn native_id(found: &Found) -> String {
+        match Recording::load(&found.dir) {
+            State::Some(recording) => recording.native_session,
+            State::None | State::Unreadable(_) => beside(&found.dir, "meta.json").native_session,
+        }
+    }
+
     /// How long it took so far.
     pub fn took(&self) -> Option<jiff::SignedDuration> {
         Some(self.last?.duration_since(self.header.created_at?))
@@ -231,7 +240,7 @@ impl Passed {
                 self.entries += 1;
                 self.last = self.last.max(entry.timestamp);
                 if self.first.is_empty() && entry.kind == Kind::User {
-                    self.first = headline(&entry);
+                    self.first = headline(&entry.content);
                 }
             }
             Line::Footer(_) | Line::Damaged => {}
@@ -240,8 +249,8 @@ impl Passed {
 }
 
 /// The first line of what somebody said, cut to a title.
-fn headline(entry: &Entry) -> String {
-    let line = entry.content.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+pub(super) fn headline(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     match line.char_indices().nth(TITLE_MAX) {
         Some((at, _)) => format!("{}…", line[..at].trim_end()),
         None => line.to_owned(),

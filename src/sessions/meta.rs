@@ -27,6 +27,8 @@ pub struct Ending<'a> {
     pub title: &'a str,
     /// `stopped`, or `recovered` where its agent had ended without a word.
     pub reason: &'a str,
+    /// What its program calls it; may be empty.
+    pub native: &'a str,
 }
 
 /// Writes it beside the transcript in `dir`; what another version has written there stays.
@@ -62,6 +64,7 @@ pub(super) fn write(
         ("model", &header.model),
         ("repo_id", &header.repo_id),
         ("session_id", &header.session_id),
+        ("native_session", end.native),
     ];
     for (key, text) in may_be_empty.into_iter().filter(|(_, text)| !text.is_empty()) {
         put(key, text.into());
@@ -82,7 +85,7 @@ mod tests {
     fn what_another_version_has_written_stays() {
         let dir = tempfile::tempdir().unwrap();
         let name = Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap();
-        let end = Ending { name: &name, title: "Parser", reason: "stopped" };
+        let end = Ending { name: &name, title: "Parser", reason: "stopped", native: "n1" };
         let header = Header { agent_id: "OxTndR".into(), ..Header::default() };
         let read = || -> Value { serde_json::from_slice(&fs::read(dir.path().join(FILE)).unwrap()).unwrap() };
         write(dir.path(), &header, &end, 3, &Redactor::new()).unwrap();
@@ -90,6 +93,7 @@ mod tests {
             (&read()["title"], &read()["entry_count"], &read()["files"]),
             (&"Parser".into(), &3.into(), &json!({}))
         );
+        assert_eq!(read()["native_session"], "n1");
         fs::write(
             dir.path().join(FILE),
             r#"{"linked_prs":[7],"files":{"raw.jsonl":{"size":1}},"title":"T"}"#,

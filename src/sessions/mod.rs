@@ -2,11 +2,14 @@
 //!
 //! Threads: none of its own, but those with which `usage` reads.
 //! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`, and what
-//! is made of it; `.session_stopped.<agent>` beside these; those of `usage` stand there.
-//! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; commands and the daemon share them.
+//! is made of it; `.session_stopped.<agent>` beside these; `<data>/<slug>/archive/<repository>/`: what is kept of agents' own transcripts, in
+//! `archive`; those of `usage` stand there.
+//! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; `lock` in the archive for one run; commands
+//! and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
+pub mod archive;
 mod follow;
 pub mod import;
 mod info;

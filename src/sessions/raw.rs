@@ -450,7 +450,7 @@ pub(super) fn unlock(dir: &Path) {
 }
 
 /// Bytes up to the last newline.
-fn whole_lines(file: &File) -> io::Result<u64> {
+pub(super) fn whole_lines(file: &File) -> io::Result<u64> {
     const PIECE: usize = 64 << 10;
     let mut end = file.metadata()?.len();
     let mut piece = vec![0; PIECE];

@@ -283,6 +283,6 @@ fn finish(
     {
         log::warn!("session {name}: what sub-agents did cannot be kept: {e}");
     }
-    let end = Ending { name, title: &recording.title, reason };
+    let end = Ending { name, title: &recording.title, reason, native: &recording.native_session };
     Ok(sessions::close(dir, &header, &end, &redactor, now)?.written.next_seq)
 }

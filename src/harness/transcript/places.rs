@@ -15,11 +15,11 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use super::claude::Claude;
 use super::codex::Codex;
-use super::packed::{self, is_packed};
+use super::packed;
 use super::{Fact, Thread, gemini, opencode};
 use crate::kit::openat;
 
-pub use super::packed::{Text, UNPACKED_MAX};
+pub use super::packed::{Text, UNPACKED_MAX, is_packed};
 
 /// At most so many transcripts of a program are looked at, the last ones by name in each directory.
 pub(super) const LISTED_MAX: usize = 100_000;

@@ -194,7 +194,8 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
         cx.ui.warn(&format!("what sub-agents did cannot be kept: {e}"));
         0
     });
-    let end = sessions::Ending { name: &found.name, title: &recording.title, reason };
+    let native = recording.native_session.as_str();
+    let end = sessions::Ending { name: &found.name, title: &recording.title, reason, native };
     let closed = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
     let written = closed.written;
     secrets += written.found.total();
