@@ -1,6 +1,7 @@
 //! What can wake the core, what it wants done, and its deadlines: one variant a part, each listed in that part's own `event.rs`.
 
 use super::accounts::event as accounts;
+use super::archive::event as archive;
 use super::clones::event as clones;
 use super::names::{Id, Via};
 use super::presence::event as presence;
@@ -38,6 +39,7 @@ pub enum Event {
     Whispers(whispers::Event),
     Trees(trees::Event),
     Sessions(sessions::Event),
+    Archive(archive::Event),
 }
 
 /// What the core wants done.
@@ -61,6 +63,7 @@ pub enum Effect {
     Whispers(whispers::Effect),
     Trees(trees::Effect),
     Sessions(sessions::Effect),
+    Archive(archive::Effect),
     Upkeep(upkeep::Effect),
 }
 
@@ -77,5 +80,6 @@ pub(super) enum Timer {
     Whispers(whispers::Timer),
     Trees(trees::Timer),
     Sessions(sessions::Timer),
+    Archive(archive::Timer),
     Upkeep(upkeep::Timer),
 }

@@ -11,6 +11,7 @@
 //! No part calls another: they tell each other facts, and `wiring.rs` says who hears which.
 
 mod accounts;
+mod archive;
 mod client;
 mod clones;
 mod core;
@@ -36,6 +37,7 @@ mod upkeep;
 mod whispers;
 mod wiring;
 
+pub use archive::{ASK_EVERY, GO_ON, LOOK_MIN, RETRY};
 pub use client::{kill, others, reach};
 pub use clones::LINE_EVERY;
 pub use core::Core;
@@ -52,6 +54,7 @@ pub use upkeep::{GRACE, SPACING};
 /// What each part hears and wants done: the variants of [`Event`] and [`Effect`].
 pub mod parts {
     pub use super::accounts::event as accounts;
+    pub use super::archive::event as archive;
     pub use super::clones::event as clones;
     pub use super::presence::event as presence;
     pub use super::projects::event as projects;

@@ -6,7 +6,9 @@ use super::fact::Fact;
 use super::names::{Id, Key};
 use super::projects::event::{Findable, Timer as ProjectTimer};
 use super::shared::{Project, Shared};
-use super::{accounts, clones, presence, projects, records, requests, sessions, trees, upkeep, whispers};
+use super::{
+    accounts, archive, clones, presence, projects, records, requests, sessions, trees, upkeep, whispers,
+};
 use crate::health::Issue;
 
 /// All parts.
@@ -20,6 +22,7 @@ pub(super) struct Parts {
     pub(super) whispers: whispers::Whispers,
     pub(super) trees: trees::Trees,
     pub(super) sessions: sessions::Sessions,
+    pub(super) archive: archive::Archive,
     pub(super) upkeep: upkeep::Upkeep,
 }
 
@@ -47,6 +50,7 @@ impl Parts {
             Event::Whispers(event) => self.whispers.handle(cx, event),
             Event::Trees(event) => self.trees.handle(cx, event),
             Event::Sessions(event) => self.sessions.handle(cx, event),
+            Event::Archive(event) => self.archive.handle(cx, event),
         }
     }
 
@@ -67,6 +71,7 @@ impl Parts {
             Timer::Whispers(timer) => self.whispers.due(cx, timer),
             Timer::Trees(timer) => self.trees.due(cx, timer),
             Timer::Sessions(timer) => self.sessions.due(cx, timer),
+            Timer::Archive(timer) => self.archive.due(cx, timer),
             Timer::Upkeep(timer) => {
                 let busy = self.projects.is_attaching() || self.clones.is_any_busy();
                 self.upkeep.due(cx, timer, busy);
@@ -82,6 +87,7 @@ impl Parts {
                 self.presence.hear(cx, fact);
                 self.records.hear(cx, fact);
                 self.sessions.hear(cx, fact);
+                self.archive.hear(cx, fact);
             }
             Fact::Loaded { .. } => {
                 self.clones.hear(cx, fact);
@@ -92,6 +98,7 @@ impl Parts {
                 // What changed there is told while it is known who is at work and where the ledger is; the project's row goes last.
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
+                self.archive.hear(cx, fact);
                 self.whispers.hear(cx, fact);
                 self.clones.hear(cx, fact);
                 self.accounts.hear(cx, fact);
@@ -103,11 +110,13 @@ impl Parts {
                 self.clones.hear(cx, fact);
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
+                self.archive.hear(cx, fact);
             }
             Fact::Heard { .. } => {
                 self.clones.hear(cx, fact);
                 self.whispers.hear(cx, fact);
                 self.trees.hear(cx, fact);
+                self.archive.hear(cx, fact);
                 self.upkeep.hear(cx, fact);
             }
             Fact::UpToDate { .. } => {
@@ -140,6 +149,7 @@ impl Parts {
                 self.clones.hear(cx, fact);
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
+                self.archive.hear(cx, fact);
             }
             Fact::TreeTold { .. } | Fact::TreeLeft { .. } => self.trees.hear(cx, fact),
         }
@@ -159,7 +169,11 @@ impl Parts {
     /// How many entries all parts hold.
     pub(super) fn len(&self) -> usize {
         let parts = [self.projects.len(), self.clones.len(), self.accounts.len(), self.records.len()];
-        parts.iter().sum::<usize>() + self.whispers.len() + self.trees.len() + self.sessions.len()
+        parts.iter().sum::<usize>()
+            + self.whispers.len()
+            + self.trees.len()
+            + self.sessions.len()
+            + self.archive.len()
     }
 
     /// The projects as others must find them.

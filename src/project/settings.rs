@@ -31,6 +31,9 @@ const RECORDING_OF_REPOSITORY: &str = "session_recording";
 /// Overrides it for one command: programs that run agents by themselves have their sessions left alone with `disabled`.
 pub const RECORDING_VAR: &str = "OX_SESSION_RECORDING";
 
+/// Whether what agent programs write down of sessions is kept.
+const SESSION_ARCHIVE: &str = "sessions.archive";
+
 /// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
 const FOREIGN: [&str; 12] = [
     "agent_summarizer",
@@ -125,7 +128,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 11] = [
+pub static SETTINGS: [Setting; 12] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -184,6 +187,13 @@ pub static SETTINGS: [Setting; 11] = [
             "Whether agents are given the murmurs of others.",
         )
     },
+    user(
+        SESSION_ARCHIVE,
+        Kind::Word(&["on", "off"]),
+        "off",
+        "on: what agent programs wrote down of sessions in projects is copied, without secrets, before the programs delete it. It stays on \
+         this machine. No project can turn it on.",
+    ),
     Setting {
         env: Some(RECORDING_VAR),
         place: Place::UserOrRepository,
@@ -460,6 +470,12 @@ impl<'a> Settings<'a> {
         self.text(MURMUR_RECEIVE) == "on"
     }
 
+    /// Whether what agent programs write down of sessions is kept; `None` if the user never said.
+    pub fn archives_sessions(&self) -> Option<bool> {
+        let (value, _) = self.get(SESSION_ARCHIVE).ok()?;
+        (value.origin != Origin::Default).then(|| value.text == "on")
+    }
+
     /// The time between two reminders of an agent; zero means never.
     pub fn nudge_interval(&self) -> Duration {
         parse_duration(&self.text(NUDGE_INTERVAL)).unwrap_or_default()
@@ -528,6 +544,14 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
     }
     let (block, key) = key.split_once('.').unwrap_or(("", key));
     UserConfig::set(dirs, block, key, &text)
+}
+
+/// Says in the user's file whether what agent programs write down of sessions is kept.
+///
+/// # Errors
+/// What [`UserConfig::set`] says.
+pub fn archive_sessions(dirs: &Dirs, on: bool) -> Result<(), Error> {
+    set(dirs, SESSION_ARCHIVE, if on { "on" } else { "off" })
 }
 
 /// Removes a key from the user's file, so that its default counts again. Returns whether it was there.
@@ -600,6 +624,23 @@ fn raise(setting: &Setting, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_user_says_whether_sessions_are_kept() {
+        let says = |f: &Fixture| {
+            let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+            Settings::load(&env, &f.dirs(), Some(&project)).0.archives_sessions()
+        };
+        let f = Fixture::new(
+            "",
+            r#"{"sessions.archive":"on","session_archive":"on","sessions":{"archive":"on"}}"#,
+        );
+        assert_eq!(says(&f), None);
+        archive_sessions(&f.dirs(), true).unwrap();
+        assert_eq!(says(&f), Some(true));
+        archive_sessions(&f.dirs(), false).unwrap();
+        assert_eq!(says(&f), Some(false));
+    }
 
     struct Fixture {
         tmp: tempfile::TempDir,

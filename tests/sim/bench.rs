@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{clones, projects, sessions};
+use ox::daemon::parts::{archive, clones, projects, sessions};
 use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
@@ -61,6 +61,8 @@ pub struct Steady {
     pub processes: BTreeMap<u32, u64>,
     /// What is recorded in all projects.
     pub recorded: Vec<sessions::Recorded>,
+    /// What the next looks for transcripts come to, the last of them from then on.
+    pub looked: Vec<archive::Looked>,
 }
 
 impl Script for Steady {
@@ -115,6 +117,10 @@ impl Script for Steady {
         self.recorded.clone()
     }
 
+    fn archive(&mut self, _: Now, _: &Id) -> archive::Looked {
+        if self.looked.len() > 1 { self.looked.remove(0) } else { self.looked[0].clone() }
+    }
+
     fn probe(&mut self, pid: u32) -> Seen {
         self.processes.get(&pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
     }
@@ -139,6 +145,7 @@ impl Bench {
             saved: BTreeMap::new(),
             processes: BTreeMap::new(),
             recorded: Vec::new(),
+            looked: vec![archive::Looked::Off],
         };
         let mut bench = FakeHost::with(steady, identity(), 1);
         bench.keeps_wanted = true;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
-use ox::daemon::parts::{accounts, clones, presence, projects, records, sessions, trees, upkeep, whispers};
+use ox::daemon::parts::{
+    accounts, archive, clones, presence, projects, records, sessions, trees, upkeep, whispers,
+};
 use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult};
 use ox::ipc::{ConnId, Request};
@@ -81,6 +83,11 @@ pub trait Script {
     /// `None` if the test says itself what a step came to.
     fn step(&mut self, _id: &Id, _name: &str) -> Option<sessions::Stepped> {
         None
+    }
+
+    /// What a look for transcripts that are due came to.
+    fn archive(&mut self, _now: Now, _id: &Id) -> archive::Looked {
+        archive::Looked::Off
     }
 
     fn relay(&mut self, _key: &Key) -> (Duration, bool) {
@@ -308,6 +315,10 @@ impl<S: Script> FakeHost<S> {
                 }
             },
             Effect::Sessions(effect) => self.of_sessions(effect),
+            Effect::Archive(archive::Effect::Look(id, _)) => {
+                let (looked, wait) = (self.script.archive(now, id), QUICK + self.disk());
+                self.after(wait, archive::Event::Looked(id.clone(), looked));
+            }
         }
         self.script.done(now, effect);
     }
@@ -562,6 +573,9 @@ impl<S: Script> FakeHost<S> {
             }
             Effect::Sessions(sessions::Effect::Step { id, name, .. }) => {
                 sessions::Event::Stepped(id.clone(), name.clone(), sessions::Stepped::Failed(text())).into()
+            }
+            Effect::Archive(archive::Effect::Look(id, _)) => {
+                archive::Event::Looked(id.clone(), archive::Looked::Failed(text())).into()
             }
             // Nobody hears of these either way, or they are no work.
             Effect::Reply(..)

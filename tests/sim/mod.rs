@@ -5,6 +5,7 @@
 
 mod accounts;
 mod agents;
+mod archive;
 mod bench;
 mod cloud;
 mod exact;

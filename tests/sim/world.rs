@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ox::daemon::parts::accounts::ServerAnswer;
+use ox::daemon::parts::archive::Looked;
 use ox::daemon::parts::projects::{AttachEnd, Attachable, Findable, Finding};
 use ox::daemon::parts::{accounts, clones, projects, trees, whispers};
 use ox::daemon::{CHECK_EVERY, Effect, Event, FLUSH_EVERY, GC_EVERY, Id, Identity, JobId, Key, Periods, Via};
@@ -562,6 +563,16 @@ impl Script for Life {
         let loaded = project.readable.then(|| self.named(&project.names));
         let most = if self.rng.chance(10) { LOAD_MAX } else { Duration::from_millis(50) };
         (self.rng.up_to(most), loaded)
+    }
+
+    fn archive(&mut self, _: Now, _: &Id) -> Looked {
+        match self.rng.below(10) {
+            0 => Looked::Failed("the disk is full".into()),
+            1 => Looked::Off,
+            2 => Looked::Done { more: true, next: None },
+            3 => Looked::Done { more: false, next: None },
+            _ => Looked::Done { more: false, next: Some(self.rng.up_to(Duration::from_secs(5 * 24 * 3600))) },
+        }
     }
 
     fn sync(&mut self, now: Now, job: &JobId, forced: bool) -> (Duration, Outcome) {

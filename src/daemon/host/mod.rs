@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, select};
 use super::core::Core;
 use super::event::{Effect, Event};
 use super::upkeep::event::Handover;
-use super::{accounts, clones, presence, projects, records, sessions, trees, upkeep, whispers};
+use super::{accounts, archive, clones, presence, projects, records, sessions, trees, upkeep, whispers};
 use crate::ipc::wire::Response;
 use crate::ipc::{Inbound, ListenerId};
 use crate::kit::clock::Now;
@@ -138,6 +138,7 @@ impl Host {
             Effect::Whispers(effect) => self.whispers.perform(lanes, effect),
             Effect::Trees(effect) => self.trees.perform(lanes, effect),
             Effect::Sessions(effect) => self.sessions.perform(lanes, effect),
+            Effect::Archive(effect) => archive::work::perform(lanes, effect),
             Effect::Upkeep(effect) => upkeep::work::perform(lanes, effect),
             Effect::Exit { .. } => {}
         }
