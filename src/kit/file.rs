@@ -1,7 +1,7 @@
 //! Files as the rest of the house writes and reads them: whole or not at all, private, bounded.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +13,14 @@ use super::process::may_live;
 /// # Errors
 /// The first that happens; the old content is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, &mut &*bytes, mode, false).map(drop)
+}
+
+/// As [`write_atomic`], of what is read from `bytes`, whatever its size. How many bytes it was.
+///
+/// # Errors
+/// As [`write_atomic`], and those of reading.
+pub fn write_stream(path: &Path, bytes: &mut dyn Read, mode: u32) -> io::Result<u64> {
     replace(path, bytes, mode, false)
 }
 
@@ -21,7 +29,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// As [`write_atomic`].
 pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace(path, bytes, mode, true)
+    replace(path, &mut &*bytes, mode, true).map(drop)
 }
 
 /// As [`write_durable`], of a file of the user's own that may be kept elsewhere: where `path` is a symbolic link, the links stay and the file
@@ -31,7 +39,7 @@ pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// `InvalidInput` if the links lead in a circle, `NotFound` if they lead into a directory that is not there, else as [`write_durable`].
 pub fn write_linked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    replace(&end_of_links(path)?, bytes, mode, true)
+    replace(&end_of_links(path)?, &mut &*bytes, mode, true).map(drop)
 }
 
 /// As many as the kernel follows (path_resolution(7)).
@@ -70,24 +78,26 @@ fn plain_circle(e: io::Error) -> io::Error {
     }
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> io::Result<()> {
+fn replace(path: &Path, bytes: &mut dyn Read, mode: u32, durable: bool) -> io::Result<u64> {
     let temp = sibling(path)?;
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
         // The umask may have taken bits away.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
+        let size = io::copy(bytes, &mut file)?;
         if durable {
             file.sync_all()?;
         }
-        fs::rename(&temp, path)
+        fs::rename(&temp, path).map(|()| size)
     })();
-    if let Err(e) = written {
+    let size = written.inspect_err(|_| {
         // The first error is the one to report; a leftover is only untidy.
         let _ = fs::remove_file(&temp);
-        return Err(e);
+    })?;
+    if durable {
+        sync_dir(path)?;
     }
-    if durable { sync_dir(path) } else { Ok(()) }
+    Ok(size)
 }
 
 /// A name beside `path` that no other writer uses.

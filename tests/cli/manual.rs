@@ -163,6 +163,11 @@ fn every_command_has_its_document_in_the_manual() {
     assert_eq!(commands, [""; 0]);
 }
 
+/// The name of the directory in which Claude Code keeps the transcripts of a directory.
+fn slug(dir: &Path) -> String {
+    dir.to_str().unwrap().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
 /// Each command that has a document, and its keys; also those that a note names.
 fn documents() -> Vec<(&'static str, &'static [&'static str])> {
     let named = |(command, keys, note): &(&'static str, _, &'static str)| {
@@ -221,6 +226,17 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
             "ox session search" => words.push("parser".into()),
+            "ox session archive restore" => {
+                let dir = env.home().join(".claude/projects").join(slug(&repo));
+                fs::create_dir_all(&dir).unwrap();
+                let line = serde_json::json!({
+                    "type": "user", "uuid": "u", "sessionId": "s-1", "cwd": repo,
+                    "message": { "role": "user", "content": "x" },
+                });
+                fs::write(dir.join("s-1.jsonl"), format!("{line}\n")).unwrap();
+                env.ox_in(&repo, ["session", "archive", "run"]).ok();
+                words.extend(["s-1".into(), "-o".into(), env.root().join("s-1.jsonl").display().to_string()]);
+            }
             "ox session recover" => {
                 let dir = repo.join(".sageox/ledger/.sageox/cache/sessions/2026-03-13T11-09-dana-OxTndR");
                 fs::create_dir_all(&dir).unwrap();

@@ -19,6 +19,7 @@ mod up;
 mod verdicts;
 
 mod rescue;
+mod session_archive;
 mod sessions;
 
 use std::fs;
@@ -94,6 +95,10 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["session", "usage", "--by", "day", "--since", "7d", "--all-projects"], 0),
     (&["session", "usage", "--since", "soon"], 2),
     (&["session", "usage", "--explain", "nothing"], 2),
+    (&["session", "archive", "status"], 0),
+    (&["session", "archive", "run"], 0),
+    (&["session", "archive", "restore", "nobody"], 2),
+    (&["session", "archive", "off"], 0),
     (&["rescue", "list"], 0),
     (&["rescue", "list", "--all"], 0),
     (&["rescue", "show", "00000000"], 2),

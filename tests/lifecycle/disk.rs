@@ -195,3 +195,52 @@ fn states(dir: &Path) -> BTreeMap<String, String> {
     };
     fs::read_dir(dir).unwrap().map(file).collect()
 }
+
+#[test]
+fn a_full_disk_ends_a_run_of_the_archive_and_what_is_kept_stays_whole() {
+    let mut m = Machine::new();
+    let data = m.dirs().data().to_owned();
+    fs::remove_dir_all(&data).unwrap();
+    let slug = m.repo.to_str().unwrap().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let dir = m.home().join(".claude/projects").join(slug);
+    fs::create_dir_all(&dir).unwrap();
+    // What has no pattern takes its room also when it is compressed.
+    let mut rng = ox::kit::rng::Rng::new(7);
+    let mut session = |name: &str, lines: usize| {
+        let line = |n: usize, text: String| {
+            format!(
+                "{{\"type\":\"user\",\"uuid\":\"{name}-{n}\",\"sessionId\":\"{name}\",\"cwd\":\"{}\",\
+                 \"message\":{{\"role\":\"user\",\"content\":\"{text}\"}}}}\n",
+                m.repo.display()
+            )
+        };
+        let text: String = (0..lines)
+            .map(|n| line(n, (0..100).map(|_| format!("{:016x}", rng.next_u64())).collect()))
+            .collect();
+        fs::write(dir.join(format!("{name}.jsonl")), text).unwrap();
+    };
+    session("s1", 20);
+    let first = fs::read(dir.join("s1.jsonl")).unwrap();
+    session("s2", 400);
+    session("s3", 400);
+    fs::rename(dir.join("s2.jsonl"), dir.join("s2")).unwrap();
+    fs::rename(dir.join("s3.jsonl"), dir.join("s3")).unwrap();
+    let script = r#"
+cd p; "$OX" up || fail up
+"$OX" session archive run || fail first
+for s in s2 s3; do mv "$DIR/$s" "$DIR/$s.jsonl"; done
+fill
+"$OX" session archive run && fail 'it is no success'
+"$OX" session archive restore s1 -o - | cmp - "$DIR/s1.jsonl" || fail 's1 is whole'
+rm "$DISK/fill"
+"$OX" session archive run || fail 'works again'
+for s in s1 s2 s3; do "$OX" session archive restore $s -o - | cmp - "$DIR/$s.jsonl" || fail "$s"; done
+"$OX" daemon stop --all; exit 0"#;
+    m.set("DIR", &dir);
+    let Some(ran) = on_small_disk(&mut m, &data, script) else { return };
+    let ran = ran.ok();
+    assert!(ran.stderr.contains("transcripts cannot be copied"), "{ran:?}");
+    assert!(ran.stderr.contains("No space left on device") || ran.stderr.contains("full"), "{ran:?}");
+    assert!(ran.stderr.contains("hint: ox session archive run"), "{ran:?}");
+    assert!(fs::read(dir.join("s1.jsonl")).unwrap() == first);
+}

@@ -4,6 +4,7 @@ use std::iter::once;
 
 use serde_json::json;
 
+use super::session::archive;
 use super::{init, sync};
 use crate::cli::context::Cx;
 use crate::cli::daemon_status::Report;
@@ -12,7 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::trust;
 use crate::cli::ui::Tone;
-use crate::cli::ui::text::{clean, relative, row, tilde, took};
+use crate::cli::ui::text::{clean, count, relative, row, tilde, took};
 use crate::ipc::wire::TeamSyncResult;
 use crate::kit::cancel::Cancel;
 use crate::kit::shell;
@@ -96,6 +97,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if let Some(failure) = sync::failure(Exit::Partial, &failed, teams.len()) {
         return Err(failure);
     }
+    offer_archive(cx, &project)?;
     match (new, place.committed) {
         (true, true) => cx.ui.next_step("git add .sageox && git commit -m 'Add ox project files'"),
         (true, false) => cx.ui.next_step("ox ledger set-remote <URL>, to share this ledger with others"),
@@ -103,6 +105,29 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         (false, _) => {}
     }
     Ok(())
+}
+
+/// Where agents have worked in the project and the user never said whether that is to be kept, asks; where nobody can be asked, says how.
+fn offer_archive(cx: &Cx, project: &Project) -> Outcome {
+    if archive::is_on(cx).is_some() {
+        return Ok(());
+    }
+    let Some(sessions) = archive::not_kept(cx, project) else { return Ok(()) };
+    let there = format!("agents have left {} of this project", count(sessions, "session"));
+    let question = format!(
+        "{there}, which their programs delete in time. Keep copies on this machine, without secrets?"
+    );
+    match cx.ui.answer(&question, false) {
+        Some(true) => archive::begin(cx),
+        // Asked once: whoever says no is not asked again.
+        Some(false) => archive::decline(cx),
+        None => {
+            cx.ui.note(&format!(
+                "{there}; ox session archive on keeps copies before their programs delete them"
+            ));
+            Ok(())
+        }
+    }
 }
 
 /// The ledger's remote is not to be had: nothing was changed.

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Which, find, not_here};
+use super::{Which, read};
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::kit::file;
 use crate::redact::Redactor;
-use crate::sessions::raw::{self, Entry, Line};
+use crate::sessions::raw::Entry;
 use crate::sessions::render::{About, Html, Markdown};
-use crate::sessions::{Found, Info};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -59,21 +58,17 @@ pub struct Args {
 }
 
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
-    let found = find(cx, &args.which)?;
     let format = match (args.html, args.md) {
         (true, _) => Format::Html,
         (_, true) => Format::Md,
         _ => args.format,
     };
-    let text = text(cx, &found, format)?;
+    let (name, text) = text(cx, &args.which, format)?;
     let to_stdout = args.output.as_ref().is_some_and(|path| path.as_os_str() == "-");
     if to_stdout {
         return cx.ui.raw(text.as_bytes());
     }
-    let path = args
-        .output
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.{}", found.name, format.extension())));
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.{}", format.extension())));
     let path = cx.env.absolute(&path);
     if !args.force && std::fs::symlink_metadata(&path).is_ok() {
         let failure = Failure::new(Exit::Usage, "the file is there already").on_path(&path);
@@ -82,36 +77,20 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     file::write_atomic(&path, text.as_bytes(), 0o600)
         .map_err(|e| Failure::new(Exit::Failed, "cannot write").on_path(&path).because(&e))?;
     if cx.ui.json() {
-        let session = &*found.name;
-        return cx.ui.document(&json!({ "success": true, "session_name": session, "path": path }));
+        return cx.ui.document(&json!({ "success": true, "session_name": name, "path": path }));
     }
     cx.ui.done(&format!("wrote {}", path.display()))
 }
 
-/// The session in that form. Secrets that an older version, or another program, has left in it are taken out once more.
-fn text(cx: &Cx, found: &Found, format: Format) -> Outcome<String> {
-    let failed = |e: std::io::Error| {
-        Failure::new(Exit::Failed, "the session cannot be read").on(&*found.name).because(&e)
-    };
-    let info = Info::of(found).map_err(failed)?;
-    if !info.is_here {
-        return Err(not_here(found));
-    }
+/// The session in that form, and its name. Secrets that an older version, or another program, has left in it are taken out once more.
+fn text(cx: &Cx, which: &Which, format: Format) -> Outcome<(String, String)> {
     let project = cx.project()?;
     let redactor = cx.redactor(Some(&project));
-    let about = About {
-        title: redactor.redact(&info.title).into_owned(),
-        name: found.name.to_string(),
-        header: info.header,
-    };
     let mut text = String::new();
     let mut entries = Vec::new();
-    let mut take = |line| {
-        if let Line::Entry(entry) = line {
-            entries.push(redacted(*entry, &redactor));
-        }
-    };
-    raw::read(&found.dir.join(raw::FILE), &mut take).map_err(failed)?;
+    let session = read(cx, which, None, &mut |entry| entries.push(redacted(entry, &redactor)))?;
+    let title = redactor.redact(&session.title).into_owned();
+    let about = About { title, name: session.name, header: session.header };
     let written = match format {
         Format::Md => {
             Markdown::new(&mut text, &about).and_then(|mut md| entries.iter().try_for_each(|e| md.entry(e)))
@@ -128,7 +107,7 @@ fn text(cx: &Cx, found: &Found, format: Format) -> Outcome<String> {
     };
     // Into memory, which refuses nothing.
     written.map_err(|e| Failure::new(Exit::Internal, "the session cannot be written").because(&e))?;
-    Ok(text)
+    Ok((about.name, text))
 }
 
 fn redacted(entry: Entry, redactor: &Redactor) -> Entry {

@@ -1,5 +1,6 @@
 //! `ox session`: sessions of agents, listed, read and given out.
 
+pub mod archive;
 pub mod begin;
 mod export;
 mod import;
@@ -17,7 +18,9 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::project::Project;
-use crate::sessions::{Found, Places, Unclear};
+use crate::sessions::archive::Version;
+use crate::sessions::raw::{self, Entry, Header, Line};
+use crate::sessions::{Found, Info, Places, Unclear, subagents as helpers};
 use crate::sync;
 
 /// Flags of `ox session`.
@@ -90,7 +93,8 @@ enum Command {
     Remove(remove::Args),
     /// List sessions, newest first
     ///
-    /// Those that are recorded on this machine, and those that others have shared in the ledger.
+    /// Those that are recorded on this machine, those that others have shared in the ledger, and those that were never recorded but whose
+    /// transcripts are in the archive.
     #[command(after_help = "Examples:\n  ox session list\n  ox session list --all\n  ox session list --json")]
     List(list::Args),
     /// Find sessions by what was said and done in them
@@ -136,12 +140,17 @@ enum Command {
     Export(export::Args),
     /// Show the rules for secrets, and look for secrets in recorded sessions
     Redaction(redaction::Args),
+    /// Keep what agent programs write down, before they delete it
+    ///
+    /// Claude Code deletes transcripts after 30 days, Gemini CLI too. The archive keeps a copy of each, compressed and without
+    /// secrets, on this machine alone.
+    Archive(archive::Args),
 }
 
 /// Which session is meant.
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// Name of the session, or the agent it ends with [default: the newest]
+    /// Name of the session, the agent it ends with, or the id of one in the archive [default: the newest]
     #[arg(value_name = "SESSION")]
     session: Option<String>,
 }
@@ -168,6 +177,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Usage(args) => usage::run(cx, args),
         Command::Export(args) => export::run(cx, args),
         Command::Redaction(args) => redaction::run(cx, args),
+        Command::Archive(args) => archive::run(cx, args),
     }
 }
 
@@ -207,6 +217,85 @@ fn find_named(places: &Places, word: &str) -> Outcome<Found> {
     })
 }
 
+/// What a session is, with its content handed out.
+struct Session {
+    /// Its name, or its program's id for it.
+    name: String,
+    /// What it is about; may be empty.
+    title: String,
+    /// How it stands, in one word.
+    status: &'static str,
+    /// What is known of it.
+    header: Header,
+    /// Lines that cannot be read.
+    damaged: u64,
+}
+
+/// The status of a session that was never recorded, and whose transcript is in the archive.
+const ARCHIVED: &str = "archived";
+
+/// The session that is meant, recorded or in the archive. Hands out its entries in order, or those of a sub-agent of a recorded one.
+///
+/// # Errors
+/// None or several are meant; it is not here, or cannot be read.
+fn read(cx: &Cx, which: &Which, subagent: Option<&str>, on_entry: &mut dyn FnMut(Entry)) -> Outcome<Session> {
+    let found = match find(cx, which) {
+        Ok(found) => found,
+        Err(failure) if subagent.is_some() => return Err(failure),
+        Err(failure) => {
+            let project = cx.project()?;
+            let archive = archive::of(cx, &project);
+            let word = which.session.as_deref().unwrap_or_default();
+            let Ok(Ok(version)) = archive.find(word) else { return Err(failure) };
+            archive
+                .entries(&version, on_entry)
+                .map_err(|e| archive::failed("the session cannot be read", &e))?;
+            let header = Header {
+                created_at: version.began,
+                agent_type: version.program.clone(),
+                ..Header::default()
+            };
+            let name = id_of(&version).to_owned();
+            return Ok(Session { name, title: version.title, status: ARCHIVED, header, damaged: 0 });
+        }
+    };
+    let failed = |e: std::io::Error| {
+        Failure::new(Exit::Failed, "the session cannot be read").on(&*found.name).because(&e)
+    };
+    let info = Info::of(&found).map_err(failed)?;
+    if !info.is_here {
+        return Err(not_here(&found));
+    }
+    let mut damaged = 0;
+    let mut take = |line| match line {
+        Line::Entry(entry) => on_entry(*entry),
+        Line::Damaged => damaged += 1,
+        Line::Header(_) | Line::Footer(_) => {}
+    };
+    let path = match subagent {
+        None => found.dir.join(raw::FILE),
+        Some(id) => {
+            let all = helpers::list(&found.dir);
+            let one = all.into_iter().find(|one| one.id == *id || one.id.strip_prefix("agent-") == Some(id));
+            let missing = || {
+                Failure::new(Exit::Usage, "the session has no such sub-agent")
+                    .on(id)
+                    .hint(format!("ox session subagents {}", found.name))
+            };
+            one.ok_or_else(missing)?.dir.join(raw::FILE)
+        }
+    };
+    raw::read(&path, &mut take).map_err(failed)?;
+    let (name, status) = (found.name.to_string(), info.status.name());
+    Ok(Session { name, title: info.title, status, header: info.header, damaged })
+}
+
+/// What a session in the archive is called: its program's id for it.
+fn id_of(version: &Version) -> &str {
+    let names = [&version.session, &version.thread, &version.name];
+    names.into_iter().find(|name| !name.is_empty()).map_or("", String::as_str)
+}
+
 /// The content of a session is not on this machine.
 fn not_here(found: &Found) -> Failure {
     Failure::new(Exit::Usage, "the session's transcript is not on this machine").on(&*found.name)
@@ -217,5 +306,8 @@ pub fn names(cx: &Cx) -> Vec<(String, String)> {
     const OFFERED: usize = 50;
     let Ok(project) = cx.project() else { return Vec::new() };
     let (all, _) = places(cx, &project).all();
-    all.into_iter().take(OFFERED).map(|found| (found.name.to_string(), String::new())).collect()
+    let archived = archive::of(cx, &project).sessions().unwrap_or_default();
+    let archived = archived.iter().map(|version| (id_of(version).to_owned(), version.title.clone()));
+    let recorded = all.into_iter().map(|found| (found.name.to_string(), String::new()));
+    recorded.take(OFFERED).chain(archived.take(OFFERED)).collect()
 }

@@ -4,15 +4,13 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 
-use super::{Which, find, not_here};
+use super::{Which, read};
 use crate::cli::context::Cx;
-use crate::cli::exit::Exit;
-use crate::cli::failure::{Failure, Outcome};
+use crate::cli::failure::Outcome;
 use crate::cli::ui::text::clean;
 use crate::cli::ui::{Paint, Tone};
 use crate::kit::text::plain;
-use crate::sessions::raw::{self, Entry, Kind, Line};
-use crate::sessions::{Info, subagents};
+use crate::sessions::raw::{Entry, Kind};
 
 /// Flags of `ox session view`.
 #[derive(Debug, clap::Args)]
@@ -28,54 +26,27 @@ pub struct Args {
 }
 
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
-    let found = find(cx, &args.which)?;
-    let failed = |e: std::io::Error| {
-        Failure::new(Exit::Failed, "the session cannot be read").on(&*found.name).because(&e)
-    };
-    let info = Info::of(&found).map_err(failed)?;
-    if !info.is_here {
-        return Err(not_here(&found));
-    }
-    let path = match &args.subagent {
-        None => found.dir.join(raw::FILE),
-        Some(id) => {
-            let all = subagents::list(&found.dir);
-            let one = all.into_iter().find(|one| one.id == *id || one.id.strip_prefix("agent-") == Some(id));
-            let missing = || {
-                Failure::new(Exit::Usage, "the session has no such sub-agent")
-                    .on(id)
-                    .hint(format!("ox session subagents {}", found.name))
-            };
-            one.ok_or_else(missing)?.dir.join(raw::FILE)
-        }
-    };
     let most = args.last.unwrap_or(usize::MAX);
     let mut entries = VecDeque::new();
-    let mut damaged = 0_u64;
-    raw::read(&path, &mut |line| match line {
-        Line::Entry(entry) => {
-            entries.push_back(*entry);
-            if entries.len() > most {
-                entries.pop_front();
-            }
+    let session = read(cx, &args.which, args.subagent.as_deref(), &mut |entry| {
+        entries.push_back(entry);
+        if entries.len() > most {
+            entries.pop_front();
         }
-        Line::Damaged => damaged += 1,
-        Line::Header(_) | Line::Footer(_) => {}
-    })
-    .map_err(failed)?;
-    if damaged > 0 {
-        cx.ui.warn(&format!("lines of the session that cannot be read: {damaged}"));
+    })?;
+    if session.damaged > 0 {
+        cx.ui.warn(&format!("lines of the session that cannot be read: {}", session.damaged));
     }
     if cx.ui.json() {
         let entries: Vec<_> = entries.iter().map(document).collect();
         return cx.ui.document(&json!({
-            "session_name": &*found.name, "title": info.title, "status": info.status.name(), "entries": entries,
+            "session_name": session.name, "title": session.title, "status": session.status, "entries": entries,
         }));
     }
     let paint = cx.ui.paint();
     let mut text = format!(
         "{}\n",
-        paint.text(Tone::Head, &clean(if info.title.is_empty() { &found.name } else { &info.title }))
+        paint.text(Tone::Head, &clean(if session.title.is_empty() { &session.name } else { &session.title }))
     );
     for entry in &entries {
         text.push('\n');
