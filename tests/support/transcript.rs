@@ -283,7 +283,7 @@ pub fn write_long(program: Program, size: u64, out: &mut dyn Write) -> io::Resul
             5 => program.said(n, false, &prose(&mut rng, 900)),
             3 if n % 200 == 3 => program.image(n, &image),
             turn => {
-                let output = prose(&mut rng, 1000 + usize::try_from(n * 7919 % 9000).unwrap_or(0));
+                let output = prose(&mut rng, 1000 + n * 7919 % 9000);
                 let (tool, input) = match turn % 3 {
                     0 => (
                         "Edit",
