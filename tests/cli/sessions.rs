@@ -360,3 +360,16 @@ fn sessions_are_made_of_transcripts_of_before_and_removed() {
     assert_eq!(all["removed"], json!([prior["session_name"]]), "{all}");
     env.stop_daemon();
 }
+
+#[test]
+fn a_session_is_called_by_the_time_of_the_zone_that_is_named() {
+    if !Path::new("/usr/share/zoneinfo/Asia/Tokyo").exists() {
+        println!("skipped: there is no zone database");
+        return;
+    }
+    let (mut env, repo, file, _) = claude();
+    env.set("TZ", "Asia/Tokyo");
+    let imported = env.ox_in(&repo, ["session", "import", file.to_str().unwrap(), "--json"]).ok().json();
+    assert!(imported["session_name"].as_str().unwrap().starts_with("2026-03-12T18-01-"), "{imported}");
+    env.stop_daemon();
+}

@@ -22,14 +22,14 @@ struct Thread {
 impl Thread {
     fn new(world: &mut World, is_marked: bool) -> Thread {
         let session = world.id();
-        let path = world.home.join(format!(".claude/projects/-work-p/{session}.jsonl"));
+        let path = world.home.join(format!(".claude/projects/-srv-p/{session}.jsonl"));
         Thread { session, is_marked, agent: None, path, records: Vec::new() }
     }
 
     fn record(&self, world: &mut World, kind: &str, at: &str, more: Value) -> Value {
         let mut record = json!({
             "parentUuid": null, "isSidechain": self.agent.is_some(), "type": kind, "uuid": world.id(), "timestamp": at,
-            "userType": "external", "cwd": "/work/p", "sessionId": self.session, "version": "2.1.332", "gitBranch": "main",
+            "userType": "external", "cwd": "/srv/p", "sessionId": self.session, "version": "2.1.332", "gitBranch": "main",
         });
         if let Some(agent) = &self.agent {
             record["agentId"] = agent.as_str().into();

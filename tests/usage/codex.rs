@@ -47,7 +47,7 @@ impl Thread {
 
     fn begin(&mut self, world: &mut World, more: Value) {
         let time = world.time();
-        let mut meta = json!({ "id": self.id, "timestamp": time, "cwd": "/work/p", "cli_version": "0.63.0", "git": { "branch": "main" } });
+        let mut meta = json!({ "id": self.id, "timestamp": time, "cwd": "/srv/p", "cli_version": "0.63.0", "git": { "branch": "main" } });
         if self.is_new {
             meta["session_id"] = self.session.as_str().into();
             meta["cli_version"] = "0.171.0".into();
@@ -59,7 +59,7 @@ impl Thread {
     fn turn(&mut self, world: &mut World) {
         let time = world.time();
         let words = |role: &str, text: &str| json!({ "type": "message", "role": role, "content": [{ "type": format!("{}_text", if role == "user" { "input" } else { "output" }), "text": text }] });
-        let mut context = json!({ "cwd": "/work/p", "model": MODEL });
+        let mut context = json!({ "cwd": "/srv/p", "model": MODEL });
         if self.is_new {
             context["turn_id"] = world.id().into();
         }

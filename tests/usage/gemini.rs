@@ -127,7 +127,7 @@ pub fn tree(world: &mut World) {
     let mut session = Session::new(world, None, is_whole);
     let root_file = world.home.join(".gemini/tmp/p/.project_root");
     session.turn(world);
-    fs::write(root_file, "/work/p").unwrap();
+    fs::write(root_file, "/srv/p").unwrap();
     for _ in 0..2 + world.pick(6) {
         match world.pick(6) {
             0 if !is_whole => {

@@ -23,7 +23,7 @@ fn open(world: &World) -> Connection {
     conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
     if !is_there {
         conn.execute_batch(&schema()).unwrap();
-        conn.execute("INSERT INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES ('p', '/work/p', 0, 0, '[]')", []).unwrap();
+        conn.execute("INSERT INTO project (id, worktree, time_created, time_updated, sandboxes) VALUES ('p', '/srv/p', 0, 0, '[]')", []).unwrap();
     }
     conn
 }
@@ -40,7 +40,7 @@ impl Session {
         let at = world.tick();
         conn.execute(
             "INSERT INTO session (id, project_id, parent_id, slug, directory, title, version, time_created, time_updated)
-             VALUES (?1, 'p', ?2, 's', '/work/p', 't', '1.18.33', ?3, ?3)",
+             VALUES (?1, 'p', ?2, 's', '/srv/p', 't', '1.18.33', ?3, ?3)",
             params![id, parent.map(|parent| &parent.id), at],
         )
         .unwrap();
@@ -85,7 +85,7 @@ impl Session {
                 "cache": { "read": c.cached, "write": c.cache_written },
             });
             let data = json!({
-                "role": "assistant", "path": { "cwd": "/work/p", "root": "/work/p" }, "tokens": tokens, "modelID": MODEL,
+                "role": "assistant", "path": { "cwd": "/srv/p", "root": "/srv/p" }, "tokens": tokens, "modelID": MODEL,
                 "providerID": "local", "time": { "created": served.at, "completed": served.at + 1 }, "finish": "stop",
             });
             let parts = [

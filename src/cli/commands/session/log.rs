@@ -115,7 +115,7 @@ pub fn plan(cx: &Cx, args: &Plan) -> Outcome {
     };
     let text = text.trim();
     if text.is_empty() {
-        return Err(Failure::new(Exit::Usage, "the plan is empty").hint("ox session plan < plan.md"));
+        return Err(Failure::new(Exit::Usage, "the plan is empty").hint("ox session plan \"…\""));
     }
     let path = being.found.dir.join(PLAN);
     let text = cx.redactor(Some(&project)).redact(text).into_owned() + "\n";
