@@ -303,7 +303,8 @@ mod tests {
                 .collect();
             assert!(!examples.is_empty(), "{path} has no example");
             for example in examples {
-                let words = words(example.split(" > ").next().unwrap());
+                // What the shell takes for itself is no argument.
+                let words = words(example.split(" > ").flat_map(|e| e.split(" < ")).next().unwrap());
                 let (words, _) = agent::take_id(words.into_iter().map(Into::into).collect());
                 if let Err(e) = parse(&words) {
                     panic!("{path}: the example `{}` is wrong: {e}", example.trim());
