@@ -179,9 +179,10 @@ impl Ui {
     /// # Errors
     /// The output cannot be written.
     pub fn document(&self, value: &impl Serialize) -> Outcome {
-        let text = serde_json::to_string_pretty(value)
+        let mut text = serde_json::to_string_pretty(value)
             .map_err(|e| Failure::new(Exit::Internal, "cannot encode the result").because(&e))?;
-        self.raw(format!("{}\n", plain_json(&text)).as_bytes())
+        text.push('\n');
+        self.raw(plain_json(&text).as_bytes())
     }
 
     /// Tells on stderr what was done or decided; not with `--quiet` or `--json`.

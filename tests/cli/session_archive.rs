@@ -63,6 +63,9 @@ fn a_session_that_its_program_has_deleted_is_listed_viewed_exported_and_brought_
     let row = &list["sessions"][0];
     assert_eq!((&row["status"], &row["session_name"]), (&"archived".into(), &SESSION.into()), "{list}");
     assert_eq!((&row["title"], &row["agent_type"]), (&"do 0".into(), &"claude-code".into()));
+    let found = env.ox_in(&repo, ["session", "search", "done 1", "--json"]).ok().json();
+    assert_eq!(found["sessions"][0]["session_name"], SESSION, "{found}");
+    assert_eq!(found["sessions"][0]["excerpts"][0]["text"], "done 1", "{found}");
     let view = env.ox_in(&repo, ["session", "view", "480c51bb", "--json"]).ok().json();
     let said: Vec<&str> =
         view["entries"].as_array().unwrap().iter().map(|entry| entry["content"].as_str().unwrap()).collect();

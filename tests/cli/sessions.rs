@@ -90,7 +90,13 @@ fn sessions_are_found_by_what_was_said_in_them_or_it_is_said_where_nothing_was()
     let both = env.ox_in(&repo, ["session", "search", "one OR parser", "--json"]).ok().json();
     assert_eq!((&both["sessions"], &both["searched"]), (&json!([]), &2.into()), "{both}");
     let none = env.ox_in(&repo, ["session", "search", "elsewhere"]).ok();
-    assert!(none.stdout.is_empty() && none.stderr.contains("nothing found in 2 sessions"), "{none:?}");
+    assert!(
+        none.stdout.is_empty()
+            && none
+                .stderr
+                .contains("nothing found in 2 sessions of this machine, its archive and the ledger"),
+        "{none:?}"
+    );
     env.ox_in(&repo, ["session", "search", "*"]).fails(2);
     env.stop_daemon();
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::super::raw::{Kind, Line};
+use super::super::raw::{Entry, Kind, Line};
 use crate::kit::file::NOFOLLOW;
 use crate::kit::text::plain;
 
@@ -25,27 +25,54 @@ pub struct Excerpt {
     pub text: String,
 }
 
-/// The first `most` entries of the transcript at `path` that have one of these words, in capitals or not. Those that have more of them
-/// than others are not preferred.
+/// Collects the first entries that have one of some words, in capitals or not. Those that have more of them than others are not preferred.
+#[derive(Debug)]
+pub struct Excerpts {
+    words: Vec<String>,
+    most: usize,
+    found: Vec<Excerpt>,
+}
+
+impl Excerpts {
+    /// At most `most` that have one of these words.
+    pub fn new(words: &[String], most: usize) -> Excerpts {
+        let words = words.iter().map(|word| word.trim_end_matches('*').to_lowercase()).collect();
+        Excerpts { words, most, found: Vec::new() }
+    }
+
+    /// Looks at the next entry.
+    pub fn take(&mut self, entry: &Entry) {
+        if self.found.len() < self.most {
+            let parts = [&entry.content, &entry.tool_input, &entry.tool_output, &entry.tool_name];
+            let place = parts.into_iter().find_map(|part| around(&plain(part, true), &self.words));
+            self.found.extend(place.map(|text| Excerpt { seq: entry.seq, kind: entry.kind, text }));
+        }
+    }
+
+    /// What was found.
+    pub fn found(self) -> Vec<Excerpt> {
+        self.found
+    }
+}
+
+/// The first `most` entries of the transcript at `path` that have one of these words.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn excerpts(path: &Path, words: &[String], most: usize) -> io::Result<Vec<Excerpt>> {
-    let words: Vec<String> = words.iter().map(|word| word.trim_end_matches('*').to_lowercase()).collect();
     let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
     let mut lines = BufReader::new(file.take(READ_MAX));
-    let (mut line, mut found) = (Vec::new(), Vec::new());
-    while found.len() < most {
+    let (mut line, mut excerpts) = (Vec::new(), Excerpts::new(words, most));
+    while excerpts.found.len() < most {
         line.clear();
         if lines.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let Line::Entry(entry) = Line::parse(&line) else { continue };
-        let parts = [&entry.content, &entry.tool_input, &entry.tool_output, &entry.tool_name];
-        let place = parts.into_iter().find_map(|part| around(&plain(part, true), &words));
-        found.extend(place.map(|text| Excerpt { seq: entry.seq, kind: entry.kind, text }));
+        if let Line::Entry(entry) = Line::parse(&line) {
+            excerpts.take(&entry);
+        }
     }
-    Ok(found)
+    Ok(excerpts.found)
 }
 
 /// The first of the words in `text` with what stands around it.

@@ -86,7 +86,7 @@ impl Index {
     pub fn refresh(
         &mut self,
         items: &[&Item],
-        text: &dyn Fn(usize) -> Text,
+        text: &mut dyn FnMut(usize) -> Text,
         on: &mut dyn FnMut(usize, usize),
     ) -> Result<(), SearchError> {
         let path = self.path.clone();
@@ -96,7 +96,7 @@ impl Index {
     fn try_refresh(
         &mut self,
         items: &[&Item],
-        text: &dyn Fn(usize) -> Text,
+        text: &mut dyn FnMut(usize) -> Text,
         on: &mut dyn FnMut(usize, usize),
     ) -> rusqlite::Result<()> {
         let (changed, gone) = self.compare(items)?;

@@ -15,13 +15,13 @@ use jiff::Timestamp;
 
 use super::info::Glance;
 use super::place::{Found, Places};
-use super::raw::{self, Line};
+use super::raw::{self, Entry, Line};
 use super::subagents;
 use crate::kit::file;
 use crate::kit::text::plain;
 use crate::redact::Redactor;
 
-pub use excerpt::{Excerpt, excerpts};
+pub use excerpt::{Excerpt, Excerpts, excerpts};
 pub use index::{Index, SearchError};
 
 /// Of a longer session, in bytes of its text, the rest is not found.
@@ -80,28 +80,31 @@ pub fn text_of(found: &Found, redactor: &Redactor) -> io::Result<Text> {
     Ok(Text { title: words(&glance.title), text: words(&text) })
 }
 
+/// The words of a session that was never recorded, from its entries: `hand_out` gives them.
+pub fn text_of_entries(
+    title: &str,
+    redactor: &Redactor,
+    hand_out: impl FnOnce(&mut dyn FnMut(Entry)),
+) -> Text {
+    let mut text = String::new();
+    hand_out(&mut |entry| add(&entry, &mut text));
+    let words = |text: &str| redactor.redact(&plain(text, true)).into_owned();
+    Text { title: words(title), text: words(&text) }
+}
+
 fn take(line: Line, text: &mut String) {
-    let Line::Entry(entry) = line else { return };
+    if let Line::Entry(entry) = line {
+        add(&entry, text);
+    }
+}
+
+fn add(entry: &Entry, text: &mut String) {
     for part in [&entry.content, &entry.tool_name, &entry.tool_input, &entry.tool_output] {
         if !part.is_empty() && text.len() < TEXT_MAX {
             text.push('\n');
             text.push_str(&part[..part.floor_char_boundary(TEXT_MAX - text.len().min(TEXT_MAX))]);
         }
     }
-}
-
-/// Brings the index up to date with these places; `on` hears how many of how many sessions have been read.
-///
-/// # Errors
-/// The index cannot be written. What cannot be read of a session is left out of it.
-pub fn refresh(
-    index: &mut Index,
-    items: &[(Item, Found)],
-    redactor: &Redactor,
-    on: &mut dyn FnMut(usize, usize),
-) -> Result<(), SearchError> {
-    let of = |n: usize| text_of(&items[n].1, redactor).unwrap_or_default();
-    index.refresh(&items.iter().map(|(item, _)| item).collect::<Vec<_>>(), &of, on)
 }
 
 /// Where the index of a project lies, in its state directory.

@@ -37,7 +37,9 @@ impl Fixture {
     /// The names of what is found, and how many sessions were read for it.
     fn found(&self, words: &[&str]) -> (Vec<String>, usize) {
         let (mut index, items, mut read) = (self.index(), items(&self.places, later()), 0);
-        refresh(&mut index, &items, &Redactor::new(), &mut |_, _| read += 1).unwrap();
+        let keys: Vec<&Item> = items.iter().map(|(item, _)| item).collect();
+        let mut text = |n: usize| text_of(&items[n].1, &Redactor::new()).unwrap();
+        index.refresh(&keys, &mut text, &mut |_, _| read += 1).unwrap();
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
         let keys = index.query(&words, 10).unwrap();
         let name = |key: &String| Path::new(key).file_name().unwrap().to_str().unwrap()[17..].to_owned();

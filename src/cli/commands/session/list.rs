@@ -157,7 +157,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
 }
 
 /// The archive of the project, and the sessions in it of which there is no recording.
-fn archived(cx: &Cx, project: &Project, recorded: &[Found]) -> (Archive, Vec<Version>) {
+pub(super) fn archived(cx: &Cx, project: &Project, recorded: &[Found]) -> (Archive, Vec<Version>) {
     let archive = super::archive::of(cx, project);
     let mut sessions = archive.sessions().unwrap_or_else(|e| {
         cx.ui.warn(&format!("sessions in the archive are left out: {e}"));

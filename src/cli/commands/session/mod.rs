@@ -54,11 +54,13 @@ enum Command {
     ///
     /// What looks like a secret is taken out first.
     #[command(
-        after_help = "Examples:\n  ox agent OxTndR session log --role user --content \"Split the parser\"\n  ox session log --role assistant --stdin\n  ox session log --role tool --tool-name shell --tool-input \"cargo test\""
+        after_help = "Examples:\n  ox agent OxTndR session log --role user --content \"Split the parser\"\n  ox session log --role assistant --stdin < answer.md\n  ox session log --role tool --tool-name shell --tool-input \"cargo test\""
     )]
     Log(log::Log),
     /// Keep the agent's plan with its session
-    #[command(after_help = "Examples:\n  ox session plan \"First the lexer, then the parser\"")]
+    #[command(
+        after_help = "Examples:\n  ox session plan < plan.md\n  ox session plan \"First the lexer, then the parser\""
+    )]
     Plan(log::Plan),
     /// Say now and then that the session is recorded
     ///

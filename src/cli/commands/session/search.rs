@@ -1,17 +1,25 @@
 //! `ox session search`.
 
+use std::path::PathBuf;
+
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
-use super::places;
+use super::list::archived;
+use super::{id_of, places};
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::quoted::quoted;
 use crate::cli::ui::Tone;
 use crate::cli::ui::text::{clean, relative};
+use crate::project::Project;
+use crate::sessions::archive::{Archive, Version};
 use crate::sessions::raw;
-use crate::sessions::search::{self, Excerpt, Index, excerpts, items, refresh};
+use crate::sessions::search::{
+    self, Excerpt, Excerpts, Index, Item, excerpts, items, text_of, text_of_entries,
+};
 use crate::sessions::{Found, Glance};
 
 /// So many places of a session are shown.
@@ -28,11 +36,69 @@ pub struct Args {
     limit: usize,
 }
 
+/// Where a session that can be found lies.
+enum Source {
+    Recorded(Found),
+    Archived(Box<Version>),
+}
+
 /// A session that was found.
-struct Hit<'a> {
-    found: &'a Found,
-    glance: Glance,
+struct Hit {
+    name: String,
+    title: String,
+    username: String,
+    agent_type: String,
+    began: Option<Timestamp>,
+    path: PathBuf,
     excerpts: Vec<Excerpt>,
+}
+
+impl Hit {
+    fn new(source: &Source, archive: &Archive, words: &[String]) -> Hit {
+        match source {
+            Source::Recorded(found) => {
+                let glance = Glance::of(found);
+                Hit {
+                    name: found.name.to_string(),
+                    title: glance.title,
+                    username: glance.username,
+                    agent_type: glance.agent_type,
+                    began: found.name.began(&TimeZone::system()),
+                    path: found.dir.clone(),
+                    // What cannot be read has no places to show, and is found all the same.
+                    excerpts: excerpts(&found.dir.join(raw::FILE), words, EXCERPTS).unwrap_or_default(),
+                }
+            }
+            Source::Archived(version) => {
+                let mut places = Excerpts::new(words, EXCERPTS);
+                let _ = archive.entries(version, &mut |entry| places.take(&entry));
+                Hit {
+                    name: id_of(version).to_owned(),
+                    title: version.title.clone(),
+                    username: String::new(),
+                    agent_type: version.program.clone(),
+                    began: version.began,
+                    path: archive.dir().to_owned(),
+                    excerpts: places.found(),
+                }
+            }
+        }
+    }
+}
+
+/// All that can be found: what is recorded and shared, and what only the archive has.
+fn sources(cx: &Cx, project: &Project) -> (Vec<(Item, Source)>, Archive) {
+    let recorded = items(&places(cx, project), cx.now());
+    let found: Vec<Found> = recorded.iter().map(|(_, found)| found.clone()).collect();
+    let (archive, versions) = archived(cx, project, &found);
+    let mut all: Vec<(Item, Source)> =
+        recorded.into_iter().map(|(item, found)| (item, Source::Recorded(found))).collect();
+    all.extend(versions.into_iter().map(|version| {
+        let stamp = i64::try_from(version.length).unwrap_or(i64::MAX);
+        let item = Item { key: format!("archive {}", version.id), stamp };
+        (item, Source::Archived(Box::new(version)))
+    }));
+    (all, archive)
 }
 
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
@@ -47,26 +113,25 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let failed = |e: &dyn std::fmt::Display| {
         Failure::new(Exit::Failed, "the sessions cannot be searched").because_of(e.to_string())
     };
-    let all = items(&places(cx, &project), cx.now());
+    let (all, archive) = sources(cx, &project);
     let mut index = Index::open(&path).map_err(|e| failed(&e))?;
     let progress = cx.ui.progress("reading sessions");
-    refresh(&mut index, &all, &redactor, &mut |done, of| {
+    let mut text = |n: usize| match &all[n].1 {
+        // What cannot be read of it is not found.
+        Source::Recorded(found) => text_of(found, &redactor).unwrap_or_default(),
+        Source::Archived(version) => text_of_entries(&version.title, &redactor, |hand| {
+            let _ = archive.entries(version, &mut |entry| hand(entry));
+        }),
+    };
+    let keys: Vec<&Item> = all.iter().map(|(item, _)| item).collect();
+    let mut on = |done: usize, of: usize| {
         progress.phase("reading sessions", u8::try_from(done * 100 / of.max(1)).ok());
-    })
-    .map_err(|e| failed(&e))?;
+    };
+    index.refresh(&keys, &mut text, &mut on).map_err(|e| failed(&e))?;
     drop(progress);
     let keys = index.query(&args.words, args.limit).map_err(|e| failed(&e))?;
-    let hits: Vec<Hit<'_>> = keys
-        .iter()
-        .filter_map(|key| all.iter().find(|(item, _)| item.key == *key))
-        .map(|(_, found)| Hit {
-            found,
-            glance: Glance::of(found),
-            // What cannot be read has no places to show, and is found all the same.
-            excerpts: excerpts(&found.dir.join(raw::FILE), &args.words, EXCERPTS).unwrap_or_default(),
-        })
-        .collect();
-    let zone = TimeZone::system();
+    let found = keys.iter().filter_map(|key| all.iter().find(|(item, _)| item.key == *key));
+    let hits: Vec<Hit> = found.map(|(_, source)| Hit::new(source, &archive, &args.words)).collect();
     let told = |text: &str| redactor.redact(text).into_owned();
     if cx.ui.json() {
         let hits: Vec<_> = hits
@@ -78,8 +143,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
                     .map(|e| json!({ "seq": e.seq, "type": e.kind.name(), "text": told(&e.text) }))
                     .collect();
                 json!({
-                    "session_name": &*hit.found.name, "title": told(&hit.glance.title), "username": hit.glance.username,
-                    "agent_type": hit.glance.agent_type, "started_at": hit.found.name.began(&zone), "path": hit.found.dir,
+                    "session_name": hit.name, "title": told(&hit.title), "username": hit.username,
+                    "agent_type": hit.agent_type, "started_at": hit.began, "path": hit.path,
                     "excerpts": places,
                 })
             })
@@ -88,17 +153,17 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     }
     if hits.is_empty() {
         let searched = crate::cli::ui::text::count(all.len() as u64, "session");
-        cx.ui.note(&format!("nothing found in {searched} of this machine and of the ledger"));
+        cx.ui.note(&format!("nothing found in {searched} of this machine, its archive and the ledger"));
         return Ok(());
     }
     let paint = cx.ui.paint();
     let mut lines = Vec::new();
     for hit in &hits {
-        let began = hit.found.name.began(&zone).map(|at| relative(at, cx.now())).unwrap_or_default();
-        let title = clean(&told(&hit.glance.title));
+        let began = hit.began.map(|at| relative(at, cx.now())).unwrap_or_default();
+        let title = clean(&told(&hit.title));
         lines.push(format!(
             "{}  {}  {title}",
-            paint.text(Tone::Head, &hit.found.name),
+            paint.text(Tone::Head, &clean(&hit.name)),
             paint.text(Tone::Dim, &began)
         ));
         lines.extend(hit.excerpts.iter().map(|e| {
