@@ -14,7 +14,7 @@ use super::words;
 /// Between a name and its value (as `Gate::Assigned` allows it): an operator, or a type and `=` as in `password: String = `.
 const ASSIGN: &str = r"[ \t]{0,8}(?::[ \t]?&?[A-Za-z]{2,12}[ \t]?=|:=|=>|={1,2}|:)[ \t]{0,8}";
 /// After a name in quotes: the closing quote, perhaps escaped, and a bracket as in `config['name']`.
-const NAME_END: &str = r#"\\{0,7}["'`]\]?"#;
+const NAME_END: &str = r#"\\*["'`]\]?"#;
 
 /// How a built-in rule is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +242,7 @@ fn compile(row: &BuiltIn) -> Option<Regex> {
 
 /// See [`Form::Assigned`].
 fn named(key: &str, value: &str) -> String {
-    let quote = r#"\\{0,7}["'`]"#;
+    let quote = r#"\\*["'`]"#;
     format!(
         "(?i){key}(?:{NAME_END}{ASSIGN}(?:{quote})?({value})|{ASSIGN}(?:{quote}{value}(?:{quote})?|(?<bare>{value})))"
     )

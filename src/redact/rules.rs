@@ -705,7 +705,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         &[("export", Export)],
         concat!(
             r#"(?i)export[ \t]{1,8}AWS_(?:SECRET_(?:ACCESS_)?KEY|(?:SESSION|SECURITY)_TOKEN)="#,
-            r#"\\{0,7}["']?[A-Za-z0-9/+]{20,}={0,2}(?:\\{0,7}["'])?"#
+            r#"\\*["']?[A-Za-z0-9/+]{20,}={0,2}(?:\\*["'])?"#
         ),
     ),
     plain(
@@ -821,8 +821,8 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("pass", Assigned),
         ],
         concat!(
-            r#"(?i)(?:password|passwd|pwd|passphrase|passcode|(?:^|[^a-z])pass)(?:\\{0,7}["'`]\]?)?"#,
-            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\{0,7}["'`]([^\s"'`\\]{4,200})\\{0,7}["'`]"#,
+            r#"(?i)(?:password|passwd|pwd|passphrase|passcode|(?:^|[^a-z])pass)(?:\\*["'`]\]?)?"#,
+            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\*["'`]([^\s"'`\\]{4,200})\\*["'`]"#,
             r#"|=([^\s"'`\\,;&|<>(){}\[\]$]{4,200})(?<more>[(\[{])?)"#
         ),
         Named::Password,
@@ -833,8 +833,8 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         SECRET_NAMES,
         concat!(
             r#"(?i)(?:token|secret|credentials?|(?:api|access|secret|private|signing|encryption|account|auth|service|master|client)[_-]?key"#,
-            r#"|_key|auth)(?:\\{0,7}["'`]\]?)?"#,
-            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\{0,7}["'`]([^\s"'`\\]{8,400})\\{0,7}["'`]"#,
+            r#"|_key|auth)(?:\\*["'`]\]?)?"#,
+            r#"(?:[ \t]{0,8}(?::=|=>|={1,2}|:)[ \t]{0,8}\\*["'`]([^\s"'`\\]{8,400})\\*["'`]"#,
             r#"|=([^\s"'`\\,;&|<>(){}\[\]$]{8,400})(?<more>[(\[{])?)"#
         ),
         Named::Token,
@@ -891,7 +891,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("pwd", Argument),
         ],
         concat!(
-            r#"(?i)(?:^|[ \t"'`(])--?[a-z0-9\-]{0,40}?(?:password|passwd|passphrase|pass|pwd)(?:[ \t]{1,4}|=)\\{0,7}["']?"#,
+            r#"(?i)(?:^|[ \t"'`(])--?[a-z0-9\-]{0,40}?(?:password|passwd|passphrase|pass|pwd)(?:[ \t]{1,4}|=)\\*["']?"#,
             r#"([^\s"'`\\|<>(){}\[\]$\-][^\s"'`\\|<>(){}\[\]$]{3,200})"#
         ),
         Named::Password,
@@ -907,7 +907,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             ("auth", Argument),
         ],
         concat!(
-            r#"(?i)(?:^|[ \t"'`(])--[a-z0-9\-]{0,40}?(?:token|secret|key|credentials|auth)(?:[ \t]{1,4}|=)\\{0,7}["']?"#,
+            r#"(?i)(?:^|[ \t"'`(])--[a-z0-9\-]{0,40}?(?:token|secret|key|credentials|auth)(?:[ \t]{1,4}|=)\\*["']?"#,
             r#"([^\s"'`\\|<>(){}\[\]$\-][^\s"'`\\|<>(){}\[\]$]{7,400})"#
         ),
         Named::Token,
@@ -916,7 +916,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         "user_argument",
         "[REDACTED_PASSWORD]",
         &[("-u", Argument), ("--user", Argument), ("--proxy-user", Argument)],
-        r#"(?:-u|--user|--proxy-user)(?:[ \t]{1,4}|=)\\{0,7}["']?[^\s:"'`\\$(){}<>]{1,60}:([^\s"'`\\|<>(){}\[\]$]{3,200})"#,
+        r#"(?:-u|--user|--proxy-user)(?:[ \t]{1,4}|=)\\*["']?[^\s:"'`\\$(){}<>]{1,60}:([^\s"'`\\|<>(){}\[\]$]{3,200})"#,
         Named::Password,
     ),
     judged(
@@ -948,8 +948,8 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         "[REDACTED_AUTHORIZATION]",
         &[("authorization", Assigned)],
         concat!(
-            r#"(?i)authorization\\{0,7}["'`]?[ \t]{0,8}[:=][ \t]{0,8}\\{0,7}["'`]?(?:[a-z][a-z0-9\-]{1,24}[ \t]{1,8})?"#,
-            r#"(?:(?:token|key|apikey|credential|response|signature|username)=\\{0,7}["']?)?([a-z0-9_\-.~+/=]{8,})"#
+            r#"(?i)authorization\\*["'`]?[ \t]{0,8}[:=][ \t]{0,8}\\*["'`]?(?:[a-z][a-z0-9\-]{1,24}[ \t]{1,8})?"#,
+            r#"(?:(?:token|key|apikey|credential|response|signature|username)=\\*["']?)?([a-z0-9_\-.~+/=]{8,})"#
         ),
         Named::Token,
     ),
@@ -957,7 +957,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
         "digest_response",
         "[REDACTED_AUTHORIZATION]",
         &[("response", Assigned)],
-        r#"(?i)response=\\{0,7}["']?([0-9a-f]{32,64})"#,
+        r#"(?i)response=\\*["']?([0-9a-f]{32,64})"#,
         Named::Token,
     ),
     judged(
