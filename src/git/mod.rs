@@ -45,8 +45,8 @@ pub use read::own_files::OwnFile;
 pub use read::unsaved::unsaved;
 pub use read::work_tree::{Recorded, Tracked, WorkTree};
 pub use read::{
-    Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, verify,
-    work_trees,
+    Foreign, Head, LockFile, Reader, Verdict, foreign_operation, lock_files, prepare_library, user_name,
+    verify, work_trees,
 };
 pub use remote::credentials::Bare;
 pub use remote::discover::{Remote, discover};

@@ -1,7 +1,7 @@
 //! A session made afterwards of what somebody has in a file: an agent program's transcript, or lines of `raw.jsonl` behind a header.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,13 +9,11 @@ use jiff::Timestamp;
 
 use super::raw::{self, Entry, Header, Line, Writer};
 use super::{Ending, Name, meta};
-use crate::harness::transcript::{Fact, Reader, Thread, What};
+use crate::harness::transcript::{Reader, Thread, What};
 use crate::kit::file;
 use crate::kit::lock::FileLock;
 use crate::redact::Redactor;
 
-/// A longer line of a transcript is passed over, in bytes.
-const LINE_MAX: u64 = 64 << 20;
 /// The directory in which a session is made, beside the others; whoever is ended leaves it to the next.
 const DRAFT: &str = ".import";
 /// Whoever makes one holds this lock.
@@ -99,34 +97,17 @@ pub fn of_lines(text: &[u8]) -> Result<Imported, ImportError> {
     }
 }
 
-/// Reads the transcript of the program that recordings call `kind`, from its beginning.
+/// Reads the transcript of the program that recordings call `kind`, from its beginning: lines, or one object.
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn of_transcript(text: impl Read, kind: &str) -> Result<Imported, ImportError> {
+pub fn of_transcript(text: impl Read, is_lines: bool, kind: &str) -> Result<Imported, ImportError> {
     let mut reader = Reader::of(kind).ok_or(ImportError::NoHeader)?;
-    let (mut facts, mut entries): (Vec<Fact>, Vec<Entry>) = (Vec::new(), Vec::new());
-    let (mut thread, mut too_long) = (Thread::default(), 0);
-    let mut lines = BufReader::new(text);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if (&mut lines).take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        if line.pop_if(|byte| *byte == b'\n').is_none() && line.len() as u64 == LINE_MAX {
-            too_long += 1;
-            lines.skip_until(b'\n')?;
-            continue;
-        }
-        reader.line(&line, &mut facts);
-        for fact in facts.drain(..) {
-            match fact.what {
-                What::Thread(of) => thread = of,
-                _ => entries.extend(super::follow::entry_of(fact)),
-            }
-        }
-    }
+    let (mut entries, mut thread) = (Vec::new(), Thread::default());
+    let too_long = reader.read_all(text, is_lines, &mut |fact| match fact.what {
+        What::Thread(of) => thread = of,
+        _ => entries.extend(super::follow::entry_of(fact)),
+    })?;
     if entries.is_empty() {
         return Err(ImportError::NoEntry);
     }

@@ -108,7 +108,7 @@ fn keep(
     began: Timestamp,
     redactor: &Redactor,
 ) -> Result<bool, ImportError> {
-    let imported = match of_transcript(source.text()?, source.program) {
+    let imported = match of_transcript(source.text()?, source.is_lines(), source.program) {
         Err(ImportError::NoEntry) => return Ok(false),
         other => other?,
     };

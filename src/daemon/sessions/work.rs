@@ -186,13 +186,9 @@ fn open(site: &Site, project: Project, dir: &Path) -> Result<Open, FollowError> 
     // Looked at first: what changes while they are read is then seen as a change.
     let rules = RedactRules::stamp(&site.dirs, Some(&project));
     let redactor = redactor_of(site, &project);
-    let (user, version) = (user_of(&project), shown_version(VERSION));
+    let (user, version) = (git::user_name(&project.root), shown_version(VERSION));
     let header = header_of(follower.recording(), follower.thread(), &project.repo_id, &user, version);
     Ok(Open { follower, header, project, redactor, rules })
-}
-
-fn user_of(project: &Project) -> String {
-    git::Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default()
 }
 
 fn redactor_of(site: &Site, project: &Project) -> Redactor {
@@ -269,7 +265,7 @@ fn finish(
                 recording,
                 &Thread::default(),
                 &project.repo_id,
-                &user_of(project),
+                &git::user_name(&project.root),
                 shown_version(VERSION),
             );
             (header, redactor_of(site, project))

@@ -40,6 +40,11 @@ impl Head {
     }
 }
 
+/// The name that the user has told git for the repository at `root`; empty if there is none.
+pub fn user_name(root: &Path) -> String {
+    Reader::open(root).ok().and_then(|repo| repo.user_name()).unwrap_or_default()
+}
+
 /// The directories of all work trees of the repository whose work tree is at `root`, itself the first, as they are written and with their links
 /// resolved; of what is no repository the directory itself.
 pub fn work_trees(root: &Path) -> Vec<PathBuf> {

@@ -18,6 +18,10 @@ pub mod places;
 pub mod sources;
 mod told;
 
+pub use told::LINE_MAX;
+
+use std::io::{self, BufRead as _, BufReader, Read};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +172,42 @@ impl Reader {
             Reader::Claude(reader) => reader.line(line, out),
             Reader::Codex(reader) => reader.line(line, out),
             Reader::Gemini(reader) => reader.line(line, out),
+        }
+    }
+
+    /// Reads a transcript from its beginning to its end: lines, or one object that is written anew each turn. A longer line, or object, than
+    /// [`LINE_MAX`] is passed over; how many were.
+    ///
+    /// # Errors
+    /// The text cannot be read.
+    pub fn read_all(
+        &mut self,
+        text: impl Read,
+        is_lines: bool,
+        on_fact: &mut dyn FnMut(Fact),
+    ) -> io::Result<u64> {
+        let (mut text, mut line, mut facts) = (BufReader::new(text), Vec::new(), Vec::new());
+        let mut too_long = 0;
+        loop {
+            line.clear();
+            let mut part = Read::by_ref(&mut text).take(LINE_MAX as u64 + 1);
+            let read =
+                if is_lines { part.read_until(b'\n', &mut line)? } else { part.read_to_end(&mut line)? };
+            if read == 0 {
+                return Ok(too_long);
+            }
+            if read > LINE_MAX {
+                too_long += 1;
+                if !is_lines {
+                    return Ok(too_long);
+                }
+                if line.last() != Some(&b'\n') {
+                    text.skip_until(b'\n')?;
+                }
+                continue;
+            }
+            self.line(line.trim_ascii_end(), &mut facts);
+            facts.drain(..).for_each(&mut *on_fact);
         }
     }
 

@@ -1,19 +1,17 @@
 //! Reads what is kept: lists it, brings back its bytes, and shows it as a session.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 
 use super::frames::Reader as Frames;
 use super::index::{Index, Sums, Version};
 use super::{Archive, Error};
+use crate::harness::transcript::Reader;
 use crate::harness::transcript::kept::Part;
-use crate::harness::transcript::{Fact, Reader};
 use crate::sessions::follow::entry_of;
 use crate::sessions::raw::Entry;
 
 /// A shorter word means no session by its beginning, in bytes.
 const WORD_MIN: usize = 4;
-/// A longer line is read in parts, which are no lines, in bytes: what a reader takes at most.
-const TEXT_LINE_MAX: u64 = 64 << 20;
 
 /// Why a word means no one transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,25 +106,14 @@ impl Archive {
     /// As [`text`](Archive::text).
     pub fn entries(&self, version: &Version, on_entry: &mut dyn FnMut(Entry)) -> Result<(), Error> {
         let Some(mut reader) = Reader::of(&version.program) else { return Ok(()) };
-        let mut text = BufReader::new(self.text(version)?);
-        let failed = |source| Error::Damaged { path: self.file(version.id), source };
-        let (mut line, mut facts, mut seq): (Vec<u8>, Vec<Fact>, i64) = (Vec::new(), Vec::new(), 0);
-        loop {
-            line.clear();
-            if version.is_lines {
-                Read::by_ref(&mut text).take(TEXT_LINE_MAX).read_until(b'\n', &mut line).map_err(failed)?;
-            } else {
-                Read::by_ref(&mut text).take(TEXT_LINE_MAX).read_to_end(&mut line).map_err(failed)?;
-            }
-            if line.is_empty() {
-                return Ok(());
-            }
-            reader.line(line.trim_ascii_end(), &mut facts);
-            for entry in facts.drain(..).filter_map(entry_of) {
+        let mut seq = 0;
+        let read = reader.read_all(self.text(version)?, version.is_lines, &mut |fact| {
+            if let Some(entry) = entry_of(fact) {
                 on_entry(Entry { seq: Some(seq), ..entry });
                 seq += 1;
             }
-        }
+        });
+        read.map(drop).map_err(|source| Error::Damaged { path: self.file(version.id), source })
     }
 }
 

@@ -75,9 +75,7 @@ pub fn text_of(found: &Found, redactor: &Redactor) -> io::Result<Text> {
     for one in subagents::list(&found.dir) {
         raw::read(&one.dir.join(raw::FILE), &mut |line| take(line, &mut text))?;
     }
-    // Escape sequences would be a part of the word that follows them.
-    let words = |text: &str| redactor.redact(&plain(text, true)).into_owned();
-    Ok(Text { title: words(&glance.title), text: words(&text) })
+    Ok(words(&glance.title, &text, redactor))
 }
 
 /// The words of a session that was never recorded, from its entries: `hand_out` gives them.
@@ -88,8 +86,13 @@ pub fn text_of_entries(
 ) -> Text {
     let mut text = String::new();
     hand_out(&mut |entry| add(&entry, &mut text));
-    let words = |text: &str| redactor.redact(&plain(text, true)).into_owned();
-    Text { title: words(title), text: words(&text) }
+    words(title, &text, redactor)
+}
+
+fn words(title: &str, text: &str, redactor: &Redactor) -> Text {
+    // Escape sequences would be a part of the word that follows them.
+    let clean = |text: &str| redactor.redact(&plain(text, true)).into_owned();
+    Text { title: clean(title), text: clean(text) }
 }
 
 fn take(line: Line, text: &mut String) {

@@ -16,7 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::cli::ui::text::clean;
-use crate::git::Reader;
+use crate::git::{Reader, user_name};
 use crate::harness::transcript::places::{Located, Wanted, running};
 use crate::ipc::wire::{Message, SessionWatchStart};
 use crate::kit::process::{Seen, StartedAt, probe};
@@ -114,7 +114,7 @@ fn next_actions(recording: &Recording) -> Vec<String> {
 pub fn begin(cx: &Cx, project: &Project, me: &Me, title: &str) -> io::Result<Begun> {
     let places = places(cx, project);
     let now = cx.now();
-    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let user = user_name(&project.root);
     let name = Name::new(now, &TimeZone::system(), &user, &me.id);
     let instance = Instance::all(&project.root).remove(&me.id);
     let kind = if me.kind.is_empty() {

@@ -14,7 +14,7 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
-use crate::git::Reader;
+use crate::git::user_name;
 use crate::harness;
 use crate::harness::PROGRAMS;
 use crate::harness::transcript::places::{Text, is_below, roots};
@@ -48,7 +48,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         failure.on_path(&args.file).because_of(e.to_string())
     };
     let imported = read(cx, args).map_err(|e| failed(&e))?;
-    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let user = user_name(&project.root);
     let me = Me::of(cx);
     let of_header = &imported.header.agent_id;
     let agent = if is_agent_id(of_header) { of_header } else { &me.id };
@@ -98,7 +98,10 @@ fn read(cx: &Cx, args: &Args) -> Result<Imported, ImportError> {
     let named = args.agent.as_deref().map(harness::kind);
     let found = || PROGRAMS.iter().map(|program| program.kind).find(|kind| can_read(kind) && is_of(kind));
     match named.or_else(found) {
-        Some(kind) => of_transcript(Text::new(&path, File::open(&path)?)?, kind),
+        Some(kind) => {
+            let is_lines = path.extension().is_none_or(|ending| ending != "json");
+            of_transcript(Text::new(&path, File::open(&path)?)?, is_lines, kind)
+        }
         None => of_lines(&file::read_capped(&path, LINES_MAX)?),
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::relative;
-use crate::git::Reader;
+use crate::git::user_name;
 use crate::kit::file;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::{Entry, Kind, Writer};
@@ -79,7 +79,7 @@ pub fn log(cx: &Cx, args: &Log) -> Outcome {
         tool_input: args.tool_input.clone().unwrap_or_default(),
         ..Entry::default()
     };
-    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let user = user_name(&project.root);
     let header = header_of(recording, &Default::default(), &project.repo_id, &user, OURS);
     let redactor = cx.redactor(Some(&project));
     let write = || {

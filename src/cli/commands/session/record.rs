@@ -13,7 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::me::Me;
 use crate::cli::ui::text::{Table, count, relative, short};
-use crate::git::Reader;
+use crate::git::user_name;
 use crate::harness::transcript::places::roots;
 use crate::ipc::wire::{Message, SessionWatchStop};
 use crate::kit::gotime::GoTime;
@@ -164,7 +164,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
         }
     }
     let redactor = cx.redactor(Some(project));
-    let user = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let user = user_name(&project.root);
     let (mut thread, mut secrets) = (Default::default(), 0);
     let progress = cx.ui.progress("reading the transcript");
     let get = |name: &str| cx.env.get(name).map(str::to_owned);

@@ -21,7 +21,7 @@ use crate::cli::failure::Outcome;
 use crate::cli::me::Me;
 use crate::cli::{heartbeat, notices};
 use crate::daemon::reach;
-use crate::git::Reader;
+use crate::git::user_name;
 use crate::harness;
 use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::kit::gotime::GoTime;
@@ -208,7 +208,7 @@ fn introduce(
         parent_agent_id: parent.cloned().unwrap_or_default(),
         agent_id: id,
     };
-    let name = Reader::open(&project.root).ok().and_then(|repo| repo.user_name()).unwrap_or_default();
+    let name = user_name(&project.root);
     Instance::introduce(&project.root, &cx.dirs, &user_slug(&name), cx.now(), told)
         .map_err(|e| of_project(&e))
 }
