@@ -31,15 +31,21 @@ pub enum Seen {
     Unknown,
 }
 
-/// Whether a process of this number may live: only a proven no is false.
+/// Whether a process of this number may live: only a proven no is false. One that has ended does not, also while its parent has not asked
+/// for it, which the first process of a container may do late or never.
 pub fn may_live(pid: u32) -> bool {
+    probe(pid) != Seen::Gone
+}
+
+/// Whether the system knows a process of this number, if only by what remains of it.
+fn is_known(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
 }
 
 /// Looks at a process.
 pub fn probe(pid: u32) -> Seen {
-    if !may_live(pid) {
+    if !is_known(pid) {
         return Seen::Gone;
     }
     if cfg!(not(target_os = "linux")) {
@@ -47,7 +53,7 @@ pub fn probe(pid: u32) -> Seen {
     }
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(stat) => parse(&stat).unwrap_or(Seen::Unknown),
-        Err(_) if !may_live(pid) => Seen::Gone,
+        Err(_) if !is_known(pid) => Seen::Gone,
         Err(_) => Seen::Unknown,
     }
 }
@@ -93,8 +99,11 @@ fn args_of(pid: u32) -> Option<Vec<String>> {
 fn parse(stat: &str) -> Option<Seen> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
-    let started = StartedAt(fields.nth(18)?.parse().ok()?);
-    Some(if matches!(state, "Z" | "X") { Seen::Gone } else { Seen::Lives(Some(started)) })
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let started = StartedAt(fields.nth(1)?.parse().ok()?);
+    // What is left of the first thread says nothing of the others.
+    let has_ended = matches!(state, "Z" | "X") && threads <= 1;
+    Some(if has_ended { Seen::Gone } else { Seen::Lives(Some(started)) })
 }
 
 #[cfg(test)]
@@ -113,6 +122,8 @@ mod tests {
             assert_eq!(parse(&line(name, "S")), lives, "{name}");
         }
         assert_eq!(parse(&line("sh", "Z")), Some(Seen::Gone));
+        // Its first thread has ended, and another one still writes.
+        assert_eq!(parse(&line("sh", "Z").replace("20 0 1 0", "20 0 2 0")), lives);
         for bad in ["", "7", "7 (sh)", "7 (sh) S 1 2", "7 (sh) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 x 1"] {
             assert_eq!(parse(bad), None, "{bad:?}");
         }
@@ -143,5 +154,21 @@ mod tests {
         let ended: u32 = String::from_utf8(out.stdout).unwrap().trim().parse().unwrap();
         assert_eq!(probe(ended), Seen::Gone);
         assert!(matches!(probe(1), Seen::Lives(_)));
+    }
+
+    #[test]
+    fn who_has_ended_does_not_live_though_nobody_has_asked_for_it() {
+        let mut child =
+            std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        assert!(may_live(pid));
+        child.kill().unwrap();
+        // Until its parent asks, which is us, it keeps its number.
+        while cfg!(target_os = "linux") && may_live(pid) {
+            std::thread::yield_now();
+        }
+        assert!(is_known(pid));
+        child.wait().unwrap();
+        assert!(!may_live(pid) && !is_known(pid));
     }
 }
