@@ -974,7 +974,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
             r"(?i)(?:x-[a-z]{2,6}-(?:signature|security-token|credential)|q-signature|[?&,; ]signature|[?&]sign?|[?&]sig)=",
             r"([a-z0-9%/+=_.~\-]{16,})"
         ),
-        Named::Token,
+        Named::Sure,
     ),
     judged(
         "url_key",

@@ -42,14 +42,35 @@ pub(super) fn is_secret(value: &[u8], named: Named) -> bool {
 fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let same = |c: char| lower.chars().all(|other| other == c || other == '-');
-    value.starts_with(['$', '<', '{', '*', '%', '['])
+    value.starts_with(['$', '<', '{', '*', '['])
+        || value.starts_with('%') && !starts_encoded(&lower)
         || lower.starts_with("your")
-        || ["***", "xxx", "...", "${", "{{", "redacted", "placeholder", "example"]
+        || is_crossed_out(value)
+        || ["***", "...", "${", "{{", "redacted", "placeholder", "example"]
             .iter()
             .any(|part| lower.contains(part))
         || lower.chars().next().is_some_and(same)
         || ["none", "null", "nil", "true", "false", "undefined", "string", "required", "optional"]
             .contains(&lower.as_str())
+}
+
+/// A `+` or `/` of base64, as they are written in addresses, and not a format like `%s`.
+fn starts_encoded(lower: &str) -> bool {
+    lower.starts_with("%2b") || lower.starts_with("%2f")
+}
+
+/// Whether a row of `x` stands in it for what it is. One of three stands in random values too, if they are long enough.
+fn is_crossed_out(value: &str) -> bool {
+    if value.len() < LETTERS_MIN {
+        return value.to_ascii_lowercase().contains("xxx");
+    }
+    let is_alone = |at: usize| {
+        let part = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        !part(at.checked_sub(1).and_then(|before| value.as_bytes().get(before)))
+            && !part(value.as_bytes().get(at + 3))
+    };
+    ["xxxx", "XXXX"].iter().any(|row| value.contains(row))
+        || ["xxx", "XXX"].iter().any(|row| value.match_indices(row).any(|(at, _)| is_alone(at)))
 }
 
 /// Whether words of one case is all that it is, as names in source text are.
@@ -162,6 +183,11 @@ mod tests {
             "Zk3vQ9xLmT7p",
             "0190f6e2-8a4c-7d31-9b52-3f7e6a1c0d84",
             "QmXkLpRtWzYvBnHj",
+            // A row of x that came about, and a signature whose first sign is written for an address.
+            "xaeFx9GqxnaAy3IJeCwLvxXxqDU4oAsx%3D",
+            "Zk3vQ9xLmT7pxxxq4ZBt",
+            "%2Bk3vQ9xLmT7pR2q4ZBt",
+            "%2fk3vQ9xLmT7pR2q4ZBt",
         ] {
             assert!(is_secret(value.as_bytes(), Named::Token), "{value}");
         }
@@ -184,6 +210,12 @@ mod tests {
             "${DB_PASSWORD}",
             "<password>",
             "xxxxxxxx",
+            "sk-proj-a1b2c3d4-xxxxxxxx",
+            "AKIA1234567890XXXX12",
+            "xoxb-xxx-a1b2c3d4e5f6",
+            "a1b2c3XxX",
+            "%(token1)s",
+            "%TOKEN_1%",
             "******",
             "your_password_1",
             "/run/secrets/db1",

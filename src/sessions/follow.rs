@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::raw::{Entry, Header, Kind, Writer};
+use super::raw::{self, Entry, Header, Kind, Writer};
 use super::recording::{Recording, State};
 use super::rows::Rows;
 use super::usage;
@@ -21,6 +21,7 @@ use crate::harness::transcript::opencode::{Cannot, Opencode};
 use crate::harness::transcript::places::is_below;
 use crate::harness::transcript::{Fact, Reader, Role, Skipped, Thread, What};
 use crate::kit::file;
+use crate::kit::lock::FileLock;
 use crate::redact::{Findings, Redactor};
 use crate::tail::{Cursor, Tail};
 
@@ -214,10 +215,7 @@ impl Follower {
         if matches!(Recording::load(&self.dir), State::None) {
             return Err(FollowError::NotRecording);
         }
-        let mut writer = Writer::open(&self.dir, header, redactor)?;
-        if matches!(Recording::load(&self.dir), State::None) {
-            return Err(FollowError::NotRecording);
-        }
+        let mut writer = Writer::with(self.locked()?, &self.dir, header, redactor)?;
         // Somebody else may have gone on meanwhile; what is on disk counts.
         if writer.size() != self.saved.raw_size {
             let saved = load(&self.dir, self.source.path())?;
@@ -244,6 +242,16 @@ impl Follower {
             0o600,
         )?;
         Ok(Step { entries: done.entries, more, bytes, facts: taken.facts, found: done.found })
+    }
+
+    /// The lock of a session that is being recorded still; where it has ended meanwhile, nothing of the lock stays.
+    fn locked(&self) -> Result<FileLock, FollowError> {
+        let lock = raw::lock(&self.dir)?;
+        if matches!(Recording::load(&self.dir), State::None) {
+            raw::unlock(&self.dir);
+            return Err(FollowError::NotRecording);
+        }
+        Ok(lock)
     }
 
     /// Reads what is new, at most a step of it; whether there is more now.

@@ -182,6 +182,23 @@ fn a_recording_that_cannot_be_followed_says_why() {
     assert!(matches!(elsewhere, Err(FollowError::Elsewhere { .. })), "sec-02");
 }
 
+#[test]
+fn who_follows_a_session_that_has_ended_leaves_nothing_there() {
+    let b = Bench::new(|_| ());
+    let mut follower = b.follower();
+    fs::write(b.path(), said(0)).unwrap();
+    b.drain(&mut follower);
+    // Finished between the look and the lock.
+    Recording::remove(b.dir.path()).unwrap();
+    assert!(matches!(follower.locked(), Err(FollowError::NotRecording)));
+    assert!(!b.dir.path().join("raw.jsonl.lock").exists());
+    // Thrown away: its directory stays away.
+    fs::remove_dir_all(b.dir.path()).unwrap();
+    assert!(matches!(follower.locked(), Err(FollowError::NotRecording)));
+    follower.note(0).unwrap();
+    assert!(!b.dir.path().exists());
+}
+
 proptest! {
     /// Killed between any two of its writes, and gone on with by another process: every whole line once.
     #[test]

@@ -4,7 +4,7 @@
 //! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`, and what
 //! is made of it; `.session_stopped.<agent>` beside these; `<data>/<slug>/archive/<repository>/`: what is kept of agents' own transcripts, in
 //! `archive`; those of `usage` stand there.
-//! Locks: `.recording.json.lock` and `raw.jsonl.lock` in the session's directory, in this order; `lock` in the archive for one run; commands
+//! Locks: `raw.jsonl.lock` and `.recording.json.lock` in the session's directory, in this order; `lock` in the archive for one run; commands
 //! and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
@@ -76,10 +76,12 @@ pub fn close(
 ) -> io::Result<Closed> {
     let mut writer = raw::Writer::open(dir, header, redactor)?;
     let damaged = input::take_over(dir, &mut writer)?;
-    let written = writer.close(now)?;
+    // Locked until nothing is recorded any more: who follows the transcript would write behind the end.
+    let written = writer.end(now)?;
     meta::write(dir, header, end, written.next_seq, redactor)?;
     follow::forget(dir)?;
     input::remove(dir)?;
     Recording::remove(dir)?;
+    writer.release();
     Ok(Closed { written, damaged })
 }

@@ -336,7 +336,17 @@ impl<'r> Writer<'r> {
     /// # Errors
     /// Somebody else is writing for too long, the file is a link or stands for one kept elsewhere, or the disk refuses.
     pub fn open(dir: &Path, header: &Header, redactor: &'r Redactor) -> io::Result<Writer<'r>> {
-        let (lock_path, lock) = (dir.join(LOCK), lock(dir)?);
+        Writer::with(lock(dir)?, dir, header, redactor)
+    }
+
+    /// As [`open`](Writer::open), for who has the lock of `dir`.
+    pub(super) fn with(
+        lock: FileLock,
+        dir: &Path,
+        header: &Header,
+        redactor: &'r Redactor,
+    ) -> io::Result<Writer<'r>> {
+        let lock_path = dir.join(LOCK);
         let path = dir.join(FILE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NOFOLLOW);
@@ -409,16 +419,28 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Writes what stands behind the entries, and has it on disk.
+    /// Writes what stands behind the entries, has it on disk, and takes the lock's file away.
     ///
     /// # Errors
     /// As [`append`](Writer::append).
     pub fn close(mut self, now: Timestamp) -> io::Result<Written> {
-        self.put(json!({ "type": "footer", "closed_at": GoTime(Some(now)), "entry_count": self.next_seq }));
-        let written = self.commit()?;
-        // Whoever comes for it later makes it anew; who waits for it now sees that it is gone.
-        let _ = std::fs::remove_file(&self.lock_path);
+        let written = self.end(now)?;
+        self.release();
         Ok(written)
+    }
+
+    /// Writes what stands behind the entries, and has it on disk.
+    ///
+    /// # Errors
+    /// As [`append`](Writer::append).
+    pub(super) fn end(&mut self, now: Timestamp) -> io::Result<Written> {
+        self.put(json!({ "type": "footer", "closed_at": GoTime(Some(now)), "entry_count": self.next_seq }));
+        self.commit()
+    }
+
+    /// Takes the lock's file away. Whoever comes for it later makes it anew; who waits for it now sees that it is gone.
+    pub(super) fn release(self) {
+        let _ = std::fs::remove_file(&self.lock_path);
     }
 
     fn put(&mut self, mut line: Value) {
@@ -444,9 +466,11 @@ pub(super) fn lock(dir: &Path) -> io::Result<FileLock> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "somebody else is writing to the session"))
 }
 
-/// Removes what the lock leaves, of a session that is finished; called while it is held.
+/// Removes what the lock leaves, of a session that is finished or thrown away; called while it is held.
 pub(super) fn unlock(dir: &Path) {
     let _ = std::fs::remove_file(dir.join(LOCK));
+    // Whoever threw it away took the directory along, and the lock has made it anew; one with anything in it stays.
+    let _ = std::fs::remove_dir(dir);
 }
 
 /// Bytes up to the last newline.

@@ -192,7 +192,10 @@ impl Recording {
     pub fn update(dir: &Path, change: impl FnOnce(&mut Recording)) -> io::Result<Option<Recording>> {
         let _lock = lock(dir)?;
         match Recording::load(dir) {
-            State::None => Ok(None),
+            State::None => {
+                unlock(dir);
+                Ok(None)
+            }
             State::Unreadable(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why)),
             State::Some(mut recording) => {
                 let before = recording.clone();
@@ -264,6 +267,13 @@ fn lock(dir: &Path) -> io::Result<FileLock> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "somebody else keeps the recording locked"))
 }
 
+/// Removes what the lock leaves where nothing is being recorded; called while it is held.
+fn unlock(dir: &Path) {
+    let _ = fs::remove_file(dir.join(LOCK));
+    // The lock has made the directory of a session that was thrown away; one with anything in it stays.
+    let _ = fs::remove_dir(dir);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,7 +287,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         assert_eq!(Recording::load(dir), State::None);
-        assert_eq!(Recording::update(dir, |_| ()).unwrap(), None);
+        let gone = dir.join("gone");
+        assert_eq!((Recording::update(&gone, |_| ()).unwrap(), gone.exists()), (None, false));
         let recording = Recording { title: "parser".into(), ..Recording::new("OxTndR", now()) };
         recording.create(dir).unwrap();
         assert!(recording.session_id.starts_with("ses_"));

@@ -161,9 +161,7 @@ fn turn(program: Program, n: usize, text: &str) -> String {
 #[test]
 fn sec_04_no_planted_secret_is_in_any_file_after_a_recording() {
     let test = "recordings::corpus::sec_04_no_planted_secret_is_in_any_file_after_a_recording";
-    // The short form is the same every time; the long form looks for what is missed yet, which is noted in CHANGELOG's known gaps.
-    let seed = if seed::rounds(0, 1) == 1 { seed::fresh() } else { 952_228_391 };
-    seed::with(test, seed, planted);
+    seed::with(test, seed::fresh(), planted);
 }
 
 fn planted(seed: u64) {
