@@ -250,8 +250,15 @@ fn the_documents_hold_what_the_manual_promises() {
                 words.push("prior.jsonl".into());
             }
             "ox session remove" => words.extend(["--all".into(), "--yes".into()]),
-            "ox session start" | "ox session pause" | "ox session resume" | "ox session abort"
-            | "ox session stop" | "ox session log" | "ox session plan" | "ox session remind" => {
+            "ox session start"
+            | "ox session pause"
+            | "ox session resume"
+            | "ox session abort"
+            | "ox session stop"
+            | "ox session log"
+            | "ox session plan"
+            | "ox session remind"
+            | "ox session subagent-complete" => {
                 let own = |words: &[&str]| env.ox_in(&repo, [&["agent", &agent, "session"], words].concat());
                 let say = ["log", "--role", "user", "--content", "x"];
                 match command {
@@ -261,6 +268,7 @@ fn the_documents_hold_what_the_manual_promises() {
                     }
                     "ox session log" => words.extend(say[1..].iter().map(|&word| word.into())),
                     "ox session plan" => words.push("First the lexer".into()),
+                    "ox session subagent-complete" => words.extend(["--parent".into(), agent.clone()]),
                     "ox session abort" => words.push("--force".into()),
                     _ => {}
                 }

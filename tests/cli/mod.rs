@@ -80,6 +80,7 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["session", "log", "--role", "user", "--content", "x"], 2),
     (&["session", "plan", "x"], 2),
     (&["session", "remind"], 2),
+    (&["session", "subagent-complete", "--parent", "OxTndR"], 2),
     (&["session", "import", "/dev/null"], 1),
     (&["session", "remove", "nobody", "--yes"], 2),
     (&["session", "remove", "--all"], 0),

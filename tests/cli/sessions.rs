@@ -336,6 +336,35 @@ fn an_agent_whose_transcript_nobody_can_read_writes_down_itself_what_is_to_be_ke
 }
 
 #[test]
+fn what_came_of_a_sub_agents_task_stands_in_the_session_of_who_gave_it() {
+    let (mut env, repo, file, agent) = claude();
+    env.ox_in(&repo, ["session", "start"]).ok();
+    let session = "CLAUDE_CODE_SESSION_ID";
+    env.set(session, "22222222-2222-4333-8444-555555555555");
+    let sub = env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json();
+    env.set(session, "11111111-2222-4333-8444-555555555555");
+    let sub = sub["agent_id"].as_str().unwrap();
+    assert_ne!(sub, agent);
+    let of_sub =
+        |args: &[&str]| env.ox_in(&repo, [&["agent", sub, "session", "subagent-complete"], args].concat());
+    let told = ["--parent", &agent, "--summary", "All tests pass", "--json"];
+    let told = of_sub(&told).ok().json();
+    assert_eq!((&told["agent_id"], &told["parent_agent_id"]), (&sub.into(), &agent.as_str().into()));
+    let nobody = of_sub(&["--parent", "OxTndR"]).fails(1);
+    assert!(nobody.stderr.contains("no session of this agent is being recorded: OxTndR"), "{nobody:?}");
+    // The agent goes on, and what it writes follows that.
+    fs::write(&file, transcript(1) + &transcript(2)).unwrap();
+    env.ox_in(&repo, ["session", "stop"]).ok();
+    let view = env.ox_in(&repo, ["session", "view", &agent, "--json"]).ok().json();
+    let lines: Vec<_> =
+        view["entries"].as_array().unwrap().iter().map(|e| e["content"].as_str().unwrap()).collect();
+    let at = format!("Sub-agent {sub} has finished: All tests pass");
+    assert_eq!(lines.iter().filter(|line| **line == at).count(), 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| **line == "do 2").count(), 1, "{lines:?}");
+    env.stop_daemon();
+}
+
+#[test]
 fn sessions_are_made_of_transcripts_of_before_and_removed() {
     let (env, repo, file, agent) = claude();
     let imported = env.ox_in(&repo, ["session", "import", file.to_str().unwrap(), "--json"]).ok().json();

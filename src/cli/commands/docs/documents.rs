@@ -94,6 +94,7 @@ pub const DOCUMENTS: &[Document] = &[
     ),
     ("ox session log", &["success", "seq"], ""),
     ("ox session plan", &["success", "session_name", "plan_path"], ""),
+    ("ox session subagent-complete", &["success", "agent_id", "parent_agent_id", "seq"], ""),
     ("ox session remind", &["success", "agent_id", "session_name", "due", "entry_count", "started_at"], ""),
     ("ox session pause", &["success", "agent_id", "session_name", "paused"], "and of ox session resume"),
     ("ox session abort", &["success", "type", "agent_id", "session_name"], ""),

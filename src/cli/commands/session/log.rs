@@ -1,11 +1,11 @@
-//! `ox session log`, `plan` and `remind`: what agents add to the recording of their session.
+//! `ox session log`, `plan`, `subagent-complete` and `remind`: what agents add to the recording of their session.
 
 use std::io::Read as _;
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::record::{count_of, own};
+use super::record::{Being, agent, being, count_of, own};
 use crate::cli::commands::version::OURS;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
@@ -13,6 +13,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::relative;
 use crate::git::user_name;
 use crate::kit::file;
+use crate::project::Project;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::{Entry, Kind, Writer};
 use crate::sessions::{PLAN, Recording, header_of};
@@ -79,23 +80,66 @@ pub fn log(cx: &Cx, args: &Log) -> Outcome {
         tool_input: args.tool_input.clone().unwrap_or_default(),
         ..Entry::default()
     };
-    let user = user_name(&project.root);
-    let header = header_of(recording, &Default::default(), &project.repo_id, &user, OURS);
-    let redactor = cx.redactor(Some(&project));
-    let write = || {
-        let mut writer = Writer::open(&being.found.dir, &header, &redactor)?;
-        writer.append(&entry)?;
-        let written = writer.commit()?;
-        Recording::update(&being.found.dir, |recording| recording.entry_count = written.next_seq)?;
-        Ok(written.next_seq - 1)
-    };
-    let seq = write().map_err(|e: std::io::Error| {
-        Failure::new(Exit::Failed, "nothing can be added to the session").on(&*being.found.name).because(&e)
-    })?;
+    let seq = add(cx, &project, &being, &entry)?;
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "seq": seq }));
     }
     cx.ui.done(&format!("entry {seq} of {}", being.found.name))
+}
+
+/// Adds an entry to a recording and returns its number.
+fn add(cx: &Cx, project: &Project, being: &Being, entry: &Entry) -> Outcome<i64> {
+    let user = user_name(&project.root);
+    let header = header_of(&being.recording, &Default::default(), &project.repo_id, &user, OURS);
+    let redactor = cx.redactor(Some(project));
+    let write = || {
+        let mut writer = Writer::open(&being.found.dir, &header, &redactor)?;
+        writer.append(entry)?;
+        let written = writer.commit()?;
+        Recording::update(&being.found.dir, |recording| recording.entry_count = written.next_seq)?;
+        Ok(written.next_seq - 1)
+    };
+    write().map_err(|e: std::io::Error| {
+        Failure::new(Exit::Failed, "nothing can be added to the session").on(&*being.found.name).because(&e)
+    })
+}
+
+/// Flags of `ox session subagent-complete`.
+#[derive(Debug, clap::Args)]
+pub struct SubagentComplete {
+    /// The agent that gave the task [default: the one in which this agent was introduced]
+    #[arg(long, value_name = "AGENT")]
+    parent: Option<String>,
+    /// What came of it
+    #[arg(long, value_name = "TEXT")]
+    summary: Option<String>,
+}
+
+pub fn subagent_complete(cx: &Cx, args: &SubagentComplete) -> Outcome {
+    let project = cx.project()?;
+    let me = agent(cx)?;
+    let parent = args.parent.clone().unwrap_or_else(|| me.parent.clone());
+    if parent.is_empty() {
+        let failure = Failure::new(Exit::Usage, "nobody is known who gave this agent its task").on(&me.id);
+        return Err(failure.hint(format!("ox agent {} session subagent-complete --parent AGENT", me.id)));
+    }
+    let theirs = being(cx, &project).into_iter().find(|being| being.recording.agent_id == parent);
+    let theirs = theirs.ok_or_else(|| {
+        let failure = Failure::new(Exit::Failed, "no session of this agent is being recorded").on(&parent);
+        failure.hint("ox session status")
+    })?;
+    let summary = args.summary.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let content = match summary {
+        Some(summary) => format!("Sub-agent {} has finished: {summary}", me.id),
+        None => format!("Sub-agent {} has finished", me.id),
+    };
+    let entry = Entry { kind: Kind::System, content, timestamp: Some(cx.now()), ..Entry::default() };
+    let seq = add(cx, &project, &theirs, &entry)?;
+    if cx.ui.json() {
+        let document = json!({ "success": true, "agent_id": me.id, "parent_agent_id": parent, "seq": seq });
+        return cx.ui.document(&document);
+    }
+    cx.ui.done(&format!("entry {seq} of {}", theirs.found.name))
 }
 
 /// Flags of `ox session plan`.

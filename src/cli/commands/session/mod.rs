@@ -62,6 +62,11 @@ enum Command {
         after_help = "Examples:\n  ox session plan < plan.md\n  ox session plan \"First the lexer, then the parser\""
     )]
     Plan(log::Plan),
+    /// Note in the session of another agent that the sub-agent which runs this has finished the task from there
+    #[command(
+        after_help = "Examples:\n  ox agent OxB7kQ session subagent-complete --parent OxTndR --summary \"All tests pass\""
+    )]
+    SubagentComplete(log::SubagentComplete),
     /// Say now and then that the session is recorded
     ///
     /// Prints a line when fifty entries have been added since the last one, else nothing.
@@ -165,6 +170,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Resume => record::pause(cx, false),
         Command::Log(args) => log::log(cx, args),
         Command::Plan(args) => log::plan(cx, args),
+        Command::SubagentComplete(args) => log::subagent_complete(cx, args),
         Command::Remind => log::remind(cx),
         Command::Import(args) => import::run(cx, args),
         Command::Remove(args) => remove::run(cx, args),
