@@ -10,6 +10,7 @@
 //! | [`sync`] | ledgers and team contexts kept current: which, when, pull, conflicts, rescue, clone |
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process; their transcripts |
+//! | [`hooks`] | events of agents: taken in from hooks, read from transcripts, kept as one |
 //! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
@@ -27,6 +28,7 @@ pub mod doctor;
 pub mod git;
 pub mod harness;
 pub mod health;
+pub mod hooks;
 pub mod http;
 pub mod ipc;
 pub mod kit;

@@ -9,6 +9,7 @@
 //! Rows say what was seen when the programs were run (codex 0.171.0, claude 2.1.332, gemini 0.61.0, opencode 1.18.33, copilot 1.0.102, qwen
 //! 0.24.4, pi 1.6.0); what was not run has its names only.
 
+pub mod hooks;
 pub mod transcript;
 mod who;
 
@@ -29,6 +30,8 @@ pub struct Program {
     pub session: &'static [&'static str],
     /// The word behind its name in a process that serves many sessions, and so is no sign of life of one.
     pub server: Option<&'static str>,
+    /// How it is told to run commands at its events; none where we do not ask it to.
+    pub hooks: Option<&'static hooks::Hooks>,
 }
 
 impl Program {
@@ -37,7 +40,7 @@ impl Program {
         aliases: &'static [&'static str],
         images: &'static [&'static str],
     ) -> Program {
-        Program { kind, aliases, images, marks: &[], session: &[], server: None }
+        Program { kind, aliases, images, marks: &[], session: &[], server: None, hooks: None }
     }
 }
 
@@ -48,13 +51,19 @@ pub const PROGRAMS: &[Program] = &[
         marks: &["CODEX_THREAD_ID"],
         session: &["CODEX_SESSION_ID", "CODEX_THREAD_ID"],
         server: Some("app-server"),
+        hooks: Some(&hooks::CODEX),
         ..Program::named("codex", &["codex cli", "openai codex"], &["codex"])
     },
     Program {
         marks: &["GEMINI_CLI"],
+        hooks: Some(&hooks::GEMINI),
         ..Program::named("gemini", &["gemini-cli", "gemini cli"], &["gemini"])
     },
-    Program { marks: &["OPENCODE"], ..Program::named("opencode", &[], &["opencode"]) },
+    Program {
+        marks: &["OPENCODE"],
+        hooks: Some(&hooks::OPENCODE),
+        ..Program::named("opencode", &[], &["opencode"])
+    },
     Program {
         marks: &["COPILOT_CLI"],
         session: &["COPILOT_AGENT_SESSION_ID"],
@@ -75,6 +84,7 @@ pub const PROGRAMS: &[Program] = &[
     Program {
         marks: &["CLAUDECODE"],
         session: &["CLAUDE_CODE_SESSION_ID"],
+        hooks: Some(&hooks::CLAUDE),
         ..Program::named("claude-code", &["claude", "claude code"], &["claude"])
     },
 ];

@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("harness", &["kit"]),
     ("tail", &["kit"]),
     ("sessions", &["kit", "redact", "project", "harness", "tail"]),
+    ("hooks", &["kit", "redact", "project", "harness", "tail"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
@@ -26,15 +27,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "kit", "redact", "project", "http", "git", "watch", "harness", "health", "ipc", "sync",
-            "whispers", "sessions",
+            "whispers", "sessions", "hooks",
         ],
     ),
-    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "daemon"]),
+    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "hooks", "daemon"]),
     (
         "cli",
         &[
             "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
-            "sessions", "daemon", "doctor",
+            "sessions", "hooks", "daemon", "doctor",
         ],
     ),
 ];

@@ -1,0 +1,86 @@
+//! What an event and a tool are called, whatever program tells of them (relay and hooks, B.3). Pure.
+
+use std::borrow::Cow;
+
+use crate::harness::{PROGRAMS, Program};
+
+/// The program that the word behind `ox hook` names.
+pub fn program(word: &str) -> Option<&'static Program> {
+    PROGRAMS.iter().find(|program| program.hooks.is_some_and(|hooks| hooks.word == word))
+}
+
+/// What ours call the event that a program calls `name`, also where it is written in snake case; an unknown one as it is.
+pub fn canonical<'a>(program: &Program, name: &'a str) -> Cow<'a, str> {
+    let known = program.hooks.into_iter().flat_map(|hooks| hooks.events);
+    if let Some(event) = known.into_iter().find(|event| is_same(event.name, name)) {
+        return Cow::Borrowed(event.canonical);
+    }
+    match name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && name.contains('_') {
+        true => Cow::Owned(name.split('_').map(capital).collect()),
+        false => Cow::Borrowed(name),
+    }
+}
+
+/// The same name, or the same in snake case.
+fn is_same(name: &str, other: &str) -> bool {
+    let letters =
+        |text: &str| text.bytes().filter(|b| *b != b'_').map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
+    name == other || other.contains('_') && letters(name) == letters(other)
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+/// What a tool is called, whatever its program calls it.
+const TOOLS: &[(&str, &str)] = &[
+    ("apply_patch", "Edit"),
+    ("write_stdin", "Bash"),
+    ("exec_command", "Bash"),
+    ("shell", "Bash"),
+    ("local_shell_call", "Bash"),
+    ("run_shell_command", "Bash"),
+    ("read_file", "Read"),
+    ("read_many_files", "Read"),
+    ("write_file", "Write"),
+    ("replace", "Edit"),
+    ("glob", "Glob"),
+    ("grep_search", "Grep"),
+    ("list_directory", "LS"),
+    ("web_fetch", "WebFetch"),
+    ("google_web_search", "WebSearch"),
+    ("write_todos", "TodoWrite"),
+    ("save_memory", "Memory"),
+    ("ask_user", "AskUser"),
+];
+
+/// What ours call the tool that a program calls `name`; an unknown one as it is.
+pub fn tool(name: &str) -> &str {
+    TOOLS.iter().find(|(raw, _)| *raw == name).map_or(name, |(_, tool)| tool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_tools_have_one_name_whoever_tells_of_them() {
+        let check = |word: &str, name: &str, expected: &str| {
+            assert_eq!(canonical(program(word).unwrap(), name), expected, "{word} {name}");
+        };
+        check("claude", "PreToolUse", "PreToolUse");
+        check("claude", "pre_tool_use", "PreToolUse");
+        check("gemini", "BeforeTool", "PreToolUse");
+        check("gemini", "before_tool", "PreToolUse");
+        check("gemini", "PreCompress", "PreCompact");
+        check("opencode", "session.idle", "Stop");
+        check("codex", "Interrupt", "Interrupt");
+        check("codex", "something_new", "SomethingNew");
+        check("codex", "SomethingNew", "SomethingNew");
+        check("codex", "", "");
+        assert!(program("vim").is_none() && program("claude-code").is_none());
+        let tools = ["apply_patch", "Bash", "mcp__a__b"].map(tool);
+        assert_eq!(tools, ["Edit", "Bash", "mcp__a__b"]);
+    }
+}

@@ -1,0 +1,11 @@
+//! Events of agents: taken in from the programs' hooks, read from their transcripts, and kept as one.
+//!
+//! Threads: none of its own.
+//! Files: `<data>/hooks/`: `enabled.<word>` while an agent's entry takes events in, `spool` with what was taken in and not stored yet,
+//! `installed.json` with what was asked for and done in agents' settings; `<data>/events/events.db`; agents' own settings files.
+//! Locks: those of the spool; `<settings>.ox-lock` while a settings file is changed.
+//! Promises: the entry exits 0 within its deadline whatever happens; nothing that the payload mode drops reaches a disk; in a foreign
+//! settings file only what is ours changes; each event is stored once.
+
+pub mod event;
+pub mod record;
