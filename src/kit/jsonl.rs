@@ -3,7 +3,10 @@
 //! `<number>.jsonl` are the segments, appended to one after the other; `cursor` says up to where they have been read; `damaged`
 //! keeps lines that were no JSON; `lock` is held by the one process that has the queue open. A record is on disk before
 //! [`Queue::append`] returns. A reader sees each record at least once, in order, and again after a crash between reading and
-//! [`Queue::ack`]. Whatever is given up is counted.
+//! [`Queue::ack`]. Whatever is given up is counted. Who cannot open it or wait for the disk puts records in at its door, an
+//! [`Inlet`].
+
+mod inlet;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +15,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use inlet::{Inlet, TakenIn, Waiting, waiting};
 
 use super::Class;
 use super::file::{NOFOLLOW, private_dir, read_capped, sync_dir, write_durable};
@@ -154,6 +159,7 @@ impl Queue {
         private_dir(dir).map_err(at(dir))?;
         let lock = FileLock::try_acquire(&dir.join("lock")).map_err(at(dir))?;
         let lock = lock.ok_or_else(|| QueueError::Busy { dir: dir.into() })?;
+        remove_cursors(dir)?;
         let segments = list(dir)?;
         let stored = read_cursor(dir)?;
         let mut found = Found { cursor_lost: stored.is_none() && !segments.is_empty(), ..Found::default() };
@@ -212,14 +218,17 @@ impl Queue {
             let mut lines = Lines::open(&path, place.offset, segment.length, self.limits.record)?;
             while let Some(line) = lines.take()? {
                 let next = Position { segment: segment.number, offset: lines.offset };
-                if line.whole && is_json(&line.bytes) {
+                if line.whole && line.bytes.is_empty() {
+                    // Two who put records in found the same line without an end.
+                    self.pass_over(None, place, next)?;
+                } else if line.whole && is_json(&line.bytes) {
                     size += line.bytes.len();
                     if out.len() == records || (size > bytes && !out.is_empty()) {
                         return Ok(out);
                     }
                     out.push(Record { bytes: line.bytes, next });
                 } else {
-                    self.pass_over(&line.bytes, place, next)?;
+                    self.pass_over(Some(&line.bytes), place, next)?;
                 }
                 place = next;
             }
@@ -374,10 +383,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Passes over a damaged line between two places; the first time it is met it is kept and counted.
-    fn pass_over(&mut self, bytes: &[u8], from: Position, next: Position) -> Result<(), QueueError> {
+    /// Passes over a line between two places: an empty one, or a damaged one, which is kept and counted the first time it is met.
+    fn pass_over(
+        &mut self,
+        damaged: Option<&[u8]>,
+        from: Position,
+        next: Position,
+    ) -> Result<(), QueueError> {
         let mut cursor = self.cursor;
-        if from >= cursor.inspected {
+        if let Some(bytes) = damaged
+            && from >= cursor.inspected
+        {
             self.set_aside(bytes)?;
             cursor.inspected = next;
             cursor.losses.damaged += 1;
@@ -488,9 +504,8 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
-/// The segments of a directory, oldest first. Removes what an interrupted write of the cursor has left: nobody else writes here.
-fn list(dir: &Path) -> Result<VecDeque<Segment>, QueueError> {
-    let mut segments = Vec::new();
+/// Removes what an interrupted write of the cursor has left: nobody else writes it.
+fn remove_cursors(dir: &Path) -> Result<(), QueueError> {
     for entry in fs::read_dir(dir).map_err(at(dir))? {
         let entry = entry.map_err(at(dir))?;
         let name = entry.file_name();
@@ -498,6 +513,17 @@ fn list(dir: &Path) -> Result<VecDeque<Segment>, QueueError> {
         if name.starts_with(".cursor.") && name.ends_with(".tmp") {
             fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
         }
+    }
+    Ok(())
+}
+
+/// The segments of a directory, oldest first.
+fn list(dir: &Path) -> Result<VecDeque<Segment>, QueueError> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let entry = entry.map_err(at(dir))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
         let number = name.strip_suffix(".jsonl").filter(|n| n.len() == 16).and_then(|n| n.parse().ok());
         if let Some(number) = number {
             let length = entry.metadata().map_err(at(&entry.path()))?.len();
