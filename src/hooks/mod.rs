@@ -8,4 +8,5 @@
 //! settings file only what is ours changes; each event is stored once.
 
 pub mod event;
+pub mod flag;
 pub mod record;
