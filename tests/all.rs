@@ -17,6 +17,7 @@ mod cloud;
 mod daemon;
 mod git;
 mod harness;
+mod hooks;
 mod http;
 mod ipc;
 mod lifecycle;

@@ -7,6 +7,9 @@
 //! Promises: the entry exits 0 within its deadline whatever happens; nothing that the payload mode drops reaches a disk; in a foreign
 //! settings file only what is ours changes; each event is stored once.
 
+pub mod entry;
 pub mod event;
 pub mod flag;
+pub mod identity;
 pub mod record;
+pub mod spool;

@@ -58,6 +58,24 @@ pub fn probe(pid: u32) -> Seen {
     }
 }
 
+/// The process that ran this one, past shells that did so for it, and when it began. None where the system does not tell.
+pub fn caller() -> Option<(u32, StartedAt)> {
+    let mut pid = std::os::unix::process::parent_id();
+    for _ in 0..SHELLS_MAX {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let name = stat.split_once('(')?.1.rsplit_once(')')?.0;
+        if !matches!(name, "sh" | "bash" | "dash" | "zsh" | "fish") {
+            let Seen::Lives(Some(started)) = parse(&stat)? else { return None };
+            return Some((pid, started));
+        }
+        pid = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    }
+    None
+}
+
+/// Shells one above the other that are passed over.
+const SHELLS_MAX: usize = 4;
+
 /// A process that this one descends from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
@@ -140,6 +158,15 @@ mod tests {
             let told: Vec<u32> = all.iter().filter_map(|a| parent_of(a.pid)).filter(|p| *p > 0).collect();
             assert_eq!(told[..parents.len()], parents);
             assert_eq!(args_of(std::process::id()).unwrap()[0], std::env::args().next().unwrap());
+        }
+    }
+
+    #[test]
+    fn who_ran_us_is_found_past_shells() {
+        if cfg!(target_os = "linux") {
+            let (pid, started) = caller().unwrap();
+            assert_eq!(probe(pid), Seen::Lives(Some(started)));
+            assert!(ancestors().iter().any(|above| above.pid == pid));
         }
     }
 

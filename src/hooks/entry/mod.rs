@@ -1,0 +1,265 @@
+//! `ox hook <word> <event>`: what an agent's program runs at its events. It takes the event in and leaves: always 0, within
+//! [`DEADLINE`], and without a word but where the program hands one to the model.
+//!
+//! It reads no configuration but the flag file, opens no database and no queue, and waits for nobody but who writes to its stdin.
+
+mod caller;
+mod scan;
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hmac::{Hmac, Mac as _};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sha2::Sha256;
+
+use self::scan::Scan;
+use super::event;
+use super::flag::{self, Flag, Payload, Scope};
+use super::identity;
+use super::record::{FOREIGN, NAME_MAX, Record, VERSION};
+use super::spool;
+use crate::harness::Program;
+use crate::kit::clock::{Clock, Mono, SystemClock};
+use crate::kit::{file, id, thread};
+
+/// Whatever happens, it ends after this (decisions, section 6).
+pub const DEADLINE: Duration = Duration::from_millis(200);
+/// What has not come until then is not waited for: the rest of the time is for writing down what has.
+const READ_MAX: Duration = Duration::from_millis(150);
+/// What comes behind is read and not looked at, in bytes.
+const PAYLOAD_MAX: u64 = 64 << 20;
+/// The most of a payload that is kept where all of it is asked for, in bytes.
+const FULL_MAX: usize = 64 << 10;
+/// Directories above the working one in which a project is looked for.
+const LEVELS_MAX: usize = 32;
+/// Longest configuration of a project that is looked at, in bytes.
+const CONFIG_MAX: usize = 256 << 10;
+
+/// Switches every entry off: `0`.
+const OFF: &str = "OX_HOOKS";
+/// Set in what the daemon starts: its events are nobody's (relay and hooks, C.3).
+pub const DEPTH: &str = "OX_HOOK_DEPTH";
+
+/// Takes an event in: `args` are the words behind `ox hook`. Never fails.
+pub fn run(args: &[std::ffi::OsString]) {
+    let began = SystemClock.now().mono;
+    // Without a second thread a write that hangs would hang the agent.
+    let _ = thread::spawn("deadline", 64 << 10, || {
+        crate::kit::clock::pause(DEADLINE);
+        // Not what the program would do at its end: that may hang as well.
+        end_now();
+    });
+    let _ = thread::contain(|| take(args, began));
+}
+
+/// Ends the process, whatever its other threads do.
+fn end_now() -> ! {
+    std::process::exit(0)
+}
+
+fn take(args: &[std::ffi::OsString], began: Mono) {
+    let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
+    let program = words.first().and_then(|word| event::program(word));
+    let is_off = env::var_os(OFF).is_some_and(|value| value == "0") || env::var_os(DEPTH).is_some();
+    let data = data_dir();
+    let flag = match (program, &data) {
+        (Some(_), Some(data)) if !is_off => flag::read(data, words[0]),
+        _ => None,
+    };
+    let (Some(program), Some(data), Some(flag)) = (program, data, flag) else {
+        // Whoever writes to it must not find it closed.
+        drain(began);
+        return;
+    };
+    let name = words.get(1).copied().unwrap_or_default();
+    let keep = if flag.payload == Payload::Full { FULL_MAX } else { 0 };
+    let payload = read(began, keep);
+    if let Some(mut record) = record_of(program, name, &flag, &payload) {
+        record.handler_us = micros(SystemClock.now().mono.since(began));
+        // Nobody can be told: what could not be kept is the agent's no more than it is ours.
+        let _ = spool::put(&data, &record);
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The data directory, as [`Dirs`](crate::project::Dirs) has it, without the rest of it.
+fn data_dir() -> Option<PathBuf> {
+    let env = crate::project::Env::process();
+    crate::project::Dirs::from_env(&env).ok().map(|dirs| dirs.data().to_owned())
+}
+
+/// What came on stdin.
+#[derive(Debug, Default)]
+struct Received {
+    scan: Scan,
+    /// Its beginning, where all of it is to be kept.
+    text: Vec<u8>,
+    bytes: u64,
+    truncated: bool,
+}
+
+/// Reads stdin to its end, or until there is no more time. A terminal says nothing.
+fn read(began: Mono, keep: usize) -> Received {
+    let mut got = Received::default();
+    let all = receive(began, |bytes| {
+        got.bytes += bytes.len() as u64;
+        if got.bytes <= PAYLOAD_MAX {
+            got.scan.read(bytes);
+        } else {
+            got.truncated = true;
+        }
+        let room = (keep + 1).saturating_sub(got.text.len()).min(bytes.len());
+        got.text.extend_from_slice(&bytes[..room]);
+    });
+    got.truncated |= !all;
+    got
+}
+
+fn drain(began: Mono) {
+    receive(began, |_| ());
+}
+
+/// Hands over what comes on stdin. Returns whether it came to its end in time.
+fn receive(began: Mono, mut take: impl FnMut(&[u8])) -> bool {
+    let stdin = io::stdin();
+    if io::IsTerminal::is_terminal(&stdin) {
+        return true;
+    }
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let left = READ_MAX.saturating_sub(SystemClock.now().mono.since(began));
+        let wait = Timespec { tv_sec: 0, tv_nsec: left.as_nanos().try_into().unwrap_or(0) };
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&wait)) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            // A closed one.
+            Err(_) => return true,
+        }
+        match rustix::io::read(stdin.as_fd(), &mut buffer) {
+            Ok(0) => return true,
+            Ok(n) => take(&buffer[..n]),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// What is kept of an event; none where events are not taken in from there.
+fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Option<Record> {
+    let scan = &got.scan;
+    let text = |member: &str| scan.get(member, NAME_MAX).unwrap_or_default().into_owned();
+    let cwd = scan.get("cwd", 4096).map(|dir| PathBuf::from(&*dir)).or_else(|| env::current_dir().ok());
+    let repo_id = cwd.as_deref().and_then(project_of);
+    if repo_id.is_none() && flag.scope == Scope::Initialized {
+        return None;
+    }
+    let word = program.hooks.map_or("", |hooks| hooks.word);
+    let is_ours = caller::may_be(word, scan, |name| env::var_os(name).is_some());
+    let raw_event = text("hook_event_name");
+    let raw_event = if raw_event.is_empty() { name.chars().take(NAME_MAX).collect() } else { raw_event };
+    let (pid, start) = caller::process();
+    let mut record = Record {
+        v: VERSION,
+        spool_id: id::new_id().to_string(),
+        at_ms: SystemClock.now().wall.as_millisecond(),
+        agent: if is_ours { program.kind } else { FOREIGN }.to_owned(),
+        event: event::canonical(program, name).into_owned(),
+        raw_event,
+        session_id: text("session_id"),
+        repo_id: repo_id.unwrap_or_default(),
+        caller_pid: pid,
+        caller_start: start,
+        truncated: got.truncated,
+        parse_error: got.bytes > 0 && !scan.is_whole() && !got.truncated,
+        ..Record::default()
+    };
+    if flag.payload == Payload::None {
+        return Some(record);
+    }
+    record.agent_at_ms =
+        text("timestamp").parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+    (record.turn_id, record.tool_use_id) = (text("turn_id"), text("tool_use_id"));
+    (record.agent_id, record.agent_type) = (text("agent_id"), text("agent_type"));
+    (record.model, record.permission_mode) = (text("model"), text("permission_mode"));
+    let raw_tool = text("tool_name");
+    record.tool_name = event::tool(&raw_tool).to_owned();
+    if record.tool_name != raw_tool {
+        record.tool_name_raw = raw_tool;
+    }
+    record.detail = ["source", "reason", "trigger", "notification_type"]
+        .map(text)
+        .into_iter()
+        .find(|t| !t.is_empty())
+        .unwrap_or_default();
+    record.cwd_hash = cwd.map(|dir| keyed(&flag.key, dir.as_os_str())).unwrap_or_default();
+    record.prompt_sha256 = said(scan, "prompt");
+    record.message_sha256 = said(scan, "last_assistant_message");
+    if record.message_sha256.is_empty() {
+        record.message_sha256 = said(scan, "prompt_response");
+    }
+    record.input_sha256 = input(scan, &record.tool_name);
+    record.payload_sha256 = scan.digest();
+    record.input_bytes = scan.length("tool_input");
+    record.output_bytes = scan.length("tool_response").max(scan.length("tool_result"));
+    record.is_error = record.event == "PostToolUseFailure" || scan.has("error");
+    record.stop_hook_active = text("stop_hook_active") == "true";
+    if flag.payload == Payload::Full && got.text.len() <= FULL_MAX {
+        record.payload = String::from_utf8(got.text.clone()).ok();
+    }
+    Some(record)
+}
+
+/// The digest of what somebody said.
+fn said(scan: &Scan, member: &str) -> String {
+    scan.get(member, usize::MAX).map(|text| identity::text_sha256(&text)).unwrap_or_default()
+}
+
+/// The digest of what a tool is given.
+fn input(scan: &Scan, tool: &str) -> String {
+    let raw = scan.raw("tool_input").and_then(|raw| std::str::from_utf8(raw).ok());
+    raw.map(|raw| identity::input_sha256(tool, raw)).unwrap_or_default()
+}
+
+fn keyed(key: &[u8], text: &OsStr) -> String {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
+    mac.update(text.as_encoded_bytes());
+    hex(&mac.finalize().into_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+}
+
+/// The id of the project that `dir` lies in; empty where the project's configuration cannot be read. None where there is no project.
+fn project_of(dir: &Path) -> Option<String> {
+    let id = |path: PathBuf| -> Option<String> {
+        match file::read_capped(&path, CONFIG_MAX) {
+            Ok(text) => {
+                #[derive(serde::Deserialize)]
+                struct Config {
+                    #[serde(default)]
+                    repo_id: String,
+                }
+                let config: Option<Config> = serde_json::from_slice(&text).ok();
+                Some(
+                    config.map(|config| config.repo_id).filter(|id| id.len() <= NAME_MAX).unwrap_or_default(),
+                )
+            }
+            Err(e) => (e.kind() != io::ErrorKind::NotFound && e.kind() != io::ErrorKind::NotADirectory)
+                .then(String::new),
+        }
+    };
+    // The second is where it stands for branches without the first.
+    let places = [".sageox/config.json", ".git/ox/project.json"];
+    dir.ancestors().take(LEVELS_MAX).find_map(|dir| places.iter().find_map(|place| id(dir.join(place))))
+}
