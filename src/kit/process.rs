@@ -16,6 +16,27 @@ pub fn survive_file_limit() {
     }
 }
 
+/// Ends this process with 0 after a time, whatever it does then, but for what the kernel lets nobody interrupt. It cannot be called off.
+///
+/// # Errors
+/// The system's, when it takes no handler or no timer.
+#[allow(unsafe_code)]
+pub fn end_after(time: std::time::Duration) -> std::io::Result<()> {
+    let always = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(libc::SIGALRM, 0, always)?;
+    let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let once = libc::timeval {
+        tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_usec: time.subsec_micros().try_into().unwrap_or(0),
+    };
+    let timer = libc::itimerval { it_interval: none, it_value: once };
+    // SAFETY: it reads a value that lives here, and writes nothing where no place for the old one is given.
+    match unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// When a process started: the same number with another start is another process. In clock ticks since boot, from the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StartedAt(pub u64);

@@ -7,10 +7,11 @@ mod caller;
 mod scan;
 
 use std::env;
-use std::ffi::OsStr;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
@@ -25,7 +26,7 @@ use super::record::{FOREIGN, NAME_MAX, Record, VERSION};
 use super::spool;
 use crate::harness::Program;
 use crate::kit::clock::{Clock, Mono, SystemClock};
-use crate::kit::{file, id, thread};
+use crate::kit::{file, id, process, thread};
 
 /// Whatever happens, it ends after this (decisions, section 6).
 pub const DEADLINE: Duration = Duration::from_millis(200);
@@ -45,24 +46,38 @@ const OFF: &str = "OX_HOOKS";
 /// Set in what the daemon starts: its events are nobody's (relay and hooks, C.3).
 pub const DEPTH: &str = "OX_HOOK_DEPTH";
 
+/// What the small program does: takes an event in, and leaves all else to `ox` beside it.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().collect();
+    if args.get(1).is_none_or(|word| word == "hook") {
+        run(args.get(2..).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    let ox = env::current_exe().map(|path| path.with_file_name("ox"));
+    let error = match ox {
+        Ok(ox) => become_program(&ox, &args[1..]),
+        Err(e) => e,
+    };
+    // The one thing that is said here: whoever typed it waits for an answer.
+    let _ = writeln!(io::stderr(), "error: ox cannot be started: {error}");
+    ExitCode::FAILURE
+}
+
+/// Runs a program in the place of this one.
+#[allow(clippy::disallowed_methods)] // no child: this process
+fn become_program(program: &Path, args: &[OsString]) -> io::Error {
+    std::os::unix::process::CommandExt::exec(std::process::Command::new(program).args(args))
+}
+
 /// Takes an event in: `args` are the words behind `ox hook`. Never fails.
-pub fn run(args: &[std::ffi::OsString]) {
+pub fn run(args: &[OsString]) {
     let began = SystemClock.now().mono;
-    // Without a second thread a write that hangs would hang the agent.
-    let _ = thread::spawn("deadline", 64 << 10, || {
-        crate::kit::clock::pause(DEADLINE);
-        // Not what the program would do at its end: that may hang as well.
-        end_now();
-    });
+    // Also in the middle of a write that hangs.
+    let _ = process::end_after(DEADLINE);
     let _ = thread::contain(|| take(args, began));
 }
 
-/// Ends the process, whatever its other threads do.
-fn end_now() -> ! {
-    std::process::exit(0)
-}
-
-fn take(args: &[std::ffi::OsString], began: Mono) {
+fn take(args: &[OsString], began: Mono) {
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let program = words.first().and_then(|word| event::program(word));
     let is_off = env::var_os(OFF).is_some_and(|value| value == "0") || env::var_os(DEPTH).is_some();
