@@ -4,6 +4,7 @@
 //! quietly. Colour is decided for each stream by itself.
 
 pub mod colour;
+mod pieces;
 pub mod progress;
 pub mod sparkline;
 pub mod text;
@@ -21,9 +22,9 @@ pub use progress::Progress;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
 use crate::kit::child::page;
-use crate::kit::text::plain_json;
 use crate::redact::hide_home;
 use colour::{When, Wish};
+use pieces::Pieces;
 use progress::Display;
 
 /// Longest answer to a question that is read.
@@ -168,21 +169,26 @@ impl Ui {
     pub fn raw(&self, bytes: &[u8]) -> Outcome {
         self.printed.set(self.printed.get().saturating_add(bytes.len()));
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| match e.kind() {
-            io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
-            _ => Failure::new(Exit::Failed, "cannot write the output").because(&e),
-        })
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| not_written(&e))
     }
 
-    /// Prints the one document of `--json`, indented by two.
+    /// Prints the one document of `--json`, indented by two. A long one is written while it is made.
     ///
     /// # Errors
     /// The output cannot be written.
     pub fn document(&self, value: &impl Serialize) -> Outcome {
-        let mut text = serde_json::to_string_pretty(value)
-            .map_err(|e| Failure::new(Exit::Internal, "cannot encode the result").because(&e))?;
-        text.push('\n');
-        self.raw(plain_json(&text).as_bytes())
+        let mut out = Pieces::new(io::stdout().lock());
+        let made = serde_json::to_writer_pretty(&mut out, value);
+        let done = made.map_err(|e| {
+            if e.is_io() {
+                not_written(&e.into())
+            } else {
+                Failure::new(Exit::Internal, "cannot encode the result").because(&e)
+            }
+        });
+        let done = done.and_then(|()| out.end().map_err(|e| not_written(&e)));
+        self.printed.set(self.printed.get().saturating_add(out.written));
+        done
     }
 
     /// Tells on stderr what was done or decided; not with `--quiet` or `--json`.
@@ -309,6 +315,13 @@ pub fn last_words(line: &str, json: bool) {
 pub fn answer(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+fn not_written(e: &io::Error) -> Failure {
+    match e.kind() {
+        io::ErrorKind::BrokenPipe => Failure::broken_pipe(),
+        _ => Failure::new(Exit::Failed, "cannot write the output").because(e),
+    }
 }
 
 fn terminal_width() -> Option<usize> {

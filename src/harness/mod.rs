@@ -1,6 +1,6 @@
 //! The agent programs as data, and which of them runs this process.
 //!
-//! Threads: none.
+//! Threads: some that list directories of transcripts, which end with the listing.
 //! Files: transcripts are read, in `transcript::places`; no link leads out of their roots.
 //! Locks: none.
 //! Promises: nothing else names an agent program; a program that is not in the table is told as what it calls itself; variables that an

@@ -2,14 +2,21 @@
 //! `kept` finds.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
+use crossbeam_channel::{Receiver, unbounded};
 use jiff::Timestamp;
 
 use super::packed::{self, is_packed};
-use super::places::{LISTED_MAX, Writer, list};
+use super::places::{DEPTH_MAX, LISTED_MAX, Listed, Writer, below, gemini_home, join};
 use super::{Reader, gemini};
+use crate::kit::thread;
+
+/// At most so many threads list directories.
+const THREADS_MAX: usize = 8;
 
 /// A file in which a program writes down a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,35 +60,122 @@ pub type Unread = (PathBuf, io::Error);
 
 /// All of them, of every program, in no order. `get` gives variables. What cannot be read is told beside: what is not told is all there is.
 pub fn all(home: &Path, get: impl Fn(&str) -> Option<String>) -> (Vec<Source>, Vec<Unread>) {
-    let (mut sources, mut unread) = (Vec::new(), Vec::new());
+    begin(home, get).all()
+}
+
+/// A listing that goes on while whoever began it does something else.
+#[derive(Debug)]
+pub struct Listing {
+    waiting: Receiver<Job>,
+    threads: Vec<JoinHandle<Vec<Done>>>,
+    unread: Vec<Unread>,
+}
+
+/// A part of what is to be listed.
+#[derive(Debug)]
+enum Job {
+    /// What lies in a directory below a root.
+    Below { writer: Writer, kind: &'static str, root: PathBuf, dir: PathBuf, depth: usize },
+    /// All of Gemini CLI.
+    Gemini { root: PathBuf },
+}
+
+/// What a job came to: what was found, and what could not be looked at, or not to its end.
+type Done = (Vec<Source>, Option<Unread>);
+
+/// Begins what [`all`] does.
+pub fn begin(home: &Path, get: impl Fn(&str) -> Option<String>) -> Listing {
+    let (to_do, waiting) = unbounded();
+    let mut unread = Vec::new();
     for (writer, kind) in [(Writer::Claude, "claude-code"), (Writer::Codex, "codex")] {
         for root in writer.roots(home, &get) {
-            match list(&root) {
-                Ok(listed) => {
-                    if listed.len() >= LISTED_MAX {
-                        unread.push((root.clone(), io::Error::other("there are too many files")));
-                    }
-                    let is_one = |path: &Path| is_transcript(writer, path);
-                    sources.extend(listed.into_iter().filter(|one| is_one(&one.path)).map(|one| Source {
-                        kind,
-                        path: root.join(&one.path),
-                        modified: one.modified,
-                        size: one.size,
-                        parent: String::new(),
-                        cwd: String::new(),
-                    }));
-                }
+            let below = |(dir, depth)| Job::Below { writer, kind, root: root.clone(), dir, depth };
+            match parts(&root) {
+                // The other end is held here.
+                Ok(parts) => parts.into_iter().map(below).for_each(|job| drop(to_do.send(job))),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => unread.push((root, e)),
             }
         }
     }
-    let root = gemini::root(&super::places::gemini_home(home, get));
-    match gemini::projects(&root) {
-        Ok(projects) => sources.extend(projects.into_iter().flat_map(|project| of_gemini(&root, project))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => unread.push((root, e)),
+    drop(to_do.send(Job::Gemini { root: gemini::root(&gemini_home(home, get)) }));
+    drop(to_do);
+    // Whoever waits for the end of it works off jobs, too.
+    let others = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) - 1;
+    let start = |_| {
+        let waiting = waiting.clone();
+        thread::spawn("transcripts", thread::STACK_LARGE, move || work_off(&waiting)).ok()
+    };
+    let threads = (0..others).filter_map(start).collect();
+    Listing { waiting, threads, unread }
+}
+
+impl Listing {
+    /// What [`all`] tells.
+    pub fn all(self) -> (Vec<Source>, Vec<Unread>) {
+        let Listing { waiting, threads, mut unread } = self;
+        let mut done = work_off(&waiting);
+        done.extend(threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()));
+        let mut sources = Vec::with_capacity(done.iter().map(|(found, _)| found.len()).sum());
+        for (found, of_it) in done {
+            sources.extend(found);
+            unread.extend(of_it);
+        }
+        (sources, unread)
     }
-    (sources, unread)
+}
+
+/// The directories of a root with how deep they are looked into, and the root itself for the files that lie in it.
+fn parts(root: &Path) -> io::Result<Vec<(PathBuf, usize)>> {
+    let mut parts = vec![(PathBuf::new(), 0)];
+    for entry in fs::read_dir(root)?.filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            parts.push((PathBuf::from(entry.file_name()), DEPTH_MAX - 1));
+        }
+    }
+    Ok(parts)
+}
+
+fn work_off(waiting: &Receiver<Job>) -> Vec<Done> {
+    let run = |job: Job| {
+        let root = job.root().to_owned();
+        let broken = |why| (Vec::new(), Some((root, io::Error::other(why))));
+        thread::contain(|| job.run()).unwrap_or_else(broken)
+    };
+    waiting.iter().map(run).collect()
+}
+
+impl Job {
+    fn root(&self) -> &Path {
+        let (Job::Below { root, .. } | Job::Gemini { root }) = self;
+        root
+    }
+
+    fn run(self) -> Done {
+        match self {
+            Job::Below { writer, kind, root, dir, depth } => {
+                let mut listed = Vec::new();
+                below(&root, &dir, depth, &mut listed);
+                let is_full = listed.len() >= LISTED_MAX;
+                let unread = is_full.then(|| (root.join(&dir), io::Error::other("there are too many files")));
+                listed.retain(|one| is_transcript(writer, &one.path));
+                let of = |one: Listed| Source {
+                    kind,
+                    path: join(&root, &one.path),
+                    modified: one.modified,
+                    size: one.size,
+                    parent: String::new(),
+                    cwd: String::new(),
+                };
+                (listed.into_iter().map(of).collect(), unread)
+            }
+            Job::Gemini { root } => match gemini::projects(&root) {
+                Ok(all) => (all.into_iter().flat_map(|project| of_gemini(&root, project)).collect(), None),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
+                Err(e) => (Vec::new(), Some((root, e))),
+            },
+        }
+    }
 }
 
 fn of_gemini(root: &Path, project: gemini::Project) -> impl Iterator<Item = Source> {

@@ -120,8 +120,8 @@ struct Tables<'p> {
     places: HashMap<i64, Place>,
     /// Those in question; none: all.
     wanted: Option<HashSet<i64>>,
-    /// Sessions and programs, by thread; only where they are asked for.
-    threads: HashMap<i64, (String, usize)>,
+    /// Threads with their sessions and programs, by their numbers; only where they are asked for.
+    threads: Vec<(i64, String, usize)>,
     programs: Vec<String>,
 }
 
@@ -152,12 +152,13 @@ impl Tables<'_> {
 
     fn group(&self, by: By, of: Of) -> Group {
         let named = |name: &str| Group { name: name.to_owned(), ..Group::default() };
-        let thread = self.threads.get(&of.thread);
-        let agent = thread.and_then(|(_, program)| self.programs.get(*program)).map_or("", String::as_str);
+        let thread = self.threads.binary_search_by_key(&of.thread, |(id, ..)| *id);
+        let thread = thread.ok().map(|at| &self.threads[at]);
+        let agent = thread.and_then(|(.., program)| self.programs.get(*program)).map_or("", String::as_str);
         let place = self.places.get(&of.place);
         match by {
             By::Session => {
-                Group { agent: agent.to_owned(), ..named(thread.map_or("", |(session, _)| session)) }
+                Group { agent: agent.to_owned(), ..named(thread.map_or("", |(_, session, _)| session)) }
             }
             By::Agent => named(agent),
             By::Model => named(self.model(of.model)),
@@ -220,8 +221,10 @@ impl Store {
         let first = question.since.map(|since| day_of(&question.zone, since.as_millisecond()));
         let mut report = Report::default();
         // Which group each thread, model, place or day belongs to.
-        let mut by_key: HashMap<i64, usize> = HashMap::new();
-        let mut by_group: HashMap<Group, usize> = HashMap::new();
+        let many = tables.threads.len();
+        let mut by_key: HashMap<i64, usize> = HashMap::with_capacity(many);
+        let mut by_group: HashMap<Group, usize> = HashMap::with_capacity(many);
+        let mut spends: Vec<Spend> = Vec::with_capacity(many);
         let mut add = |of: Of, band: usize, answers: u64, counts: Counts| {
             if !tables.is_wanted(of.place) {
                 return;
@@ -237,12 +240,12 @@ impl Store {
                 By::Day => of.day,
             };
             let at = *by_key.entry(key).or_insert_with(|| {
-                *by_group.entry(tables.group(question.by, of)).or_insert_with_key(|group| {
-                    report.groups.push((group.clone(), Spend::default()));
-                    report.groups.len() - 1
+                *by_group.entry(tables.group(question.by, of)).or_insert_with(|| {
+                    spends.push(Spend::default());
+                    spends.len() - 1
                 })
             });
-            report.groups[at].1.add(answers, counts, price);
+            spends[at].add(answers, counts, price);
             report.total.add(answers, counts, price);
         };
         let mut rows = self.conn.prepare_cached(
@@ -272,10 +275,13 @@ impl Store {
                 }
             }
         }
-        for (group, _) in &mut report.groups {
+        let mut groups: Vec<(Group, usize)> = by_group.into_iter().collect();
+        for (group, _) in &mut groups {
             name_root(question.by, group, &tables.places);
         }
-        sort(question.by, &mut report.groups);
+        sort(question.by, &mut groups, &spends);
+        let with_spend = |(group, at): (Group, usize)| (group, std::mem::take(&mut spends[at]));
+        report.groups = groups.into_iter().map(with_spend).collect();
         Ok(report)
     }
 
@@ -343,9 +349,9 @@ impl Store {
             let of_model = prices.of(&name);
             models.insert(row.get(0)?, (name, of_model));
         }
-        let (mut threads, mut programs) = (HashMap::new(), Vec::<String>::new());
+        let (mut threads, mut programs) = (Vec::new(), Vec::<String>::new());
         if matches!(question.by, By::Session | By::Agent) {
-            let mut rows = self.conn.prepare_cached("SELECT id, session, kind FROM threads")?;
+            let mut rows = self.conn.prepare_cached("SELECT id, session, kind FROM threads ORDER BY id")?;
             let mut rows = rows.query([])?;
             while let Some(row) = rows.next()? {
                 let program = row.get_ref(2)?.as_str()?;
@@ -353,7 +359,7 @@ impl Store {
                     programs.push(program.to_owned());
                     programs.len() - 1
                 });
-                threads.insert(row.get(0)?, (row.get(1)?, at));
+                threads.push((row.get(0)?, row.get(1)?, at));
             }
         }
         Ok(Tables { models, places, wanted, threads, programs })
@@ -368,10 +374,11 @@ fn name_root(by: By, group: &mut Group, places: &HashMap<i64, Place>) {
     }
 }
 
-fn sort(by: By, groups: &mut [(Group, Spend)]) {
-    let cost = |spend: &Spend| (spend.price.known, spend.counts.total());
-    groups.sort_by(|(one, a), (other, b)| {
-        let by_cost = cost(b).cmp(&cost(a)).then_with(|| one.cmp(other));
+/// Sorts groups, each with the place of its figure.
+fn sort(by: By, groups: &mut [(Group, usize)], spends: &[Spend]) {
+    let costs: Vec<_> = spends.iter().map(|spend| (spend.price.known, spend.counts.total())).collect();
+    groups.sort_unstable_by(|(one, a), (other, b)| {
+        let by_cost = costs[*b].cmp(&costs[*a]).then_with(|| one.cmp(other));
         if by == By::Day { one.cmp(other) } else { by_cost }
     });
 }

@@ -18,7 +18,7 @@ use super::line;
 use super::read::{self, Told};
 use super::store::{Known, Look, Store, Taker};
 use crate::harness::transcript::opencode::{Database, SESSIONS_MAX};
-use crate::harness::transcript::sources::Source;
+use crate::harness::transcript::sources::{Listing, Source};
 use crate::kit::lock::FileLock;
 use crate::kit::{file, thread};
 
@@ -50,10 +50,10 @@ pub struct Shared {
 }
 
 /// What is counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sources {
     /// Transcripts of this user.
-    pub transcripts: Vec<Source>,
+    pub transcripts: Listing,
     /// opencode's database.
     pub opencode: Option<PathBuf>,
     /// What others tell. It is counted where no transcript of this user tells it.
@@ -118,7 +118,9 @@ pub fn scan(
 fn take_in(store: &Store, sources: Sources, zone: &TimeZone) -> rusqlite::Result<Scanned> {
     let files = store.files()?;
     let mut scanned = Scanned::default();
-    let jobs = changed(store, &files, sources.transcripts, sources.shared, &mut scanned)?;
+    let (transcripts, unread) = sources.transcripts.all();
+    scanned.failed.extend(unread.into_iter().map(|(path, e)| (path, e.to_string())));
+    let jobs = changed(store, &files, transcripts, sources.shared, &mut scanned)?;
     let mut taker = Taker::new(&store.conn, zone);
     let mut taken = 0;
     let take = |(job, look, told): Done| -> rusqlite::Result<()> {

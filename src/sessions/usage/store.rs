@@ -13,6 +13,9 @@ use super::error::UsageError;
 use super::read::{Answer, State, Told};
 use super::schema;
 
+/// What is asked of all files.
+pub(super) const FILES: &str = "SELECT path, id, size, modified FROM files WHERE part = ''";
+
 /// How a file looked when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
@@ -56,7 +59,7 @@ impl Store {
 
     /// The files that were read, by path: of one that has several sessions what was noted of it as a whole.
     pub(super) fn files(&self) -> rusqlite::Result<HashMap<String, Known>> {
-        let mut rows = self.conn.prepare("SELECT path, id, size, modified FROM files WHERE part = ''")?;
+        let mut rows = self.conn.prepare(FILES)?;
         let mut rows = rows.query([])?;
         let mut files = HashMap::new();
         while let Some(row) = rows.next()? {

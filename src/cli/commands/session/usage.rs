@@ -145,9 +145,8 @@ fn sources(
 ) -> Result<(Sources, Vec<(PathBuf, String)>), UsageError> {
     let get = |name: &str| cx.env.get(name).map(str::to_owned);
     let home = cx.home();
-    let (transcripts, unread) = sources::all(&home, get);
-    let mut problems: Vec<(PathBuf, String)> =
-        unread.into_iter().map(|(path, e)| (path, e.to_string())).collect();
+    let transcripts = sources::begin(&home, get);
+    let mut problems = Vec::new();
     let opencode = Some(database(&home, get));
     let mut shared = Vec::new();
     let mut add = |project: &Project| {
