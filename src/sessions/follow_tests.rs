@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::raw;
+use super::super::{raw, recording};
 use super::*;
 
 struct Bench {
@@ -111,6 +111,44 @@ fn what_comes_is_taken_over_and_what_was_there_before_is_not() {
     follower.note(1).unwrap();
     let State::Some(recording) = Recording::load(b.dir.path()) else { panic!("a recording") };
     assert_eq!(recording.entry_count, 1);
+}
+
+#[test]
+fn what_sub_agents_spent_stands_there_once_whoever_is_ended_when() {
+    let b = Bench::new(|_| ());
+    fs::write(b.path(), said(1) + &answered(1)).unwrap();
+    b.drain(&mut b.follower());
+    let (dir, key) = (b.dir.path(), usage::Key::new("claude-code", "h1").0);
+    let helper = usage::Line {
+        program: "claude-code".into(),
+        answer: format!("{key:016x}"),
+        model: "claude-opus-5-5".into(),
+        thread: "h".into(),
+        session: "s".into(),
+        branch: "main".into(),
+        counts: usage::Counts { output: 5, ..usage::Counts::default() },
+        ..usage::Line::default()
+    };
+    let name = crate::sessions::Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap();
+    let end = crate::sessions::Ending { name: &name, title: "", reason: "stopped", native: "s" };
+    let begun = fs::read(dir.join(recording::FILE)).unwrap();
+    let mut expected = served(1..2);
+    expected.push((helper.answer.clone(), 5));
+    // Ended behind the addition, or when how far the transcript was taken over is forgotten, too.
+    for is_forgotten in [false, true] {
+        usage::add(dir, std::slice::from_ref(&helper), &b.redactor).unwrap();
+        assert_eq!(spent(&b), expected);
+        if is_forgotten {
+            forget(dir).unwrap();
+        }
+        b.drain(&mut b.follower());
+        assert_eq!(spent(&b), served(1..2), "what is not the transcript's is added again");
+        let spent_by = [helper.clone(), helper.clone()];
+        crate::sessions::close(dir, &Header::default(), &end, &spent_by, &b.redactor, Timestamp::UNIX_EPOCH)
+            .unwrap();
+        assert_eq!(spent(&b), expected);
+        fs::write(dir.join(recording::FILE), &begun).unwrap();
+    }
 }
 
 #[test]

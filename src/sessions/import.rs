@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::raw::{self, Entry, Header, Line, Writer};
-use super::{Ending, Name, meta};
+use super::{Ending, Name, meta, usage};
 use crate::harness::transcript::{Reader, Thread, What};
 use crate::kit::file;
 use crate::kit::lock::FileLock;
@@ -57,6 +57,8 @@ pub struct Imported {
     pub skipped: u64,
     /// What the program calls the session; may be empty.
     pub native: String,
+    /// What its answers cost, as far as the program's transcript says.
+    pub spent: Vec<usage::Line>,
 }
 
 /// Reads lines of `raw.jsonl` behind a header with `_meta`, as agents write them down of what went before.
@@ -93,7 +95,7 @@ pub fn of_lines(text: &[u8]) -> Result<Imported, ImportError> {
     match wrong {
         Some(e) => Err(e),
         None if entries.is_empty() => Err(ImportError::NoEntry),
-        None => Ok(Imported { header, entries, skipped: 0, native: String::new() }),
+        None => Ok(Imported { header, entries, ..Imported::default() }),
     }
 }
 
@@ -103,9 +105,10 @@ pub fn of_lines(text: &[u8]) -> Result<Imported, ImportError> {
 /// See [`ImportError`].
 pub fn of_transcript(text: impl Read, is_lines: bool, kind: &str) -> Result<Imported, ImportError> {
     let mut reader = Reader::of(kind).ok_or(ImportError::NoHeader)?;
-    let (mut entries, mut thread) = (Vec::new(), Thread::default());
+    let (mut entries, mut spent, mut thread) = (Vec::new(), Vec::new(), Thread::default());
     let too_long = reader.read_all(text, is_lines, &mut |fact| match fact.what {
         What::Thread(of) => thread = of,
+        What::Spent(of) => spent.push(usage::Line::new(kind, &of, &thread, fact.time)),
         _ => entries.extend(super::follow::entry_of(fact)),
     })?;
     if entries.is_empty() {
@@ -119,7 +122,7 @@ pub fn of_transcript(text: impl Read, is_lines: bool, kind: &str) -> Result<Impo
     };
     let skipped = reader.skipped();
     let skipped = skipped.unknown + skipped.damaged + too_long;
-    Ok(Imported { header, entries, skipped, native: thread.session })
+    Ok(Imported { header, entries, skipped, native: thread.session, spent })
 }
 
 impl Imported {
@@ -154,6 +157,7 @@ impl Imported {
         for entry in &self.entries {
             writer.append(entry)?;
         }
+        usage::add(&draft, &self.spent, redactor)?;
         let written = writer.close(now)?;
         let end = Ending { name, title, reason: "imported", native: &self.native };
         meta::write(&draft, &header, &end, written.next_seq, redactor)?;

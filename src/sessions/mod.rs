@@ -63,7 +63,8 @@ pub struct Closed {
     pub damaged: u64,
 }
 
-/// Takes over what the agent wrote down itself in the session directory `dir`, writes the end of the transcript and ends the recording.
+/// Takes over what the agent wrote down itself in the session directory `dir`, adds what its sub-agents `spent`, writes the end of the
+/// transcript and ends the recording.
 ///
 /// # Errors
 /// The disk refuses; the recording is then stopped and not finished.
@@ -71,12 +72,14 @@ pub fn close(
     dir: &Path,
     header: &raw::Header,
     end: &Ending<'_>,
+    spent: &[usage::Line],
     redactor: &Redactor,
     now: Timestamp,
 ) -> io::Result<Closed> {
     let mut writer = raw::Writer::open(dir, header, redactor)?;
     let damaged = input::take_over(dir, &mut writer)?;
-    // Locked until nothing is recorded any more: who follows the transcript would write behind the end.
+    // Locked until nothing is recorded any more: who follows the transcript would write behind the end, and cut off what was spent beside it.
+    usage::add(dir, spent, redactor)?;
     let written = writer.end(now)?;
     meta::write(dir, header, end, written.next_seq, redactor)?;
     follow::forget(dir)?;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::Recording;
-use super::import::{ImportError, of_transcript};
+use super::import::{ImportError, Imported, of_transcript};
 use super::raw::{self, Header, Kind, Line, Writer};
+use super::{Recording, usage};
 use crate::harness::transcript::kept::{PROGRAMS, Part, Source, sources};
 use crate::kit::file;
 use crate::redact::Redactor;
@@ -34,8 +34,17 @@ pub struct Subagent {
     pub dir: PathBuf,
 }
 
+/// What the sub-agents of a recording came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attached {
+    /// How many are kept.
+    pub kept: usize,
+    /// What the answers of all of them cost, those included that are not kept.
+    pub spent: Vec<usage::Line>,
+}
+
 /// Keeps what the sub-agents did that the program of `recording` has written down since it began, beside the transcript in `dir`; what was
-/// kept before is made anew. Returns how many there are. One whose transcript cannot be read is passed over and told in the log.
+/// kept before is made anew. One whose transcript cannot be read is passed over and told in the log.
 ///
 /// # Errors
 /// The program's files cannot be listed, or the disk refuses.
@@ -46,9 +55,9 @@ pub fn attach(
     home: &Path,
     get: &dyn Fn(&str) -> Option<String>,
     redactor: &Redactor,
-) -> io::Result<usize> {
+) -> io::Result<Attached> {
     let Some(program) = PROGRAMS.into_iter().find(|program| *program == recording.adapter_name) else {
-        return Ok(0);
+        return Ok(Attached::default());
     };
     let transcript = Path::new(&recording.session_file);
     let began = recording.started_at.0.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -61,16 +70,33 @@ pub fn attach(
         .filter(|source| is_of(source, own, &session))
         .collect();
     meant.sort_by_key(|source| std::cmp::Reverse(source.stat.modified));
-    meant.truncate(SUBAGENTS_MAX);
-    let mut kept = 0;
+    let mut all = Attached::default();
     for source in meant {
-        match keep(dir, source, header, began, redactor) {
-            Ok(is_kept) => kept += usize::from(is_kept),
+        let read = read(source, began, &session).and_then(|imported| {
+            let is_kept = all.kept < SUBAGENTS_MAX && keep(dir, source, &imported, header, redactor)?;
+            Ok((is_kept, imported.spent))
+        });
+        match read {
+            Ok((is_kept, spent)) => {
+                all.kept += usize::from(is_kept);
+                all.spent.extend(spent);
+            }
+            Err(ImportError::NoEntry) => {}
             Err(ImportError::Io(e)) if e.kind() == io::ErrorKind::StorageFull => return Err(e),
             Err(e) => log::warn!("{}: {e}", source.place().display()),
         }
     }
-    Ok(kept)
+    Ok(all)
+}
+
+/// What one has written down since the recording of `session` began.
+fn read(source: &Source, began: Timestamp, session: &str) -> Result<Imported, ImportError> {
+    let mut imported = of_transcript(source.text()?, source.is_lines(), source.program)?;
+    let is_since = |at: Option<Timestamp>| at.is_none_or(|at| at >= began);
+    imported.entries.retain(|entry| is_since(entry.timestamp));
+    imported.spent.retain(|line| is_since(line.timestamp));
+    imported.spent = imported.spent.into_iter().map(|line| line.of_helper(session)).collect();
+    Ok(imported)
 }
 
 /// What its program calls the session.
@@ -100,30 +126,27 @@ fn is_of(source: &Source, own: Option<&Source>, session: &str) -> bool {
     }
 }
 
-/// Keeps one; `false` if nothing of it happened since the recording began.
+/// Keeps one; `false` if it has no entry.
 fn keep(
     dir: &Path,
     source: &Source,
+    imported: &Imported,
     header: &Header,
-    began: Timestamp,
     redactor: &Redactor,
-) -> Result<bool, ImportError> {
-    let imported = match of_transcript(source.text()?, source.is_lines(), source.program) {
-        Err(ImportError::NoEntry) => return Ok(false),
-        other => other?,
-    };
+) -> io::Result<bool> {
     let id = source.name.rsplit('/').next().unwrap_or(&source.name);
     let plain: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
     let plain = plain.get(plain.len().saturating_sub(ID_MAX)..).unwrap_or_default();
-    let mut entries = imported.entries.iter().filter(|entry| entry.timestamp.is_none_or(|at| at >= began));
-    let Some(first) = entries.next().filter(|_| !plain.is_empty()) else { return Ok(false) };
+    if plain.is_empty() || imported.entries.is_empty() {
+        return Ok(false);
+    }
     let target = dir.join(DIR).join(plain);
     file::found(fs::remove_dir_all(&target))?;
     file::make_dirs(&target, 0o700)?;
-    let of_thread = imported.header;
-    let header = Header { model: of_thread.model, agent_version: of_thread.agent_version, ..header.clone() };
+    let Header { model, agent_version, .. } = imported.header.clone();
+    let header = Header { model, agent_version, ..header.clone() };
     let mut writer = Writer::open(&target, &header, redactor)?;
-    for entry in std::iter::once(first).chain(entries) {
+    for entry in &imported.entries {
         writer.append(entry)?;
     }
     writer.commit()?;
@@ -166,6 +189,18 @@ mod tests {
             + "\n"
     }
 
+    fn answer(at: &str, output: u64) -> String {
+        serde_json::json!({
+            "type": "assistant", "uuid": at, "sessionId": "s", "isSidechain": true, "agentId": "a1", "cwd": "/p", "version": "2",
+            "timestamp": at, "message": {
+                "id": format!("m{output}"), "role": "assistant", "model": "claude-opus-5-5", "content": [],
+                "usage": { "input_tokens": 1, "output_tokens": output },
+            },
+        })
+        .to_string()
+            + "\n"
+    }
+
     #[test]
     fn each_sub_agent_of_the_session_is_kept_apart_and_no_other() {
         let home = tempfile::tempdir().unwrap();
@@ -175,8 +210,10 @@ mod tests {
         fs::create_dir_all(root.join("other/subagents")).unwrap();
         let token = ["gh", "p_", "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"].concat();
         fs::write(root.join("s.jsonl"), record("u", late, "do it", false)).unwrap();
-        let helped =
-            record("h0", early, "before", true) + &record("h1", late, &format!("look for {token}"), true);
+        let helped = record("h0", early, "before", true)
+            + &answer(early, 1)
+            + &record("h1", late, &format!("look for {token}"), true)
+            + &answer(late, 7);
         fs::write(root.join("s/subagents/agent-a1.jsonl"), helped).unwrap();
         fs::write(root.join("s/subagents/agent-a2.jsonl"), record("h2", early, "before", true)).unwrap();
         fs::write(root.join("other/subagents/agent-a3.jsonl"), record("h3", late, "of another", true))
@@ -192,7 +229,10 @@ mod tests {
             attach(dir.path(), &recording, &Header::default(), home.path(), &|_| None, &Redactor::new())
                 .unwrap()
         };
-        assert_eq!((attach(), attach()), (1, 1));
+        assert_eq!((attach().kept, attach().kept), (1, 1));
+        // What it cost since then, as what it is.
+        let [line] = &attach().spent[..] else { panic!("{:?}", attach().spent) };
+        assert_eq!((&*line.thread, &*line.session, &*line.parent, line.counts.output), ("a1", "s", "s", 7));
         let all = list(dir.path());
         assert_eq!((all.len(), all[0].id.as_str(), all[0].entries), (1, "agent-a1", 1));
         assert!(all[0].task.starts_with("look for [REDACTED"), "{all:?}");

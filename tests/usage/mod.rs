@@ -6,6 +6,7 @@ mod command;
 mod gemini;
 mod kills;
 mod opencode;
+mod recorded;
 mod world;
 
 use ox::sessions::usage::{By, Counts};

@@ -19,6 +19,7 @@ use crate::project::{Project, RedactRules, RulesStamp};
 use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
 use crate::sessions::raw::Header;
+use crate::sessions::subagents::Attached;
 use crate::sessions::{
     self, Ending, FollowError, Follower, Name, Places, Recording, State, Step, header_of, lives, subagents,
     watch_mode,
@@ -274,11 +275,13 @@ fn finish(
     };
     let home = site.env.home().unwrap_or(Path::new("/"));
     let get = |name: &str| site.env.get(name).map(str::to_owned);
-    if let State::Some(recording) = Recording::load(dir)
-        && let Err(e) = subagents::attach(dir, &recording, &header, home, &get, &redactor)
-    {
-        log::warn!("session {name}: what sub-agents did cannot be kept: {e}");
+    let mut helpers = Attached::default();
+    if let State::Some(recording) = Recording::load(dir) {
+        match subagents::attach(dir, &recording, &header, home, &get, &redactor) {
+            Ok(attached) => helpers = attached,
+            Err(e) => log::warn!("session {name}: what sub-agents did cannot be kept: {e}"),
+        }
     }
     let end = Ending { name, title: &recording.title, reason, native: &recording.native_session };
-    Ok(sessions::close(dir, &header, &end, &redactor, now)?.written.next_seq)
+    Ok(sessions::close(dir, &header, &end, &helpers.spent, &redactor, now)?.written.next_seq)
 }

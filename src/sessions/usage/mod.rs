@@ -25,7 +25,7 @@ mod whose;
 
 pub use counts::{BANDS, Counts};
 pub use error::UsageError;
-pub use line::{FILE, Key, Line, append};
+pub use line::{FILE, Key, Line, add, append};
 pub use prices::{ModelPrices, Money, Price, Prices};
 pub use report::{By, Group, Question, Record, Report, Spend};
 pub use scan::{Scanned, Shared, Sources, scan};

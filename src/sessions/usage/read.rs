@@ -217,8 +217,13 @@ pub(super) fn shared(path: &Path, person: &str, repo: &str, otherwise: Timestamp
         let step = tail.step(&mut |offset, bytes| {
             let Ok(line) = serde_json::from_slice::<Line>(bytes) else { return };
             let Some(key) = line.key().filter(|_| is_fit(&line)) else { return };
-            let thread =
-                Thread { id: line.thread, session: line.session, branch: line.branch, ..Thread::default() };
+            let thread = Thread {
+                id: line.thread,
+                session: line.session,
+                parent: line.parent,
+                branch: line.branch,
+                ..Thread::default()
+            };
             let state =
                 State { kind: line.program, thread, person: person.to_owned(), repo: repo.to_owned() };
             if told.states.last() != Some(&state) {
@@ -243,7 +248,7 @@ pub(super) fn shared(path: &Path, person: &str, repo: &str, otherwise: Timestamp
 
 /// Whether what somebody else wrote is of a size that the programs write.
 fn is_fit(line: &Line) -> bool {
-    let texts = [&line.program, &line.model, &line.thread, &line.session, &line.branch];
+    let texts = [&line.program, &line.model, &line.thread, &line.session, &line.parent, &line.branch];
     texts.iter().all(|text| text.len() <= SHARED_TEXT_MAX)
 }
 

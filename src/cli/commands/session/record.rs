@@ -19,6 +19,7 @@ use crate::ipc::wire::{Message, SessionWatchStop};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
 use crate::sessions::input::{self, GENERIC};
+use crate::sessions::subagents::Attached;
 use crate::sessions::{
     self, FollowError, Follower, Found, Recording, State, Turn, header_of, lives, stopped, subagents,
 };
@@ -192,11 +193,12 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     let helpers = subagents::attach(&found.dir, &recording, &header, &cx.home(), &get, &redactor);
     let helpers = helpers.unwrap_or_else(|e| {
         cx.ui.warn(&format!("what sub-agents did cannot be kept: {e}"));
-        0
+        Attached::default()
     });
     let native = recording.native_session.as_str();
     let end = sessions::Ending { name: &found.name, title: &recording.title, reason, native };
-    let closed = sessions::close(&found.dir, &header, &end, &redactor, now).map_err(|e| failed(&e))?;
+    let closed = sessions::close(&found.dir, &header, &end, &helpers.spent, &redactor, now);
+    let closed = closed.map_err(|e| failed(&e))?;
     let written = closed.written;
     secrets += written.found.total();
     if closed.damaged > 0 {
@@ -210,14 +212,14 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
             "success": true, "type": kind, "agent_id": recording.agent_id, "session_name": &*found.name,
             "session_id": recording.session_id, "title": recording.title, "entry_count": written.next_seq,
             "duration": took.map(short), "secrets_redacted": secrets, "raw_path": found.dir.join(sessions::raw::FILE),
-            "subagents": helpers,
+            "subagents": helpers.kept,
         }));
     }
     let entries = u64::try_from(written.next_seq).unwrap_or(0);
     let length = took.map(|took| format!(" in {}", short(took))).unwrap_or_default();
     cx.ui.done(&format!("recorded {}: {}{length}", found.name, count_of(entries)))?;
-    if helpers > 0 {
-        cx.ui.note(&format!("{} kept beside it", count(helpers as u64, "sub-agent")));
+    if helpers.kept > 0 {
+        cx.ui.note(&format!("{} kept beside it", count(helpers.kept as u64, "sub-agent")));
     }
     if secrets > 0 {
         cx.ui.note(&format!("{} taken out", count(secrets, "secret")));
