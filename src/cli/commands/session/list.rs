@@ -20,6 +20,9 @@ use crate::sessions::{Found, Info, Status};
 /// Without `--all` older ones are left out.
 const RECENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
+/// A recording may begin so long before its program writes anything down.
+const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// Flags of `ox session list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -50,18 +53,51 @@ struct Row {
 }
 
 /// A session in one of the places, or in the archive.
-enum Listed {
-    Recorded(Found),
+enum Listed<'f> {
+    Recorded(&'f Found),
     Archived(Box<Version>),
 }
 
-impl Listed {
+impl Listed<'_> {
     /// When it began, as far as that is known without reading it.
     fn began(&self, zone: &TimeZone) -> Option<Timestamp> {
         match self {
             Listed::Recorded(found) => found.name.began(zone),
             Listed::Archived(version) => Some(version.began.unwrap_or(version.modified)),
         }
+    }
+}
+
+/// What programs call the sessions that were recorded, read off their notes as far back as is asked for.
+struct NativeIds<'f> {
+    /// Those that were not read yet, newest first.
+    left: std::slice::Iter<'f, Found>,
+    ids: BTreeSet<String>,
+}
+
+impl<'f> NativeIds<'f> {
+    fn of(recorded: &'f [Found]) -> NativeIds<'f> {
+        NativeIds { left: recorded.iter(), ids: BTreeSet::new() }
+    }
+
+    /// Whether there is a recording of a session in the archive.
+    fn have(&mut self, version: &Version, zone: &TimeZone) -> bool {
+        self.have_one_of([&version.session, &version.thread], version.began, zone)
+    }
+
+    fn have_one_of(&mut self, known: [&str; 2], began: Option<Timestamp>, zone: &TimeZone) -> bool {
+        let since = began.and_then(|began| began.checked_sub(AHEAD).ok());
+        loop {
+            let mut ahead = self.left.clone();
+            let Some(found) = ahead.next() else { break };
+            let began = since.and_then(|_| found.name.began(zone));
+            if began.zip(since).is_some_and(|(began, since)| began < since) {
+                break;
+            }
+            self.ids.insert(Info::native_id(found));
+            self.left = ahead;
+        }
+        known.iter().any(|id| !id.is_empty() && self.ids.contains(*id))
     }
 }
 
@@ -105,24 +141,36 @@ impl Row {
 
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     let project = cx.project()?;
-    let (all, unread) = super::places(cx, &project).all();
+    let (recorded, unread) = super::places(cx, &project).all();
     for (dir, e) in unread {
         cx.ui.warn(&format!("cannot look for sessions: {}: {e}", dir.display()));
     }
     let zone = TimeZone::system();
     let first = cx.now().checked_sub(RECENT).unwrap_or(Timestamp::MIN);
-    let (archive, archived) = archived(cx, &project, &all);
-    let mut all: Vec<Listed> = all.into_iter().map(Listed::Recorded).collect();
-    all.extend(archived.into_iter().map(|version| Listed::Archived(Box::new(version))));
+    let (archive, versions) = in_archive(cx, &project);
+    let mut ids = NativeIds::of(&recorded);
+    let archived = versions.into_iter().map(|version| Listed::Archived(Box::new(version)));
+    let listed = recorded.iter().map(Listed::Recorded).chain(archived);
+    let mut all: Vec<_> = listed.map(|one| (one.began(&zone), one)).collect();
     // Names tell the minute; what is equal stays in their order.
-    all.sort_by_cached_key(|one| Reverse(one.began(&zone)));
-    let is_recent = |one: &Listed| one.began(&zone).is_none_or(|began| began >= first);
-    let (count, mut rows) = (all.len(), Vec::new());
-    for one in all.into_iter().filter(|one| args.all || is_recent(one)).take(args.limit) {
+    all.sort_by_key(|(began, _)| Reverse(*began));
+    let is_any = !all.is_empty();
+    let (mut count, mut rows) = (0, Vec::new());
+    for (began, one) in all {
+        let is_wanted = rows.len() < args.limit && (args.all || began.is_none_or(|began| began >= first));
+        // Only the document says how many there are, for which all have to be looked at.
+        if !is_wanted && !cx.ui.json() {
+            continue;
+        }
+        if matches!(&one, Listed::Archived(version) if ids.have(version, &zone)) {
+            continue;
+        }
+        count += 1;
         match one {
+            _ if !is_wanted => {}
             Listed::Archived(version) => rows.push((None, Row::archived(*version, archive.dir().to_owned()))),
-            Listed::Recorded(found) => match Info::of(&found) {
-                Ok(info) => rows.push((Some(info.status), Row::new(&found, info))),
+            Listed::Recorded(found) => match Info::of(found) {
+                Ok(info) => rows.push((Some(info.status), Row::new(found, info))),
                 Err(e) => cx.ui.warn(&format!("cannot read session {}: {e}", found.name)),
             },
         }
@@ -132,12 +180,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return cx.ui.document(&json!({ "sessions": rows, "total": count }));
     }
     if rows.is_empty() {
-        cx.ui.note(if count == 0 {
-            "no session was recorded on this machine, and the ledger has none"
-        } else {
+        cx.ui.note(if is_any {
             "no sessions in the last 7 days"
+        } else {
+            "no session was recorded on this machine, and the ledger has none"
         });
-        if count > 0 {
+        if is_any {
             cx.ui.next_step("ox session list --all");
         }
         return Ok(());
@@ -156,18 +204,54 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))
 }
 
-/// The archive of the project, and the sessions in it of which there is no recording.
-pub(super) fn archived(cx: &Cx, project: &Project, recorded: &[Found]) -> (Archive, Vec<Version>) {
+/// The archive of the project, and all sessions in it.
+fn in_archive(cx: &Cx, project: &Project) -> (Archive, Vec<Version>) {
     let archive = super::archive::of(cx, project);
-    let mut sessions = archive.sessions().unwrap_or_else(|e| {
+    let sessions = archive.sessions().unwrap_or_else(|e| {
         cx.ui.warn(&format!("sessions in the archive are left out: {e}"));
         Vec::new()
     });
-    if !sessions.is_empty() {
-        let recorded: BTreeSet<String> = recorded.iter().map(Info::native_id).collect();
-        let is_recorded =
-            |v: &Version| [&v.session, &v.thread].iter().any(|id| !id.is_empty() && recorded.contains(*id));
-        sessions.retain(|version| !is_recorded(version));
-    }
     (archive, sessions)
+}
+
+/// The archive of the project, and the sessions in it of which there is no recording. `recorded` are the recordings, newest first.
+pub(super) fn archived(cx: &Cx, project: &Project, recorded: &[Found]) -> (Archive, Vec<Version>) {
+    let (archive, mut sessions) = in_archive(cx, project);
+    let (mut ids, zone) = (NativeIds::of(recorded), TimeZone::system());
+    sessions.retain(|version| !ids.have(version, &zone));
+    (archive, sessions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::sessions::{Name, Place};
+
+    #[test]
+    fn notes_are_read_as_far_back_as_a_session_of_the_archive_may_have_been_recorded() {
+        let tmp = tempfile::tempdir().unwrap();
+        let recorded: Vec<Found> = (1..=28)
+            .rev()
+            .map(|day| {
+                let name = Name::parse(&format!("2026-03-{day:02}T11-09-dana-OxTndR")).unwrap();
+                let dir = tmp.path().join(&*name);
+                fs::create_dir(&dir).unwrap();
+                fs::write(dir.join("meta.json"), format!("{{\"native_session\":\"s{day}\"}}")).unwrap();
+                Found { dir, place: Place::Local, name }
+            })
+            .collect();
+        let mut ids = NativeIds::of(&recorded);
+        let mut check = |session: &str, began: Option<&str>, has: bool, left: usize| {
+            let began = began.map(|day| format!("2026-03-{day}T11:09:00Z").parse().unwrap());
+            let found = ids.have_one_of(["", session], began, &TimeZone::UTC);
+            assert_eq!((found, ids.left.len()), (has, left), "{session}");
+        };
+        check("s28", Some("28"), true, 20);
+        check("other", Some("28"), false, 20);
+        check("s27", Some("26"), true, 18);
+        check("s1", Some("26"), false, 18);
+        check("s1", None, true, 0);
+    }
 }
