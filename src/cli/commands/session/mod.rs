@@ -64,7 +64,7 @@ enum Command {
     Plan(log::Plan),
     /// Note in the session of another agent that the sub-agent which runs this has finished the task from there
     #[command(
-        after_help = "Examples:\n  ox agent OxB7kQ session subagent-complete --parent OxTndR --summary \"All tests pass\""
+        after_help = "Examples:\n  ox session subagent-complete --parent OxTndR --summary \"Tests pass\""
     )]
     SubagentComplete(log::SubagentComplete),
     /// Say now and then that the session is recorded
