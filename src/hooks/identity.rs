@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::happening::Happening;
 
 /// The input of a tool that is longer has no hash, in bytes: the entry keeps no more in memory.
 pub const INPUT_MAX: usize = 1 << 20;
@@ -73,4 +76,144 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
     hash.finalize().into()
+}
+
+/// The first eight bytes of SHA-256 over parts with a NUL between them, as a column holds it.
+pub(super) fn short(parts: &[&str]) -> i64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(8).fold(0_u64, |value, byte| value << 8 | u64::from(*byte)).cast_signed()
+}
+
+/// What one session's event is known by, but for which of several alike it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// A call of a tool, by the id that the model gave it.
+    Call(String),
+    /// What may come again: which of them it is is counted, for each source on its own.
+    Nth(String),
+}
+
+/// Whether it tells of a call's beginning or end.
+pub(super) fn is_of_tool(event: &str) -> bool {
+    event == "PreToolUse" || is_end_of_tool(event)
+}
+
+pub(super) fn is_end_of_tool(event: &str) -> bool {
+    matches!(event, "PostToolUse" | "PostToolUseFailure")
+}
+
+/// What an event is known by. No time: clocks differ, and two calls may begin in one moment.
+pub(super) fn base(happening: &Happening) -> Base {
+    let h = happening;
+    let in_agent = |text: String| if h.agent_id.is_empty() { text } else { format!("{text}:{}", h.agent_id) };
+    Base::Nth(match &*h.event {
+        event if is_of_tool(event) && !h.tool_use_id.is_empty() => {
+            return Base::Call(format!("t:{}", h.tool_use_id));
+        }
+        event if is_of_tool(event) || event == "PermissionRequest" => {
+            format!("h:{}:{}", h.input_sha256, h.turn_id)
+        }
+        "UserPromptSubmit" | "Stop" | "SubagentStop" | "PreCompact" | "PostCompact"
+            if !h.turn_id.is_empty() =>
+        {
+            in_agent(format!("u:{}", h.turn_id))
+        }
+        "UserPromptSubmit" => format!("p:{}", h.prompt_sha256),
+        "Stop" | "SubagentStop" => in_agent(format!("m:{}", h.message_sha256)),
+        // A rollout tells of a fork only.
+        "SessionStart" if h.agent == "codex" && matches!(&*h.detail, "startup" | "clear" | "fork") => {
+            "s:startup".to_owned()
+        }
+        "SessionStart" => format!("s:{}", h.detail),
+        "SessionEnd" => "e".to_owned(),
+        _ => format!("x:{}", h.payload_sha256),
+    })
+}
+
+/// The id under which an event is told to others: the same on every attempt, whichever source told of it first.
+pub fn event_id(install_id: &str, agent: &str, session_id: &str, event_type: &str, dedup_key: &str) -> Uuid {
+    let parts = [install_id, agent, session_id, event_type, dedup_key].map(str::as_bytes);
+    let hash = digest(&[parts[0], b"\0", parts[1], b"\0", parts[2], b"\0", parts[3], b"\0", parts[4]]);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_one_form() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(canonical(&serde_json::from_str(json).unwrap()), expected, "{json}");
+        };
+        check(
+            r#" { "b" : [ 1 , 2.50 , -3e2 ] , "a" : { "é" : null , "z" : "x\ty\u00e9" } } "#,
+            r#"{"a":{"z":"x\tyé","é":null},"b":[1,2.5,-300.0]}"#,
+        );
+        check(r#"{"a\"":true,"A":{}}"#, r#"{"A":{},"a\"":true}"#);
+        check("[]", "[]");
+        check("18446744073709551615", "18446744073709551615");
+    }
+
+    #[test]
+    fn an_input_has_one_hash_whatever_its_form_and_none_when_it_is_long() {
+        let one = input_sha256("Bash", r#"{"b":1,"a":"x"}"#);
+        assert_eq!(one, input_sha256("Bash", r#"{ "a": "x", "b": 1 }"#));
+        assert_ne!(one, input_sha256("Read", r#"{"b":1,"a":"x"}"#));
+        assert_eq!(input_sha256("Bash", "not json"), input_sha256("Bash", r#""not json""#));
+        assert_eq!(input_sha256("Bash", &"1".repeat(INPUT_MAX + 1)), "");
+        assert_eq!(text_sha256(" a\n"), "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
+    }
+
+    #[test]
+    fn events_are_known_by_what_both_sources_tell() {
+        let check = |change: fn(&mut Happening), expected: Base| {
+            let mut happening = Happening { agent: "codex".into(), ..Happening::default() };
+            change(&mut happening);
+            assert_eq!(base(&happening), expected, "{happening:?}");
+        };
+        let nth = |text: &str| Base::Nth(text.to_owned());
+        let call = |h: &mut Happening| (h.event, h.tool_use_id) = ("PreToolUse".into(), "c".into());
+        check(call, Base::Call("t:c".into()));
+        check(|h| (h.event, h.input_sha256) = ("PostToolUse".into(), "i".into()), nth("h:i:"));
+        check(
+            |h| {
+                (h.event, h.input_sha256, h.turn_id) = ("PermissionRequest".into(), "i".into(), "t".into());
+            },
+            nth("h:i:t"),
+        );
+        check(|h| (h.event, h.turn_id) = ("Stop".into(), "t".into()), nth("u:t"));
+        check(
+            |h| (h.event, h.turn_id, h.agent_id) = ("UserPromptSubmit".into(), "t".into(), "a".into()),
+            nth("u:t:a"),
+        );
+        check(|h| (h.event, h.turn_id) = ("PreCompact".into(), "t".into()), nth("u:t"));
+        check(|h| (h.event, h.prompt_sha256) = ("UserPromptSubmit".into(), "s".into()), nth("p:s"));
+        check(|h| (h.event, h.message_sha256) = ("Stop".into(), "s".into()), nth("m:s"));
+        check(|h| (h.event, h.detail) = ("SessionStart".into(), "fork".into()), nth("s:startup"));
+        check(|h| (h.event, h.detail) = ("SessionStart".into(), "resume".into()), nth("s:resume"));
+        check(
+            |h| {
+                h.agent = "claude-code".into();
+                (h.event, h.detail) = ("SessionStart".into(), "clear".into());
+            },
+            nth("s:clear"),
+        );
+        check(|h| h.event = "SessionEnd".into(), nth("e"));
+        check(|h| (h.event, h.payload_sha256) = ("Notification".into(), "s".into()), nth("x:s"));
+    }
+
+    #[test]
+    fn an_id_is_always_the_same() {
+        let id = event_id("i", "codex", "s", "Stop", "u:t:0");
+        assert_eq!(id, event_id("i", "codex", "s", "Stop", "u:t:0"));
+        assert_ne!(id, event_id("i", "codex", "sS", "top", "u:t:0"));
+        assert_eq!((id.get_version_num(), id.get_variant()), (8, uuid::Variant::RFC4122));
+    }
 }

@@ -10,6 +10,8 @@
 pub mod entry;
 pub mod event;
 pub mod flag;
+pub mod happening;
 pub mod identity;
 pub mod record;
 pub mod spool;
+pub mod store;

@@ -201,6 +201,11 @@ impl Dirs {
         self.data.join("usage.db")
     }
 
+    /// Events of agents, of all projects.
+    pub fn events(&self) -> PathBuf {
+        self.data.join("events/events.db")
+    }
+
     /// The user's own prices of tokens.
     pub fn prices(&self) -> PathBuf {
         self.config.join("prices.json")
