@@ -384,7 +384,9 @@ pub(super) fn entry_of(fact: Fact) -> Option<Entry> {
         What::Returned { call, output, failed: true } => {
             Entry { kind: Kind::Tool, tool_output: output, is_error: true, call_id: call, ..entry }
         }
-        What::Returned { .. } | What::Spent(_) | What::Thread(_) | What::Compacted => return None,
+        What::Returned { .. } | What::Spent(_) | What::Thread(_) | What::Compacted | What::Turn(_) => {
+            return None;
+        }
     })
 }
 

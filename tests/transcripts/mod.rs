@@ -83,6 +83,7 @@ fn told(facts: &[Fact]) -> Vec<String> {
             }
             What::Spent(spent) => format!("spent {}", counted(spent)),
             What::Compacted => "compacted".into(),
+            What::Turn(turn) => format!("{turn:?}"),
         })
     };
     facts.iter().filter_map(line).collect()

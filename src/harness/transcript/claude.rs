@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::lenient::{Count, Flag, Loose, Text, each, mend, parse};
 use super::memory::{Recent, Seen, hash};
-use super::{Fact, Role, Skipped, Spent, Thread, What, image};
+use super::{Fact, Role, Skipped, Spent, Thread, Turn, What, image};
 
 /// Records that tell nothing.
 const SILENT: &[&str] = &[
@@ -76,6 +76,12 @@ pub struct Claude {
     seen: Seen,
     /// Tokens told by answer.
     answers: Recent,
+    /// Turns are told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    turns: bool,
+    /// The answer with which the last turn ended.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    ended: String,
     skipped: Skipped,
 }
 
@@ -102,6 +108,8 @@ struct Record<'a> {
     #[serde(borrow)]
     git_branch: Text<'a>,
     #[serde(borrow)]
+    permission_mode: Text<'a>,
+    #[serde(borrow)]
     version: Text<'a>,
     is_meta: Flag,
     is_sidechain: Flag,
@@ -119,6 +127,8 @@ struct Message<'a> {
     id: Text<'a>,
     #[serde(borrow)]
     model: Text<'a>,
+    #[serde(borrow)]
+    stop_reason: Text<'a>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     usage: Loose<Usage>,
@@ -244,6 +254,11 @@ impl Claude {
         &self.thread
     }
 
+    /// As [`super::Reader::tell_turns`].
+    pub fn tell_turns(&mut self) {
+        self.turns = true;
+    }
+
     /// As [`super::Reader::forget_told`].
     pub fn forget_told(&mut self) {
         self.seen = Seen::default();
@@ -271,9 +286,18 @@ impl Claude {
             self.note(record, &message, &mut told);
             match &*record.kind {
                 "user" => {
-                    self.user(record.is_meta.0 || record.is_compact_summary.0, message.content, &mut told)
+                    let is_context = record.is_meta.0 || record.is_compact_summary.0;
+                    self.user(is_context, message.content, &mut told);
+                    if self.turns && !is_context && self.thread.parent.is_empty() {
+                        asked(message.content, &mut told);
+                    }
                 }
-                "assistant" => assistant(&message, &mut told),
+                "assistant" => {
+                    assistant(&message, &mut told);
+                    if self.turns {
+                        self.ends(&message, &mut told);
+                    }
+                }
                 "attachment" => self.attachment(record, &mut told),
                 _ if &*record.subtype == "compact_boundary" => told.tell(None, What::Compacted),
                 _ => {}
@@ -348,6 +372,21 @@ impl Claude {
         }
     }
 
+    /// Tells that a turn has ended, if this answer ends it: its pieces all say so.
+    fn ends(&mut self, message: &Message, told: &mut Told) {
+        let is_last = !matches!(&*message.stop_reason, "" | "tool_use" | "pause_turn");
+        if !is_last || &*message.model == NO_MODEL || (!message.id.is_empty() && *self.ended == *message.id) {
+            return;
+        }
+        let text = words(&blocks(message.content));
+        if !text.trim().is_empty() {
+            message.id.clone_into(&mut self.ended);
+            let id = format!("{}/ended", told.id);
+            let time = told.record.timestamp.parse().ok();
+            told.out.push(Fact { id, time, what: What::Turn(Turn::Ended { text }) });
+        }
+    }
+
     /// What a person says while the agent works comes as an attachment, and not as a message.
     fn attachment(&self, record: &Record, told: &mut Told) {
         let Some(attachment) = record.attachment.and_then(|raw| parse::<Attachment>(raw.get())) else {
@@ -387,6 +426,20 @@ impl Claude {
     }
 }
 
+/// Tells what a person asks for, and what the agent may do for that.
+fn asked(content: Option<&RawValue>, told: &mut Told) {
+    let (role, text) = of_person(words(&blocks(content)));
+    if role != Role::User || text.trim().is_empty() {
+        return;
+    }
+    let time = told.record.timestamp.parse().ok();
+    let permission_mode = told.record.permission_mode.to_string();
+    let began = Turn::Began { id: String::new(), permission_mode };
+    for (part, turn) in [("began", began), ("asked", Turn::Asked { text })] {
+        told.out.push(Fact { id: format!("{}/{part}", told.id), time, what: What::Turn(turn) });
+    }
+}
+
 fn assistant(message: &Message, told: &mut Told) {
     let role = if &*message.model == NO_MODEL { Role::System } else { Role::Assistant };
     for (n, block) in blocks(message.content).into_iter().enumerate() {
@@ -413,6 +466,12 @@ fn blocks(content: Option<&RawValue>) -> Vec<Block<'_>> {
         return vec![Block { kind: Text(Cow::Borrowed("text")), text, ..Block::default() }];
     }
     each(content)
+}
+
+/// Texts alone, a line each.
+fn words(blocks: &[Block]) -> String {
+    let texts: Vec<&str> = blocks.iter().filter(|b| &*b.kind == "text").map(|b| &*b.text).collect();
+    texts.join("\n")
 }
 
 /// Texts and images, a line each.

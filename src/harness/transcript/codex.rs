@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::lenient::{Count, Loose, Text, each, mend, parse};
 use super::memory::{Recent, Seen, hash};
-use super::{Fact, Role, Skipped, Spent, Thread, What, image};
+use super::{Fact, Role, Skipped, Spent, Thread, Turn, What, image};
 
 /// With these a text begins that the program wrote in a person's place.
 const CONTEXT: &[&str] = &[
@@ -54,6 +54,9 @@ const SILENT_ITEMS: &[&str] = &[
 pub struct Codex {
     thread: Thread,
     turn: String,
+    /// Turns are told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    turns: bool,
     /// A hash over what was told without an id so far, from the id of the thread whose records are being read: of a fork at first the one it forks from.
     said: u64,
     /// The same over the counters.
@@ -137,9 +140,11 @@ struct Git<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Turn<'a> {
+struct TurnContext<'a> {
     #[serde(borrow)]
     turn_id: Text<'a>,
+    #[serde(borrow)]
+    approval_policy: Text<'a>,
     #[serde(borrow)]
     cwd: Text<'a>,
     #[serde(borrow)]
@@ -232,6 +237,8 @@ struct Event<'a> {
     turn_id: Text<'a>,
     #[serde(borrow)]
     call_id: Text<'a>,
+    #[serde(borrow)]
+    last_agent_message: Text<'a>,
     exit_code: Loose<Option<i64>>,
     success: Loose<Option<bool>>,
     info: Loose<Info>,
@@ -363,6 +370,11 @@ impl Codex {
         &self.thread
     }
 
+    /// As [`super::Reader::tell_turns`].
+    pub fn tell_turns(&mut self) {
+        self.turns = true;
+    }
+
     /// As [`super::Reader::forget_told`].
     pub fn forget_told(&mut self) {
         self.seen = Seen::default();
@@ -444,8 +456,15 @@ impl Codex {
         self.total = None;
     }
 
-    fn turn(&mut self, line: &Line, turn: &Turn, out: &mut Vec<Fact>) {
+    fn turn(&mut self, line: &Line, turn: &TurnContext, out: &mut Vec<Fact>) {
         set(&mut self.turn, &turn.turn_id);
+        // As its hooks say it.
+        let mode = match &*turn.approval_policy {
+            "" => "",
+            "never" => "bypassPermissions",
+            _ => "default",
+        };
+        self.began(line, mode, out);
         self.change(line, out, |thread| {
             set(&mut thread.cwd, &turn.cwd);
             set(&mut thread.model, &turn.model);
@@ -471,11 +490,13 @@ impl Codex {
 
     fn message(&mut self, line: &Line, item: &Item, out: &mut Vec<Fact>) {
         let blocks: Vec<Block> = item.content.map(each).unwrap_or_default();
+        let mut is_asked = false;
         let (role, text) = match &*item.role {
             "assistant" => (Role::Assistant, joined(blocks.iter())),
             "user" => {
                 let metadata = item.internal_chat_message_metadata_passthrough.0.content_item_metadata;
                 let (role, text) = of_person(&blocks, &metadata.map(each).unwrap_or_default());
+                is_asked = role == Role::User;
                 // What is asked of a sub-agent its parent says.
                 if self.thread.parent.is_empty() { (role, text) } else { (Role::System, text) }
             }
@@ -488,8 +509,12 @@ impl Codex {
             "" => Some(self.next_id(&item.role, &text)),
             id => self.known_id(id, &text),
         };
-        if let Some(id) = id {
-            self.tell(line, id, What::Said { role, text }, out);
+        let Some(id) = id else { return };
+        let asked =
+            (is_asked && self.turns).then(|| (format!("{id}/asked"), Turn::Asked { text: text.clone() }));
+        self.tell(line, id, What::Said { role, text }, out);
+        if let Some((id, asked)) = asked {
+            self.tell(line, id, What::Turn(asked), out);
         }
     }
 
@@ -514,9 +539,26 @@ impl Codex {
         }
     }
 
+    fn began(&self, line: &Line, mode: &str, out: &mut Vec<Fact>) {
+        if self.turns {
+            let began = Turn::Began { id: self.turn.clone(), permission_mode: mode.to_owned() };
+            self.tell(line, format!("{}/began", self.turn), What::Turn(began), out);
+        }
+    }
+
     fn event(&mut self, line: &Line, event: &Event, out: &mut Vec<Fact>) {
         match &*event.kind {
-            "task_started" | "turn_started" => set(&mut self.turn, &event.turn_id),
+            "task_started" | "turn_started" => {
+                set(&mut self.turn, &event.turn_id);
+                self.began(line, "", out);
+            }
+            "task_complete" | "turn_complete" if self.turns => {
+                set(&mut self.turn, &event.turn_id);
+                let id =
+                    if event.turn_id.is_empty() { format!("{:016x}", self.said) } else { self.turn.clone() };
+                let text = event.last_agent_message.to_string();
+                self.tell(line, format!("{id}/ended"), What::Turn(Turn::Ended { text }), out);
+            }
             "token_count" => self.count(line, &event.info.0, out),
             "exec_command_end" | "patch_apply_end" => {
                 self.ended(&event.call_id, event.exit_code.0, event.success.0);

@@ -19,7 +19,7 @@ use super::image::embedded;
 use super::lenient::{Raw, parsed, string};
 use super::memory::name;
 use super::told::{LINE_MAX, Told};
-use super::{Fact, Role, Skipped, Spent, Thread, What};
+use super::{Fact, Role, Skipped, Spent, Thread, Turn, What};
 
 /// How texts begin that the program writes in the person's place.
 const CONTEXT: &[&str] = &[
@@ -40,7 +40,21 @@ pub struct Gemini {
     told: Told,
     /// Somebody said something other than context.
     talked: bool,
+    /// Turns are told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    turns: bool,
+    /// The last answer, without calls so far: they may be written later, and only what follows shows that it was the end of a turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Answer>,
     skipped: Skipped,
+}
+
+/// An answer that may be the end of a turn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Answer {
+    id: String,
+    text: String,
+    time: Option<Timestamp>,
 }
 
 /// A line, the value of `$set`, a message, or a whole file. Values are looked at one by one, so that one of another type costs no more
@@ -219,6 +233,33 @@ impl Gemini {
         self.skipped
     }
 
+    /// As [`super::Reader::tell_turns`].
+    pub fn tell_turns(&mut self) {
+        self.turns = true;
+    }
+
+    /// The last answer was the end of its turn.
+    fn ended(&mut self, out: &mut Vec<Fact>) {
+        if let Some(Answer { id, text, time }) = self.answer.take() {
+            out.push(Fact { id: format!("{id}#ended"), time, what: What::Turn(Turn::Ended { text }) });
+        }
+    }
+
+    /// Notes of a message where its turn stands.
+    fn turn(&mut self, id: &str, role: Role, said: &str, time: Option<Timestamp>, out: &mut Vec<Fact>) {
+        match role {
+            Role::User if self.thread.parent.is_empty() => {
+                self.ended(out);
+                let asked = Turn::Asked { text: said.to_owned() };
+                out.push(Fact { id: format!("{id}#asked"), time, what: What::Turn(asked) });
+            }
+            Role::Assistant => {
+                self.answer = Some(Answer { id: id.to_owned(), text: said.to_owned(), time });
+            }
+            Role::User | Role::System => {}
+        }
+    }
+
     fn record(&mut self, record: &Record<'_>, out: &mut Vec<Fact>) {
         if record.rewind_to.is_some() {
             // What was said and spent stays said and spent; what follows has ids of its own.
@@ -233,6 +274,10 @@ impl Gemini {
                 None => self.skipped.damaged += 1,
             }
         } else if record.session_id.is_some() || record.messages.is_some() {
+            // Whoever takes a session up again writes its first line anew.
+            if record.messages.is_none() {
+                self.ended(out);
+            }
             self.session(record, out);
             for (n, raw) in list(record.messages).into_iter().enumerate() {
                 match parsed::<Record<'_>>(Some(raw)) {
@@ -346,7 +391,13 @@ impl Gemini {
         self.talked |= !context;
         if !said.trim().is_empty() && self.told.first(&["text", id]) {
             let role = if context { Role::System } else { role };
+            if self.turns {
+                self.turn(id, role, &said, time, out);
+            }
             out.push(Fact { id: id.to_string(), time, what: What::Said { role, text: said } });
+        }
+        if record.tool_calls.is_some() {
+            self.answer.take_if(|answer| answer.id == id);
         }
         for (n, raw) in list(record.tool_calls).into_iter().enumerate() {
             match parsed::<ToolCall<'_>>(Some(raw)) {

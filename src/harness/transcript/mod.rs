@@ -72,6 +72,30 @@ pub enum What {
     Spent(Spent),
     /// What went before was replaced by a summary; nothing of it is told again.
     Compacted,
+    /// Where a turn stands. Told only by a reader that was asked for it ([`Reader::tell_turns`]).
+    Turn(Turn),
+}
+
+/// Where a turn stands: what a program's hooks tell of beside its tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// What follows belongs to it.
+    Began {
+        /// Its id; empty where the program gives none.
+        id: String,
+        /// What the agent may do unasked, as its program's hooks call it; empty where that is not said.
+        permission_mode: String,
+    },
+    /// The agent is asked something: what a person says, without what the program set around it; of a sub-agent of codex what its parent says.
+    Asked {
+        /// The words alone.
+        text: String,
+    },
+    /// The agent has answered, and waits.
+    Ended {
+        /// Its last words.
+        text: String,
+    },
 }
 
 /// Who said something.
@@ -217,6 +241,15 @@ impl Reader {
             Reader::Claude(reader) => reader.skipped(),
             Reader::Codex(reader) => reader.skipped(),
             Reader::Gemini(reader) => reader.skipped(),
+        }
+    }
+
+    /// From now on it tells of turns, too.
+    pub fn tell_turns(&mut self) {
+        match self {
+            Reader::Claude(reader) => reader.tell_turns(),
+            Reader::Codex(reader) => reader.tell_turns(),
+            Reader::Gemini(reader) => reader.tell_turns(),
         }
     }
 

@@ -127,7 +127,11 @@ impl Taking {
                     offset,
                 });
             }
-            What::Said { .. } | What::Called { .. } | What::Returned { .. } | What::Compacted => {}
+            What::Said { .. }
+            | What::Called { .. }
+            | What::Returned { .. }
+            | What::Compacted
+            | What::Turn(_) => {}
         }
     }
 

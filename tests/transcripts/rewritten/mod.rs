@@ -59,6 +59,7 @@ fn told(facts: &[Fact]) -> Vec<String> {
         }
         What::Spent(spent) => format!("spent {} {}", spent.input + spent.cached, spent.output),
         What::Compacted => "compacted".to_string(),
+        What::Turn(turn) => format!("{turn:?}"),
     };
     facts.iter().map(line).collect()
 }
