@@ -12,6 +12,7 @@ pub mod event;
 pub mod flag;
 pub mod happening;
 pub mod identity;
+pub mod import;
 pub mod record;
 pub mod spool;
 pub mod store;

@@ -79,6 +79,14 @@ impl Store {
         self.write(|batch| batch.records(records))
     }
 
+    /// Asks something of the database.
+    pub(in crate::hooks) fn read<T>(
+        &self,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        ask(&self.conn).map_err(|e| self.error(e))
+    }
+
     fn error(&self, source: rusqlite::Error) -> StoreError {
         StoreError::Database { path: self.path.clone(), source }
     }

@@ -32,6 +32,7 @@ const SCHEMA: &str = "
         changed_ms INTEGER NOT NULL,
         hook_seen_ms INTEGER,
         sources INTEGER NOT NULL,
+        forked_from TEXT,
         UNIQUE (agent, session_id)
     );
     CREATE INDEX sessions_by_time ON sessions (last_seen_ms);

@@ -31,6 +31,9 @@ macro_rules! told {
     };
 }
 
+/// A history is looked for in so many sessions.
+const FORKS_MAX: usize = 16;
+
 const NEW: &str = "
     INSERT INTO events (session, event_type, dedup_key, hook_event_name, sources, hook_at_ms, transcript_at_ms, tool_name,
         tool_name_raw, tool_use_id, turn_id, agent_id, agent_type, source_detail, reason, input_sha256, input_bytes,
@@ -121,6 +124,30 @@ impl Batch<'_> {
     /// Whether a transcript's fact was taken in before.
     pub(in crate::hooks) fn is_known(&self, fact: i64) -> rusqlite::Result<bool> {
         self.conn.prepare_cached("SELECT 1 FROM events WHERE fact = ?1")?.exists([fact])
+    }
+
+    /// The sessions whose history one goes on from, the nearest first.
+    pub(in crate::hooks) fn ancestors(
+        &self,
+        agent: &str,
+        forked_from: &str,
+    ) -> rusqlite::Result<Vec<String>> {
+        let mut of = self
+            .conn
+            .prepare_cached("SELECT forked_from FROM sessions WHERE agent = ?1 AND session_id = ?2")?;
+        let (mut found, mut next) = (Vec::new(), Some(forked_from.to_owned()));
+        while let Some(one) = next.filter(|one| !one.is_empty() && found.len() < FORKS_MAX) {
+            next = of.query_row([agent, &one], |row| row.get(0)).optional()?.flatten();
+            found.push(one);
+        }
+        Ok(found)
+    }
+
+    /// Notes which session's history one goes on from.
+    pub(in crate::hooks) fn forked(&mut self, h: &Happening, from: &str) -> rusqlite::Result<()> {
+        let session = self.session(h)?;
+        let mut put = self.conn.prepare_cached("UPDATE sessions SET forked_from = ?2 WHERE id = ?1")?;
+        put.execute(params![session, from]).map(drop)
     }
 
     /// Takes in one event.
