@@ -26,7 +26,8 @@ fn main() {
     title("hooks");
     let env = TestEnv::new();
     let project = project(&env, "app", None);
-    let flag = Flag { scope: Scope::Initialized, payload: Payload::Meta, key: [7; 32], install_id: "i".into() };
+    let flag =
+        Flag { scope: Scope::Initialized, payload: Payload::Meta, key: [7; 32], install_id: "i".into() };
     flag::write(dirs(&env).data(), "claude", &flag).unwrap();
     let payload = json!({
         "session_id": "11111111-2222-4333-8444-555555555555", "transcript_path": "/t.jsonl", "cwd": project.root,
@@ -38,7 +39,9 @@ fn main() {
     let calls = rounds(10_000);
     let floor = calls_of(&env, &project.root, Path::new("true"), &[], &payload, calls / 5);
     note("an empty native process", floor.p50(), "ms");
-    let hook = |calls| calls_of(&env, &project.root, Path::new(OX), &["hook", "claude", "PostToolUse"], &payload, calls);
+    let hook = |calls| {
+        calls_of(&env, &project.root, Path::new(OX), &["hook", "claude", "PostToolUse"], &payload, calls)
+    };
     let told = |what: &str, calls: &Times| {
         ratio(&format!("ox hook, {what} / empty process"), calls.p50(), floor.p50(), "ms", 2.0);
         fixed(&format!("ox hook, {what}, p99"), calls.p99(), "ms", 10.0);

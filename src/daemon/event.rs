@@ -3,6 +3,7 @@
 use super::accounts::event as accounts;
 use super::archive::event as archive;
 use super::clones::event as clones;
+use super::hooks::event as hooks;
 use super::names::{Id, Via};
 use super::presence::event as presence;
 use super::projects::event as projects;
@@ -40,6 +41,7 @@ pub enum Event {
     Trees(trees::Event),
     Sessions(sessions::Event),
     Archive(archive::Event),
+    Hooks(hooks::Event),
 }
 
 /// What the core wants done.
@@ -64,6 +66,7 @@ pub enum Effect {
     Trees(trees::Effect),
     Sessions(sessions::Effect),
     Archive(archive::Effect),
+    Hooks(hooks::Effect),
     Upkeep(upkeep::Effect),
 }
 
@@ -81,5 +84,6 @@ pub(super) enum Timer {
     Trees(trees::Timer),
     Sessions(sessions::Timer),
     Archive(archive::Timer),
+    Hooks(hooks::Timer),
     Upkeep(upkeep::Timer),
 }

@@ -18,6 +18,7 @@ mod core;
 mod cx;
 mod event;
 mod fact;
+mod hooks;
 mod host;
 #[cfg(test)]
 mod host_tests;
@@ -43,6 +44,7 @@ pub use clones::LINE_EVERY;
 pub use core::Core;
 pub use cx::Identity;
 pub use event::{Effect, Event};
+pub use hooks::{IMPORT_AFTER, KEEP_EVERY, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
 pub use log_file::parse_line as parse_log_line;
 pub use names::{Id, JobId, Key, RunId, VERSION, Via, is_ours, shown_version};
 pub use projects::{EMPTY_MAX, Entry, Registry};
@@ -56,6 +58,7 @@ pub mod parts {
     pub use super::accounts::event as accounts;
     pub use super::archive::event as archive;
     pub use super::clones::event as clones;
+    pub use super::hooks::event as hooks;
     pub use super::presence::event as presence;
     pub use super::projects::event as projects;
     pub use super::records::event as records;

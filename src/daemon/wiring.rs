@@ -7,7 +7,8 @@ use super::names::{Id, Key};
 use super::projects::event::{Findable, Timer as ProjectTimer};
 use super::shared::{Project, Shared};
 use super::{
-    accounts, archive, clones, presence, projects, records, requests, sessions, trees, upkeep, whispers,
+    accounts, archive, clones, hooks, presence, projects, records, requests, sessions, trees, upkeep,
+    whispers,
 };
 use crate::health::Issue;
 
@@ -23,6 +24,7 @@ pub(super) struct Parts {
     pub(super) trees: trees::Trees,
     pub(super) sessions: sessions::Sessions,
     pub(super) archive: archive::Archive,
+    pub(super) hooks: hooks::Hooks,
     pub(super) upkeep: upkeep::Upkeep,
 }
 
@@ -33,6 +35,7 @@ impl Parts {
         self.clones.start(cx);
         self.records.start(cx);
         self.whispers.start(cx);
+        self.hooks.start(cx);
         self.upkeep.start(cx);
     }
 
@@ -51,6 +54,7 @@ impl Parts {
             Event::Trees(event) => self.trees.handle(cx, event),
             Event::Sessions(event) => self.sessions.handle(cx, event),
             Event::Archive(event) => self.archive.handle(cx, event),
+            Event::Hooks(event) => self.hooks.handle(cx, event),
         }
     }
 
@@ -72,6 +76,7 @@ impl Parts {
             Timer::Trees(timer) => self.trees.due(cx, timer),
             Timer::Sessions(timer) => self.sessions.due(cx, timer),
             Timer::Archive(timer) => self.archive.due(cx, timer),
+            Timer::Hooks(timer) => self.hooks.due(cx, timer),
             Timer::Upkeep(timer) => {
                 let busy = self.projects.is_attaching() || self.clones.is_any_busy();
                 self.upkeep.due(cx, timer, busy);
@@ -111,12 +116,14 @@ impl Parts {
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
                 self.archive.hear(cx, fact);
+                self.hooks.hear(cx, fact);
             }
             Fact::Heard { .. } => {
                 self.clones.hear(cx, fact);
                 self.whispers.hear(cx, fact);
                 self.trees.hear(cx, fact);
                 self.archive.hear(cx, fact);
+                self.hooks.hear(cx, fact);
                 self.upkeep.hear(cx, fact);
             }
             Fact::UpToDate { .. } => {

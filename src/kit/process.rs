@@ -114,9 +114,13 @@ const ARGS_MAX: u64 = 4096;
 /// The processes that this one descends from, the nearest first. Where the system has no table of
 /// processes only the parent.
 pub fn ancestors() -> Vec<Ancestor> {
-    let parent = std::os::unix::process::parent_id();
+    ancestors_from(std::os::unix::process::parent_id())
+}
+
+/// A process and those that it descends from, the nearest first.
+pub fn ancestors_from(pid: u32) -> Vec<Ancestor> {
     let up = |pid: &u32| parent_of(*pid).filter(|pid| *pid > 0);
-    let pids = std::iter::successors((parent > 0).then_some(parent), up);
+    let pids = std::iter::successors((pid > 0).then_some(pid), up);
     pids.take(ANCESTORS_MAX).map(|pid| Ancestor { pid, args: args_of(pid).unwrap_or_default() }).collect()
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{archive, clones, projects, sessions};
+use ox::daemon::parts::{archive, clones, hooks, projects, sessions};
 use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
@@ -63,6 +63,10 @@ pub struct Steady {
     pub recorded: Vec<sessions::Recorded>,
     /// What the next looks for transcripts come to, the last of them from then on.
     pub looked: Vec<archive::Looked>,
+    /// Whether agents' events are taken in.
+    pub takes_events: bool,
+    /// What storing the spool comes to.
+    pub taken: hooks::Came,
 }
 
 impl Script for Steady {
@@ -121,6 +125,14 @@ impl Script for Steady {
         if self.looked.len() > 1 { self.looked.remove(0) } else { self.looked[0].clone() }
     }
 
+    fn takes_events(&mut self) -> bool {
+        self.takes_events
+    }
+
+    fn taken(&mut self, _: Now) -> hooks::Came {
+        self.taken.clone()
+    }
+
     fn probe(&mut self, pid: u32) -> Seen {
         self.processes.get(&pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
     }
@@ -146,6 +158,8 @@ impl Bench {
             processes: BTreeMap::new(),
             recorded: Vec::new(),
             looked: vec![archive::Looked::Off],
+            takes_events: false,
+            taken: hooks::Came::All { new: false },
         };
         let mut bench = FakeHost::with(steady, identity(), 1);
         bench.keeps_wanted = true;

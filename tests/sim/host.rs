@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
 use ox::daemon::parts::{
-    accounts, archive, clones, presence, projects, records, sessions, trees, upkeep, whispers,
+    accounts, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
 };
 use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult};
@@ -88,6 +88,21 @@ pub trait Script {
     /// What a look for transcripts that are due came to.
     fn archive(&mut self, _now: Now, _id: &Id) -> archive::Looked {
         archive::Looked::Off
+    }
+
+    /// Whether agents' events are taken in.
+    fn takes_events(&mut self) -> bool {
+        false
+    }
+
+    /// What storing the spool comes to.
+    fn taken(&mut self, _now: Now) -> hooks::Came {
+        hooks::Came::All { new: false }
+    }
+
+    /// What reading transcripts for events comes to.
+    fn imported(&mut self, _now: Now) -> hooks::Came {
+        hooks::Came::All { new: false }
     }
 
     fn relay(&mut self, _key: &Key) -> (Duration, bool) {
@@ -315,6 +330,24 @@ impl<S: Script> FakeHost<S> {
                 }
             },
             Effect::Sessions(effect) => self.of_sessions(effect),
+            Effect::Hooks(effect) => {
+                let wait = QUICK + self.disk();
+                match effect {
+                    hooks::Effect::Look => {
+                        let on = self.script.takes_events();
+                        self.after(wait, hooks::Event::Looked(on));
+                    }
+                    hooks::Effect::Take => {
+                        let came = self.script.taken(now);
+                        self.after(wait, hooks::Event::Taken(came));
+                    }
+                    hooks::Effect::Import => {
+                        let came = self.script.imported(now);
+                        self.after(wait, hooks::Event::Imported(came));
+                    }
+                    hooks::Effect::Watch(_) | hooks::Effect::Keep => {}
+                }
+            }
             Effect::Archive(archive::Effect::Look(id, _)) => {
                 let (looked, wait) = (self.script.archive(now, id), QUICK + self.disk());
                 self.after(wait, archive::Event::Looked(id.clone(), looked));
@@ -574,6 +607,11 @@ impl<S: Script> FakeHost<S> {
             Effect::Sessions(sessions::Effect::Step { id, name, .. }) => {
                 sessions::Event::Stepped(id.clone(), name.clone(), sessions::Stepped::Failed(text())).into()
             }
+            Effect::Hooks(hooks::Effect::Look) => hooks::Event::Looked(false).into(),
+            Effect::Hooks(hooks::Effect::Take) => hooks::Event::Taken(hooks::Came::Failed(text())).into(),
+            Effect::Hooks(hooks::Effect::Import) => {
+                hooks::Event::Imported(hooks::Came::Failed(text())).into()
+            }
             Effect::Archive(archive::Effect::Look(id, _)) => {
                 archive::Event::Looked(id.clone(), archive::Looked::Failed(text())).into()
             }
@@ -588,6 +626,7 @@ impl<S: Script> FakeHost<S> {
             | Effect::Whispers(_)
             | Effect::Trees(_)
             | Effect::Sessions(_)
+            | Effect::Hooks(_)
             | Effect::Upkeep(_) => return None,
         })
     }

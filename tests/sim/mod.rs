@@ -9,6 +9,7 @@ mod archive;
 mod bench;
 mod cloud;
 mod exact;
+mod hooks;
 mod host;
 mod issues;
 mod sessions;

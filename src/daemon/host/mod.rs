@@ -12,7 +12,9 @@ use crossbeam_channel::{Receiver, select};
 use super::core::Core;
 use super::event::{Effect, Event};
 use super::upkeep::event::Handover;
-use super::{accounts, archive, clones, presence, projects, records, sessions, trees, upkeep, whispers};
+use super::{
+    accounts, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
+};
 use crate::ipc::wire::Response;
 use crate::ipc::{Inbound, ListenerId};
 use crate::kit::clock::Now;
@@ -37,6 +39,7 @@ pub(super) struct Host {
     whispers: whispers::work::Work,
     trees: trees::work::Work,
     sessions: sessions::work::Work,
+    hooks: hooks::work::Work,
 }
 
 impl Host {
@@ -55,6 +58,7 @@ impl Host {
             whispers: whispers::work::Work::new(&lanes),
             trees: trees::work::Work::default(),
             sessions: sessions::work::Work::default(),
+            hooks: hooks::work::Work::default(),
             refused: VecDeque::new(),
             core,
             lanes,
@@ -139,6 +143,7 @@ impl Host {
             Effect::Trees(effect) => self.trees.perform(lanes, effect),
             Effect::Sessions(effect) => self.sessions.perform(lanes, effect),
             Effect::Archive(effect) => archive::work::perform(lanes, effect),
+            Effect::Hooks(effect) => self.hooks.perform(lanes, effect),
             Effect::Upkeep(effect) => upkeep::work::perform(lanes, effect),
             Effect::Exit { .. } => {}
         }

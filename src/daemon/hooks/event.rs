@@ -1,0 +1,54 @@
+//! What the part of hooks hears, wants done and waits for.
+
+/// What a worker came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// All that there was.
+    All {
+        /// Something new was stored.
+        new: bool,
+    },
+    /// A part of it; there is more.
+    More,
+    /// Nothing, and why.
+    Failed(String),
+}
+
+/// What it hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Whether events of any agent are taken in.
+    Looked(bool),
+    /// Something was put into the spool.
+    Touched,
+    /// An [`Effect::Take`] has ended.
+    Taken(Came),
+    /// An [`Effect::Import`] has ended.
+    Imported(Came),
+}
+
+/// What it wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// See whether events are taken in; ends in [`Event::Looked`].
+    Look,
+    /// Watch the spool, or no more; what comes is [`Event::Touched`].
+    Watch(bool),
+    /// Store what waits in the spool; ends in [`Event::Taken`].
+    Take,
+    /// Store what is new in transcripts; ends in [`Event::Imported`].
+    Import,
+    /// Delete what is too old or too much.
+    Keep,
+}
+
+/// Its deadlines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The spool is to be read.
+    Take,
+    /// Transcripts are to be read.
+    Import,
+    /// The store is to be tidied.
+    Keep,
+}

@@ -1,0 +1,212 @@
+//! Events of agents: when what their entries put into the spool, and what is new in their transcripts, is stored.
+//!
+//! Nothing is polled: the spool is watched, and transcripts are read a moment after somebody was seen at work. Where no agent's events are
+//! taken in nothing is watched; what was left in the spool is stored all the same.
+
+pub mod event;
+pub(super) mod work;
+
+use std::time::Duration;
+
+use super::cx::Cx;
+use super::fact::Fact;
+use crate::kit::clock::Mono;
+use event::{Came, Effect, Event, Timer};
+
+/// What comes within this of the last reading of the spool is stored together.
+pub const TAKE_EVERY: Duration = Duration::from_millis(250);
+/// Transcripts are read this long after somebody was seen at work (relay and hooks, B.7).
+pub const IMPORT_AFTER: Duration = Duration::from_secs(5);
+/// What could not be stored is tried again after this, and then at times twice as far apart.
+pub const RETRY_MIN: Duration = Duration::from_secs(1);
+/// But no further.
+pub const RETRY_MAX: Duration = Duration::from_secs(60);
+/// The store is tidied so often (relay and hooks, B.6).
+pub const KEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Work of one kind.
+#[derive(Debug, Default)]
+struct Work {
+    busy: bool,
+    /// It is to be done once more.
+    again: bool,
+    /// When it was begun last.
+    began: Option<Mono>,
+    /// How long the next attempt waits, after a failure.
+    wait: Option<Duration>,
+}
+
+impl Work {
+    /// Whether it may begin; if it is being done, it is done once more.
+    fn begin(&mut self, now: Mono) -> bool {
+        if self.busy {
+            self.again = true;
+            return false;
+        }
+        (self.busy, self.began) = (true, Some(now));
+        true
+    }
+
+    /// When it is to be done next, after what it came to; `pause` lies between two times.
+    fn ended(&mut self, came: &Came, pause: Duration) -> Option<Duration> {
+        self.busy = false;
+        let again = std::mem::take(&mut self.again);
+        match came {
+            Came::Failed(_) => {
+                let wait = self.wait.map_or(RETRY_MIN, |wait| (wait * 2).min(RETRY_MAX));
+                self.wait = Some(wait);
+                Some(wait)
+            }
+            Came::More => {
+                self.wait = None;
+                Some(Duration::ZERO)
+            }
+            Came::All { .. } => {
+                self.wait = None;
+                again.then_some(pause)
+            }
+        }
+    }
+}
+
+/// The events of all agents.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    /// Events are taken in.
+    on: bool,
+    take: Work,
+    import: Work,
+    /// Transcripts are to be read at [`Timer::Import`].
+    will_import: bool,
+}
+
+impl From<Event> for super::event::Event {
+    fn from(event: Event) -> Self {
+        super::event::Event::Hooks(event)
+    }
+}
+
+impl From<Effect> for super::event::Effect {
+    fn from(effect: Effect) -> Self {
+        super::event::Effect::Hooks(effect)
+    }
+}
+
+impl From<Timer> for super::event::Timer {
+    fn from(timer: Timer) -> Self {
+        super::event::Timer::Hooks(timer)
+    }
+}
+
+impl Hooks {
+    pub(super) fn start(&mut self, cx: &mut Cx) {
+        cx.push(Effect::Look);
+    }
+
+    pub(super) fn handle(&mut self, cx: &mut Cx, event: Event) {
+        match event {
+            Event::Looked(on) => self.looked(cx, on),
+            Event::Touched => self.touched(cx),
+            Event::Taken(came) => {
+                let failed_before = self.take.wait.is_some();
+                if let Came::Failed(why) = &came
+                    && !failed_before
+                {
+                    log::warn!("agents' events wait in the spool, they cannot be stored: {why}");
+                }
+                if matches!(came, Came::All { new: true } | Came::More) {
+                    self.import_soon(cx);
+                }
+                let wait = self.take.ended(&came, TAKE_EVERY);
+                cx.set(Timer::Take, wait.map(|wait| cx.now.mono + wait));
+            }
+            Event::Imported(came) => {
+                if let Came::Failed(why) = &came
+                    && self.import.wait.is_none()
+                {
+                    log::warn!("agents' transcripts cannot be read for their events: {why}");
+                }
+                let wait = self.import.ended(&came, IMPORT_AFTER);
+                self.will_import = wait.is_some();
+                cx.set(Timer::Import, wait.map(|wait| cx.now.mono + wait));
+            }
+        }
+    }
+
+    pub(super) fn due(&mut self, cx: &mut Cx, timer: Timer) {
+        match timer {
+            Timer::Take => self.take(cx),
+            Timer::Import => {
+                self.will_import = false;
+                if self.on && self.import.begin(cx.now.mono) {
+                    cx.push(Effect::Import);
+                }
+            }
+            Timer::Keep => {
+                cx.push(Effect::Keep);
+                cx.set_in(Timer::Keep, KEEP_EVERY);
+            }
+        }
+    }
+
+    pub(super) fn hear(&mut self, cx: &mut Cx, fact: &Fact) {
+        match fact {
+            Fact::Heard { agent: true, .. } if self.on => self.import_soon(cx),
+            // What was put in while nothing was heard of it.
+            Fact::Jumped if self.on => self.take(cx),
+            _ => {}
+        }
+    }
+
+    /// Somebody has changed what is taken in.
+    pub(super) fn look(cx: &mut Cx) {
+        cx.push(Effect::Look);
+    }
+
+    fn looked(&mut self, cx: &mut Cx, on: bool) {
+        if on != self.on {
+            self.on = on;
+            cx.push(Effect::Watch(on));
+            cx.set(Timer::Keep, on.then(|| cx.now.mono + KEEP_EVERY));
+            if on {
+                self.import_soon(cx);
+            } else {
+                self.will_import = false;
+                cx.set(Timer::Import, None);
+            }
+        }
+        // What came before it was watched, and what was left when it was switched off.
+        self.take(cx);
+    }
+
+    fn touched(&mut self, cx: &mut Cx) {
+        let next = self.take.began.map_or(cx.now.mono, |began| began + TAKE_EVERY);
+        if self.take.busy {
+            self.take.again = true;
+        } else if self.take.wait.is_none() {
+            match next <= cx.now.mono {
+                true => self.take(cx),
+                false => cx.set(Timer::Take, Some(next)),
+            }
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx) {
+        if self.take.begin(cx.now.mono) {
+            cx.set(Timer::Take, None);
+            cx.push(Effect::Take);
+        }
+    }
+
+    fn import_soon(&mut self, cx: &mut Cx) {
+        if !self.on || self.will_import || self.import.wait.is_some() {
+            return;
+        }
+        if self.import.busy {
+            self.import.again = true;
+            return;
+        }
+        self.will_import = true;
+        cx.set_in(Timer::Import, IMPORT_AFTER);
+    }
+}

@@ -1,0 +1,236 @@
+//! What workers do for events of agents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::event::{Came, Effect, Event};
+use crate::daemon::host::lanes::{Lane, Lanes, hint};
+use crate::harness::transcript::sources;
+use crate::harness::{PROGRAMS, Running};
+use crate::hooks::import::{self, Projects};
+use crate::hooks::record::{FOREIGN, Record};
+use crate::hooks::store::{Store, StoreError};
+use crate::hooks::{flag, spool};
+use crate::kit::cancel::Cancel;
+use crate::kit::jsonl::Queue;
+use crate::kit::process::{self, Seen, StartedAt};
+use crate::sync::Site;
+use crate::watch::DirWatcher;
+
+/// Records that are stored in one transaction.
+const BATCH: usize = 500;
+/// Bytes of them.
+const BATCH_BYTES: usize = 4 << 20;
+/// A worker stores at most so many transactions at a time: others wait for its lane.
+const BATCHES_MAX: usize = 20;
+/// Callers that are remembered; then they are looked for anew.
+const CALLERS_MAX: usize = 1000;
+
+/// What is kept open between two readings of the spool.
+struct Open {
+    queue: Queue,
+    store: Store,
+    /// The program that runs a session, by the session and whose entry ran.
+    callers: BTreeMap<(String, String), String>,
+}
+
+/// What the work on events needs.
+#[derive(Default)]
+pub(in crate::daemon) struct Work {
+    open: Arc<Mutex<Option<Open>>>,
+    watcher: Arc<Mutex<Option<DirWatcher>>>,
+}
+
+impl Work {
+    pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
+        let (site, stop) = (lanes.site.clone(), lanes.stop.clone());
+        let failed = |e: &dyn std::fmt::Display| Came::Failed(e.to_string());
+        match effect {
+            Effect::Look => {
+                lanes.start(
+                    Lane::Disk,
+                    move || is_on(&site),
+                    |on| Event::Looked(on.unwrap_or_default()).into(),
+                );
+            }
+            Effect::Watch(on) => self.watch(lanes, on),
+            Effect::Take => {
+                let open = Arc::clone(&self.open);
+                lanes.start(
+                    Lane::Disk,
+                    move || take(&site, &open, &stop),
+                    move |came| Event::Taken(came.unwrap_or_else(|e| failed(&e))).into(),
+                );
+            }
+            Effect::Import => {
+                lanes.start(
+                    Lane::Scan,
+                    move || bring(&site, &stop),
+                    move |came| Event::Imported(came.unwrap_or_else(|e| failed(&e))).into(),
+                );
+            }
+            Effect::Keep => {
+                lanes.run(Lane::Scan, move || {
+                    let kept = open_store(&site).and_then(|mut store| store.keep(site.clock.now().wall));
+                    if let Err(e) = kept {
+                        log::warn!("old events of agents are not deleted: {e}");
+                    }
+                });
+            }
+        }
+    }
+
+    fn watch(&self, lanes: &Lanes, on: bool) {
+        let (watcher, watchers, inbox) = (Arc::clone(&self.watcher), lanes.watchers(), lanes.inbox.clone());
+        let (site, clock) = (lanes.site.clone(), Arc::clone(&lanes.site.clock));
+        lanes.run(Lane::Disk, move || {
+            let mut watcher = watcher.lock();
+            if !on {
+                *watcher = None;
+                return;
+            }
+            let Some(watches) = &watchers.watches else { return };
+            let dir = spool::dir(site.dirs.data());
+            let touched = inbox.clone();
+            let mut new = DirWatcher::on(watches, clock, move |_: &str| hint(&touched, Event::Touched));
+            let made = crate::kit::file::private_dir(&dir).map_err(|e| e.to_string());
+            let watched = made.and_then(|()| new.watch("spool", &dir).map_err(|e| e.to_string()));
+            match watched {
+                Ok(()) => *watcher = Some(new),
+                Err(e) => {
+                    log::error!("{} is not watched, events are stored when others come: {e}", dir.display())
+                }
+            }
+            // What came in between.
+            hint(&inbox, Event::Touched);
+        });
+    }
+}
+
+/// Whether any entry takes events in.
+fn is_on(site: &Site) -> bool {
+    let words = PROGRAMS.iter().filter_map(|program| program.hooks.map(|hooks| hooks.word));
+    words.into_iter().any(|word| flag::read(site.dirs.data(), word).is_some())
+}
+
+/// The store; one that is damaged is moved aside, which is logged.
+fn open_store(site: &Site) -> Result<Store, StoreError> {
+    let opened = Store::open(&site.dirs.events())?;
+    if let Some(aside) = opened.damaged {
+        log::error!(
+            "the store of agents' events was damaged and begins anew; it is kept as {}",
+            aside.display()
+        );
+    }
+    Ok(opened.store)
+}
+
+fn take(site: &Site, kept: &Mutex<Option<Open>>, stop: &Cancel) -> Came {
+    let mut kept = kept.lock();
+    let done = read_spool(site, &mut kept, stop);
+    if done.is_err() {
+        // Opened anew the next time, whatever it was.
+        *kept = None;
+    }
+    done.unwrap_or_else(Came::Failed)
+}
+
+fn read_spool(site: &Site, kept: &mut Option<Open>, stop: &Cancel) -> Result<Came, String> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    if kept.is_none() {
+        let dir = spool::dir(site.dirs.data());
+        if crate::kit::file::is_gone(&dir) {
+            return Ok(Came::All { new: false });
+        }
+        let queue = spool::open(site.dirs.data()).map_err(|e| text(&e))?;
+        let store = open_store(site).map_err(|e| text(&e))?;
+        *kept = Some(Open { queue, store, callers: BTreeMap::new() });
+    }
+    let Some(open) = kept else { return Ok(Came::All { new: false }) };
+    let taken = open.queue.take_in().map_err(|e| text(&e))?;
+    if taken.dropped > 0 {
+        log::error!("{} events of agents went unread: the spool was full", taken.dropped);
+    }
+    let mut new = false;
+    for _ in 0..BATCHES_MAX {
+        if stop.is_cancelled() {
+            return Ok(Came::More);
+        }
+        let lines = open.queue.read(open.queue.position(), BATCH, BATCH_BYTES).map_err(|e| text(&e))?;
+        let Some(end) = lines.last().map(|line| line.next) else { return Ok(Came::All { new }) };
+        // A line of a later version that cannot be read is no event of ours.
+        let mut records: Vec<Record> =
+            lines.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect();
+        records.iter_mut().for_each(|record| open.name_caller(record));
+        match open.store.take(&records) {
+            Ok(taken) => new |= taken.new > 0,
+            Err(e) if e.is_damage() => {
+                log::error!("{e}; it is moved aside");
+                open.store = Store::begin_anew(&site.dirs.events()).map_err(|e| text(&e))?.store;
+                open.store.take(&records).map_err(|e| text(&e))?;
+            }
+            Err(e) => return Err(text(&e)),
+        }
+        open.queue.ack(end).map_err(|e| text(&e))?;
+    }
+    Ok(Came::More)
+}
+
+impl Open {
+    /// Says who ran the entry, where the processes above it tell: once a session, as long as one of them lives.
+    fn name_caller(&mut self, record: &mut Record) {
+        if record.session_id.is_empty() || record.caller_pid == 0 {
+            return;
+        }
+        let key = (record.session_id.clone(), record.agent.clone());
+        let known = self.callers.get(&key).cloned();
+        let Some(agent) = known.or_else(|| caller(record)) else { return };
+        if self.callers.len() >= CALLERS_MAX {
+            self.callers.clear();
+        }
+        if self.callers.insert(key, agent.clone()).is_none()
+            && agent != record.agent
+            && let Err(e) = self.store.restamp(&record.session_id, &record.agent, &agent)
+        {
+            log::warn!("{e}");
+        }
+        record.agent = agent;
+    }
+}
+
+/// The program of the nearest process of one that is known; [`FOREIGN`] is named by it, too. None where no process tells.
+fn caller(record: &Record) -> Option<String> {
+    let lives = Seen::Lives(Some(StartedAt(record.caller_start)));
+    if process::probe(record.caller_pid) != lives {
+        return None;
+    }
+    let above = process::ancestors_from(record.caller_pid);
+    let program = Running::detect(|_| None, &above).program?;
+    debug_assert_ne!(program.kind, FOREIGN);
+    Some(program.kind.to_owned())
+}
+
+/// Stores what is new in transcripts.
+fn bring(site: &Site, stop: &Cancel) -> Came {
+    let Some(home) = site.env.home() else { return Came::All { new: false } };
+    let get = |name: &str| site.env.get(name).map(str::to_owned);
+    let (found, unread) = sources::all(home, get);
+    unread.iter().for_each(|unread| log::debug!("{unread:?}"));
+    let mut store = match open_store(site) {
+        Ok(store) => store,
+        Err(e) => return Came::Failed(e.to_string()),
+    };
+    let mut projects = Projects::new(site.env.clone(), false);
+    let run =
+        import::Run { now: site.clock.now().wall, projects: &mut projects, stop: &|| stop.is_cancelled() };
+    match import::import(&mut store, found, run) {
+        Ok(done) if done.more => Came::More,
+        Ok(done) => {
+            done.failed.iter().for_each(|(path, why)| log::debug!("{}: {why}", path.display()));
+            Came::All { new: done.events.new > 0 }
+        }
+        Err(e) => Came::Failed(e.to_string()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Events of agents: when the spool is stored and transcripts are read, to the millisecond.
+
+use std::time::Duration;
+
+use ox::daemon::parts::hooks::{Came, Effect as Wanted, Event};
+use ox::daemon::{Effect, IMPORT_AFTER, KEEP_EVERY, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
+
+use super::bench::Bench;
+
+const PROJECT: &str = "p";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A core with one project, where events of agents are taken in.
+fn bench(on: bool) -> Bench {
+    let mut bench = Bench::new();
+    bench.interval = DAY * 300;
+    bench.takes_events = on;
+    bench.restart();
+    bench.attach(PROJECT, &[]);
+    bench.pass(Duration::from_secs(60));
+    bench
+}
+
+/// When something was wanted since the last time.
+fn when(bench: &mut Bench, what: &Wanted) -> Vec<Duration> {
+    let all = bench.wanted.iter();
+    all.filter_map(|(at, effect)| matches!(effect, Effect::Hooks(one) if one == what).then_some(*at))
+        .collect()
+}
+
+#[test]
+fn where_nothing_is_taken_in_nothing_is_watched_and_what_was_left_is_stored() {
+    let mut bench = bench(false);
+    assert_eq!(when(&mut bench, &Wanted::Take).len(), 1);
+    assert_eq!(when(&mut bench, &Wanted::Watch(true)), []);
+    bench.heartbeat(PROJECT, &[]);
+    bench.wanted.clear();
+    bench.pass(DAY * 3);
+    for what in [Wanted::Take, Wanted::Import, Wanted::Keep, Wanted::Look] {
+        assert_eq!(when(&mut bench, &what), [], "{what:?}");
+    }
+}
+
+#[test]
+fn an_event_is_stored_at_once_and_many_together() {
+    let mut bench = bench(true);
+    assert_eq!(when(&mut bench, &Wanted::Watch(true)).len(), 1);
+    bench.wanted.clear();
+    bench.event(Event::Touched);
+    assert_eq!(when(&mut bench, &Wanted::Take).len(), 1);
+    bench.pass(Duration::from_millis(100));
+    for _ in 0..10 {
+        bench.event(Event::Touched);
+    }
+    assert_eq!(when(&mut bench, &Wanted::Take).len(), 1);
+    bench.pass(Duration::from_secs(60));
+    let takes = when(&mut bench, &Wanted::Take);
+    assert_eq!((takes.len(), takes[1] - takes[0]), (2, TAKE_EVERY));
+    // Nothing comes: nobody is woken but by the day's tidying.
+    bench.wanted.clear();
+    bench.pass(DAY * 3);
+    assert_eq!((when(&mut bench, &Wanted::Take), when(&mut bench, &Wanted::Import)), (vec![], vec![]));
+    let kept = when(&mut bench, &Wanted::Keep);
+    assert_eq!((kept.len(), kept[1] - kept[0]), (3, KEEP_EVERY));
+}
+
+#[test]
+fn what_cannot_be_stored_is_tried_again_at_growing_times() {
+    let mut bench = bench(true);
+    bench.wanted.clear();
+    bench.taken = Came::Failed("the disk is full".into());
+    bench.event(Event::Touched);
+    for _ in 0..200 {
+        bench.pass(Duration::from_secs(1));
+        bench.event(Event::Touched);
+    }
+    let takes = when(&mut bench, &Wanted::Take);
+    let waits: Vec<u64> = takes.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!((RETRY_MIN.as_secs(), RETRY_MAX.as_secs()), (1, 60));
+    bench.taken = Came::All { new: true };
+    bench.pass(RETRY_MAX);
+    bench.wanted.clear();
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(when(&mut bench, &Wanted::Take), []);
+}
+
+#[test]
+fn transcripts_are_read_a_moment_after_somebody_was_at_work() {
+    let mut bench = bench(true);
+    bench.pass(Duration::from_secs(60));
+    bench.wanted.clear();
+    bench.taken = Came::All { new: true };
+    let before = bench.now();
+    for _ in 0..3 {
+        bench.event(Event::Touched);
+        bench.pass(Duration::from_secs(1));
+    }
+    bench.pass(Duration::from_secs(60));
+    let imports = when(&mut bench, &Wanted::Import);
+    assert_eq!(imports.len(), 1, "{imports:?}");
+    let waited = imports[0] - before;
+    assert!(waited >= IMPORT_AFTER && waited < IMPORT_AFTER + TAKE_EVERY, "{waited:?}");
+}
