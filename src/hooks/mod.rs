@@ -13,6 +13,7 @@ pub mod flag;
 pub mod happening;
 pub mod identity;
 pub mod import;
+pub mod install;
 pub mod record;
 pub mod spool;
 pub mod store;
