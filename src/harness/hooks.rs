@@ -8,6 +8,8 @@ pub struct Hooks {
     pub word: &'static str,
     /// The variable that moves the program's directory.
     pub moved_by: Option<&'static str>,
+    /// The variable that names a home directory other than the user's.
+    pub home_by: Option<&'static str>,
     /// The program's directory, below the home directory.
     pub dir: &'static str,
     /// The file, below that directory.
@@ -82,6 +84,7 @@ impl Event {
 pub const CLAUDE: Hooks = Hooks {
     word: "claude",
     moved_by: Some("CLAUDE_CONFIG_DIR"),
+    home_by: None,
     dir: ".claude",
     file: "settings.json",
     form: Form::Settings { only_keys: &[], comments: false, strict_values: false },
@@ -103,6 +106,7 @@ pub const CLAUDE: Hooks = Hooks {
 pub const CODEX: Hooks = Hooks {
     word: "codex",
     moved_by: Some("CODEX_HOME"),
+    home_by: None,
     dir: ".codex",
     file: "hooks.json",
     form: Form::Settings { only_keys: &["description"], comments: false, strict_values: true },
@@ -123,6 +127,7 @@ pub const CODEX: Hooks = Hooks {
 pub const GEMINI: Hooks = Hooks {
     word: "gemini",
     moved_by: None,
+    home_by: Some("GEMINI_CLI_HOME"),
     dir: ".gemini",
     file: "settings.json",
     form: Form::Settings { only_keys: &[], comments: true, strict_values: false },
@@ -142,6 +147,7 @@ pub const GEMINI: Hooks = Hooks {
 pub const OPENCODE: Hooks = Hooks {
     word: "opencode",
     moved_by: Some("OPENCODE_CONFIG_DIR"),
+    home_by: None,
     dir: ".config/opencode",
     file: "plugin/ox.js",
     form: Form::Plugin,

@@ -42,11 +42,28 @@ pub fn write_linked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace(&end_of_links(path)?, &mut &*bytes, mode, true).map(drop)
 }
 
+/// As [`write_durable`], unless `still` says at the last moment that what it was made from is not there any more. Whether it was done.
+///
+/// # Errors
+/// As [`write_durable`].
+pub fn write_unless_changed(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    still: &dyn Fn() -> io::Result<bool>,
+) -> io::Result<bool> {
+    let written = replace_if(path, &mut &*bytes, mode, true, still)?;
+    Ok(written.is_some())
+}
+
 /// As many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
 
 /// What a path leads to: itself if it is no link. That may be a file that is not there.
-fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// As [`write_linked`].
+pub fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut at = path.to_path_buf();
     for _ in 0..=LINKS_MAX {
         match fs::read_link(&at) {
@@ -79,6 +96,16 @@ fn plain_circle(e: io::Error) -> io::Error {
 }
 
 fn replace(path: &Path, bytes: &mut dyn Read, mode: u32, durable: bool) -> io::Result<u64> {
+    replace_if(path, bytes, mode, durable, &|| Ok(true)).map(Option::unwrap_or_default)
+}
+
+fn replace_if(
+    path: &Path,
+    bytes: &mut dyn Read,
+    mode: u32,
+    durable: bool,
+    still: &dyn Fn() -> io::Result<bool>,
+) -> io::Result<Option<u64>> {
     let temp = sibling(path)?;
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
@@ -88,13 +115,17 @@ fn replace(path: &Path, bytes: &mut dyn Read, mode: u32, durable: bool) -> io::R
         if durable {
             file.sync_all()?;
         }
-        fs::rename(&temp, path).map(|()| size)
+        if !still()? {
+            return Ok(None);
+        }
+        fs::rename(&temp, path).map(|()| Some(size))
     })();
-    let size = written.inspect_err(|_| {
+    if !matches!(written, Ok(Some(_))) {
         // The first error is the one to report; a leftover is only untidy.
         let _ = fs::remove_file(&temp);
-    })?;
-    if durable {
+    }
+    let size = written?;
+    if durable && size.is_some() {
         sync_dir(path)?;
     }
     Ok(size)
@@ -321,6 +352,19 @@ mod tests {
         write_durable(&path, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_made_from_something_else_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_durable(&path, b"one", 0o600).unwrap();
+        assert!(!write_unless_changed(&path, b"two", 0o600, &|| Ok(false)).unwrap());
+        assert!(write_unless_changed(&path, b"two", 0o600, &|| Err(io::Error::other("x"))).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert!(write_unless_changed(&path, b"two", 0o600, &|| Ok(true)).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

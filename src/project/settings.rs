@@ -34,6 +34,15 @@ pub const RECORDING_VAR: &str = "OX_SESSION_RECORDING";
 /// Whether what agent programs write down of sessions is kept.
 const SESSION_ARCHIVE: &str = "sessions.archive";
 
+/// Whether agents' hooks are used at all; without it none of the keys for one agent counts.
+const HOOKS: &str = "hooks.enabled";
+/// Where events are taken in.
+const HOOKS_SCOPE: &str = "hooks.scope";
+/// What is kept of an event.
+const HOOKS_PAYLOAD: &str = "hooks.payload";
+/// Whether events are read from transcripts too.
+const HOOKS_TRANSCRIPTS: &str = "hooks.import_transcripts";
+
 /// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
 const FOREIGN: [&str; 12] = [
     "agent_summarizer",
@@ -72,6 +81,31 @@ impl RecordingMode {
             RecordingMode::Manual => "manual",
             RecordingMode::Disabled => "disabled",
         }
+    }
+}
+
+/// The agents whose hooks can be used, by the word in their keys.
+const HOOKS_AGENTS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
+
+/// What the user wants of agents' hooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HooksIntent {
+    /// Hooks are used at all.
+    pub enabled: bool,
+    /// The agents whose own key says so, by the word in it, whatever `enabled` says.
+    pub agents: Vec<&'static str>,
+    /// `initialized` or `all`.
+    pub scope: String,
+    /// `none`, `meta` or `full`.
+    pub payload: String,
+    /// Events are read from transcripts too.
+    pub transcripts: bool,
+}
+
+impl HooksIntent {
+    /// Whether the agent's hooks are used.
+    pub fn uses(&self, word: &str) -> bool {
+        self.enabled && self.agents.contains(&word)
     }
 }
 
@@ -128,7 +162,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 12] = [
+pub static SETTINGS: [Setting; 20] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -206,6 +240,36 @@ pub static SETTINGS: [Setting; 12] = [
              session_recording; the words none and all of older files mean disabled and auto.",
         )
     },
+    user(
+        HOOKS,
+        Kind::Bool,
+        "false",
+        "Whether agents tell of their events by their hooks. It is true of an agent where its own key is true as well. ox hooks install and \
+         uninstall set both and do what follows from it. With OX_HOOKS=0 in its environment an agent's hooks do nothing.",
+    ),
+    user("hooks.claude", Kind::Bool, "false", "Whether Claude Code does."),
+    user("hooks.codex", Kind::Bool, "false", "Whether codex does."),
+    user("hooks.gemini", Kind::Bool, "false", "Whether Gemini CLI does."),
+    user("hooks.opencode", Kind::Bool, "false", "Whether opencode does."),
+    user(
+        HOOKS_SCOPE,
+        Kind::Word(&["initialized", "all"]),
+        "initialized",
+        "Where events are taken in. initialized: in projects. all: everywhere.",
+    ),
+    user(
+        HOOKS_PAYLOAD,
+        Kind::Word(&["none", "meta", "full"]),
+        "meta",
+        "What is kept of an event. none: that there was one. meta: its session, its tool, lengths and digests, no content. full: all that the \
+         agent tells, on this machine alone.",
+    ),
+    user(
+        HOOKS_TRANSCRIPTS,
+        Kind::Word(&["auto", "true", "false"]),
+        "auto",
+        "Whether events are read from the transcripts of all agents too. auto: while hooks.enabled is true.",
+    ),
     Setting {
         key: "endpoint",
         kind: Kind::Text,
@@ -476,6 +540,29 @@ impl<'a> Settings<'a> {
         (value.origin != Origin::Default).then(|| value.text == "on")
     }
 
+    /// What the user wants of agents' hooks, and what is wrong with the values that could not be used.
+    pub fn hooks(&self) -> (HooksIntent, Vec<Error>) {
+        let mut errors = Vec::new();
+        let mut text = |key: &str| match self.get(key) {
+            Ok((value, error)) => {
+                errors.extend(error);
+                value.text
+            }
+            Err(error) => {
+                errors.push(error);
+                String::new()
+            }
+        };
+        let enabled = text(HOOKS) == "true";
+        let agents = HOOKS_AGENTS.iter().copied().filter(|word| text(&hooks_key(word)) == "true").collect();
+        let (scope, payload) = (text(HOOKS_SCOPE), text(HOOKS_PAYLOAD));
+        let transcripts = match text(HOOKS_TRANSCRIPTS).as_str() {
+            "auto" => enabled,
+            text => text == "true",
+        };
+        (HooksIntent { enabled, agents, scope, payload, transcripts }, errors)
+    }
+
     /// The time between two reminders of an agent; zero means never.
     pub fn nudge_interval(&self) -> Duration {
         parse_duration(&self.text(NUDGE_INTERVAL)).unwrap_or_default()
@@ -552,6 +639,20 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
 /// What [`UserConfig::set`] says.
 pub fn archive_sessions(dirs: &Dirs, on: bool) -> Result<(), Error> {
     set(dirs, SESSION_ARCHIVE, if on { "on" } else { "off" })
+}
+
+/// Says in the user's file whether the hooks of one agent, or of all of them, are used. To use those of one is to use hooks at all.
+///
+/// # Errors
+/// What [`UserConfig::set`] says.
+pub fn use_hooks(dirs: &Dirs, agents: &[&str], on: bool, all: bool) -> Result<(), Error> {
+    let text = if on { "true" } else { "false" };
+    agents.iter().try_for_each(|word| set(dirs, &hooks_key(word), text))?;
+    if on || all { set(dirs, HOOKS, text) } else { Ok(()) }
+}
+
+fn hooks_key(word: &str) -> String {
+    format!("hooks.{word}")
 }
 
 /// Removes a key from the user's file, so that its default counts again. Returns whether it was there.
@@ -640,6 +741,36 @@ mod tests {
         assert_eq!(says(&f), Some(true));
         archive_sessions(&f.dirs(), false).unwrap();
         assert_eq!(says(&f), Some(false));
+    }
+
+    #[test]
+    fn hooks_are_off_until_both_keys_of_an_agent_say_so_and_no_project_has_a_say() {
+        let of = |f: &Fixture| {
+            let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+            let (intent, errors) = Settings::load(&env, &f.dirs(), Some(&project)).0.hooks();
+            assert!(errors.is_empty(), "{errors:?}");
+            intent
+        };
+        let f = Fixture::new("", r#"{"hooks":{"enabled":true,"codex":true},"hooks.enabled":true}"#);
+        let off = of(&f);
+        assert_eq!((off.enabled, off.agents.len(), off.transcripts), (false, 0, false));
+        assert_eq!((off.scope.as_str(), off.payload.as_str()), ("initialized", "meta"));
+        set(&f.dirs(), "hooks.codex", "true").unwrap();
+        set(&f.dirs(), "hooks.import_transcripts", "true").unwrap();
+        let off = of(&f);
+        assert!(!off.uses("codex") && off.agents == ["codex"] && off.transcripts);
+        use_hooks(&f.dirs(), &["claude"], true, false).unwrap();
+        unset(&f.dirs(), "hooks.import_transcripts").unwrap();
+        let on = of(&f);
+        assert!(on.uses("codex") && on.uses("claude") && !on.uses("gemini") && on.transcripts);
+        use_hooks(&f.dirs(), &["codex"], false, false).unwrap();
+        assert!(of(&f).enabled && !of(&f).uses("codex"));
+        use_hooks(&f.dirs(), &["claude"], false, true).unwrap();
+        assert!(!of(&f).enabled && of(&f).agents.is_empty());
+        let f = Fixture::new("hooks:\n  enabled: perhaps\n  scope: here\n", "{}");
+        let (env, dirs) = (f.env(), f.dirs());
+        let (intent, errors) = Settings::load(&env, &dirs, None).0.hooks();
+        assert_eq!((intent.enabled, intent.scope.as_str(), errors.len()), (false, "initialized", 2));
     }
 
     struct Fixture {

@@ -9,7 +9,7 @@ use super::change::{Edit, Emptied, Layout, Style, append, applied, is_same_but_b
 use super::command;
 use super::json::{Child, Doc, Inside, Node, Value};
 use super::reject;
-use crate::harness::hooks::{Form, Hooks};
+use crate::harness::hooks::Hooks;
 
 /// A handler that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn group(wanted: &Wanted) -> Json {
 }
 
 /// Refuses what is not an object of objects of lists.
-fn shape(doc: &Doc<'_>, hooks: &Hooks) -> Result<(), Refusal> {
+pub(super) fn shape(doc: &Doc<'_>, hooks: &Hooks) -> Result<(), Refusal> {
     let unclear = |what: String| Err(Refusal::Unclear(what));
     let Some(root) = doc.root.object() else { return unclear("it holds no object".to_owned()) };
     if root.children.iter().filter(|child| child.key == "hooks").count() > 1 {
@@ -490,9 +490,4 @@ fn solid(doc: &Doc<'_>, node: &Node) -> String {
             format!("[{}]", children.collect::<Vec<_>>().join(","))
         }
     }
-}
-
-/// Whether a row's file is one that [`install`] edits.
-pub(super) fn is_settings(form: Form) -> bool {
-    matches!(form, Form::Settings { .. })
 }
