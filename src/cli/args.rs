@@ -6,8 +6,8 @@ use clap::builder::StyledStr;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::commands::{
-    agent, completions, config, daemon, debug, docs, doctor, gc, git_credential_helper, init, ledger, murmur,
-    rescue, session, status, sync, team, up, version, whispers, workspaces,
+    agent, completions, config, daemon, debug, docs, doctor, gc, git_credential_helper, hooks, init, ledger,
+    murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
-    ("Team and agents", &["team", "agent", "murmur", "whispers", "session"]),
+    ("Team and agents", &["team", "agent", "murmur", "whispers", "session", "hooks"]),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
 ];
@@ -99,6 +99,8 @@ pub enum Command {
     Murmur(murmur::Args),
     /// List, show and export sessions of agents
     Session(session::Args),
+    /// Have agents tell of their events, and show whether they do
+    Hooks(hooks::Args),
     /// List what the agents of this machine were told
     Whispers(whispers::Args),
     /// Read and change settings
@@ -221,6 +223,7 @@ impl Command {
             Command::Init(_)
             | Command::Daemon(_)
             | Command::Config(_)
+            | Command::Hooks(_)
             | Command::Version(_)
             | Command::Completions(_)
             | Command::Debug(_)

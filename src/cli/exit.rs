@@ -69,7 +69,9 @@ impl Exit {
         match self {
             Exit::Done => "done, or nothing to do and said so; also when the reader of the output went away",
             Exit::Failed => "failed; of doctor: at least one check failed",
-            Exit::Usage => "wrong usage, or a confirmation was needed and nobody could be asked",
+            Exit::Usage => {
+                "wrong usage, or a confirmation was needed and nobody could be asked; of hooks: a file could not be read or written"
+            }
             Exit::NotRunning => "the daemon is not running",
             Exit::Unresponsive => "the daemon is there and does not answer",
             Exit::Auth => "a credential was missing or refused",

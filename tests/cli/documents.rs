@@ -23,6 +23,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["murmur", "list"], &[]),
     (&["murmur", "status"], &[]),
     (&["rescue", "list"], &[]),
+    (&["hooks", "status"], &[]),
     (&["whispers"], &["has_more", "next_cursor", "has_cursor", "cursor"]),
     (&["version"], &[]),
     (&["sync"], &[]),

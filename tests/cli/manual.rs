@@ -226,6 +226,7 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
             "ox session search" => words.push("parser".into()),
+            "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),
             "ox session archive restore" => {
                 let dir = env.home().join(".claude/projects").join(slug(&repo));
                 fs::create_dir_all(&dir).unwrap();

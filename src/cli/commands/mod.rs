@@ -9,6 +9,7 @@ pub mod docs;
 pub mod doctor;
 pub mod gc;
 pub mod git_credential_helper;
+pub mod hooks;
 pub mod init;
 pub mod ledger;
 pub mod murmur;

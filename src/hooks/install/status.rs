@@ -44,6 +44,28 @@ pub struct Status {
 }
 
 impl Status {
+    /// How it is, in two words at most.
+    pub fn state(&self) -> &'static str {
+        match &self.refused {
+            Some(Error::Rejected { .. }) => return "file rejected",
+            Some(Error::Disk { .. }) => return "file unreadable",
+            Some(_) => return "file unclear",
+            None => {}
+        }
+        match self.effective {
+            false if self.installed_events.is_empty() => "off",
+            false => "left over",
+            true if self.installed_events.is_empty() => "missing",
+            true if !self.missing_events.is_empty() => "incomplete",
+            true if self.stale_path.is_some() => "stale path",
+            true if !self.let_in => "not let in",
+            true if self.feature == Feature::Off => "switched off",
+            true if self.trust == Trust::Untrusted => "untrusted",
+            true if self.trust == Trust::Disabled => "disabled",
+            true => "on",
+        }
+    }
+
     /// All that is wanted is there.
     pub fn is_installed(&self) -> bool {
         self.refused.is_none() && self.missing_events.is_empty()

@@ -178,6 +178,16 @@ pub const DOCUMENTS: &[Document] = &[
         "each copied file has agent_type, name, part, title, how and added_bytes; how is new, grown, rewritten or known",
     ),
     ("ox session archive restore", &["success", "name", "agent_type", "path", "bytes"], ""),
+    (
+        "ox hooks install",
+        &["success", "agents"],
+        "and of ox hooks uninstall; each agent has agent, path, result (installed, repaired, removed or unchanged), error and next_steps; with --dry-run agent, path and patch",
+    ),
+    (
+        "ox hooks status",
+        &["enabled", "agents"],
+        "each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag and next_steps",
+    ),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
     ("ox gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),
