@@ -37,14 +37,17 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the content of the database is what is wrong: it would be so again.
     pub fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
+        // What has no code of its own is a table or a column that is not there.
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
         match self {
             StoreError::Database { source, .. } => {
-                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | TypeMismatch))
-                    || matches!(
-                        source,
-                        rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. }
-                    )
+                matches!(
+                    source.sqlite_error_code(),
+                    Some(DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
+                ) || matches!(
+                    source,
+                    rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. }
+                )
             }
             StoreError::Newer { .. } | StoreError::Io { .. } => false,
         }

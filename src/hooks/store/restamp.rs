@@ -48,12 +48,12 @@ impl Store {
                     tx.execute(&format!("DELETE FROM {table} WHERE session = ?1"), [old])?;
                 }
                 tx.execute(
-                    "UPDATE sessions SET first_seen_ms = min(first_seen_ms, o.first), last_seen_ms = max(last_seen_ms, o.last),
-                         hook_seen_ms = nullif(max(coalesce(hook_seen_ms, 0), coalesce(o.hook, 0)), 0), sources = sources | o.sources,
-                         repo_id = coalesce(repo_id, o.repo_id), model = coalesce(model, o.model)
-                     FROM (SELECT first_seen_ms AS first, last_seen_ms AS last, hook_seen_ms AS hook, sources, repo_id, model
-                         FROM sessions WHERE id = ?1) AS o
-                     WHERE id = ?2",
+                    "UPDATE sessions AS s SET first_seen_ms = min(s.first_seen_ms, o.first_seen_ms),
+                         last_seen_ms = max(s.last_seen_ms, o.last_seen_ms),
+                         hook_seen_ms = nullif(max(coalesce(s.hook_seen_ms, 0), coalesce(o.hook_seen_ms, 0)), 0),
+                         sources = s.sources | o.sources, repo_id = coalesce(s.repo_id, o.repo_id),
+                         model = coalesce(s.model, o.model)
+                     FROM (SELECT * FROM sessions WHERE id = ?1) AS o WHERE s.id = ?2",
                     [old, new],
                 )?;
                 tx.execute("DELETE FROM sessions WHERE id = ?1", [old])?;
