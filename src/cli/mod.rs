@@ -47,7 +47,6 @@ use exit::Exit;
 use failure::{Failure, Outcome};
 use me::Me;
 
-use crate::hooks;
 use crate::kit::process::survive_file_limit;
 
 /// Runs the command named by the process's arguments.
@@ -55,7 +54,7 @@ pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     // Before all else: an agent waits for it.
     if argv.get(1).is_some_and(|word| word == "hook") {
-        hooks::entry::run(&argv[2..]);
+        crate::hooks::entry::run(&argv[2..]);
         return ExitCode::SUCCESS;
     }
     survive_file_limit();

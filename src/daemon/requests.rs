@@ -1,13 +1,14 @@
 //! One line a message that the core answers.
 
 use super::cx::{Cx, STOPPING};
+use super::hooks::event::Ask;
 use super::names::Via;
 use super::wiring::Parts;
 use crate::ipc::wire::Response;
 use crate::ipc::{ConnId, Request};
 
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
-    let Parts { projects, clones, presence, records, whispers, sessions, .. } = parts;
+    let Parts { projects, clones, presence, records, whispers, sessions, hooks, .. } = parts;
     if cx.closing && !is_one_way(&request) {
         return cx.reply(conn, Response::busy(STOPPING));
     }
@@ -33,6 +34,9 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::Attach(ask), Via::Host) => projects.attach_asked(cx, conn, &ask),
         (Request::Environment(told), Via::Project(id)) => clones.environment_told(cx, conn, id, told),
         (Request::Projects, Via::Host) => projects.list(cx, conn),
+        (Request::HooksGet, Via::Host) => hooks.asked(cx, conn, Ask::State),
+        (Request::HooksSet(set), Via::Host) => hooks.asked(cx, conn, Ask::Set(set)),
+        (Request::HooksReconcile, Via::Host) => hooks.asked(cx, conn, Ask::Reconcile),
         (request, via) => {
             log::error!("bug: {request:?} came in at {via:?}");
             cx.reply(conn, Response::error(crate::ipc::wire::text::UNKNOWN_TYPE));

@@ -17,9 +17,9 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::{peer_pid, socket};
 use super::wire::{
-    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Environment, Instances, Line,
-    Message, Progress, ProjectInfo, Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult,
-    TriggerGc, TriggerGcAsk, text,
+    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Environment, HooksSet, HooksSetDone,
+    HooksState, Instances, Line, Message, Progress, ProjectInfo, Projects, Response, StatusData, SyncEvent,
+    TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -463,6 +463,30 @@ impl Client {
     pub fn environment(&self, vars: BTreeMap<String, String>) -> Result<(), ClientError> {
         let payload = Environment { vars };
         self.call(Message::Environment, Some(&payload), limits::client::STATUS).map(drop)
+    }
+
+    /// Asks the host how agents' hooks are.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an older daemon knows no such message.
+    pub fn hooks(&self) -> Result<HooksState, ClientError> {
+        self.call_as(Message::HooksGet, NO_PAYLOAD, limits::client::HOOKS)
+    }
+
+    /// Has the host use the hooks of an agent, or of `all`, or no more.
+    ///
+    /// # Errors
+    /// As [`hooks`](Client::hooks).
+    pub fn set_hooks(&self, ask: &HooksSet) -> Result<HooksSetDone, ClientError> {
+        self.call_as(Message::HooksSet, Some(ask), limits::client::HOOKS)
+    }
+
+    /// Has the host make agents' settings as the user wants them, and take their events in from then on.
+    ///
+    /// # Errors
+    /// As [`hooks`](Client::hooks).
+    pub fn reconcile_hooks(&self) -> Result<HooksState, ClientError> {
+        self.call_as(Message::HooksReconcile, NO_PAYLOAD, limits::client::HOOKS)
     }
 
     /// Asks the host what it serves.

@@ -143,6 +143,8 @@ pub mod client {
     pub const STATE: Duration = Duration::from_secs(2);
     /// `status`, first attempt and within other commands.
     pub const STATUS: Duration = Duration::from_millis(500);
+    /// `hooks_get`, `hooks_set`, `hooks_reconcile`: agents' settings are read, and written where they are not as they should be.
+    pub const HOOKS: Duration = Duration::from_secs(10);
     /// `status`, second attempt of `ox daemon status`.
     pub const STATUS_AGAIN: Duration = Duration::from_secs(2);
     /// Silence on a running `sync`.

@@ -651,6 +651,14 @@ pub fn use_hooks(dirs: &Dirs, agents: &[&str], on: bool, all: bool) -> Result<()
     if on || all { set(dirs, HOOKS, text) } else { Ok(()) }
 }
 
+/// Says in the user's file whether the hooks of one agent are used, where hooks are used at all.
+///
+/// # Errors
+/// What [`UserConfig::set`] says.
+pub fn use_hook(dirs: &Dirs, agent: &str, on: bool) -> Result<(), Error> {
+    set(dirs, &hooks_key(agent), if on { "true" } else { "false" })
+}
+
 fn hooks_key(word: &str) -> String {
     format!("hooks.{word}")
 }

@@ -333,6 +333,10 @@ impl<S: Script> FakeHost<S> {
             Effect::Hooks(effect) => {
                 let wait = QUICK + self.disk();
                 match effect {
+                    hooks::Effect::Ask(conn, _) => {
+                        let response = ox::ipc::wire::Response::ok();
+                        self.after(wait, hooks::Event::Answered { conn: *conn, response, changed: true });
+                    }
                     hooks::Effect::Look => {
                         let on = self.script.takes_events();
                         self.after(wait, hooks::Event::Looked(on));
@@ -606,6 +610,10 @@ impl<S: Script> FakeHost<S> {
             }
             Effect::Sessions(sessions::Effect::Step { id, name, .. }) => {
                 sessions::Event::Stepped(id.clone(), name.clone(), sessions::Stepped::Failed(text())).into()
+            }
+            Effect::Hooks(hooks::Effect::Ask(conn, _)) => {
+                let response = ox::ipc::wire::Response::error(text());
+                hooks::Event::Answered { conn: *conn, response, changed: false }.into()
             }
             Effect::Hooks(hooks::Effect::Look) => hooks::Event::Looked(false).into(),
             Effect::Hooks(hooks::Effect::Take) => hooks::Event::Taken(hooks::Came::Failed(text())).into(),

@@ -1,5 +1,8 @@
 //! What the part of hooks hears, wants done and waits for.
 
+use crate::ipc::ConnId;
+use crate::ipc::wire::{HooksSet, Response};
+
 /// What a worker came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
@@ -14,9 +17,29 @@ pub enum Came {
     Failed(String),
 }
 
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// How agents' hooks are.
+    State,
+    /// They are to be used, or no more.
+    Set(HooksSet),
+    /// Agents' settings are to be as the user wants them.
+    Reconcile,
+}
+
 /// What it hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
+    /// An [`Effect::Ask`] has ended.
+    Answered {
+        /// Who asked; none where the process itself did, as it began.
+        conn: Option<ConnId>,
+        /// The answer.
+        response: Response,
+        /// What is taken in may be something else now.
+        changed: bool,
+    },
     /// Whether events of any agent are taken in.
     Looked(bool),
     /// Something was put into the spool.
@@ -28,8 +51,10 @@ pub enum Event {
 }
 
 /// What it wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Read or write agents' settings; ends in [`Event::Answered`].
+    Ask(Option<ConnId>, Ask),
     /// See whether events are taken in; ends in [`Event::Looked`].
     Look,
     /// Watch the spool, or no more; what comes is [`Event::Touched`].

@@ -4,14 +4,17 @@
 //! taken in nothing is watched; what was left in the spool is stored all the same.
 
 pub mod event;
+mod settings;
 pub(super) mod work;
 
 use std::time::Duration;
 
 use super::cx::Cx;
 use super::fact::Fact;
+use crate::ipc::ConnId;
+use crate::ipc::wire::Response;
 use crate::kit::clock::Mono;
-use event::{Came, Effect, Event, Timer};
+use event::{Ask, Came, Effect, Event, Timer};
 
 /// What comes within this of the last reading of the spool is stored together.
 pub const TAKE_EVERY: Duration = Duration::from_millis(250);
@@ -23,6 +26,9 @@ pub const RETRY_MIN: Duration = Duration::from_secs(1);
 pub const RETRY_MAX: Duration = Duration::from_secs(60);
 /// The store is tidied so often (relay and hooks, B.6).
 pub const KEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who asks for the state of hooks while so many do is told to come again: each answer reads agents' settings.
+const ASKING_MAX: usize = 4;
 
 /// Work of one kind.
 #[derive(Debug, Default)]
@@ -78,6 +84,8 @@ pub(super) struct Hooks {
     import: Work,
     /// Transcripts are to be read at [`Timer::Import`].
     will_import: bool,
+    /// How many wait for an answer.
+    asking: usize,
 }
 
 impl From<Event> for super::event::Event {
@@ -99,12 +107,30 @@ impl From<Timer> for super::event::Timer {
 }
 
 impl Hooks {
+    /// What was wanted and could not be done is done now, in both directions.
     pub(super) fn start(&mut self, cx: &mut Cx) {
-        cx.push(Effect::Look);
+        cx.push(Effect::Ask(None, Ask::Reconcile));
+    }
+
+    pub(super) fn asked(&mut self, cx: &mut Cx, conn: ConnId, ask: Ask) {
+        if self.asking >= ASKING_MAX {
+            return cx.reply(conn, Response::busy("too many ask for the state of hooks"));
+        }
+        self.asking += 1;
+        cx.push(Effect::Ask(Some(conn), ask));
     }
 
     pub(super) fn handle(&mut self, cx: &mut Cx, event: Event) {
         match event {
+            Event::Answered { conn, response, changed } => {
+                if let Some(conn) = conn {
+                    self.asking = self.asking.saturating_sub(1);
+                    cx.reply(conn, response);
+                }
+                if changed {
+                    cx.push(Effect::Look);
+                }
+            }
             Event::Looked(on) => self.looked(cx, on),
             Event::Touched => self.touched(cx),
             Event::Taken(came) => {
@@ -156,11 +182,6 @@ impl Hooks {
             Fact::Jumped if self.on => self.take(cx),
             _ => {}
         }
-    }
-
-    /// Somebody has changed what is taken in.
-    pub(super) fn look(cx: &mut Cx) {
-        cx.push(Effect::Look);
     }
 
     fn looked(&mut self, cx: &mut Cx, on: bool) {

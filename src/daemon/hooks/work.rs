@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::event::{Came, Effect, Event};
+use super::event::{Ask, Came, Effect, Event};
+use super::settings;
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::harness::transcript::sources;
 use crate::harness::{PROGRAMS, Running};
@@ -13,6 +14,7 @@ use crate::hooks::import::{self, Projects};
 use crate::hooks::record::{FOREIGN, Record};
 use crate::hooks::store::{Store, StoreError};
 use crate::hooks::{flag, spool};
+use crate::ipc::wire::Response;
 use crate::kit::cancel::Cancel;
 use crate::kit::jsonl::Queue;
 use crate::kit::process::{self, Seen, StartedAt};
@@ -53,6 +55,17 @@ impl Work {
                     Lane::Disk,
                     move || is_on(&site),
                     |on| Event::Looked(on.unwrap_or_default()).into(),
+                );
+            }
+            Effect::Ask(conn, ask) => {
+                let is_change = !matches!(ask, Ask::State);
+                lanes.start(
+                    Lane::Disk,
+                    move || settings::answer(&site, ask),
+                    move |response| {
+                        let response = response.unwrap_or_else(|e| Response::error(e.to_string()));
+                        Event::Answered { conn, response, changed: is_change }.into()
+                    },
                 );
             }
             Effect::Watch(on) => self.watch(lanes, on),
@@ -116,7 +129,7 @@ fn is_on(site: &Site) -> bool {
 }
 
 /// The store; one that is damaged is moved aside, which is logged.
-fn open_store(site: &Site) -> Result<Store, StoreError> {
+pub(super) fn open_store(site: &Site) -> Result<Store, StoreError> {
     let opened = Store::open(&site.dirs.events())?;
     if let Some(aside) = opened.damaged {
         log::error!(

@@ -63,6 +63,13 @@ pub fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What agents are to run: the small program beside this one, or this one itself where there is none. None where that cannot be told.
+pub fn program() -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    let small = own.with_file_name("ox-hook");
+    Some(if small.is_file() { small } else { own })
+}
+
 /// Runs a program in the place of this one.
 #[allow(clippy::disallowed_methods)] // no child: this process
 fn become_program(program: &Path, args: &[OsString]) -> io::Error {

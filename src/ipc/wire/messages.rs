@@ -598,3 +598,66 @@ pub struct Projects {
     /// By workspace id.
     pub projects: Vec<ProjectInfo>,
 }
+
+/// Ours: payload of `hooks_set`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksSet {
+    /// The agent, or `all` for whether hooks are used at all.
+    pub agent: String,
+    /// Whether they are.
+    pub enabled: bool,
+}
+
+/// Ours: answer to `hooks_set`. What the user wants is kept also where it could not be done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksSetDone {
+    /// It is done.
+    pub ok: bool,
+    /// What the user wants.
+    pub enabled: bool,
+    /// Why it is not done.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
+/// Ours: answer to `hooks_get` and `hooks_reconcile`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksState {
+    /// Hooks are used at all.
+    pub enabled: bool,
+    /// Every agent whose hooks can be used.
+    pub agents: Vec<HooksAgent>,
+}
+
+/// How the hooks of one agent are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksAgent {
+    /// The agent, as `hooks_set` names it.
+    pub agent: String,
+    /// Its own switch is on.
+    pub opted_in: bool,
+    /// And hooks are used at all.
+    pub effective: bool,
+    /// In two words at most, as `ox hooks status` has it.
+    pub state: String,
+    /// Ours is run at every event at which it should be.
+    pub installed: bool,
+    /// Events at which it is not.
+    pub missing_events: Vec<String>,
+    /// `on`, `off` or `unknown`: whether the agent uses hooks at all.
+    pub feature: String,
+    /// Whether it runs ours.
+    pub trust: String,
+    /// When its last event was, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_event_ms: Option<i64>,
+    /// What is left to do, a sentence or a command each.
+    pub next_steps: Vec<String>,
+    /// Why its settings could not be made as the user wants them.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}

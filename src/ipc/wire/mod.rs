@@ -202,6 +202,12 @@ messages! {
     Projects = "projects" Reply on Host => core;
     /// Ours: what of the caller's environment leads git to remotes: [`Environment`].
     Environment = "environment" Reply on Project => core (Environment);
+    /// Ours, host socket only: how agents' hooks are: [`HooksState`].
+    HooksGet = "hooks_get" Reply on Host => core;
+    /// Ours, host socket only: use hooks, or those of one agent, or no more: [`HooksSet`], [`HooksSetDone`].
+    HooksSet = "hooks_set" Reply on Host => core (HooksSet);
+    /// Ours, host socket only: agents' settings are to be as the user wants them: [`HooksState`].
+    HooksReconcile = "hooks_reconcile" Reply on Host => core;
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");

@@ -40,7 +40,7 @@ pub struct Uninstall {
 }
 
 pub(super) fn install(cx: &Cx, args: &Install) -> Outcome {
-    let program = std::env::current_exe().ok();
+    let program = crate::hooks::entry::program();
     let site = site(cx, program.as_deref());
     let words = named(&args.agent).unwrap_or_else(|| install::present(site));
     if words.is_empty() {
