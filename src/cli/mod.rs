@@ -47,6 +47,7 @@ use exit::Exit;
 use failure::{Failure, Outcome};
 use me::Me;
 
+use crate::hooks::entry;
 use crate::kit::process::survive_file_limit;
 
 /// Runs the command named by the process's arguments.
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     // Before all else: an agent waits for it.
     if argv.get(1).is_some_and(|word| word == "hook") {
-        crate::hooks::entry::run(&argv[2..]);
+        entry::run(&argv[2..]);
         return ExitCode::SUCCESS;
     }
     survive_file_limit();

@@ -4,3 +4,4 @@ mod entry;
 mod import;
 mod seen;
 mod store;
+mod install;

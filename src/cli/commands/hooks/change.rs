@@ -132,8 +132,14 @@ fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: 
             })
         })
         .collect();
-    let errors: Vec<(&str, &Error)> =
-        done.iter().filter_map(|one| Some((one.agent, one.result.as_ref().err()?))).collect();
+    // What fails at an agent that nobody named is told, and is no failure of this.
+    let (errors, asides): (Vec<(&str, &Error)>, Vec<_>) = done
+        .iter()
+        .filter_map(|one| Some((one.agent, one.result.as_ref().err()?)))
+        .partition(|(agent, _)| words.contains(agent));
+    for (agent, error) in asides {
+        cx.ui.warn(&format!("{agent}: {}", line(error)));
+    }
     if errors.is_empty() && cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "agents": document }));
     }
