@@ -354,7 +354,7 @@ fn repair(doc: &Doc<'_>, handler: &Node, wanted: &Wanted) -> Vec<Edit> {
 fn is_value(doc: &Doc<'_>, node: &Node, value: &Json) -> bool {
     match &node.value {
         Value::Text(text) => value.as_str() == Some(text),
-        _ => doc.text[node.span.clone()] == value.to_string(),
+        _ => value.to_string() == doc.text[node.span.clone()],
     }
 }
 

@@ -37,9 +37,9 @@ const call = (i, input) => ({{ session_id: i?.sessionID, tool_name: i?.tool, too
 export const Ox = async (ctx) => {{
   const cwd = ctx?.directory
   return {{
-    event: async ({{ event: e }}) => {{
-      if (e?.type === "session.created") send(e.type, {{ cwd, session_id: e.properties?.info?.id ?? e.properties?.sessionID }})
-      else if (e?.type === "session.idle") send(e.type, {{ cwd, session_id: e.properties?.sessionID }})
+    event: async (i) => {{
+      const e = i?.event, told = e?.properties
+      if (e?.type === "session.created" || e?.type === "session.idle") send(e.type, {{ cwd, session_id: told?.sessionID ?? told?.info?.id }})
     }},
     "chat.message": async (i) => send("chat.message", {{ cwd, session_id: i?.sessionID }}),
     "tool.execute.before": async (i, o) => send("tool.execute.before", {{ cwd, ...call(i, o?.args) }}),
