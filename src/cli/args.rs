@@ -6,8 +6,8 @@ use clap::builder::StyledStr;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::commands::{
-    agent, completions, config, daemon, debug, docs, doctor, gc, git_credential_helper, hooks, init, ledger,
-    murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
+    agent, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper, hooks, init,
+    ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
-    ("Team and agents", &["team", "agent", "murmur", "whispers", "session", "hooks"]),
+    ("Team and agents", &["team", "agent", "murmur", "whispers", "session", "sessions", "hooks", "events"]),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
 ];
@@ -99,6 +99,14 @@ pub enum Command {
     Murmur(murmur::Args),
     /// List, show and export sessions of agents
     Session(session::Args),
+    /// List the sessions of agents at work now (recorded ones: ox session list)
+    Sessions(events::SessionsArgs),
+    /// List what agents do: prompts, calls of tools, ends of turns
+    ///
+    /// Taken in from the hooks of agent programs and read from their transcripts, each event once, on this machine alone: names
+    /// of tools, sizes and hashes, never what was said or given, unless the settings say otherwise. What is older than 30
+    /// days, or beyond 200 MiB, is deleted.
+    Events(events::Args),
     /// Have agents tell of their events, and show whether they do
     Hooks(hooks::Args),
     /// List what the agents of this machine were told
@@ -222,6 +230,8 @@ impl Command {
             Command::Agent(args) => (!args.introduces()).then(|| args.name()),
             Command::Init(_)
             | Command::Daemon(_)
+            | Command::Sessions(_)
+            | Command::Events(_)
             | Command::Config(_)
             | Command::Hooks(_)
             | Command::Version(_)

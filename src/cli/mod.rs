@@ -39,8 +39,8 @@ pub use commands::docs;
 
 use args::{Args, Command};
 use commands::{
-    agent, completions, config, daemon, debug, doctor, gc, git_credential_helper, hooks, init, ledger,
-    murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
+    agent, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks, init,
+    ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use context::Cx;
 use exit::Exit;
@@ -128,6 +128,8 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Debug(args) => debug::run(cx, &args).map(done),
         Command::Murmur(args) => murmur::run(cx, &args).map(done),
         Command::Session(args) => session::run(cx, &args).map(done),
+        Command::Sessions(args) => events::run_sessions(cx, &args).map(done),
+        Command::Events(args) => events::run(cx, &args).map(done),
         Command::Hooks(args) => hooks::run(cx, &args).map(done),
         Command::Whispers(args) => whispers::run(cx, &args).map(done),
         Command::Version(args) => version::run(cx, &args).map(done),

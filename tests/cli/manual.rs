@@ -225,6 +225,16 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox config set" => words.extend(["murmur_send".into(), "manual".into()]),
             "ox completions" => words.push("bash".into()),
             "ox docs man" => words.push(env.root().join("man").display().to_string()),
+            "ox events show" => {
+                let db = env.home().join(".local/share/sageox/events/events.db");
+                let record = ox::hooks::record::Record {
+                    event: "Stop".into(),
+                    agent: "codex".into(),
+                    ..Default::default()
+                };
+                ox::hooks::store::Store::open(&db).unwrap().store.take(&[record]).unwrap();
+                words.push("1".into());
+            }
             "ox session search" => words.push("parser".into()),
             "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),
             "ox session archive restore" => {

@@ -9,6 +9,7 @@ mod ways_out;
 
 mod bundle;
 
+mod events;
 mod linked_settings;
 mod manual;
 
@@ -92,6 +93,12 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["session", "redaction", "verify", "--all"], 0),
     (&["session", "redaction", "verify", "--all", "--fix"], 0),
     (&["session", "redaction", "verify", "nobody"], 2),
+    (&["sessions", "live"], 0),
+    (&["events", "list"], 0),
+    (&["events", "list", "--agent", "codex", "--since", "2h", "--limit", "3"], 0),
+    (&["events", "list", "--since", "soon"], 2),
+    (&["events", "show", "1"], 1),
+    (&["events", "stats"], 0),
     (&["session", "usage"], 0),
     (&["session", "usage", "--by", "day", "--since", "7d", "--all-projects"], 0),
     (&["session", "usage", "--since", "soon"], 2),

@@ -2,6 +2,6 @@
 
 mod entry;
 mod import;
+mod install;
 mod seen;
 mod store;
-mod install;

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod debug;
 pub mod docs;
 pub mod doctor;
+pub mod events;
 pub mod gc;
 pub mod git_credential_helper;
 pub mod hooks;

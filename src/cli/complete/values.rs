@@ -1,6 +1,6 @@
 //! What the values of arguments may be, as the files of the project and of the machine say. Nothing is asked of anybody, nothing is written.
 
-use crate::cli::commands::{daemon, murmur, rescue, session};
+use crate::cli::commands::{daemon, events, murmur, rescue, session};
 use crate::cli::context::Cx;
 use crate::cli::global::Global;
 use crate::cli::ui::{Options, Ui};
@@ -38,6 +38,7 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("session archive restore", "transcript", session::archive::names),
     ("daemon errors", "mark", daemon::errors::codes),
     ("agent prime", "agent", agent_types),
+    ("events list", "agent", events::programs),
     ("murmur", "agent_id", agents),
     ("murmur", "importance", importance),
     ("murmur", "topic", topics),

@@ -136,6 +136,36 @@ pub const DOCUMENTS: &[Document] = &[
         &["by", "project", "since", "prices_as_of", "groups", "total", "unpriced_models", "problems"],
         "each group has name, answers, input_tokens, cached_tokens, cache_written_tokens, output_tokens, reasoning_tokens, price_usd (null if unknown) and price_complete, as total has; records is there with --explain",
     ),
+    (
+        "ox sessions live",
+        &["sessions"],
+        "each has agent, session_id, status, subagents, started_ms, last_seen_ms and sources, and where they are known model, current_tool, awaiting_since_ms and repo_id",
+    ),
+    (
+        "ox events list",
+        &["events"],
+        "each has seq, agent, session_id, event_type, hook_event_name, at_ms and sources (hook, transcript, cli), and where they are known tool_name, tool_use_id, turn_id, is_error and repo_id",
+    ),
+    (
+        "ox events show",
+        &[
+            "seq",
+            "agent",
+            "session_id",
+            "event_type",
+            "at_ms",
+            "sources",
+            "dedup_key",
+            "hook_at_ms",
+            "transcript_at_ms",
+        ],
+        "and all else that is stored of it",
+    ),
+    (
+        "ox events stats",
+        &["events", "both", "sessions", "counts", "size"],
+        "each of counts has agent, event_type, hook, transcript and both; last_event_ms is there once there is an event",
+    ),
     ("ox session export", &["success", "session_name", "path"], ""),
     (
         "ox session redaction policy",

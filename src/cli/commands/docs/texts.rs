@@ -125,6 +125,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("~/.local/share/sageox/local/remotes/<repo id>.git", "the ledger's remote when no other is named"),
     ("~/.config/sageox/prices.json", "own prices of tokens; see ox-session-usage(1)"),
     ("~/.local/share/sageox/usage.db", "what the answers of models cost, also when the transcripts are gone"),
+    ("~/.local/share/sageox/events/events.db", "what agents did in the last 30 days; see ox-events(1)"),
     ("~/.local/share/sageox/daemon.lock", "held by the one daemon of the user"),
     ("$XDG_RUNTIME_DIR/sageox/daemon/", "sockets, pid files and the registry"),
     ("~/.cache/sageox/logs/daemon.log", "the log of the daemon"),
