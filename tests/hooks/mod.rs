@@ -5,3 +5,4 @@ mod import;
 mod install;
 mod seen;
 mod store;
+mod stored;

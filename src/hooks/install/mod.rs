@@ -306,7 +306,9 @@ impl Run<'_> {
         path: &Path,
         known: bool,
     ) -> Result<(Outcome, Vec<String>), Error> {
-        if let Some(sign) = place::container(self.site.env).filter(|_| !self.asked.force && !known) {
+        self.record.container |= self.asked.force;
+        let is_asked = self.record.container || known;
+        if let Some(sign) = place::container(self.site.env).filter(|_| !is_asked) {
             return Err(Error::Container(sign));
         }
         if let (Some(home), Some(program)) = (self.site.env.home(), self.site.program) {

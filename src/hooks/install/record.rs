@@ -27,6 +27,9 @@ pub(super) struct Record {
     hash_key: Secret,
     /// `~/.sageox/bin/ox` was made from here.
     pub(super) link: bool,
+    /// The user has said that a container's settings may be written: so may the daemon, from then on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) container: bool,
     /// The files that were changed, by their path.
     pub(super) files: BTreeMap<String, Changed>,
 }

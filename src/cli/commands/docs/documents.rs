@@ -215,8 +215,8 @@ pub const DOCUMENTS: &[Document] = &[
     ),
     (
         "ox hooks status",
-        &["enabled", "agents"],
-        "each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag and next_steps",
+        &["enabled", "agents", "spool"],
+        "spool has events, bytes, since and taken_in (a daemon runs); each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag and next_steps",
     ),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),

@@ -9,6 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::git::line_diff;
 use crate::hooks::install::{self, Asked, Done, Error, Outcome as Came, Site};
+use crate::ipc::client::Client;
 use crate::project::settings;
 
 /// Flags of `ox hooks install`.
@@ -63,6 +64,7 @@ pub(super) fn install(cx: &Cx, args: &Install) -> Outcome {
         cx.ui.done("codex: switched the use of hooks on in its config.toml")?;
     }
     let done = reconcile(site, Asked { agents: &words, force: args.force })?;
+    tell_daemon(cx);
     report(cx, site, &words, done, true)
 }
 
@@ -74,6 +76,7 @@ pub(super) fn uninstall(cx: &Cx, args: &Uninstall) -> Outcome {
     }
     settings::use_hooks(&cx.dirs, &words, false, args.agent == ALL).map_err(|e| of_project(&e))?;
     let done = reconcile(site, Asked { agents: &words, force: false })?;
+    tell_daemon(cx);
     report(cx, site, &words, done, false)
 }
 
@@ -81,6 +84,17 @@ pub(super) fn uninstall(cx: &Cx, args: &Uninstall) -> Outcome {
 fn named(agent: &str) -> Option<Vec<&'static str>> {
     let row = install::rows().find(|hooks| hooks.word == agent)?;
     Some(vec![row.word])
+}
+
+/// A daemon that runs takes events in, or no more, at once; one that does not looks when it begins.
+fn tell_daemon(cx: &Cx) {
+    let host = Client::new(cx.dirs.host_socket());
+    if host.is_reachable()
+        && let Err(e) = host.reconcile_hooks()
+    {
+        cx.ui.warn(&format!("the daemon does not hear of it before it begins anew: {e}"));
+        cx.ui.next_step("ox daemon restart");
+    }
 }
 
 fn reconcile(site: Site<'_>, asked: Asked<'_>) -> Outcome<Vec<Done>> {

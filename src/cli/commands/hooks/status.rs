@@ -7,8 +7,11 @@ use super::site;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::ui::text::Table;
+use crate::cli::ui::text::{Table, relative};
 use crate::hooks::install::{self, Status};
+use crate::hooks::spool;
+use crate::ipc::client::Client;
+use crate::kit::human;
 
 pub(super) fn run(cx: &Cx) -> Outcome {
     let found = install::status(site(cx, None));
@@ -16,9 +19,13 @@ pub(super) fn run(cx: &Cx) -> Outcome {
         let exit = if e.is_disk() { Exit::Usage } else { Exit::Failed };
         Failure::new(exit, "the state of hooks cannot be read").because(&e).hint("ox config list")
     })?;
+    let waiting = spool::status(cx.dirs.data()).unwrap_or_default();
+    let since = waiting.since.and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let is_taken = Client::new(cx.dirs.host_socket()).is_reachable();
     if cx.ui.json() {
         let agents: Vec<Value> = all.iter().map(document).collect();
-        return cx.ui.document(&json!({ "enabled": enabled, "agents": agents }));
+        let spool = json!({ "events": waiting.records, "bytes": waiting.bytes, "since": since, "taken_in": is_taken });
+        return cx.ui.document(&json!({ "enabled": enabled, "agents": agents, "spool": spool }));
     }
     let mut table = Table::new(&["AGENT", "HOOKS", "EVENTS", "TRUST", "FILE"]);
     for one in &all {
@@ -43,6 +50,12 @@ pub(super) fn run(cx: &Cx) -> Outcome {
         // Of an agent that is off a person wants to hear only what is left to do.
         let is_told = |step: &&String| one.effective || step.starts_with("ox ") || cx.ui.verbose();
         one.next_steps.iter().filter(is_told).for_each(|step| say(cx, step));
+    }
+    if waiting.records > 0 && !is_taken {
+        let ago = since.map(|at| format!(", since {}", relative(at, cx.now()))).unwrap_or_default();
+        let many = human::count(waiting.records, "event");
+        cx.ui.note(&format!("{many} ({}) wait for a daemon{ago}", human::bytes(waiting.bytes)));
+        cx.ui.next_step("ox daemon start");
     }
     if all.iter().all(|one| !one.effective) {
         cx.ui.next_step("ox hooks install");

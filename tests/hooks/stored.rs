@@ -1,0 +1,156 @@
+//! From an agent's program to a row: through the real entry and a real daemon, whatever is ended when.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ox::ipc::client::Client;
+use ox::ipc::wire::HooksSet;
+use ox::kit::rng::Rng;
+use ox::project::{Dirs, Env};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{OX, TestEnv, run, seed, send, until, until_or};
+
+/// A machine with a project that a daemon serves, and Claude Code's hooks in place.
+fn machine() -> (TestEnv, PathBuf) {
+    let env = TestEnv::new();
+    let repo = env.repo("r");
+    env.ox_in(&repo, ["up"]).ok();
+    fs::create_dir_all(env.home().join(".claude")).unwrap();
+    env.ox_in(&repo, ["hooks", "install", "--agent", "claude", "--force"]).ok();
+    (env, repo)
+}
+
+/// The event is fired as Claude Code does it: by the command that stands in its settings.
+#[track_caller]
+fn fire(env: &TestEnv, repo: &Path, event: &str, payload: &Value) {
+    let text = fs::read_to_string(env.home().join(".claude/settings.json")).unwrap();
+    let settings: Value = serde_json::from_str(&text).unwrap();
+    let command = settings["hooks"][event][0]["hooks"][0]["command"].as_str().unwrap().to_owned();
+    let payload = payload.to_string().into_bytes();
+    let cmd = env.cmd("/bin/sh").args(["-c", &command]).dir(repo).stdin_bytes(payload);
+    let ran = run(cmd.deadline(Duration::from_secs(10)), command);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));
+}
+
+fn call(repo: &Path, n: usize) -> Value {
+    json!({
+        "session_id": "11111111-2222-4333-8444-555555555555", "transcript_path": "/t.jsonl", "cwd": repo,
+        "hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": { "command": format!("echo {n}") },
+        "tool_use_id": format!("toolu_{n}"),
+    })
+}
+
+fn events(env: &TestEnv) -> Vec<Value> {
+    let all = env.ox(["events", "list", "--limit", "100000", "--json"]).ok().json();
+    all["events"].as_array().unwrap().clone()
+}
+
+#[test]
+fn an_event_that_is_fired_is_a_row_soon() {
+    let (env, repo) = machine();
+    fire(&env, &repo, "PreToolUse", &call(&repo, 1));
+    until_or(|| events(&env).len() == 1, || format!("{:?}", events(&env)));
+    let one = events(&env).remove(0);
+    let told =
+        ["agent", "event_type", "tool_use_id", "session_id"].map(|key| one[key].as_str().unwrap().to_owned());
+    assert_eq!(told, ["claude-code", "PreToolUse", "toolu_1", "11111111-2222-4333-8444-555555555555"]);
+    assert_eq!(one["sources"], json!(["hook"]));
+    // While no daemon lives they wait, and that is told.
+    env.ox_in(&repo, ["daemon", "stop", "--all"]).ok();
+    fire(&env, &repo, "PreToolUse", &call(&repo, 2));
+    let status = env.ox_in(&repo, ["hooks", "status", "--json"]).ok().json();
+    assert_eq!(
+        (&status["spool"]["events"], &status["spool"]["taken_in"]),
+        (&1.into(), &false.into()),
+        "{status}"
+    );
+    let page = env.ox_in(&repo, ["hooks", "status"]).ok();
+    assert!(page.stderr.contains("1 event (") && page.stderr.contains("ox daemon start"), "{page:?}");
+    env.ox_in(&repo, ["daemon", "start"]).ok();
+    until(|| events(&env).len() == 2);
+    // Switched off: the settings are as before, and nothing more is taken in.
+    let before = fs::read(env.home().join(".claude/settings.json")).unwrap();
+    env.ox_in(&repo, ["hooks", "uninstall"]).ok();
+    assert_ne!(fs::read(env.home().join(".claude/settings.json")).ok(), Some(before));
+    let cmd = env.cmd(OX).args(["hook", "claude", "PreToolUse"]).dir(&repo);
+    run(cmd.stdin_bytes(call(&repo, 3).to_string().into_bytes()), "hook".into()).ok();
+    env.ox_in(&repo, ["sync"]).ok();
+    assert_eq!(events(&env).len(), 2);
+    env.stop_daemon();
+}
+
+#[test]
+fn hooks_are_asked_for_and_set_over_the_wire() {
+    let (env, repo) = machine();
+    let vars: Vec<_> = env.vars().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let host = Client::new(Dirs::from_env(&Env::of(vars, &repo)).unwrap().host_socket());
+    let of = |word: &str| {
+        let state = host.hooks().unwrap();
+        let one = state.agents.into_iter().find(|one| one.agent == word).unwrap();
+        (state.enabled, one.opted_in, one.effective, one.installed)
+    };
+    assert_eq!(host.hooks().unwrap().agents.len(), 4, "complete for every row");
+    assert_eq!(of("claude"), (true, true, true, true));
+    let set =
+        |agent: &str, enabled: bool| host.set_hooks(&HooksSet { agent: agent.into(), enabled }).unwrap();
+    let settings = env.home().join(".claude/settings.json");
+    let ours = || fs::read_to_string(&settings).unwrap_or_default().contains("hook claude");
+    // The master off: nothing of ours stays, and what each wants is kept.
+    let done = set("all", false);
+    assert!(done.ok && !done.enabled && !ours(), "{done:?}");
+    assert_eq!(of("claude"), (false, true, false, false));
+    let done = set("all", true);
+    assert!(done.ok && ours(), "{done:?}");
+    assert_eq!(of("claude"), (true, true, true, true));
+    // One agent, and the others as they were.
+    assert!(set("claude", false).ok && !ours());
+    assert_eq!((of("claude"), of("gemini")), ((true, false, false, false), (true, false, false, false)));
+    // Where it cannot be done what is wanted is kept, and done when the process begins the next time.
+    fs::write(&settings, "{ // a comment\n}").unwrap();
+    let refused = set("claude", true);
+    assert!(!refused.ok && refused.enabled && refused.error.contains("settings.json"), "{refused:?}");
+    assert_eq!(of("claude").1, true);
+    fs::write(&settings, "{}").unwrap();
+    env.ox_in(&repo, ["daemon", "restart"]).ok();
+    until(ours);
+    assert!(host.set_hooks(&HooksSet { agent: "vim".into(), enabled: true }).is_err());
+    // At once: an event of who was switched on is taken in.
+    fire(&env, &repo, "PreToolUse", &call(&repo, 1));
+    until(|| events(&env).len() == 1);
+    assert!(host.hooks().unwrap().agents.iter().any(|one| one.last_event_ms.is_some()));
+    env.stop_daemon();
+}
+
+#[test]
+fn rly_07_each_event_is_a_row_once_whoever_is_killed_when() {
+    let test = "hooks::stored::rly_07_each_event_is_a_row_once_whoever_is_killed_when";
+    seed::with(test, seed::fresh(), killed);
+}
+
+fn killed(seed: u64) {
+    let (mut env, repo) = machine();
+    env.allow_leftovers();
+    let mut rng = Rng::new(seed);
+    let mut n = 0;
+    for _ in 0..seed::rounds(8, 500) {
+        for _ in 0..rng.below(12) {
+            fire(&env, &repo, "PreToolUse", &call(&repo, n));
+            n += 1;
+        }
+        if let Some(pid) = env.daemon_pid() {
+            send(pid, Signal::KILL);
+        }
+        env.ox_in(&repo, ["daemon", "start"]).ok();
+    }
+    let told = || events(&env);
+    until_or(|| told().len() >= n, || format!("{} of {n}", told().len()));
+    let mut ids: Vec<String> =
+        told().iter().map(|one| one["tool_use_id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), told().len()), (n, n));
+    env.stop_daemon();
+}
