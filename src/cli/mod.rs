@@ -21,6 +21,7 @@ mod foreign;
 mod global;
 mod heartbeat;
 mod history;
+mod hooked;
 mod live;
 mod me;
 mod notices;
@@ -29,6 +30,7 @@ mod team_clone;
 mod trust;
 pub mod ui;
 mod when;
+mod whispered;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use commands::docs;
+pub use hooked::after_hook;
 
 use args::{Args, Command};
 use commands::{
@@ -55,7 +58,7 @@ pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     // Before all else: an agent waits for it.
     if argv.get(1).is_some_and(|word| word == "hook") {
-        entry::run(&argv[2..]);
+        entry::run(&argv[2..], after_hook);
         return ExitCode::SUCCESS;
     }
     survive_file_limit();

@@ -23,16 +23,22 @@ fn machine() -> (TestEnv, PathBuf) {
     (env, repo)
 }
 
-/// The event is fired as Claude Code does it: by the command that stands in its settings.
 #[track_caller]
 fn fire(env: &TestEnv, repo: &Path, event: &str, payload: &Value) {
+    assert_eq!(fired(env, repo, event, payload), "");
+}
+
+/// The event is fired as Claude Code does it: by the command that stands in its settings. Returns what it is told.
+#[track_caller]
+fn fired(env: &TestEnv, repo: &Path, event: &str, payload: &Value) -> String {
     let text = fs::read_to_string(env.home().join(".claude/settings.json")).unwrap();
     let settings: Value = serde_json::from_str(&text).unwrap();
     let command = settings["hooks"][event][0]["hooks"][0]["command"].as_str().unwrap().to_owned();
     let payload = payload.to_string().into_bytes();
     let cmd = env.cmd("/bin/sh").args(["-c", &command]).dir(repo).stdin_bytes(payload);
     let ran = run(cmd.deadline(Duration::from_secs(10)), command);
-    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    ran.stdout
 }
 
 fn call(repo: &Path, n: usize) -> Value {
@@ -152,5 +158,58 @@ fn killed(seed: u64) {
     ids.sort();
     ids.dedup();
     assert_eq!((ids.len(), told().len()), (n, n));
+    env.stop_daemon();
+}
+
+#[test]
+fn wat_07_what_waits_for_an_agent_is_put_before_it_with_the_next_prompt_and_nowhere_else() {
+    let (mut env, repo) = machine();
+    let session = "11111111-2222-4333-8444-555555555555";
+    env.set("CLAUDECODE", "1");
+    env.set("CLAUDE_CODE_SESSION_ID", session);
+    env.ox_in(&repo, ["agent", "prime"]).ok();
+    env.set("CLAUDE_CODE_SESSION_ID", "22222222-2222-4333-8444-555555555555");
+    env.ox_in(&repo, ["agent", "prime"]).ok();
+    env.ox_in(&repo, ["murmur", "The parser is mine now"]).ok();
+    env.ox_in(&repo, ["sync"]).ok();
+    env.unset("CLAUDE_CODE_SESSION_ID");
+    env.unset("CLAUDECODE");
+    let payload = |event: &str| {
+        json!({
+            "session_id": session, "transcript_path": "/t.jsonl", "cwd": repo, "hook_event_name": event, "prompt": "go on",
+        })
+    };
+    for event in ["PreToolUse", "PostToolUse", "Stop", "SessionEnd"] {
+        assert_eq!(fired(&env, &repo, event, &payload(event)), "", "{event}");
+    }
+    let prompt = || fired(&env, &repo, "UserPromptSubmit", &payload("UserPromptSubmit"));
+    let mut told = String::new();
+    until(|| {
+        told = prompt();
+        !told.is_empty()
+    });
+    assert!(told.contains("The parser is mine now") && told.contains("<system-reminder>"), "{told}");
+    assert_eq!(prompt(), "", "once");
+    env.stop_daemon();
+}
+
+#[test]
+fn a_session_that_begins_without_a_daemon_has_one_started_unless_nobody_may() {
+    let (mut env, repo) = machine();
+    env.stop_daemon();
+    let payload = json!({
+        "session_id": "s", "transcript_path": "/t.jsonl", "cwd": repo, "hook_event_name": "SessionStart", "source": "startup",
+    });
+    env.set("OX_NO_DAEMON", "1");
+    fire(&env, &repo, "SessionStart", &payload);
+    env.unset("OX_NO_DAEMON");
+    env.set("CI", "1");
+    fire(&env, &repo, "SessionStart", &payload);
+    env.unset("CI");
+    fire(&env, &repo, "PreToolUse", &call(&repo, 1));
+    assert_eq!(env.processes().len(), 0);
+    fire(&env, &repo, "SessionStart", &payload);
+    until(|| env.daemon_pid().is_some());
+    until(|| events(&env).len() == 4);
     env.stop_daemon();
 }

@@ -362,8 +362,11 @@ fn is_served_from_nowhere(dirs: &Dirs, project: &Project) -> bool {
     from.is_some_and(|from| from != project.root && is_gone(&from.join(PROJECT_DIR)))
 }
 
-/// Whether commands may start the daemon by themselves.
-fn may_start(dirs: &Dirs, env: &Env) -> Result<(), ReachError> {
+/// Whether the daemon may be started by whoever needs it, unasked.
+///
+/// # Errors
+/// [`ReachError::Disabled`], and by what.
+pub fn may_start(dirs: &Dirs, env: &Env) -> Result<(), ReachError> {
     if env.get("SAGEOX_DAEMON").is_some_and(|v| v.eq_ignore_ascii_case("false")) {
         return Err(ReachError::Disabled { by: "SAGEOX_DAEMON=false" });
     }

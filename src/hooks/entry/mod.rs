@@ -25,6 +25,7 @@ use super::identity;
 use super::record::{FOREIGN, NAME_MAX, Record, VERSION};
 use super::spool;
 use crate::harness::Program;
+use crate::harness::hooks::Says;
 use crate::kit::clock::{Clock, Mono, SystemClock};
 use crate::kit::{file, id, process, thread};
 
@@ -47,10 +48,10 @@ const OFF: &str = "OX_HOOKS";
 pub const DEPTH: &str = "OX_HOOK_DEPTH";
 
 /// What the small program does: takes an event in, and leaves all else to `ox` beside it.
-pub fn main() -> ExitCode {
+pub fn main(then: impl FnOnce(&Taken)) -> ExitCode {
     let args: Vec<OsString> = env::args_os().collect();
     if args.get(1).is_none_or(|word| word == "hook") {
-        run(args.get(2..).unwrap_or_default());
+        run(args.get(2..).unwrap_or_default(), then);
         return ExitCode::SUCCESS;
     }
     let ox = env::current_exe().map(|path| path.with_file_name("ox"));
@@ -76,15 +77,37 @@ fn become_program(program: &Path, args: &[OsString]) -> io::Error {
     std::os::unix::process::CommandExt::exec(std::process::Command::new(program).args(args))
 }
 
-/// Takes an event in: `args` are the words behind `ox hook`. Never fails.
-pub fn run(args: &[OsString]) {
+/// An event that was taken in.
+#[derive(Debug)]
+pub struct Taken {
+    /// The program whose entry ran; it is not known to be somebody else's.
+    pub program: &'static Program,
+    /// What ours call the event.
+    pub event: String,
+    /// What may be said to the agent now.
+    pub says: Says,
+    /// The session.
+    pub session_id: String,
+    /// Where the agent works.
+    pub cwd: PathBuf,
+    /// How much time is left for anything else.
+    pub left: Duration,
+}
+
+/// Takes an event in, `args` being the words behind `ox hook`, and does `then` where it is one of a project. Never fails, and ends the
+/// process at [`DEADLINE`].
+pub fn run(args: &[OsString], then: impl FnOnce(&Taken)) {
     let began = SystemClock.now().mono;
     // Also in the middle of a write that hangs.
     let _ = process::end_after(DEADLINE);
-    let _ = thread::contain(|| take(args, began));
+    let _ = thread::contain(|| {
+        if let Some(taken) = take(args, began) {
+            then(&taken);
+        }
+    });
 }
 
-fn take(args: &[OsString], began: Mono) {
+fn take(args: &[OsString], began: Mono) -> Option<Taken> {
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let program = words.first().and_then(|word| event::program(word));
     let is_off = env::var_os(OFF).is_some_and(|value| value == "0") || env::var_os(DEPTH).is_some();
@@ -96,16 +119,22 @@ fn take(args: &[OsString], began: Mono) {
     let (Some(program), Some(data), Some(flag)) = (program, data, flag) else {
         // Whoever writes to it must not find it closed.
         drain(began);
-        return;
+        return None;
     };
     let name = words.get(1).copied().unwrap_or_default();
     let keep = if flag.payload == Payload::Full { FULL_MAX } else { 0 };
     let payload = read(began, keep);
-    if let Some(mut record) = record_of(program, name, &flag, &payload) {
-        record.handler_us = micros(SystemClock.now().mono.since(began));
-        // Nobody can be told: what could not be kept is the agent's no more than it is ours.
-        let _ = spool::put(&data, &record);
+    let (mut record, cwd) = record_of(program, name, &flag, &payload)?;
+    record.handler_us = micros(SystemClock.now().mono.since(began));
+    // Nobody can be told: what could not be kept is the agent's no more than it is ours.
+    let _ = spool::put(&data, &record);
+    if record.agent == FOREIGN || record.repo_id.is_empty() {
+        return None;
     }
+    let mut events = program.hooks.into_iter().flat_map(|hooks| hooks.events);
+    let says = events.find(|one| one.canonical == record.event).map_or(Says::Nothing, |one| one.says);
+    let left = DEADLINE.saturating_sub(SystemClock.now().mono.since(began));
+    Some(Taken { program, event: record.event, says, session_id: record.session_id, cwd, left })
 }
 
 fn micros(time: Duration) -> u64 {
@@ -176,7 +205,7 @@ fn receive(began: Mono, mut take: impl FnMut(&[u8])) -> bool {
 }
 
 /// What is kept of an event; none where events are not taken in from there.
-fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Option<Record> {
+fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Option<(Record, PathBuf)> {
     let scan = &got.scan;
     let text = |member: &str| scan.get(member, NAME_MAX).unwrap_or_default().into_owned();
     let cwd = scan.get("cwd", 4096).map(|dir| PathBuf::from(&*dir)).or_else(|| env::current_dir().ok());
@@ -204,8 +233,9 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
         parse_error: got.bytes > 0 && !scan.is_whole() && !got.truncated,
         ..Record::default()
     };
+    let cwd = cwd.unwrap_or_default();
     if flag.payload == Payload::None {
-        return Some(record);
+        return Some((record, cwd));
     }
     record.agent_at_ms =
         text("timestamp").parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
@@ -222,7 +252,9 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
         .into_iter()
         .find(|t| !t.is_empty())
         .unwrap_or_default();
-    record.cwd_hash = cwd.map(|dir| keyed(&flag.key, dir.as_os_str())).unwrap_or_default();
+    if cwd != Path::new("") {
+        record.cwd_hash = keyed(&flag.key, cwd.as_os_str());
+    }
     record.prompt_sha256 = said(scan, "prompt");
     record.message_sha256 = said(scan, "last_assistant_message");
     if record.message_sha256.is_empty() {
@@ -237,7 +269,7 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
     if flag.payload == Payload::Full && got.text.len() <= FULL_MAX {
         record.payload = String::from_utf8(got.text.clone()).ok();
     }
-    Some(record)
+    Some((record, cwd))
 }
 
 /// The digest of what somebody said.

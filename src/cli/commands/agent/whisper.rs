@@ -7,11 +7,10 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::history;
 use crate::cli::me::Me;
-use crate::ipc::wire::{Message, WhisperEntry, Whispers, WhispersAsk};
+use crate::cli::whispered::{Asked, framed};
+use crate::ipc::wire::{WhisperEntry, Whispers};
 use crate::project::Project;
-use crate::project::settings::Settings;
 use crate::whispers::limits::{FRAME_BODY, PROMPT_MAX};
-use crate::whispers::{Source, Whisper, frame};
 
 /// An answer may take so long when it is asked for (whispers and watching, 8.2).
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -63,8 +62,7 @@ pub fn beside(cx: &Cx, project: &Project, me: &Me) -> Outcome {
 }
 
 fn print(cx: &Cx, entries: Vec<WhisperEntry>) -> Outcome {
-    let whispers: Vec<Whisper> = entries.into_iter().map(whisper).collect();
-    match frame(&whispers, cx.now()) {
+    match framed(entries, cx.now()) {
         text if text.is_empty() => Ok(()),
         text => cx.ui.print(text.trim_end()),
     }
@@ -72,32 +70,6 @@ fn print(cx: &Cx, entries: Vec<WhisperEntry>) -> Outcome {
 
 /// What waits; nothing if no daemon answers.
 fn ask(cx: &Cx, project: &Project, me: &Me, budget: usize, patience: Duration) -> Vec<WhisperEntry> {
-    let ask = WhispersAsk {
-        agent_id: me.id.clone(),
-        budget: i64::try_from(budget).unwrap_or_default(),
-        ..WhispersAsk::default()
-    };
-    let answer: Whispers =
-        cx.client(project).call_as(Message::Whispers, Some(&ask), patience).unwrap_or_default();
-    let (settings, _) = Settings::load(&cx.env, &cx.dirs, Some(project));
-    let wanted = |w: &WhisperEntry| settings.receives_murmurs() || w.source != Source::Murmur.name();
-    answer.entries.into_iter().filter(wanted).collect()
-}
-
-fn whisper(entry: WhisperEntry) -> Whisper {
-    Whisper {
-        id: entry.id,
-        scope: entry.scope,
-        kind: entry.kind,
-        source: entry.source,
-        topic: entry.topic,
-        content: entry.content,
-        importance: entry.importance,
-        created_at: entry.created_at,
-        agent_id: entry.agent_id,
-        principal_id: entry.principal_id,
-        principal_type: entry.principal_type,
-        team_id: entry.team_id,
-        metadata: entry.metadata,
-    }
+    let asked = Asked { env: &cx.env, dirs: &cx.dirs, project, agent: &me.id, budget, patience };
+    asked.entries(&cx.client(project))
 }
