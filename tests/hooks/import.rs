@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ox::hooks::record::Record;
@@ -163,7 +163,7 @@ impl Telling<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Hooks and transcripts in any order, both told again, files replaced, whoever takes them in ended between two batches.
     #[test]
@@ -194,12 +194,12 @@ fn lines(values: impl IntoIterator<Item = serde_json::Value>) -> Vec<u8> {
 }
 
 /// Ten thousand calls of one tool in one second, as a transcript, and as hooks whose clock is off by up to two seconds.
-fn many(word: &str) -> (PathBuf, Vec<u8>, Vec<Record>) {
+fn many(word: &str, calls: usize) -> (PathBuf, Vec<u8>, Vec<Record>) {
     // Without ids, calls are told apart by their input, and by which of several alike they are.
     let input = |n: usize| json!({ "command": format!("echo {}", if word == "gemini" { n % 3 } else { 0 }) });
     let mut rng = ox::kit::rng::Rng::new(7);
     let mut hooks = Vec::new();
-    for n in 0..CALLS {
+    for n in 0..calls {
         let (before, after) =
             if word == "gemini" { ("BeforeTool", "AfterTool") } else { ("PreToolUse", "PostToolUse") };
         for event in [before, after] {
@@ -211,7 +211,9 @@ fn many(word: &str) -> (PathBuf, Vec<u8>, Vec<Record>) {
                 payload["tool_use_id"] = json!(format!("toolu_{n}"));
             }
             let drift = i64::try_from(rng.below(4001)).unwrap() - 2000;
-            hooks.push(seen::record(word, event, &payload, second() + drift));
+            let record = seen::record(word, event, &payload, second() + drift);
+            // The same in each process.
+            hooks.push(Record { spool_id: format!("{event} {n}"), ..record });
         }
     }
     if word == "gemini" {
@@ -222,7 +224,7 @@ fn many(word: &str) -> (PathBuf, Vec<u8>, Vec<Record>) {
                 "timestamp": SECOND, "resultDisplay": "x" }] })
         };
         let path = ".gemini/tmp/w/chats/session-2036-03-12T09-01-11111111.jsonl";
-        return (path.into(), lines([first].into_iter().chain((0..CALLS).map(call))), hooks);
+        return (path.into(), lines([first].into_iter().chain((0..calls).map(call))), hooks);
     }
     let record = |kind: &str, uuid: String, content: serde_json::Value| {
         json!({ "type": kind, "uuid": uuid, "timestamp": SECOND, "sessionId": SESSION, "cwd": "/w",
@@ -244,13 +246,13 @@ fn many(word: &str) -> (PathBuf, Vec<u8>, Vec<Record>) {
         ]
     };
     let path = format!(".claude/projects/-w/{SESSION}.jsonl");
-    (path.into(), lines((0..CALLS).flat_map(call)), hooks)
+    (path.into(), lines((0..calls).flat_map(call)), hooks)
 }
 
 #[test]
 fn agt_10_ten_thousand_calls_in_a_second_are_ten_thousand() {
     for word in ["claude", "gemini"] {
-        let (path, bytes, hooks) = many(word);
+        let (path, bytes, hooks) = many(word, CALLS);
         let mut bench = Bench::new();
         // Some before, some between, some after.
         let half = bytes[..bytes.len() / 2].iter().rposition(|b| *b == b'\n').unwrap() + 1;
@@ -270,7 +272,7 @@ fn agt_10_ten_thousand_calls_in_a_second_are_ten_thousand() {
 
 #[test]
 fn agt_10_what_hooks_miss_the_transcript_tells() {
-    let (path, bytes, hooks) = many("claude");
+    let (path, bytes, hooks) = many("claude", CALLS);
     let mut bench = Bench::new();
     let some: Vec<Record> = hooks.chunks(3).map(|three| three[0].clone()).collect();
     bench.store().take(&some).unwrap();
@@ -278,6 +280,62 @@ fn agt_10_what_hooks_miss_the_transcript_tells() {
     bench.import();
     let stats = bench.store().stats().unwrap();
     assert_eq!((stats.events, stats.both), (20_000, i64::try_from(some.len()).unwrap()));
+}
+
+const KILLED: &str = "OX_TEST_KILLED_IMPORT";
+const KILLED_CALLS: usize = 400;
+
+/// The process that is killed: takes in all that hooks and the transcript tell, from the beginning, as after any end.
+#[test]
+fn child_that_takes_in() {
+    let Some(root) = std::env::var_os(KILLED) else { return };
+    let (_, _, hooks) = many("claude", KILLED_CALLS);
+    let mut bench = Bench::at(Path::new(&root));
+    for some in hooks.chunks(20) {
+        bench.store().take(some).unwrap();
+        println!("\ntook");
+        bench.import();
+        println!("\ntook");
+    }
+}
+
+#[test]
+fn agt_10_who_is_killed_while_events_are_taken_in_loses_and_doubles_none() {
+    crate::support::seed::with("hooks::import::agt_10_who", crate::support::seed::fresh(), |seed| {
+        let tmp = tempfile::tempdir().unwrap();
+        let (path, bytes, hooks) = many("claude", KILLED_CALLS);
+        let mut rng = ox::kit::rng::Rng::new(seed);
+        let mut written = 0;
+        for _ in 0..crate::support::seed::rounds(12, 200) {
+            let bench = Bench::at(tmp.path());
+            written = (written + usize::try_from(rng.below(30_000)).unwrap()).min(bytes.len());
+            bench.write(&path, &bytes[..written]);
+            drop(bench);
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["hooks::import::child_that_takes_in", "--exact", "--nocapture", "--test-threads=1"])
+                .env(KILLED, tmp.path())
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = usize::try_from(rng.below(60)).unwrap();
+            let out = std::io::BufReader::new(child.stdout.take().unwrap());
+            for (heard, line) in out.lines().filter(|line| line.as_ref().unwrap() == "took").enumerate() {
+                line.unwrap();
+                if heard == lines {
+                    child.kill().unwrap();
+                }
+            }
+            child.wait().unwrap();
+        }
+        let mut bench = Bench::at(tmp.path());
+        bench.store().take(&hooks).unwrap();
+        bench.write(&path, &bytes);
+        bench.import();
+        let stats = bench.store().stats().unwrap();
+        let all = i64::try_from(hooks.len()).unwrap();
+        assert_eq!((stats.events, stats.both), (all, all), "{stats:?}");
+    });
 }
 
 /// A transcript that a real program wrote.

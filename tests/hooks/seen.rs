@@ -108,7 +108,7 @@ pub fn record(word: &str, name: &str, payload: &Value, at_ms: i64) -> Record {
 
 /// A home with transcripts, and a store.
 pub struct Bench {
-    _tmp: tempfile::TempDir,
+    _tmp: Option<tempfile::TempDir>,
     pub home: PathBuf,
     pub db: PathBuf,
     pub store: Option<Store>,
@@ -118,11 +118,17 @@ pub struct Bench {
 impl Bench {
     pub fn new() -> Bench {
         let tmp = tempfile::tempdir().unwrap();
-        let (home, db) = (tmp.path().join("home"), tmp.path().join("data/events/events.db"));
+        let bench = Bench::at(tmp.path());
+        Bench { _tmp: Some(tmp), ..bench }
+    }
+
+    /// In a directory that stays.
+    pub fn at(root: &Path) -> Bench {
+        let (home, db) = (root.join("home"), root.join("data/events/events.db"));
         fs::create_dir_all(&home).unwrap();
         let store = Some(Store::open(&db).unwrap().store);
         let env = Env::of([("HOME", home.as_os_str())], &home);
-        Bench { home, db, store, projects: Projects::new(env, true), _tmp: tmp }
+        Bench { home, db, store, projects: Projects::new(env, true), _tmp: None }
     }
 
     pub fn store(&mut self) -> &mut Store {

@@ -34,7 +34,7 @@ enum Command {
     /// Prompts, calls of tools, ends of turns and the like, in all projects of this user. What a hook and a transcript both
     /// tell is one event, and SOURCES names both.
     #[command(
-        after_help = "Examples:\n  ox events list\n  ox events list --agent codex --since 2h\n  ox events list --session 01a22ce6-144a-71e1-a188-837ab0902433 --limit 500 --json"
+        after_help = "Examples:\n  ox events list\n  ox events list --agent codex --since 2h\n  ox events list --session 01a22ce6-144a-71e1-a188-837ab0902433 --json"
     )]
     List(ListArgs),
     /// Show all that is stored of one event

@@ -19,7 +19,7 @@ use super::store::{AGE_MAX, Store, StoreError, Taken};
 use crate::harness::transcript::opencode::Database;
 use crate::harness::transcript::places::Text;
 use crate::harness::transcript::sources::Source;
-use crate::harness::transcript::{Fact, LINE_MAX, Reader};
+use crate::harness::transcript::{Fact, Reader};
 use crate::kit::file;
 use crate::tail::Tail;
 
@@ -29,6 +29,8 @@ const WHOLE_MAX: usize = 16 << 20;
 const AT_ONCE: usize = 4_000;
 /// What a reader needs to tell each fact once is kept for so long after the last that was written to its file.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// A session of opencode is looked at for so long after its newest turn began.
+const TURN_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Behind the path of a database the session stands in the name under which it is noted.
 const PART: char = '\n';
 
@@ -117,9 +119,9 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
         let seen = look(0, session.modified);
         let noted = store.noted(&name)?;
         // A turn says when it began: one that runs changes without a word.
-        let is_idle =
-            session.modified < run.now.checked_sub(SignedDuration::from_hours(24)).unwrap_or_default();
-        if is_idle && noted.as_ref().is_some_and(|noted| noted.look == seen) {
+        let is_level = noted.as_ref().is_some_and(|noted| noted.look == seen);
+        // A turn says when it began: one that runs changes without a word.
+        if is_level && session.modified < run.now.checked_sub(TURN_MAX).unwrap_or_default() {
             imported.unchanged += 1;
             continue;
         }
@@ -134,9 +136,11 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
             imported.failed.push((path.to_owned(), e.to_string()));
             continue;
         }
-        for fact in facts {
-            followed.fact(fact, session.modified);
+        if is_level && facts.is_empty() {
+            imported.unchanged += 1;
+            continue;
         }
+        facts.into_iter().for_each(|fact| followed.fact(fact, session.modified));
         followed.keep_rows(reader);
         save(store, &name, seen, &mut followed, run.projects, &mut imported)?;
         imported.read += 1;
@@ -241,7 +245,7 @@ impl File<'_, '_> {
             imported.damaged += reader.skipped().damaged - before;
             return self.done(reader, followed, true, imported).map(Ok);
         }
-        let mut tail = Tail::new(path, followed.cursor).with_line_max(LINE_MAX.min(crate::tail::LINE_MAX));
+        let mut tail = Tail::new(path, followed.cursor);
         let mut facts: Vec<Fact> = Vec::new();
         loop {
             let mut at = tail.cursor().offset;

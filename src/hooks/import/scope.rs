@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::project::{Config, Env, recall, root_above};
 
-/// Finds the project of a directory, each directory once.
+/// Finds the project of a directory, each directory once: to be made anew for each import.
 #[derive(Debug)]
 pub struct Projects {
     env: Env,

@@ -42,9 +42,7 @@ impl Store {
         let idle = now.checked_sub(IDLE_MAX).unwrap_or(Timestamp::MIN).as_millisecond();
         let mut kept = Kept { deleted: self.delete_before(oldest)?, ..Kept::default() };
         loop {
-            self.conn.execute_batch("PRAGMA incremental_vacuum")?;
-            kept.size = self.size()?;
-            if kept.size <= size_max {
+            if self.used()? <= size_max {
                 break;
             }
             let deleted = self.delete_oldest()?;
@@ -80,7 +78,7 @@ impl Store {
             }
         }
         tx.commit()?;
-        self.conn.execute_batch("PRAGMA incremental_vacuum")?;
+        self.give_back()?;
         self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         kept.size = self.size()?;
         Ok(kept)
@@ -112,8 +110,63 @@ impl Store {
         Ok(deleted as u64)
     }
 
+    /// Gives free pages back to the disk.
+    fn give_back(&self) -> rusqlite::Result<()> {
+        // One row a page.
+        let mut all = self.conn.prepare("PRAGMA incremental_vacuum")?;
+        let mut rows = all.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+
     pub(super) fn size(&self) -> rusqlite::Result<u64> {
-        let one = |name: &str| self.conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-        Ok((one("page_count")? * one("page_size")?).unsigned_abs())
+        Ok(self.pragma("page_count")? * self.pragma("page_size")?)
+    }
+
+    /// Without the pages that are free.
+    fn used(&self) -> rusqlite::Result<u64> {
+        let pages = self.pragma("page_count")?.saturating_sub(self.pragma("freelist_count")?);
+        Ok(pages * self.pragma("page_size")?)
+    }
+
+    fn pragma(&self, name: &str) -> rusqlite::Result<u64> {
+        self.conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::record::Record;
+    use super::*;
+
+    #[test]
+    fn of_a_store_that_is_too_large_the_oldest_events_go() {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&tmp.path().join("events.db")).unwrap().store;
+        let now = Timestamp::from_second(2_000_000_000).unwrap();
+        let records = (0..3_000).map(|n| Record {
+            spool_id: n.to_string(),
+            agent: "codex".into(),
+            session_id: (n / 100).to_string(),
+            event: "Stop".into(),
+            at_ms: now.as_millisecond() - 3_000 + n,
+            payload: Some("x".repeat(1000)),
+            ..Record::default()
+        });
+        store.take(&records.collect::<Vec<_>>()).unwrap();
+        let before = store.size().unwrap();
+        assert!(before > 3_000_000, "{before}");
+        let kept = store.keep_within(now, 1 << 20).unwrap();
+        assert!(kept.size <= 1 << 20 && kept.deleted > 1_500 && kept.deleted < 2_900, "{kept:?}");
+        let file = std::fs::metadata(tmp.path().join("events.db")).unwrap().len();
+        assert!(file <= 1 << 20, "{file}");
+        let left: (i64, i64) = store
+            .conn
+            .query_row("SELECT count(*), min(hook_at_ms) FROM events", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(left.1, now.as_millisecond() - left.0, "the newest stay");
+        assert_eq!(store.keep_within(now, 1 << 20).unwrap().deleted, 0);
     }
 }
