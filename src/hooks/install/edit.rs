@@ -354,7 +354,7 @@ fn repair(doc: &Doc<'_>, handler: &Node, wanted: &Wanted) -> Vec<Edit> {
 fn is_value(doc: &Doc<'_>, node: &Node, value: &Json) -> bool {
     match &node.value {
         Value::Text(text) => value.as_str() == Some(text),
-        _ => value.to_string() == doc.text[node.span.clone()],
+        _ => doc.text.get(node.span.clone()) == Some(value.to_string().as_str()),
     }
 }
 

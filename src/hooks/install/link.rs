@@ -20,18 +20,12 @@ pub(super) fn runs(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The small program that is packed beside `program` for agents to run, or that one itself.
-fn entry_of(program: &Path) -> PathBuf {
-    let small = program.with_file_name("ox-hook");
-    if runs(&small) { small } else { program.to_owned() }
-}
-
-/// Has the link lead to `program`, or to what agents run of it. What is there instead of a link and can be run stays: somebody put it there. Whether a link was made.
+/// Has the link lead to `program`. What is there instead of a link and can be run stays: somebody put it there. Whether a link was made.
 ///
 /// # Errors
 /// A directory on the way is somebody else's; something that cannot be run has its place; else the system's.
 pub(super) fn maintain(home: &Path, program: &Path) -> Result<bool, Error> {
-    let (path, program) = (path(home), entry_of(program));
+    let path = path(home);
     let disk = |e| Error::disk(&path, e);
     for dir in [home.join(".sageox"), home.join(".sageox/bin")] {
         own_dir(&dir).map_err(|e| Error::disk(&dir, e))?;
@@ -46,10 +40,10 @@ pub(super) fn maintain(home: &Path, program: &Path) -> Result<bool, Error> {
         },
         Some(_) if fs::read_link(&path).is_ok_and(|to| to == program) => return Ok(false),
         // A program that was replaced while it runs has no path any more; the link that leads to the new one is right.
-        Some(_) if !runs(&program) => return Ok(false),
+        Some(_) if !runs(program) => return Ok(false),
         _ => {}
     }
-    replace(&path, &program).map_err(disk)?;
+    replace(&path, program).map_err(disk)?;
     Ok(true)
 }
 
@@ -117,9 +111,6 @@ mod tests {
         assert_eq!(fs::read_link(&link).unwrap(), two);
         assert!(!maintain(tmp.path(), &tmp.path().join("gone")).unwrap());
         assert_eq!(fs::read_dir(link.parent().unwrap()).unwrap().count(), 1);
-        let small = program(tmp.path(), "ox-hook");
-        assert!(maintain(tmp.path(), &two).unwrap());
-        assert_eq!(fs::read_link(&link).unwrap(), small);
         remove(tmp.path()).unwrap();
         remove(tmp.path()).unwrap();
         assert!(!link.is_symlink());

@@ -211,12 +211,13 @@ pub const DOCUMENTS: &[Document] = &[
     (
         "ox hooks install",
         &["success", "agents"],
-        "and of ox hooks uninstall; each agent has agent, path, result (installed, repaired, removed or unchanged), error and next_steps; with --dry-run agent, path and patch",
+        "each agent has agent, path, result (installed, repaired, removed, unchanged or failed), error and next_steps; with --dry-run agent, path and patch",
     ),
+    ("ox hooks uninstall", &["success", "agents"], "as of ox hooks install"),
     (
         "ox hooks status",
-        &["enabled", "agents", "spool"],
-        "spool has events, bytes, since and taken_in (a daemon runs); each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag and next_steps",
+        &["enabled", "agents", "waiting", "daemon"],
+        "waiting has events, bytes and since; each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag, last_event and next_steps",
     ),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),

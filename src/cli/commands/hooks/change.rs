@@ -8,6 +8,7 @@ use crate::cli::errors::of_project;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::git::line_diff;
+use crate::hooks::entry;
 use crate::hooks::install::{self, Asked, Done, Error, Outcome as Came, Site};
 use crate::ipc::client::Client;
 use crate::project::settings;
@@ -41,7 +42,7 @@ pub struct Uninstall {
 }
 
 pub(super) fn install(cx: &Cx, args: &Install) -> Outcome {
-    let program = crate::hooks::entry::program();
+    let program = entry::program();
     let site = site(cx, program.as_deref());
     let words = named(&args.agent).unwrap_or_else(|| install::present(site));
     if words.is_empty() {

@@ -1,5 +1,6 @@
 //! `ox hooks status`.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::change::say;
@@ -7,11 +8,11 @@ use super::site;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::ui::text::{Table, relative};
+use crate::cli::ui::text::{Table, count, relative};
+use crate::daemon::reach;
 use crate::hooks::install::{self, Status};
-use crate::hooks::spool;
-use crate::ipc::client::Client;
-use crate::kit::human;
+use crate::hooks::store::Store;
+use crate::hooks::{event, spool};
 
 pub(super) fn run(cx: &Cx) -> Outcome {
     let found = install::status(site(cx, None));
@@ -19,21 +20,31 @@ pub(super) fn run(cx: &Cx) -> Outcome {
         let exit = if e.is_disk() { Exit::Usage } else { Exit::Failed };
         Failure::new(exit, "the state of hooks cannot be read").because(&e).hint("ox config list")
     })?;
-    let waiting = spool::status(cx.dirs.data()).unwrap_or_default();
-    let since = waiting.since.and_then(|at| jiff::Timestamp::from_second(at).ok());
-    let is_taken = Client::new(cx.dirs.host_socket()).is_reachable();
+    let store = Store::look(&cx.dirs.events()).unwrap_or_else(|e| {
+        cx.ui.warn(&format!("when an event last came in is not known: {e}"));
+        None
+    });
+    let last: Vec<Option<Timestamp>> = all.iter().map(|one| last_event(store.as_ref(), one.agent)).collect();
+    let waiting = spool::status(cx.dirs.data()).map_err(|e| {
+        Failure::new(Exit::Usage, "the events that wait cannot be counted").because(&e).hint("ox doctor")
+    })?;
+    let is_taken = reach::projects(&cx.dirs).is_ok();
     if cx.ui.json() {
-        let agents: Vec<Value> = all.iter().map(document).collect();
-        let spool = json!({ "events": waiting.records, "bytes": waiting.bytes, "since": since, "taken_in": is_taken });
-        return cx.ui.document(&json!({ "enabled": enabled, "agents": agents, "spool": spool }));
+        let agents: Vec<Value> = all.iter().zip(&last).map(|(one, last)| document(one, *last)).collect();
+        let waiting =
+            json!({ "events": waiting.records, "bytes": waiting.bytes, "since": since(waiting.since) });
+        return cx.ui.document(
+            &json!({ "enabled": enabled, "agents": agents, "waiting": waiting, "daemon": is_taken }),
+        );
     }
-    let mut table = Table::new(&["AGENT", "HOOKS", "EVENTS", "TRUST", "FILE"]);
-    for one in &all {
+    let mut table = Table::new(&["AGENT", "HOOKS", "EVENTS", "LAST", "TRUST", "FILE"]);
+    for (one, last) in all.iter().zip(&last) {
         let events = one.installed_events.len();
         table.row([
             one.agent.to_owned(),
             one.state().to_owned(),
             format!("{events} of {}", events + one.missing_events.len()),
+            last.map_or_else(|| "never".to_owned(), |at| relative(at, cx.now())),
             if events == 0 { String::new() } else { one.trust.name().to_owned() },
             cx.ui.with_tilde(&one.path.to_string_lossy()).into_owned(),
         ]);
@@ -52,9 +63,9 @@ pub(super) fn run(cx: &Cx) -> Outcome {
         one.next_steps.iter().filter(is_told).for_each(|step| say(cx, step));
     }
     if waiting.records > 0 && !is_taken {
-        let ago = since.map(|at| format!(", since {}", relative(at, cx.now()))).unwrap_or_default();
-        let many = human::count(waiting.records, "event");
-        cx.ui.note(&format!("{many} ({}) wait for a daemon{ago}", human::bytes(waiting.bytes)));
+        let since = since(waiting.since).map(|at| format!(", {}", relative(at, cx.now())));
+        let events = count(waiting.records, "event");
+        cx.ui.note(&format!("{events} to be stored{}: the daemon is not running", since.unwrap_or_default()));
         cx.ui.next_step("ox daemon start");
     }
     if all.iter().all(|one| !one.effective) {
@@ -63,12 +74,22 @@ pub(super) fn run(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-fn document(one: &Status) -> Value {
+/// When an event of the agent last came in by its hooks.
+fn last_event(store: Option<&Store>, agent: &str) -> Option<Timestamp> {
+    store?.last_event(event::program(agent)?.kind).ok().flatten()
+}
+
+fn since(second: Option<i64>) -> Option<Timestamp> {
+    Timestamp::from_second(second?).ok()
+}
+
+fn document(one: &Status, last: Option<Timestamp>) -> Value {
     json!({
         "agent": one.agent, "opted_in": one.opted_in, "effective": one.effective, "present": one.present,
         "state": one.state(), "installed": one.is_installed(), "installed_events": one.installed_events,
         "missing_events": one.missing_events, "path": one.path,
         "file_rejected": one.refused.as_ref().map(ToString::to_string), "stale_path": one.stale_path,
-        "feature": one.feature.name(), "trust": one.trust.name(), "flag": one.let_in, "next_steps": one.next_steps,
+        "feature": one.feature.name(), "trust": one.trust.name(), "flag": one.let_in, "last_event": last,
+        "next_steps": one.next_steps,
     })
 }
