@@ -68,13 +68,12 @@ fn an_event_that_is_fired_is_a_row_soon() {
     env.ox_in(&repo, ["daemon", "stop", "--all"]).ok();
     fire(&env, &repo, "PreToolUse", &call(&repo, 2));
     let status = env.ox_in(&repo, ["hooks", "status", "--json"]).ok().json();
-    assert_eq!(
-        (&status["spool"]["events"], &status["spool"]["taken_in"]),
-        (&1.into(), &false.into()),
-        "{status}"
-    );
+    assert_eq!((&status["waiting"]["events"], &status["daemon"]), (&1.into(), &false.into()), "{status}");
     let page = env.ox_in(&repo, ["hooks", "status"]).ok();
-    assert!(page.stderr.contains("1 event (") && page.stderr.contains("ox daemon start"), "{page:?}");
+    assert!(
+        page.stderr.contains("1 event to be stored") && page.stderr.contains("ox daemon start"),
+        "{page:?}"
+    );
     env.ox_in(&repo, ["daemon", "start"]).ok();
     until(|| events(&env).len() == 2);
     // Switched off: the settings are as before, and nothing more is taken in.
