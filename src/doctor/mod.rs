@@ -7,6 +7,7 @@
 
 #![deny(dead_code)]
 
+mod agent_events;
 mod binary_path;
 mod clone_paths;
 mod config_keys;
@@ -84,6 +85,7 @@ pub const CHECKS: &[Check] = &[
     last_sync::CHECK,
     sync_errors::CHECK,
     stored_errors::CHECK,
+    agent_events::CHECK,
     issues::CHECK,
     team_clean::CHECK,
     heartbeat_files::CHECK,

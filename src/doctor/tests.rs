@@ -285,6 +285,13 @@ const SICK: &[Sick] = &[
         let state = m.ledger_clone().at.state;
         fs::create_dir_all(state.join("whisper.db")).unwrap();
     }),
+    ("agent-events", Status::Warning, |m| {
+        let data = m.cx.dirs.data();
+        crate::hooks::spool::put(data, &crate::hooks::record::Record::default()).unwrap();
+        let file = fs::File::open(crate::hooks::spool::dir(data).join("in.jsonl")).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+        file.set_modified(long_ago).unwrap();
+    }),
     ("murmurs", Status::Warning, |m| {
         let bad = m.ledger_clone().at.state.join("outbox/bad");
         fs::create_dir_all(&bad).unwrap();

@@ -27,7 +27,7 @@ pub fn end_after(time: std::time::Duration) -> std::io::Result<()> {
     let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let once = libc::timeval {
         tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_usec: time.subsec_micros().try_into().unwrap_or(0),
+        tv_usec: libc::suseconds_t::from(time.subsec_micros().cast_signed()),
     };
     let timer = libc::itimerval { it_interval: none, it_value: once };
     // SAFETY: it reads a value that lives here, and writes nothing where no place for the old one is given.

@@ -100,7 +100,7 @@ impl Scene {
             (r"repo_[0-9a-f-]{36}", "[REPO]"),
             (r"127\.0\.0\.1:\d+", "[HOST]"),
             (r"pid \d+", "pid [PID]"),
-            (r"(just now|\d+[smh] ago|in \d+s\b|<1s|\d+s\b( uptime)?)", "[TIME]"),
+            (r"(just now|\d+[smh] ago|in \d+s\b|<1s|\d+(\.\d)?s\b( uptime)?)", "[TIME]"),
             (r"\d+(\.\d+)? ?(ms|s|µs)\b", "[TIME]"),
             (r"\d+(\.\d+)? ?(kB|MB|bytes)\b", "[SIZE]"),
             (r"\b\d+ syncs?, ", ""),
