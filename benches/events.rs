@@ -82,7 +82,7 @@ fn of_spool() {
         spool_id: uuid::Uuid::now_v7().to_string(),
         at_ms: 1_796_000_000_000 + n as i64,
         agent: "codex".into(),
-        event: if n % 2 == 0 { "PreToolUse" } else { "PostToolUse" }.into(),
+        event: if n.is_multiple_of(2) { "PreToolUse" } else { "PostToolUse" }.into(),
         session_id: format!("session-{}", n / 500),
         tool_use_id: format!("call_{}", n / 2),
         tool_name: "Bash".into(),
