@@ -99,7 +99,7 @@ pub enum Command {
     Murmur(murmur::Args),
     /// List, show and export sessions of agents
     Session(session::Args),
-    /// List sessions of agents at work now (recorded: ox session list)
+    /// List sessions at work now; recorded ones: ox session list
     Sessions(events::SessionsArgs),
     /// List what agents do: prompts, calls of tools, ends of turns
     ///
