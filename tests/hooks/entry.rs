@@ -122,10 +122,19 @@ fn what_a_payload_keeps_is_what_was_asked_for() {
     let (env, repo) = machine(Payload::None);
     fire(&env, &repo, &["claude", "PreToolUse"], call(&repo).to_string().as_bytes());
     let one = spooled(&env).remove(0);
-    assert_eq!(
-        (one.get("tool_name"), one.get("input_sha256"), &one["event"]),
-        (None, None, &"PreToolUse".into())
-    );
+    for key in ["tool_name", "permission_mode", "cwd_hash", "input_bytes", "payload"] {
+        assert_eq!(one.get(key), None, "{key}");
+    }
+    // By these its transcript is known to tell of the same.
+    assert_eq!((&one["event"], &one["tool_use_id"]), (&"PreToolUse".into(), &"toolu_1".into()));
+    assert_eq!(one["input_sha256"].as_str().unwrap().len(), 64);
+    // A background task that ends is nobody's prompt.
+    let mut prompt = call(&repo);
+    (prompt["hook_event_name"], prompt["prompt"]) =
+        ("UserPromptSubmit".into(), "<task-notification>done".into());
+    fire(&env, &repo, &["claude", "UserPromptSubmit"], prompt.to_string().as_bytes());
+    let one = spooled(&env).remove(0);
+    assert_eq!((&one["event"], &one["detail"]), (&"Notification".into(), &"task-notification".into()));
     let (env, repo) = machine(Payload::Full);
     assert_eq!(repo, repo_of(&env));
     let text = call(&repo).to_string();

@@ -234,34 +234,37 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
         ..Record::default()
     };
     let cwd = cwd.unwrap_or_default();
-    if flag.payload == Payload::None {
-        return Some((record, cwd));
-    }
-    record.agent_at_ms =
-        text("timestamp").parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
-    (record.turn_id, record.tool_use_id) = (text("turn_id"), text("tool_use_id"));
-    (record.agent_id, record.agent_type) = (text("agent_id"), text("agent_type"));
-    (record.model, record.permission_mode) = (text("model"), text("permission_mode"));
+    // By these a transcript is known to tell of the same event; they say nothing of what it was about.
+    (record.turn_id, record.tool_use_id, record.agent_id) =
+        (text("turn_id"), text("tool_use_id"), text("agent_id"));
     let raw_tool = text("tool_name");
-    record.tool_name = event::tool(&raw_tool).to_owned();
-    if record.tool_name != raw_tool {
-        record.tool_name_raw = raw_tool;
-    }
-    record.detail = ["source", "reason", "trigger", "notification_type"]
-        .map(text)
-        .into_iter()
-        .find(|t| !t.is_empty())
-        .unwrap_or_default();
-    if cwd != Path::new("") {
-        record.cwd_hash = keyed(&flag.key, cwd.as_os_str());
-    }
+    let tool = event::tool(&raw_tool).to_owned();
     record.prompt_sha256 = said(scan, "prompt");
     record.message_sha256 = said(scan, "last_assistant_message");
     if record.message_sha256.is_empty() {
         record.message_sha256 = said(scan, "prompt_response");
     }
-    record.input_sha256 = input(scan, &record.tool_name);
+    record.input_sha256 = input(scan, &tool);
     record.payload_sha256 = scan.digest();
+    let details = ["source", "reason", "trigger", "notification_type"];
+    record.detail = details.map(text).into_iter().find(|t| !t.is_empty()).unwrap_or_default();
+    if is_task_end(&record.event, scan) {
+        (record.event, record.detail) = ("Notification".to_owned(), TASK_END.to_owned());
+    }
+    if flag.payload == Payload::None {
+        return Some((record, cwd));
+    }
+    record.agent_at_ms =
+        text("timestamp").parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
+    (record.agent_type, record.model, record.permission_mode) =
+        (text("agent_type"), text("model"), text("permission_mode"));
+    if tool != raw_tool {
+        record.tool_name_raw = raw_tool;
+    }
+    record.tool_name = tool;
+    if cwd != Path::new("") {
+        record.cwd_hash = keyed(&flag.key, cwd.as_os_str());
+    }
     record.input_bytes = scan.length("tool_input");
     record.output_bytes = scan.length("tool_response").max(scan.length("tool_result"));
     record.is_error = record.event == "PostToolUseFailure" || scan.has("error");
@@ -270,6 +273,14 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
         record.payload = String::from_utf8(got.text.clone()).ok();
     }
     Some((record, cwd))
+}
+
+/// What the end of a background task is called, which Claude Code tells as a prompt (relay and hooks, B.2).
+const TASK_END: &str = "task-notification";
+
+fn is_task_end(event: &str, scan: &Scan) -> bool {
+    let prompt = || scan.get("prompt", usize::MAX);
+    event == "UserPromptSubmit" && prompt().is_some_and(|prompt| prompt.starts_with("<task-notification>"))
 }
 
 /// The digest of what somebody said.
