@@ -251,6 +251,7 @@ fn rly_14_a_file_that_its_agent_rejects_is_left_alone_and_told_as_that() {
         ("{\n  // mine\n  \"hooks\": {}\n}".into(), "a comment (line 2)"),
         ("{\"hooks\": {},}".into(), "no JSON"),
         ("{\"hooks\": {".into(), "ends too early"),
+        ("\u{feff}{}".into(), "byte order mark"),
         (handler("{\"type\":\"http\",\"url\":\"x\"}"), "type \"http\""),
         (
             handler("{\"type\":\"command\",\"command\":\"x\",\"timeout\":\"3\"}"),
@@ -261,7 +262,6 @@ fn rly_14_a_file_that_its_agent_rejects_is_left_alone_and_told_as_that() {
     let claude: Vec<(String, &str)> = vec![
         ("{\"model\": \"x\" /* mine */}".into(), "a comment (line 1)"),
         ("{\"model\": \"x\"".into(), "ends too early"),
-        ("\u{feff}{}".into(), "byte order mark"),
     ];
     let unclear: Vec<(String, &str)> = vec![
         ("[]".into(), "holds no object"),

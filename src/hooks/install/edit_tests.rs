@@ -95,6 +95,8 @@ fn rly_14_what_stands_there_stays_byte_for_byte() {
         round(text, &GEMINI);
     }
     for text in [
+        "\u{feff}{\n  \"a\": 1\n}",
+        "\u{feff}{}",
         "{\"a\": 1.50, \"model\": 1e5, \"a\": \"\\ud800\"}",
         "{\"hooks\": {\"Stop\": [{\"command\": \"old form\"}]}, \"env\": {\"A\": \"1\"}}",
         "{\"permissions\":{\"allow\":[\"Bash(ox hook claude)\"]},\"hooks\":{\"Stop\":[[1,2],3]}}",
@@ -208,6 +210,8 @@ fn a_file_that_is_not_understood_or_that_its_agent_rejects_says_why() {
     rejected("{\"hooks\":{", &CODEX, "it ends too early (line 1, column 10)");
     rejected("\u{feff}{}", &CODEX, "it begins with a byte order mark");
     rejected("{\"version\":1}", &CODEX, "it has the key \"version\" (line 1)");
+    rejected("{\"hooks\":null}", &CODEX, "hooks is not an object (line 1)");
+    rejected("{\"hooks\":{\"Stop\":{}}}", &CODEX, "Stop is not a list (line 1)");
     rejected("{\"description\":1}", &CODEX, "description is not a text (line 1)");
     let handler = |handler: &str| format!("{{\"hooks\":{{\"Stop\":[{{\"hooks\":[{handler}]}}]}}}}");
     let of_type = |rest: &str| handler(&format!("{{\"type\":\"command\",\"command\":\"x\",{rest}}}"));

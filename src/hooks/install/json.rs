@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// What some editors begin a file with.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A text that has been read.
 #[derive(Debug)]
 pub(super) struct Doc<'a> {
@@ -97,10 +100,12 @@ impl Doc<'_> {
     /// # Errors
     /// It is no JSON: why, and where.
     pub(super) fn read(text: &str) -> Result<Doc<'_>, String> {
-        if text.starts_with('\u{feff}') {
-            return Err("it begins with a byte order mark".to_owned());
-        }
         let (plain, comments) = without_comments(text);
+        // Claude Code reads over it.
+        let plain = match plain.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) => format!("{:1$}{rest}", "", BYTE_ORDER_MARK.len_utf8()),
+            None => plain,
+        };
         serde_json::from_str::<serde::de::IgnoredAny>(&plain).map_err(|e| {
             let what = if e.is_eof() { "it ends too early" } else { "it is no JSON" };
             format!("{what} (line {}, column {})", e.line(), e.column())
@@ -270,7 +275,7 @@ mod tests {
         check("{\n\"a\": [1", "it ends too early (line 2, column 7)");
         check("{\"a\": 1} x", "it is no JSON (line 1, column 10)");
         check("/* {}", "it ends too early (line 1, column 5)");
-        check("\u{feff}{}", "it begins with a byte order mark");
+        assert_eq!(Doc::read("\u{feff}{}").unwrap().root.span, 3..5);
         let deep = "[".repeat(100_000);
         assert!(Doc::read(&deep).is_err());
         assert!(Doc::read("{\"a\": \"\\ud800\"}").is_ok());

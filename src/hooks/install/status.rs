@@ -58,7 +58,7 @@ impl Status {
             true if self.installed_events.is_empty() => "missing",
             true if !self.missing_events.is_empty() => "incomplete",
             true if self.stale_path.is_some() => "stale path",
-            true if !self.let_in => "not let in",
+            true if !self.let_in => "no flag file",
             true if self.feature == Feature::Off => "switched off",
             true if self.trust == Trust::Untrusted => "untrusted",
             true if self.trust == Trust::Disabled => "disabled",
