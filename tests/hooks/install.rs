@@ -458,6 +458,22 @@ fn rly_12_codex_is_asked_what_it_says_and_told_nothing() {
 }
 
 #[test]
+fn rly_12_hooks_of_others_that_move_up_may_have_to_be_trusted_anew_and_that_is_told() {
+    let env = machine();
+    install(&env, "codex");
+    let mut written: Value = serde_json::from_slice(&fs::read(file(&env, "codex")).unwrap()).unwrap();
+    let theirs = json!({ "hooks": [{ "type": "command", "command": "theirs" }] });
+    written["hooks"]["Stop"].as_array_mut().unwrap().push(theirs);
+    fs::write(file(&env, "codex"), written.to_string()).unwrap();
+    let ran = env.ox(["hooks", "uninstall", "--agent", "codex"]).ok();
+    assert!(ran.stdout.contains("codex: removed"), "{ran:?}");
+    assert!(ran.stderr.contains("(/hooks): Stop\n"), "{ran:?}");
+    assert!(ran.stderr.contains("events of codex are read from its transcripts all the same"), "{ran:?}");
+    let again = env.ox(["hooks", "uninstall", "--agent", "codex"]).ok();
+    assert!(!again.stderr.contains("transcripts") && again.stdout.contains("nothing of ours"), "{again:?}");
+}
+
+#[test]
 fn a_preview_shows_the_change_and_makes_none() {
     let env = machine();
     fs::write(file(&env, "codex"), "{\n  \"description\": \"mine\"\n}\n").unwrap();

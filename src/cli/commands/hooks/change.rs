@@ -170,9 +170,12 @@ fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: 
         if !on && done.iter().all(|one| matches!(one.result, Ok(Came::Unchanged))) {
             cx.ui.done("nothing of ours is in the settings of these agents")?;
         }
-        if on {
-            steps.iter().flat_map(|(_, next)| next).for_each(|step| say(cx, step));
-        }
+        // Where nothing was taken out there is nothing to say of it.
+        let has_changed = |agent: &str| {
+            done.iter().any(|one| one.agent == agent && !matches!(one.result, Ok(Came::Unchanged) | Err(_)))
+        };
+        let told = steps.iter().filter(|(agent, _)| on || has_changed(agent));
+        told.flat_map(|(_, next)| next).for_each(|step| say(cx, step));
     }
     if errors.is_empty() {
         return Ok(());
