@@ -238,8 +238,9 @@ fn own_start(doc: &Doc<'_>, child: &Child, end: usize) -> usize {
     let text = doc.text;
     let from = child.start - text[..child.start].bytes().rev().take_while(|b| is_blank(*b)).count();
     let next = if doc.has_comment(&(child.end()..end)) { child.end() } else { end };
-    let rest = text[next..].trim_start_matches([' ', '\t', '\r']);
-    let ends_line = rest.is_empty() || rest.starts_with('\n');
+    // A blank that came to stand behind the comment would be a part of it.
+    let rest = &text[next..];
+    let ends_line = rest.is_empty() || rest.starts_with('\n') || rest.starts_with("\r\n");
     if doc.is_behind_line_comment(from) && !ends_line { child.start } else { from }
 }
 
@@ -315,6 +316,7 @@ mod tests {
         check("{\"x\": 2, // a\n \"new\": 1, // b\n \"y\": 3}", "{\"x\": 2, // a\n // b\n \"y\": 3}");
         check("{\"x\": 2, // a\n \"new\": 1 // b\n, \"y\": 3}", "{\"x\": 2, // a\n  // b\n \"y\": 3}");
         check("{\"x\":2,\"new\":1,\"new\":1,\"y\":3,\"new\":4,\"new\":5}", "{\"x\":2,\"y\":3}");
+        check("{\"x\": 2, // a\n \"new\": 1 \n}", "{\"x\": 2 // a\n  \n}");
         check("{ \"new\": 1 }", "{ }");
     }
 }
