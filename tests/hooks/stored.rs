@@ -212,3 +212,46 @@ fn a_session_that_begins_without_a_daemon_has_one_started_unless_nobody_may() {
     until(|| events(&env).len() == 4);
     env.stop_daemon();
 }
+
+#[test]
+fn events_are_read_from_transcripts_as_well_as_without_hooks_and_each_is_one() {
+    let (env, repo) = machine();
+    let session = "11111111-2222-4333-8444-555555555555";
+    let dir = env.home().join(".claude/projects/-p");
+    fs::create_dir_all(&dir).unwrap();
+    let record = |kind: &str, id: &str, message: Value| {
+        json!({
+            "type": kind, "uuid": id, "sessionId": session, "timestamp": "2026-11-30T09:01:00Z", "version": "2.1.332",
+            "cwd": repo, "message": message,
+        })
+        .to_string()
+            + "\n"
+    };
+    let tool = |n: usize| {
+        let input = json!({ "command": format!("echo {n}") });
+        let call =
+            json!([{ "type": "tool_use", "id": format!("toolu_{n}"), "name": "Bash", "input": input }]);
+        record(
+            "assistant",
+            &format!("a{n}"),
+            json!({ "role": "assistant", "id": format!("m{n}"), "content": call }),
+        )
+    };
+    let said = record("user", "u1", json!({ "role": "user", "content": "go on" }));
+    fs::write(dir.join(format!("{session}.jsonl")), [said, tool(1), tool(2)].concat()).unwrap();
+    fire(&env, &repo, "PreToolUse", &call(&repo, 1));
+    let calls = || {
+        let mut all: Vec<(String, Value)> = events(&env)
+            .iter()
+            .filter(|one| one["event_type"] == "PreToolUse")
+            .map(|one| (one["tool_use_id"].as_str().unwrap().to_owned(), one["sources"].clone()))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    let both = json!(["hook", "transcript"]);
+    let expected = [("toolu_1".to_owned(), both), ("toolu_2".to_owned(), json!(["transcript"]))];
+    until_or(|| calls() == expected, || format!("{:?}", events(&env)));
+    assert_eq!(events(&env).iter().filter(|one| one["event_type"] == "UserPromptSubmit").count(), 1);
+    env.stop_daemon();
+}

@@ -10,6 +10,7 @@ use super::settings;
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::harness::transcript::sources;
 use crate::harness::{PROGRAMS, Running};
+use crate::hooks::flag::Scope;
 use crate::hooks::import::{self, Projects};
 use crate::hooks::record::{FOREIGN, Record};
 use crate::hooks::store::{Store, StoreError};
@@ -18,6 +19,7 @@ use crate::ipc::wire::Response;
 use crate::kit::cancel::Cancel;
 use crate::kit::jsonl::Queue;
 use crate::kit::process::{self, Seen, StartedAt};
+use crate::project::settings::Settings;
 use crate::sync::Site;
 use crate::watch::DirWatcher;
 
@@ -122,8 +124,11 @@ impl Work {
     }
 }
 
-/// Whether any entry takes events in.
+/// Whether any entry takes events in, or they are read from transcripts.
 fn is_on(site: &Site) -> bool {
+    if Settings::load(&site.env, &site.dirs, None).0.hooks().0.transcripts {
+        return true;
+    }
     let words = PROGRAMS.iter().filter_map(|program| program.hooks.map(|hooks| hooks.word));
     words.into_iter().any(|word| flag::read(site.dirs.data(), word).is_some())
 }
@@ -227,7 +232,12 @@ fn caller(record: &Record) -> Option<String> {
 
 /// Stores what is new in transcripts.
 fn bring(site: &Site, stop: &Cancel) -> Came {
-    let Some(home) = site.env.home() else { return Came::All { new: false } };
+    let nothing = Came::All { new: false };
+    let Some(home) = site.env.home() else { return nothing };
+    let (intent, _) = Settings::load(&site.env, &site.dirs, None).0.hooks();
+    if !intent.transcripts {
+        return nothing;
+    }
     let get = |name: &str| site.env.get(name).map(str::to_owned);
     let (found, unread) = sources::all(home, get);
     unread.iter().for_each(|unread| log::debug!("{unread:?}"));
@@ -235,7 +245,7 @@ fn bring(site: &Site, stop: &Cancel) -> Came {
         Ok(store) => store,
         Err(e) => return Came::Failed(e.to_string()),
     };
-    let mut projects = Projects::new(site.env.clone(), false);
+    let mut projects = Projects::new(site.env.clone(), intent.scope == Scope::All.name());
     let run =
         import::Run { now: site.clock.now().wall, projects: &mut projects, stop: &|| stop.is_cancelled() };
     match import::import(&mut store, found, run) {
