@@ -219,12 +219,14 @@ fn changed_files_are_told_when_the_daemon_ends_if_not_before() {
     a.env.git(&a.repo, ["commit", "-q", "-m", "code"]);
     a.ox(["agent", "OxAAAA", "heartbeat"]).ok();
     until_or(|| a.watches_tree(), || a.log());
+    let status = || a.ox(["daemon", "status", "--json"]).ok().json();
+    // What the very first look finds is what was there; what changes from then on is told.
+    until_or(|| status()["watching"]["last_rescan"].is_string(), status);
     fs::write(a.repo.join("tracked.rs"), "22").unwrap();
     fs::create_dir(a.repo.join("target")).unwrap();
     fs::write(a.repo.join("target/out.o"), "x").unwrap();
     fs::write(a.repo.join(".env"), "SECRET=1").unwrap();
     // Told after ten minutes, or at the end: three seconds of quiet make them known.
-    let status = || a.ox(["daemon", "status", "--json"]).ok().json();
     let settled = || status()["watching"]["pending"] == 1;
     until_or(settled, status);
     let status = status();
