@@ -39,14 +39,24 @@ fn main() {
     let calls = rounds(10_000);
     let floor = calls_of(&env, &project.root, Path::new("true"), &[], &payload, calls / 5);
     note("an empty native process", floor.p50(), "ms");
-    let hook = |calls| {
-        calls_of(&env, &project.root, Path::new(OX), &["hook", "claude", "PostToolUse"], &payload, calls)
-    };
+    // What agents run: the small program beside the whole one.
+    let small = Path::new(OX).with_file_name("ox-hook");
+    let hook =
+        |calls| calls_of(&env, &project.root, &small, &["hook", "claude", "PostToolUse"], &payload, calls);
     let told = |what: &str, calls: &Times| {
         ratio(&format!("ox hook, {what} / empty process"), calls.p50(), floor.p50(), "ms", 2.0);
         fixed(&format!("ox hook, {what}, p99"), calls.p99(), "ms", 10.0);
     };
     told("no daemon", &hook(calls));
+    let whole = calls_of(
+        &env,
+        &project.root,
+        Path::new(OX),
+        &["hook", "claude", "PostToolUse"],
+        &payload,
+        calls / 10,
+    );
+    note("the same by the whole program", whole.p50(), "ms");
     fs::remove_dir_all(spool::dir(dirs(&env).data())).unwrap();
     fill(dirs(&env).data());
     told("a full spool", &hook(calls / 5));
