@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::kit::file;
+use crate::kit::hex::hex;
 
 /// No such file is longer, in bytes.
 const SIZE_MAX: usize = 4096;
@@ -135,11 +136,6 @@ pub fn remove(data: &Path, word: &str) -> io::Result<bool> {
         file::sync_dir(&path)?;
     }
     Ok(removed)
-}
-
-/// In lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod deadline;
 pub mod file;
 pub mod gotime;
+pub mod hex;
 pub mod human;
 pub mod id;
 pub mod jsonl;

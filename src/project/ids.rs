@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{Error, limits};
+use crate::kit::hex::hex;
 use crate::kit::id::new_id;
 
 /// What every repository id begins with.
@@ -35,7 +36,7 @@ pub fn workspace_id(root: &Path, repo_id: &str) -> String {
 
 /// The first 8 hex digits of the SHA-256 of `bytes`.
 pub(super) fn hash8(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(4).map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..4])
 }
 
 /// `name` made safe to be one component of a path: separators and other special characters become `_`, so does the pair

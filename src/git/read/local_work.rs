@@ -18,6 +18,7 @@ use crate::git::limits::{OPEN_SETTLES, PLAIN_FILES_CAP};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::wait_until;
 use crate::kit::file::found;
+use crate::kit::hex::hex;
 
 /// Parts of `.git` that somebody may have put something into and no clone brings: taken along byte for byte.
 const INSIDE_GIT: [&str; 5] =
@@ -160,7 +161,7 @@ impl LocalWork {
             feed(name.as_bytes());
             feed(value.as_bytes());
         }
-        all.finalize().iter().map(|b| format!("{b:02x}")).collect()
+        hex(&all.finalize())
     }
 }
 

@@ -5,7 +5,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest, Sha256};
 
-use super::memory::hex;
+use crate::kit::hex::hex;
 use crate::kit::text;
 
 /// At most so much of what a program says of an image's type or address is told.

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::memory::hex;
 use super::packed::is_packed;
 use super::places::{DEPTH_MAX, Listed, Writer, below, gemini_home, is_cut_alike, list, name_of, slug, text};
 use super::{Thread, gemini};
 use crate::kit::file;
+use crate::kit::hex::hex;
 
 /// The programs that keep files of lines, as recordings call them.
 pub const PROGRAMS: [&str; 3] = ["claude-code", "codex", "gemini"];

@@ -21,15 +21,6 @@ pub(super) fn name(parts: &[&str]) -> String {
     format!("{:016x}", hash(parts))
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The newest of what was seen: at most [`Seen::LIMIT`], the oldest is forgotten. What was forgotten counts as new.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

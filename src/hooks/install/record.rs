@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Emptied;
 use crate::hooks::flag;
+use crate::kit::hex::hex;
 use crate::kit::secret::Secret;
 use crate::kit::{file, id};
 
@@ -95,7 +96,7 @@ impl Record {
             None => {
                 let mut key = [0; 32];
                 File::open("/dev/urandom")?.read_exact(&mut key)?;
-                self.hash_key = Secret::new(flag::hex(&key));
+                self.hash_key = Secret::new(hex(&key));
                 key
             }
         };
@@ -123,7 +124,7 @@ mod tests {
         let mut again = Record::read(data.path()).unwrap();
         assert_eq!((again.identity().unwrap(), again.of("codex")), (first, vec![PathBuf::from("/a")]));
         assert!(again.of("claude").is_empty());
-        assert!(!format!("{again:?}").contains(&flag::hex(&again.identity().unwrap().0)));
+        assert!(!format!("{again:?}").contains(&hex(&again.identity().unwrap().0)));
         std::fs::write(path(data.path()), "{").unwrap();
         assert_eq!(Record::read(data.path()).unwrap(), Record::default());
         assert!(file::with_suffix(&path(data.path()), ".damaged").exists());

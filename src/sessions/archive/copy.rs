@@ -16,6 +16,7 @@ use super::{Archive, Error};
 use crate::harness::transcript::kept::{Source, Stat};
 use crate::harness::transcript::places::{self, is_packed};
 use crate::harness::transcript::{Fact, Reader, Role, Thread, What};
+use crate::kit::hex::hex;
 use crate::redact::{Findings, Redactor};
 use crate::sessions::{info, raw};
 
@@ -179,7 +180,7 @@ impl Copy<'_> {
             let mut part = vec![0; usize::try_from(length).unwrap_or(0).min(HEAD)];
             file.read_exact_at(&mut part, at).map_err(NotCopied::Source)?;
             self.read += part.len() as u64;
-            if hex_of(Sha256::digest(&part)) != *hash {
+            if hex(&Sha256::digest(&part)) != *hash {
                 return Ok(false);
             }
         }
@@ -195,7 +196,7 @@ impl Copy<'_> {
         at.seek(SeekFrom::Start(tail.from)).map_err(NotCopied::Source)?;
         at.take(tail.to - tail.from).read_to_end(&mut part).map_err(NotCopied::Source)?;
         self.read += part.len() as u64;
-        Ok(hex_of(Sha256::digest(&part)) == tail.hash)
+        Ok(hex(&Sha256::digest(&part)) == tail.hash)
     }
 
     fn text(&mut self, source: &Source) -> Result<places::Text, NotCopied> {
@@ -208,7 +209,7 @@ impl Copy<'_> {
         let mut head = Vec::new();
         self.text(source)?.take(HEAD as u64).read_to_end(&mut head).map_err(NotCopied::Source)?;
         self.read += head.len() as u64;
-        Ok((hex_of(Sha256::digest(&head)), head.len() as u64))
+        Ok((hex(&Sha256::digest(&head)), head.len() as u64))
     }
 
     /// Reads a file along with what is kept in `frames`.
@@ -227,7 +228,7 @@ impl Copy<'_> {
                 self.read += n as u64;
                 left -= n as u64;
             }
-            if hex_of(hash.finalize()) != frame.hash {
+            if hex(&hash.finalize()) != frame.hash {
                 return Ok(Same::Other);
             }
         }
@@ -510,7 +511,7 @@ impl<'r> Open<'r> {
         found.merge(&clean.finish(&mut out));
         frame.write_all(&out).map_err(Failed::Write)?;
         let (at, length) = writer.end(frame).map_err(Failed::Write)?;
-        Ok(Frame { at, length, from, to, hash: hex_of(hash.finalize()) })
+        Ok(Frame { at, length, from, to, hash: hex(&hash.finalize()) })
     }
 }
 
@@ -584,7 +585,7 @@ impl<'r> Taken<'r> {
         fill(&mut version.session, &self.thread.session);
         version.began = version.began.or(self.began);
         if !self.edge.is_empty() {
-            version.edge = hex_of(Sha256::digest(&self.edge));
+            version.edge = hex(&Sha256::digest(&self.edge));
             version.edge_length = self.edge.len() as u64;
         }
     }
@@ -611,7 +612,7 @@ fn new_version(id: i64, source: &Source, cwd: &str) -> Version {
         redacted: 0,
         head: String::new(),
         head_length: 0,
-        edge: hex_of(Sha256::digest(b"")),
+        edge: hex(&Sha256::digest(b"")),
         edge_length: 0,
         settled: 0,
         is_closed: false,
@@ -620,8 +621,4 @@ fn new_version(id: i64, source: &Source, cwd: &str) -> Version {
 
 fn is_at_end(text: &mut dyn BufRead) -> io::Result<bool> {
     Ok(text.fill_buf()?.is_empty())
-}
-
-fn hex_of(hash: impl AsRef<[u8]>) -> String {
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use sha2::{Digest, Sha256};
 
+use crate::kit::hex::hex;
 use crate::kit::openat;
 
 /// So many names are read in one directory; what is beyond is not found.
@@ -65,8 +66,7 @@ pub fn running<'a>(
     since: Timestamp,
 ) -> Option<&'a Chat> {
     for dir in cwd.ancestors() {
-        let hash: String =
-            Sha256::digest(dir.to_string_lossy().as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = hex(&Sha256::digest(dir.to_string_lossy().as_bytes()));
         let here = |p: &&Project| p.root.as_deref().map_or(p.name == hash, |root| root == dir);
         let mains =
             || projects.iter().filter(here).flat_map(|p| &p.chats).filter(|chat| chat.parent.is_empty());
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_older_project_is_known_by_the_hash_of_its_path() {
-        let name: String = Sha256::digest("/home/u/old").iter().map(|b| format!("{b:02x}")).collect();
+        let name = hex(&Sha256::digest("/home/u/old"));
         let chats = vec![chat("session-2025-10-01T08-51-ec7bf948.json", "", 5, 1)];
         let projects = [Project { name, root: None, chats }];
         let found = running(&projects, Path::new("/home/u/old"), None, Timestamp::UNIX_EPOCH);
