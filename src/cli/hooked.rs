@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use super::collision;
 use super::whispered::Asked;
 use crate::daemon::reach;
 use crate::harness::hooks::Says;
@@ -21,14 +22,16 @@ const STARTS_APART: Duration = Duration::from_secs(30);
 
 /// Does it. Where it cannot nobody hears of it: the agent has its work.
 pub fn after_hook(taken: &Taken) {
-    let vars: Vec<_> = std::env::vars_os().collect();
-    let env = Env::of(vars, &taken.cwd);
-    let Ok(dirs) = Dirs::from_env(&env) else { return };
-    if taken.event == "SessionStart" {
-        start_daemon(&dirs, &env);
-    }
-    if taken.says == Says::Text && taken.event == "UserPromptSubmit" {
-        whisper(taken, &dirs, &env);
+    let env = || Env::of(std::env::vars_os().collect::<Vec<_>>(), &taken.cwd);
+    match (&*taken.event, taken.says) {
+        ("SessionStart", _) => start_daemon(&taken.dirs, &env()),
+        ("UserPromptSubmit", Says::Text) => whisper(taken, &taken.dirs, &env()),
+        ("PreToolUse", Says::Context) if !taken.edits.is_empty() => {
+            if let Some(answer) = collision::warning(taken, &env(), SystemClock.now().wall) {
+                let _ = std::io::stdout().write_all(answer.as_bytes());
+            }
+        }
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod args;
 mod clones;
+mod collision;
 mod commands;
 mod commit;
 mod complete;

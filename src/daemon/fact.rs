@@ -98,8 +98,9 @@ pub(super) enum Fact {
         /// What a worker waits for that is to keep them as told.
         receipt: Option<Sender<bool>>,
     },
-    /// They have been told, unless that `failed`.
-    TreeTold { key: Key, failed: Option<FileChanges> },
+    /// They have been told, unless that `failed`. `uncommitted`: others know of uncommitted files there, and want to hear when there are
+    /// none any more.
+    TreeTold { key: Key, failed: Option<FileChanges>, uncommitted: bool },
     /// A work tree is watched no longer: what was to be told of it is under way.
     TreeLeft { root: RootId, told: Told },
 }

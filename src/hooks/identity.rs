@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::happening::Happening;
+use crate::kit::hex::hex;
 
 /// The input of a tool that is longer has no hash, in bytes: the entry keeps no more in memory.
 pub const INPUT_MAX: usize = 1 << 20;
@@ -57,19 +58,12 @@ pub fn input_sha256(tool: &str, input: &str) -> String {
         return String::new();
     }
     let value = serde_json::from_str(input).unwrap_or_else(|_| Value::from(input));
-    hex(&[tool.as_bytes(), b"\0", canonical(&value).as_bytes()])
+    hex(&digest(&[tool.as_bytes(), b"\0", canonical(&value).as_bytes()]))
 }
 
 /// What somebody said, in hex: SHA-256 over it without the blanks around it.
 pub fn text_sha256(text: &str) -> String {
-    hex(&[text.trim().as_bytes()])
-}
-
-fn hex(parts: &[&[u8]]) -> String {
-    digest(parts).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&digest(&[text.trim().as_bytes()]))
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 32] {
@@ -104,6 +98,14 @@ pub(super) fn is_of_tool(event: &str) -> bool {
 
 pub(super) fn is_end_of_tool(event: &str) -> bool {
     matches!(event, "PostToolUse" | "PostToolUseFailure")
+}
+
+/// Whether an event of that name, as ours call it, is known by its payload's digest alone.
+pub fn is_known_by_payload(event: &str) -> bool {
+    let others =
+        ["PermissionRequest", "UserPromptSubmit", "Stop", "SubagentStop", "SessionStart", "SessionEnd"];
+    // A compaction is known by its turn, which one program names.
+    !is_of_tool(event) && !others.contains(&event)
 }
 
 /// What an event is known by. No time: clocks differ, and two calls may begin in one moment.
@@ -207,6 +209,22 @@ mod tests {
         );
         check(|h| h.event = "SessionEnd".into(), nth("e"));
         check(|h| (h.event, h.payload_sha256) = ("Notification".into(), "s".into()), nth("x:s"));
+        for event in
+            ["PreToolUse", "PostToolUseFailure", "PermissionRequest", "UserPromptSubmit", "Stop", "Xyz"]
+                .into_iter()
+                .chain([
+                    "SubagentStop",
+                    "SessionStart",
+                    "SessionEnd",
+                    "PreCompact",
+                    "Interrupt",
+                    "Notification",
+                ])
+        {
+            let happening =
+                Happening { event: event.into(), payload_sha256: "s".into(), ..Happening::default() };
+            assert_eq!(base(&happening) == nth("x:s"), is_known_by_payload(event), "{event}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Threads: none of its own.
 //! Files: `<data>/hooks/`: `enabled.<word>` while an agent's entry takes events in, `spool` with what was taken in and not stored yet,
-//! `installed.json` with what was asked for and done in agents' settings; `<data>/events/events.db`; agents' own settings files.
+//! `installed.json` with what was asked for and done in agents' settings; `told`, of which files
+//! sessions were told that others work on them; `<data>/events/events.db`; agents' own settings files.
 //! Locks: those of the spool; `<settings>.ox-lock` while a settings file is changed.
 //! Promises: the entry exits 0 within its deadline whatever happens; nothing that the payload mode drops reaches a disk; in a foreign
 //! settings file only what is ours changes; each event is stored once.
@@ -17,3 +18,4 @@ pub mod install;
 pub mod record;
 pub mod spool;
 pub mod store;
+pub mod told;

@@ -40,6 +40,8 @@ const HOOKS: &str = "hooks.enabled";
 const HOOKS_SCOPE: &str = "hooks.scope";
 /// What is kept of an event.
 const HOOKS_PAYLOAD: &str = "hooks.payload";
+/// Whether agents are told of uncommitted changes of others.
+const HOOKS_COLLISIONS: &str = "hooks.collisions";
 /// Whether events are read from transcripts too.
 const HOOKS_TRANSCRIPTS: &str = "hooks.import_transcripts";
 
@@ -162,7 +164,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 20] = [
+pub static SETTINGS: [Setting; 21] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -269,6 +271,13 @@ pub static SETTINGS: [Setting; 20] = [
         Kind::Word(&["auto", "true", "false"]),
         "auto",
         "Whether events are read from the transcripts of all agents too. auto: while hooks.enabled is true.",
+    ),
+    user(
+        HOOKS_COLLISIONS,
+        Kind::Bool,
+        "true",
+        "Whether an agent is told, before it edits a file, that somebody else has uncommitted changes in it: once for each file and session, \
+         as the notes about changed files of other work trees say. Claude Code and codex only.",
     ),
     Setting {
         key: "endpoint",
@@ -561,6 +570,11 @@ impl<'a> Settings<'a> {
             text => text == "true",
         };
         (HooksIntent { enabled, agents, scope, payload, transcripts }, errors)
+    }
+
+    /// Whether an agent is told of uncommitted changes of others in a file that it is about to edit.
+    pub fn warns_of_collisions(&self) -> bool {
+        self.text(HOOKS_COLLISIONS) == "true"
     }
 
     /// The time between two reminders of an agent; zero means never.

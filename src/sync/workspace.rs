@@ -40,7 +40,7 @@ impl Kind {
     }
 
     /// Name of the state directory of the one with this id.
-    pub(super) fn state_name(self, id: &str) -> String {
+    pub fn state_name(self, id: &str) -> String {
         format!("{}-{id}", self.tag())
     }
 }

@@ -154,13 +154,18 @@ impl FileChanges {
         *self = earlier;
     }
 
+    /// The files that are remembered by name.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     /// The paths for metadata, with commas between.
     pub fn listed(&self) -> String {
         self.files.keys().take(LISTED_MAX).map(|path| plain(path, false)).collect::<Vec<_>>().join(",")
     }
 
-    /// What is said, at most as long as a murmur may be (11.3).
-    pub fn text(&self, branch: Option<&str>) -> String {
+    /// What is said, at most as long as a murmur may be (11.3). `clean` are files that were told as uncommitted and are so no longer.
+    pub fn text(&self, branch: Option<&str>, clean: &[String]) -> String {
         let prefix = branch.map(|name| format!("[{}] ", plain(name, false))).unwrap_or_default();
         let switched = self.switched.as_ref().map(|(old, new)| format!("switched {old} -> {new}"));
         let changes = match self.count() {
@@ -168,7 +173,15 @@ impl FileChanges {
             n if n <= NAMED_MAX as u64 => Some(self.named()),
             n => Some(self.by_dir(n)),
         };
-        let parts: Vec<String> = switched.into_iter().chain(changes).collect();
+        let clean = match clean.len() {
+            0 => None,
+            1..=NAMED_MAX => {
+                let named: Vec<_> = clean.iter().map(|path| plain(path, false)).collect();
+                Some(format!("committed or undone: {}", named.join(", ")))
+            }
+            n => Some(format!("committed or undone: {n} files")),
+        };
+        let parts: Vec<String> = switched.into_iter().chain(changes).chain(clean).collect();
         cut(&(prefix + &parts.join("; ")), SENT_MAX).to_string()
     }
 
@@ -266,7 +279,7 @@ mod tests {
     #[test]
     fn few_are_named_more_are_counted_by_directory() {
         let check =
-            |all: &[(&str, Kind)], expected: &str| assert_eq!(changes(all).text(Some("main")), expected);
+            |all: &[(&str, Kind)], expected: &str| assert_eq!(changes(all).text(Some("main"), &[]), expected);
         check(
             &[("src/b.rs", Kind::Modified), ("src/a.rs", Kind::Modified), ("src/c.rs", Kind::Created)],
             "[main] new src/c.rs, mod src/a.rs, src/b.rs",
@@ -287,7 +300,13 @@ mod tests {
         let many: Vec<String> = (0..60).map(|n| format!("d{:02}/f{n}", n % 16)).collect();
         let many: Vec<(&str, Kind)> = many.iter().map(|p| (p.as_str(), Kind::Modified)).collect();
         check(&many, "[main] 60 files: d00/(4M) d01/(4M) d02/(4M) d03/(4M) d04/(4M) … +11 dirs");
-        assert_eq!(changes(&[]).text(None), "");
+        assert_eq!(changes(&[]).text(None, &[]), "");
+        let clean = |n: usize| (0..n).map(|n| format!("f{n}")).collect::<Vec<_>>();
+        assert_eq!(changes(&[]).text(Some("main"), &clean(2)), "[main] committed or undone: f0, f1");
+        assert_eq!(
+            changes(&[("x", Kind::Created)]).text(None, &clean(6)),
+            "new x; committed or undone: 6 files"
+        );
     }
 
     #[test]
@@ -398,7 +417,7 @@ mod tests {
             all.add(&format!("dir{}/{}/f{n}\n\u{1b}", n % 3_000, "x".repeat(200)), Kind::Modified);
         }
         assert!(all.files.len() <= FILES_MAX && all.more.len() <= DIRS_MAX);
-        let text = all.text(Some(&"b".repeat(400)));
+        let text = all.text(Some(&"b".repeat(400)), &[]);
         assert!(text.len() <= SENT_MAX && !text.chars().any(char::is_control), "{text}");
         assert_eq!(all.listed().split(',').count(), LISTED_MAX);
     }
@@ -408,8 +427,8 @@ mod tests {
         let mut some = FileChanges::default();
         some.switch("main", "feature");
         some.switch("feature", "fix");
-        assert_eq!(some.text(Some("fix")), "[fix] switched main -> fix");
+        assert_eq!(some.text(Some("fix"), &[]), "[fix] switched main -> fix");
         some.add("a", Kind::Modified);
-        assert_eq!(some.text(None), "switched main -> fix; mod a");
+        assert_eq!(some.text(None, &[]), "switched main -> fix; mod a");
     }
 }

@@ -125,7 +125,7 @@ fn whole(text: &str, max: usize) -> &str {
 }
 
 /// As text between two tags, where quotes stay readable: a command in it can be copied; or as the value of an attribute.
-fn escaped(text: &str, attribute: bool) -> String {
+pub fn escaped(text: &str, attribute: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -32,6 +32,10 @@ pub const METADATA_KEY_MAX: usize = 64;
 pub const METADATA_VALUE_MAX: usize = 2048;
 /// What a murmur says under keys that are not known, in bytes of JSON; more is left out.
 pub const OTHER_MAX: usize = 16 << 10;
+/// Uncommitted files that are told and remembered of one work tree.
+pub const TREE_FILES_MAX: usize = 50;
+/// Work trees whose uncommitted files are remembered of one project.
+pub const TREES_MAX: usize = 64;
 /// Tags of a murmur, and one tag in bytes.
 pub const TAGS_MAX: usize = 16;
 

@@ -236,11 +236,13 @@ impl Murmur {
         }
         let cleaned = std::mem::take(&mut self.metadata).into_iter().map(|(key, value)| {
             let value = match key.as_str() {
-                "files" => {
+                "files" | super::uncommitted::FILES => {
                     let paths = value.split(',').map(str::trim);
                     let shown = paths.filter(|path| !crate::redact::is_secret_path(path));
                     clean(&shown.collect::<Vec<_>>().join(","))
                 }
+                // Our own digits; they look like a key's.
+                super::uncommitted::TREE if super::uncommitted::is_tree(&value) => value,
                 // Of a work tree its name is enough.
                 "worktree" => clean(value.rsplit('/').next().unwrap_or_default()),
                 _ => clean(&value),

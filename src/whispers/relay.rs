@@ -24,7 +24,8 @@ pub struct Relayed {
     pub missing: Vec<Oid>,
 }
 
-/// Takes in the murmurs of a clone that are not known yet, in the order of their times, and those that wait to be committed there.
+/// Takes in the murmurs of a clone that are not known yet, in the order of their times, and those that wait to be committed there. `heard` is
+/// shown them before they count as known, some of them perhaps again.
 ///
 /// # Errors
 /// Git's or the database's; what was taken in stays.
@@ -34,6 +35,7 @@ pub fn relay(
     outbox: &Outbox,
     scope: &Scope,
     now: Now,
+    heard: &mut dyn FnMut(&[Murmur]),
 ) -> Result<Relayed, Error> {
     let mut files = window::files(reader, now.wall, HOURS)?;
     let mut unknown: Vec<String> = files.iter().map(|f| f.stem.clone()).collect();
@@ -58,9 +60,9 @@ pub fn relay(
                 Held::Missing => {}
             }
         }
-        relayed.new += take_in(store, murmurs, &refused, scope, now)?;
+        relayed.new += take_in(store, murmurs, &refused, scope, now, heard)?;
     }
-    relayed.new += take_in(store, outbox.waiting(now.wall)?, &[], scope, now)?;
+    relayed.new += take_in(store, outbox.waiting(now.wall)?, &[], scope, now, heard)?;
     Ok(relayed)
 }
 
@@ -71,8 +73,10 @@ fn take_in(
     refused: &[String],
     scope: &Scope,
     now: Now,
+    heard: &mut dyn FnMut(&[Murmur]),
 ) -> Result<usize, Error> {
     murmurs.sort_by(|a, b| (a.timestamp, &a.id).cmp(&(b.timestamp, &b.id)));
+    heard(&murmurs);
     let whispers: Vec<Whisper> = murmurs.iter().map(|murmur| Whisper::of(murmur, scope)).collect();
     store.take_in(now, &whispers, refused)
 }

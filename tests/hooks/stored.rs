@@ -30,7 +30,7 @@ fn fire(env: &TestEnv, repo: &Path, event: &str, payload: &Value) {
 
 /// The event is fired as Claude Code does it: by the command that stands in its settings. Returns what it is told.
 #[track_caller]
-fn fired(env: &TestEnv, repo: &Path, event: &str, payload: &Value) -> String {
+pub fn fired(env: &TestEnv, repo: &Path, event: &str, payload: &Value) -> String {
     let text = fs::read_to_string(env.home().join(".claude/settings.json")).unwrap();
     let settings: Value = serde_json::from_str(&text).unwrap();
     let command = settings["hooks"][event][0]["hooks"][0]["command"].as_str().unwrap().to_owned();

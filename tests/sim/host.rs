@@ -481,7 +481,7 @@ impl<S: Script> FakeHost<S> {
                 };
                 let wait = wait + self.disk();
                 let (key, changes) = (key.clone(), changes.clone());
-                self.after(wait, whispers::Event::ChangesTold { key, told, changes });
+                self.after(wait, whispers::Event::ChangesTold { key, told, changes, uncommitted: false });
             }
             whispers::Effect::Murmur { key, .. } => {
                 if let Some((wait, true)) = self.script.murmur(key)
@@ -602,7 +602,13 @@ impl<S: Script> FakeHost<S> {
             }
             Effect::Whispers(whispers::Effect::TellChanges { key, changes, .. }) => {
                 let (key, changes) = (key.clone(), changes.clone());
-                whispers::Event::ChangesTold { key, told: whispers::NoteOutcome::Failed, changes }.into()
+                whispers::Event::ChangesTold {
+                    key,
+                    told: whispers::NoteOutcome::Failed,
+                    changes,
+                    uncommitted: true,
+                }
+                .into()
             }
             Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
             Effect::Sessions(sessions::Effect::Look(id, _)) => {

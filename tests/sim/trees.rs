@@ -85,8 +85,8 @@ fn change(bench: &mut Bench, root: RootId, changes: &[(&str, Kind)]) {
 /// When changes were told, by whom and what.
 fn told(bench: &Bench) -> Vec<(u64, String, String)> {
     let told = bench.wanted.iter().filter_map(|(at, e)| match e {
-        Effect::Whispers(whispers::Effect::TellChanges { agents, changes, .. }) => {
-            Some((at.as_secs(), agents.join(","), changes.text(None)))
+        Effect::Whispers(whispers::Effect::TellChanges { agents, changes, .. }) if !changes.is_empty() => {
+            Some((at.as_secs(), agents.join(","), changes.text(None, &[])))
         }
         _ => None,
     });
@@ -143,8 +143,8 @@ fn changes_count_as_told_when_a_murmur_of_them_is_kept_and_not_before() {
             Effect::Whispers(whispers::Effect::TellChanges { changes, .. }) => Some(changes.clone()),
             _ => None,
         });
-        let event =
-            whispers::Event::ChangesTold { key: ledger_key(PROJECT), told, changes: changes.unwrap() };
+        let (key, changes) = (ledger_key(PROJECT), changes.unwrap());
+        let event = whispers::Event::ChangesTold { key, told, changes, uncommitted: true };
         bench.event(Event::Whispers(event));
     };
     came(&mut bench, whispers::NoteOutcome::Failed);
@@ -156,6 +156,47 @@ fn changes_count_as_told_when_a_murmur_of_them_is_kept_and_not_before() {
     came(&mut bench, whispers::NoteOutcome::Kept);
     bench.pass(secs(1));
     assert_eq!(saves(&bench), before + 1);
+}
+
+#[test]
+fn while_others_believe_that_files_are_uncommitted_they_are_told_when_that_is_over() {
+    let (mut bench, root) = watched();
+    let asked = |bench: &Bench| -> Vec<(u64, bool)> {
+        let asked = bench.wanted.iter().filter_map(|(at, e)| match e {
+            Effect::Whispers(whispers::Effect::TellChanges { changes, .. }) => {
+                Some((at.as_secs(), changes.is_empty()))
+            }
+            _ => None,
+        });
+        asked.collect()
+    };
+    let answer = |bench: &mut Bench, uncommitted: bool| {
+        let (key, told, changes) = (ledger_key(PROJECT), whispers::NoteOutcome::Nothing, Box::default());
+        bench.event(Event::Whispers(whispers::Event::ChangesTold { key, told, changes, uncommitted }));
+    };
+    let ten_minutes = |bench: &mut Bench| {
+        for _ in 0..10 {
+            beat(bench, "OxAAAA");
+            bench.pass(secs(60));
+            // What is known is saved.
+            bench.event(Event::Trees(trees::Event::Scanned(root, Some(Box::new(report(&[]))))));
+        }
+    };
+    // What an earlier process told is not known: it is asked about once.
+    ten_minutes(&mut bench);
+    assert_eq!(asked(&bench), [(610, true)]);
+    answer(&mut bench, false);
+    ten_minutes(&mut bench);
+    assert_eq!(asked(&bench).len(), 1);
+    change(&mut bench, root, &[("src/a.rs", Kind::Modified)]);
+    ten_minutes(&mut bench);
+    assert_eq!(asked(&bench)[1..], [(1810, false)]);
+    answer(&mut bench, true);
+    ten_minutes(&mut bench);
+    assert_eq!(asked(&bench)[2..], [(2410, true)], "a commit changes no file");
+    answer(&mut bench, false);
+    ten_minutes(&mut bench);
+    assert_eq!(asked(&bench).len(), 3);
 }
 
 #[test]

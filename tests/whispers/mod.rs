@@ -2,7 +2,7 @@
 
 mod ends;
 mod hostile;
-mod machine;
+pub mod machine;
 mod secrets;
 mod torture;
 mod wire;

@@ -14,7 +14,7 @@ use crate::hooks::flag::Scope;
 use crate::hooks::import::{self, Projects};
 use crate::hooks::record::{FOREIGN, Record};
 use crate::hooks::store::{Store, StoreError};
-use crate::hooks::{flag, spool};
+use crate::hooks::{flag, spool, told};
 use crate::ipc::wire::Response;
 use crate::kit::cancel::Cancel;
 use crate::kit::jsonl::Queue;
@@ -91,6 +91,9 @@ impl Work {
                     let kept = open_store(&site).and_then(|mut store| store.keep(site.clock.now().wall));
                     if let Err(e) = kept {
                         log::warn!("old events of agents are not deleted: {e}");
+                    }
+                    if let Err(e) = told::forget_old(site.dirs.data(), site.clock.now().wall.into()) {
+                        log::warn!("what sessions of agents were told is not forgotten: {e}");
                     }
                 });
             }

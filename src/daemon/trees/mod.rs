@@ -33,6 +33,8 @@ struct Tree {
     machine: Machine,
     /// What waits to be told.
     changes: FileChanges,
+    /// Others may believe that files are uncommitted here; what an earlier process told is not known.
+    uncommitted: bool,
     issues: Issues,
 }
 
@@ -82,7 +84,9 @@ impl Trees {
             Fact::Heard { id, agent: true, .. } => self.watch(cx, id),
             // The next word of an agent has it watched where it is.
             Fact::Detached { id, .. } | Fact::Moved(id) => self.forget(cx, id),
-            Fact::TreeTold { key: Key::Ledger(id), failed } => self.told(cx, id, failed.as_ref()),
+            Fact::TreeTold { key: Key::Ledger(id), failed, uncommitted } => {
+                self.told(cx, id, failed.as_ref(), *uncommitted);
+            }
             Fact::TreeLeft { root, told } => cx.push(Effect::Forget { root: *root, told: told.clone() }),
             Fact::Jumped => {
                 let ids: Vec<Id> = self.by_id.keys().cloned().collect();
@@ -118,6 +122,7 @@ impl Trees {
             root,
             machine: Machine::new(root, instance, cx.now.mono),
             changes: FileChanges::default(),
+            uncommitted: true,
             issues: Issues::default(),
         };
         let path = project.root.clone();
@@ -217,19 +222,23 @@ impl Trees {
         let (Some(tree), Some(project)) = (self.by_id.get_mut(id), cx.shared.project(id)) else {
             return Telling::Nobody;
         };
-        if tree.changes.is_empty() {
+        let is_nothing = tree.changes.is_empty();
+        if is_nothing && !tree.uncommitted {
             return Telling::Nothing;
         }
         let changes = std::mem::take(&mut tree.changes);
         let (key, root) = (Key::Ledger(id.clone()), project.root.clone());
         let agents = cx.shared.at_work(id, cx.now.mono);
+        // Whether files that were told as uncommitted are clean again is told as well; nobody waits for that.
+        let receipt = receipt.filter(|_| !is_nothing);
         cx.tell(Fact::TreeChanged { key, state, root, agents, changes, receipt });
-        Telling::Begun
+        if is_nothing { Telling::Nothing } else { Telling::Begun }
     }
 
     /// What was told may count as known, or is told the next time.
-    fn told(&mut self, cx: &mut Cx, id: &Id, failed: Option<&FileChanges>) {
+    fn told(&mut self, cx: &mut Cx, id: &Id, failed: Option<&FileChanges>, uncommitted: bool) {
         let Some(tree) = self.by_id.get_mut(id) else { return };
+        tree.uncommitted = uncommitted;
         if let Some(failed) = failed {
             tree.changes.after(failed.clone());
             cx.stale_soon(id);

@@ -32,6 +32,8 @@ pub struct Relay {
 pub enum NoteOutcome {
     /// A murmur waits durably to be committed.
     Kept,
+    /// There was nothing new to tell.
+    Nothing,
     /// The configuration wants none.
     Unwanted,
     /// It could not be kept.
@@ -51,6 +53,8 @@ pub enum Event {
         told: NoteOutcome,
         /// What was to be told.
         changes: Box<FileChanges>,
+        /// Others have been told that files of the work tree are uncommitted.
+        uncommitted: bool,
     },
     /// An [`Effect::Relay`] has ended.
     Relayed {

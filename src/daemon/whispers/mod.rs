@@ -73,12 +73,12 @@ impl Whispers {
         match event {
             // A sync commits it soon.
             Event::Murmured(key) => cx.tell(Fact::Waiting(key)),
-            Event::ChangesTold { key, told, changes } => {
+            Event::ChangesTold { key, told, changes, uncommitted } => {
                 if told == NoteOutcome::Kept {
                     cx.tell(Fact::Waiting(key.clone()));
                 }
                 let failed = (told == NoteOutcome::Failed).then_some(*changes);
-                cx.tell(Fact::TreeTold { key, failed });
+                cx.tell(Fact::TreeTold { key, failed, uncommitted });
             }
             Event::Relayed { key, failed } => {
                 if let (Some(relayed), Some(since)) = (self.relayed.get_mut(&key), failed) {

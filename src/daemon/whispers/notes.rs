@@ -1,6 +1,6 @@
 //! What the daemon itself tells agents, and how whispers stand on the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::kit::gotime::GoTime;
 use crate::kit::id::new_id;
 use crate::kit::text::plain;
 use crate::whispers::limits::TEAM_PATHS;
-use crate::whispers::{self, FileChanges, Importance, Murmur, Scope, Source, Whisper};
+use crate::whispers::{self, FileChanges, Importance, Murmur, Scope, Source, Whisper, uncommitted};
 
 /// Topic of notes about a team's context.
 pub(super) const TEAM_TOPIC: &str = "team-context";
@@ -27,10 +27,21 @@ pub(super) fn named(agents: &[String]) -> String {
     }
 }
 
-/// The note about changed files (whispers and watching, 11.4).
+/// What of a work tree is uncommitted.
+pub(super) struct TreeState {
+    /// The id of the work tree.
+    pub(super) tree: String,
+    /// What is uncommitted there now.
+    pub(super) files: BTreeSet<String>,
+    /// What was told as uncommitted and is so no longer.
+    pub(super) clean: Vec<String>,
+}
+
+/// The note about changed files (whispers and watching, 11.4), with what is uncommitted where that is known.
 pub(super) fn changes_murmur(
     changes: &FileChanges,
     branch: Option<&str>,
+    tree: Option<&TreeState>,
     agents: &str,
     now: Timestamp,
 ) -> Murmur {
@@ -42,6 +53,11 @@ pub(super) fn changes_murmur(
     if !files.is_empty() {
         metadata.insert("files".into(), files);
     }
+    if let Some(tree) = tree {
+        metadata.insert(uncommitted::TREE.into(), tree.tree.clone());
+        // An empty value is left out.
+        metadata.insert(uncommitted::FILES.into(), uncommitted::listed(&tree.files));
+    }
     Murmur {
         schema_version: "1".into(),
         id: new_id().to_string(),
@@ -50,7 +66,7 @@ pub(super) fn changes_murmur(
         principal_type: "human".into(),
         topic: whispers::FILE_CHANGES.into(),
         importance: importance.name().into(),
-        content: changes.text(branch),
+        content: changes.text(branch, tree.map_or(&[], |tree| &tree.clean)),
         metadata,
         scope: Scope::Ledger.name().into(),
         ..Murmur::default()

@@ -38,11 +38,12 @@ impl Work {
                 let (worker, what) = (self.worker.clone(), changes.clone());
                 let work = move || {
                     let told = worker.tell_changes(&state, &root, &agents, &what);
-                    receipt.map(|receipt| receipt.send(told != NoteOutcome::Failed));
+                    receipt.map(|receipt| receipt.send(told.0 != NoteOutcome::Failed));
                     told
                 };
                 lanes.start(Lane::Disk, work, move |told| {
-                    Event::ChangesTold { key, told: told.unwrap_or(NoteOutcome::Failed), changes }.into()
+                    let (told, uncommitted) = told.unwrap_or((NoteOutcome::Failed, true));
+                    Event::ChangesTold { key, told, changes, uncommitted }.into()
                 });
             }
             Effect::Relay { key, relay } => {

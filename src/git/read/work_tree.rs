@@ -1,9 +1,10 @@
 //! What the watcher asks of a user's repository, in process: its git directory, HEAD, tracked files, what is ignored. Nothing
 //! here writes into the repository or takes one of its locks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorCode, Index, IndexEntry, IndexEntryFlag, Oid, Repository};
+use git2::{ErrorCode, Index, IndexEntry, IndexEntryFlag, Oid, Repository, Status, StatusOptions};
 
 use super::open;
 use crate::git::change::in_the_way::is_left_out;
@@ -123,6 +124,31 @@ impl WorkTree {
             Ok(diff.deltas().filter_map(one_sided).collect())
         };
         read().map_err(GitError::git2("comparing commits"))
+    }
+
+    /// Which of these files are not as HEAD has them, or are new to it and not ignored.
+    ///
+    /// # Errors
+    /// An index, a HEAD or a work tree that cannot be read.
+    pub fn uncommitted(&self, files: &BTreeSet<String>) -> Result<BTreeSet<String>, GitError> {
+        if files.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut options = StatusOptions::new();
+        options.include_untracked(true).recurse_untracked_dirs(true).disable_pathspec_match(true);
+        // Looks at what others use and leaves it as it is.
+        options.update_index(false);
+        for file in files {
+            options.pathspec(file);
+        }
+        let all = self.repo.statuses(Some(&mut options)).map_err(GitError::git2("comparing files"))?;
+        let changed =
+            all.iter().filter(|entry| !entry.status().intersects(Status::IGNORED | Status::CURRENT));
+        // A name that is a directory stands for what lies in it.
+        Ok(changed
+            .filter_map(|entry| entry.path().ok().map(str::to_owned))
+            .filter(|p| files.contains(p))
+            .collect())
     }
 
     /// Whether the rules of `.gitignore` and the like leave out `path`. `dir` says that it is a directory: some rules are for

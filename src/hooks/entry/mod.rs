@@ -4,6 +4,7 @@
 //! It reads no configuration but the flag file, opens no database and no queue, and waits for nobody but who writes to its stdin.
 
 mod caller;
+mod edits;
 mod scan;
 
 use std::env;
@@ -27,7 +28,9 @@ use super::spool;
 use crate::harness::Program;
 use crate::harness::hooks::Says;
 use crate::kit::clock::{Clock, Mono, SystemClock};
+use crate::kit::hex::hex;
 use crate::kit::{file, id, process, thread};
+use crate::project::{Dirs, Env};
 
 /// Whatever happens, it ends after this (decisions, section 6).
 pub const DEADLINE: Duration = Duration::from_millis(200);
@@ -90,6 +93,12 @@ pub struct Taken {
     pub session_id: String,
     /// Where the agent works.
     pub cwd: PathBuf,
+    /// Files that are about to be changed, as the agent names them.
+    pub edits: Vec<String>,
+    /// Why a session begins; else empty.
+    pub source: String,
+    /// Where everything of ours lies.
+    pub dirs: Dirs,
     /// How much time is left for anything else.
     pub left: Duration,
 }
@@ -111,40 +120,43 @@ fn take(args: &[OsString], began: Mono) -> Option<Taken> {
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let program = words.first().and_then(|word| event::program(word));
     let is_off = env::var_os(OFF).is_some_and(|value| value == "0") || env::var_os(DEPTH).is_some();
-    let data = data_dir();
-    let flag = match (program, &data) {
-        (Some(_), Some(data)) if !is_off => flag::read(data, words[0]),
+    let dirs = Dirs::from_env(&Env::process()).ok();
+    let flag = match (program, &dirs) {
+        (Some(_), Some(dirs)) if !is_off => flag::read(dirs.data(), words[0]),
         _ => None,
     };
-    let (Some(program), Some(data), Some(flag)) = (program, data, flag) else {
+    let (Some(program), Some(dirs), Some(flag)) = (program, dirs, flag) else {
         // Whoever writes to it must not find it closed.
         drain(began);
         return None;
     };
     let name = words.get(1).copied().unwrap_or_default();
     let keep = if flag.payload == Payload::Full { FULL_MAX } else { 0 };
-    let payload = read(began, keep);
+    let called = event::canonical(program, name);
+    // A prompt may turn out to be a notification.
+    let digests = identity::is_known_by_payload(&called) || called == "UserPromptSubmit";
+    let payload = read(began, keep, Scan::of_payload(digests));
     let (mut record, cwd) = record_of(program, name, &flag, &payload)?;
     record.handler_us = micros(SystemClock.now().mono.since(began));
     // Nobody can be told: what could not be kept is the agent's no more than it is ours.
-    let _ = spool::put(&data, &record);
+    let _ = spool::put(dirs.data(), &record);
     if record.agent == FOREIGN || record.repo_id.is_empty() {
         return None;
     }
     let mut events = program.hooks.into_iter().flat_map(|hooks| hooks.events);
     let says = events.find(|one| one.canonical == record.event).map_or(Says::Nothing, |one| one.says);
+    let is_edit = says == Says::Context && record.event == "PreToolUse";
+    let edits = match payload.scan.get("tool_name", NAME_MAX) {
+        Some(tool) if is_edit => edits::edited(event::tool(&tool), payload.scan.beginning("tool_input")),
+        _ => Vec::new(),
+    };
     let left = DEADLINE.saturating_sub(SystemClock.now().mono.since(began));
-    Some(Taken { program, event: record.event, says, session_id: record.session_id, cwd, left })
+    let (event, source) = (record.event, record.detail);
+    Some(Taken { program, event, says, session_id: record.session_id, cwd, edits, source, dirs, left })
 }
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The data directory, as [`Dirs`](crate::project::Dirs) has it, without the rest of it.
-fn data_dir() -> Option<PathBuf> {
-    let env = crate::project::Env::process();
-    crate::project::Dirs::from_env(&env).ok().map(|dirs| dirs.data().to_owned())
 }
 
 /// What came on stdin.
@@ -158,8 +170,8 @@ struct Received {
 }
 
 /// Reads stdin to its end, or until there is no more time. A terminal says nothing.
-fn read(began: Mono, keep: usize) -> Received {
-    let mut got = Received::default();
+fn read(began: Mono, keep: usize, scan: Scan) -> Received {
+    let mut got = Received { scan, ..Received::default() };
     let all = receive(began, |bytes| {
         got.bytes += bytes.len() as u64;
         if got.bytes <= PAYLOAD_MAX {
@@ -299,10 +311,6 @@ fn keyed(key: &[u8], text: &OsStr) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(text.as_encoded_bytes());
     hex(&mac.finalize().into_bytes())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
 }
 
 /// The id of the project that `dir` lies in; empty where the project's configuration cannot be read. None where there is no project.

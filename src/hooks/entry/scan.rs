@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use memchr::memchr2;
 use sha2::{Digest, Sha256};
 
-use super::hex;
+use crate::kit::hex::hex;
 
 /// Members that are kept as text; a longer one is not.
 const KEPT: &[&str] = &[
@@ -47,10 +47,21 @@ const DIGESTED_MAX: usize = crate::hooks::identity::INPUT_MAX;
 /// Longer names of members are none that we know.
 const NAME_MAX: usize = 64;
 
+/// Members of a tool's input that name a file; they are kept.
+const OF_INPUT: &[&str] = &["file_path", "notebook_path"];
+/// And the one that holds a patch.
+const PATCH: &[&str] = &["command"];
+
 /// What has been read.
 #[derive(Debug)]
 pub struct Scan {
     state: State,
+    /// Members that are kept as text.
+    kept: &'static [&'static str],
+    /// Members of which a digest may be made, or a beginning be asked for.
+    digested: &'static [&'static str],
+    /// A digest of the whole is made.
+    digests: bool,
     name: Vec<u8>,
     /// The member that is being read, as it is written.
     value: Vec<u8>,
@@ -66,8 +77,10 @@ pub struct Scan {
 /// A member of the object.
 #[derive(Clone, Debug, Default)]
 struct Member {
-    /// As it is written; none where it is too long, or not kept.
-    text: Option<Vec<u8>>,
+    /// As it is written, as far as it is kept.
+    text: Vec<u8>,
+    /// That is all of it.
+    whole: bool,
     /// Its length, as it is written.
     length: u64,
 }
@@ -104,6 +117,9 @@ impl Default for Scan {
     fn default() -> Scan {
         Scan {
             state: State::Start,
+            kept: KEPT,
+            digested: DIGESTED,
+            digests: true,
             name: Vec::new(),
             value: Vec::new(),
             room: 0,
@@ -116,6 +132,16 @@ impl Default for Scan {
 }
 
 impl Scan {
+    /// Reads a payload; `digests` says whether [`Scan::digest`] will be asked for, which costs a look at every byte.
+    pub fn of_payload(digests: bool) -> Scan {
+        Scan { digests, ..Scan::default() }
+    }
+
+    /// Reads what a tool is given.
+    pub fn of_input() -> Scan {
+        Scan { kept: OF_INPUT, digested: PATCH, digests: false, ..Scan::default() }
+    }
+
     /// Reads on.
     pub fn read(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
@@ -153,7 +179,7 @@ impl Scan {
 
     /// The text of a kept member; a number or a word as it is written. None where it is not there, null, or longer than `max` bytes.
     pub fn get(&self, name: &str, max: usize) -> Option<Cow<'_, str>> {
-        let text = self.members.get(name)?.text.as_deref()?;
+        let text = self.raw(name)?;
         let text: Cow<'_, str> = match text.first()? {
             b'"' => serde_json::from_slice(text).ok()?,
             b'{' | b'[' => return None,
@@ -172,14 +198,23 @@ impl Scan {
         self.members.get(name).map_or(0, |member| member.length)
     }
 
-    /// A digested member, as it is written; none where it is too long for one.
+    /// A kept or digested member, as it is written; none where it is too long.
     pub fn raw(&self, name: &str) -> Option<&[u8]> {
-        self.members.get(name)?.text.as_deref()
+        self.members.get(name).filter(|member| member.whole).map(|member| &*member.text)
     }
 
-    /// SHA-256 of the members that are this event's own, in hex.
+    /// The beginning of such a member, also of one that is too long, or being read.
+    pub fn beginning(&self, name: &str) -> &[u8] {
+        match self.members.get(name) {
+            Some(member) => &member.text,
+            None if self.name == name.as_bytes() => &self.value,
+            None => &[],
+        }
+    }
+
+    /// SHA-256 of the members that are this event's own, in hex; empty where it is not made.
     pub fn digest(&self) -> String {
-        hex(&self.whole.clone().finalize())
+        if self.digests { hex(&self.whole.clone().finalize()) } else { String::new() }
     }
 
     /// Passes over a text up to its end or a backslash. Returns how far.
@@ -264,14 +299,14 @@ impl Scan {
             _ => State::Bad,
         };
         let is_of = |names: &[&str]| names.iter().any(|name| name.as_bytes() == self.name);
-        self.room = if is_of(KEPT) {
+        self.room = if is_of(self.kept) {
             KEPT_MAX
-        } else if is_of(DIGESTED) {
+        } else if is_of(self.digested) {
             DIGESTED_MAX
         } else {
             0
         };
-        self.own = !is_of(NOT_ITS_OWN);
+        self.own = self.digests && !is_of(NOT_ITS_OWN);
         self.value.clear();
         self.length = 0;
         if self.own {
@@ -298,10 +333,10 @@ impl Scan {
             self.whole.update(b",");
         }
         let Ok(name) = std::str::from_utf8(&self.name) else { return };
-        let is_all = self.room > 0 && self.length == self.value.len() as u64;
-        let text = is_all.then(|| std::mem::take(&mut self.value));
+        let whole = self.room > 0 && self.length == self.value.len() as u64;
+        let text = std::mem::take(&mut self.value);
         if self.room > 0 || name == "tool_response" || name == "error" || name == "tool_result" {
-            self.members.insert(name.to_owned(), Member { text, length: self.length });
+            self.members.insert(name.to_owned(), Member { text, whole, length: self.length });
         }
     }
 }
@@ -386,7 +421,8 @@ mod tests {
         assert_eq!((scan.get("cwd", usize::MAX), scan.get("session_id", 9).as_deref()), (None, Some("s")));
         let prompt = "z".repeat(DIGESTED_MAX);
         let scan = scanned(format!(r#"{{"prompt":"{prompt}"}}"#).as_bytes(), 4096);
-        assert!(scan.raw("prompt").is_none() && scan.value.capacity() <= 2 * DIGESTED_MAX);
+        assert!(scan.raw("prompt").is_none() && scan.beginning("prompt").len() == DIGESTED_MAX);
+        assert!(scan.members["prompt"].text.capacity() <= 2 * DIGESTED_MAX);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
