@@ -30,7 +30,17 @@ pub struct Me {
 impl Me {
     /// Looks: as the prefix says, else as the session or the process has introduced itself, else as the environment says.
     pub fn of(cx: &Cx) -> Me {
+        Me::known(cx, Me::detect(cx.agent.as_deref(), &cx.env, &ancestors()))
+    }
+
+    /// The same in a session that is known: what the environment says of one may be another's.
+    pub fn in_session(cx: &Cx, session: &str) -> Me {
         let me = Me::detect(cx.agent.as_deref(), &cx.env, &ancestors());
+        Me::known(cx, Me { session: session.to_owned(), ..me })
+    }
+
+    /// With the id under which it has introduced itself.
+    fn known(cx: &Cx, me: Me) -> Me {
         if cx.agent.is_some() {
             return me;
         }

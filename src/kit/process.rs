@@ -22,8 +22,7 @@ pub fn survive_file_limit() {
 /// The system's, when it takes no handler or no timer.
 #[allow(unsafe_code)]
 pub fn end_after(time: std::time::Duration) -> std::io::Result<()> {
-    let always = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(libc::SIGALRM, 0, always)?;
+    keep_end()?;
     let none = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let once = libc::timeval {
         tv_sec: time.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -35,6 +34,15 @@ pub fn end_after(time: std::time::Duration) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// What [`end_after`] set before this program took the place of another still ends the process with 0.
+///
+/// # Errors
+/// The system's.
+pub fn keep_end() -> std::io::Result<()> {
+    let always = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(libc::SIGALRM, 0, always).map(drop)
 }
 
 /// When a process started: the same number with another start is another process. In clock ticks since boot, from the kernel's table.

@@ -200,16 +200,79 @@ fn a_session_that_begins_without_a_daemon_has_one_started_unless_nobody_may() {
         "session_id": "s", "transcript_path": "/t.jsonl", "cwd": repo, "hook_event_name": "SessionStart", "source": "startup",
     });
     env.set("OX_NO_DAEMON", "1");
-    fire(&env, &repo, "SessionStart", &payload);
+    fired(&env, &repo, "SessionStart", &payload);
     env.unset("OX_NO_DAEMON");
     env.set("CI", "1");
-    fire(&env, &repo, "SessionStart", &payload);
+    fired(&env, &repo, "SessionStart", &payload);
     env.unset("CI");
     fire(&env, &repo, "PreToolUse", &call(&repo, 1));
     assert_eq!(env.processes().len(), 0);
-    fire(&env, &repo, "SessionStart", &payload);
+    fired(&env, &repo, "SessionStart", &payload);
     until(|| env.daemon_pid().is_some());
     until(|| events(&env).len() == 4);
+    env.stop_daemon();
+}
+
+/// A session that begins, and what its agent is told: all or nothing, for there are 200 ms.
+fn begins(env: &TestEnv, repo: &Path, session: &str, source: &str) -> String {
+    let payload = json!({
+        "session_id": session, "transcript_path": "/t.jsonl", "cwd": repo, "hook_event_name": "SessionStart", "source": source,
+    });
+    let told = fired(env, repo, "SessionStart", &payload);
+    let has_end = told.contains(" session list") || told.contains("All of it again");
+    let is_whole = told.starts_with("You are") && told.ends_with('\n') && has_end;
+    assert!(told.is_empty() || is_whole, "{told}");
+    told
+}
+
+#[test]
+fn wat_09_an_agent_is_introduced_where_its_session_begins_and_told_what_is_new_where_it_goes_on() {
+    let (env, repo) = machine();
+    let (mut session, mut told) = (String::new(), String::new());
+    // A machine that is busy may have no time for it.
+    let mut n = 0;
+    until(|| {
+        n += 1;
+        session = format!("11111111-2222-4333-8444-{n:012}");
+        told = begins(&env, &repo, &session, "startup");
+        !told.is_empty()
+    });
+    assert!(told.contains("(claude-code)") && told.len() <= 8 << 10, "{told}");
+    let id = told.split_whitespace().find(|word| word.starts_with("Ox")).unwrap().to_owned();
+    let next = |source: &str| {
+        let mut told = String::new();
+        until(|| {
+            told = begins(&env, &repo, &session, source);
+            !told.is_empty()
+        });
+        told
+    };
+    let resumed = next("resume");
+    assert!(resumed.starts_with(&format!("You are still agent {id}")), "{resumed}");
+    let cleared = next("clear");
+    assert!(
+        cleared.starts_with(&format!("You are agent {id}")) && cleared.len() > resumed.len(),
+        "{cleared}"
+    );
+    // An agent whose hooks were installed while it was at work is introduced at its next prompt, once.
+    let prompt = |session: &str, sub: Option<&str>| {
+        let mut payload = json!({
+            "session_id": session, "transcript_path": "/t.jsonl", "cwd": repo, "hook_event_name": "UserPromptSubmit",
+            "prompt": "go on",
+        });
+        if let Some(sub) = sub {
+            payload["agent_id"] = sub.into();
+        }
+        fired(&env, &repo, "UserPromptSubmit", &payload)
+    };
+    assert_eq!(prompt("s-2", Some("a-1")), "", "a sub-agent is nobody of its own");
+    let mut told = String::new();
+    until(|| {
+        told = prompt("s-2", None);
+        !told.is_empty()
+    });
+    assert!(told.starts_with("You are agent Ox") && !told.contains(&id), "{told}");
+    assert_eq!(prompt("s-2", None), "");
     env.stop_daemon();
 }
 

@@ -57,11 +57,7 @@ pub fn main(then: impl FnOnce(&Taken)) -> ExitCode {
         run(args.get(2..).unwrap_or_default(), then);
         return ExitCode::SUCCESS;
     }
-    let ox = env::current_exe().map(|path| path.with_file_name("ox"));
-    let error = match ox {
-        Ok(ox) => become_program(&ox, &args[1..]),
-        Err(e) => e,
-    };
+    let error = become_ox(&args[1..], |_| ());
     // The one thing that is said here: whoever typed it waits for an answer.
     let _ = writeln!(io::stderr(), "error: ox cannot be started: {error}");
     ExitCode::FAILURE
@@ -74,10 +70,16 @@ pub fn program() -> Option<PathBuf> {
     Some(if small.is_file() { small } else { own })
 }
 
-/// Runs a program in the place of this one.
+/// Runs the `ox` beside this program in its place; `change` has a say in how. Returns only where that cannot be done.
 #[allow(clippy::disallowed_methods)] // no child: this process
-fn become_program(program: &Path, args: &[OsString]) -> io::Error {
-    std::os::unix::process::CommandExt::exec(std::process::Command::new(program).args(args))
+pub fn become_ox(args: &[OsString], change: impl FnOnce(&mut std::process::Command)) -> io::Error {
+    let ox = match env::current_exe() {
+        Ok(own) => own.with_file_name("ox"),
+        Err(e) => return e,
+    };
+    let mut command = std::process::Command::new(ox);
+    change(command.args(args));
+    std::os::unix::process::CommandExt::exec(&mut command)
 }
 
 /// An event that was taken in.
@@ -91,6 +93,8 @@ pub struct Taken {
     pub says: Says,
     /// The session.
     pub session_id: String,
+    /// It is a sub-agent's, which speaks through the session of another.
+    pub is_sub_agent: bool,
     /// Where the agent works.
     pub cwd: PathBuf,
     /// Files that are about to be changed, as the agent names them.
@@ -151,8 +155,9 @@ fn take(args: &[OsString], began: Mono) -> Option<Taken> {
         _ => Vec::new(),
     };
     let left = DEADLINE.saturating_sub(SystemClock.now().mono.since(began));
-    let (event, source) = (record.event, record.detail);
-    Some(Taken { program, event, says, session_id: record.session_id, cwd, edits, source, dirs, left })
+    let is_sub_agent = !record.agent_id.is_empty();
+    let (event, session_id, source) = (record.event, record.session_id, record.detail);
+    Some(Taken { program, event, says, session_id, is_sub_agent, cwd, edits, source, dirs, left })
 }
 
 fn micros(time: Duration) -> u64 {

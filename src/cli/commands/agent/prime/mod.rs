@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -20,11 +21,13 @@ use crate::cli::errors::{of_project, of_reach};
 use crate::cli::failure::Outcome;
 use crate::cli::me::Me;
 use crate::cli::{heartbeat, notices};
-use crate::daemon::reach;
+use crate::daemon::reach::{self, ReachError};
 use crate::git::user_name;
 use crate::harness;
+use crate::ipc::client::Client;
 use crate::ipc::wire::{DaemonIssue, StatusData};
 use crate::kit::gotime::GoTime;
+use crate::kit::process;
 use crate::project::settings::Settings;
 use crate::project::{AgentSession, Instance, Introduction, Project, user_slug};
 use crate::whispers::limits::{FRAME_HEAD, FRAME_MAX, PROMPT_MAX};
@@ -41,6 +44,8 @@ const ENV_FILE: &str = "CLAUDE_ENV_FILE";
 const PAGE_MAX: usize = FRAME_MAX;
 /// A page up to this long leaves room for whispers behind it.
 const WITH_WHISPERS: usize = PAGE_MAX - FRAME_HEAD - PROMPT_MAX;
+/// In the place of a hook's entry there is no time for a daemon that takes longer to answer.
+const AT_ONCE: Duration = Duration::from_millis(40);
 /// The command that begins a recording.
 const START: &str = "session start";
 
@@ -77,6 +82,12 @@ pub struct Args {
     /// Print everything, even to a session that was introduced before
     #[arg(long, conflicts_with = "idempotent")]
     full: bool,
+    /// It stands in the place of a hook's entry: it has that one's time, starts no daemon, and fails without a word
+    #[arg(long, hide = true, requires_all = ["session_id", "agent"])]
+    hook: bool,
+    /// The session, as the agent's program names it
+    #[arg(long, value_name = "ID", hide = true)]
+    session_id: Option<String>,
 }
 
 /// The document of `ox agent prime --json`.
@@ -143,8 +154,21 @@ fn commands(id: &str) -> Vec<Command> {
 
 /// Introduces the agent, starting the daemon if need be, and tells it.
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    if args.hook {
+        let _ = process::keep_end();
+    }
     let project = cx.project()?;
-    let me = Me::of(cx);
+    let me = match &args.session_id {
+        None => Me::of(cx),
+        Some(session) => {
+            let me = Me::in_session(cx, session);
+            // Another program has run the entry of this one: what it says is not for it.
+            if args.agent.as_ref().is_some_and(|kind| !me.kind.is_empty() && me.kind != *kind) {
+                return Ok(());
+            }
+            me
+        }
+    };
     let before = AgentSession::load(&cx.env, &me.session);
     let one = introduce(cx, &project, args, &me, before.as_ref())?;
     let me = Me {
@@ -153,11 +177,18 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         parent: one.parent_agent_id.clone(),
         ..me
     };
-    // Who is told nothing now is told next time what is new since the last telling.
-    let told_at = before.as_ref().filter(|_| args.idempotent).map(|session| session.primed_at);
-    remember(cx, &me, &one, before.as_ref(), told_at.unwrap_or_else(|| cx.now().into()));
+    // Who is told nothing now is told next time what is new since the last telling; so is who may be cut off before it is told.
+    let told_at = match &before {
+        Some(session) if args.idempotent || args.hook => session.primed_at,
+        None if args.hook => GoTime::default(),
+        _ => cx.now().into(),
+    };
+    remember(cx, &me, &one, before.as_ref(), told_at);
     // An agent can work without a daemon: what is on disk is there. It is told so.
-    let reached = reach::ensure(&cx.dirs, &cx.env, &project);
+    let reached = match args.hook {
+        true => there(cx, &project),
+        false => reach::ensure(&cx.dirs, &cx.env, &project),
+    };
     // The second heartbeat, with what this has cost, says whether the daemon was reached.
     let _ = heartbeat::of_agent(cx, &project, &me, "prime");
     let session = recording::of(cx, &project, &me);
@@ -181,9 +212,21 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             whisper::beside(cx, &project, &me)?;
         }
     }
+    if args.hook {
+        remember(cx, &me, &one, before.as_ref(), cx.now().into());
+    }
     heartbeat::cost(cx, &project, &me, "prime");
     notices::tell(cx, &document.issues);
     Ok(())
+}
+
+/// The daemon, if it answers at once.
+fn there(cx: &Cx, project: &Project) -> Result<Client, ReachError> {
+    let client = cx.client(project);
+    match client.ping(AT_ONCE) {
+        Ok(()) => Ok(client),
+        Err(_) => Err(ReachError::NotRunning),
+    }
 }
 
 fn introduce(
