@@ -169,6 +169,7 @@ impl Parts {
         all.extend(self.accounts.issues_of(project));
         all.extend(self.trees.issues_of(id));
         all.extend(self.sessions.issues_of(id));
+        all.extend(self.hooks.issues());
         all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
         all
     }
@@ -181,6 +182,7 @@ impl Parts {
             + self.trees.len()
             + self.sessions.len()
             + self.archive.len()
+            + self.hooks.len()
     }
 
     /// The projects as others must find them.

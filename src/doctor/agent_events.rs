@@ -4,9 +4,6 @@ use super::{Category, Check, Command, Context, DaemonView, FixLevel, Outcome, Re
 use crate::hooks::spool;
 use crate::kit::human::count;
 
-/// What came in this lately is being stored, in seconds.
-const STORED_WITHIN: i64 = 60;
-
 pub(super) const CHECK: Check = Check {
     slug: "agent-events",
     name: "agents' events",
@@ -16,14 +13,11 @@ pub(super) const CHECK: Check = Check {
 };
 
 fn run(cx: &Context) -> Outcome {
-    let waiting = match spool::status(cx.dirs.data()) {
-        Ok(waiting) => waiting,
+    let waiting = match spool::late(cx.dirs.data(), cx.now) {
+        Ok(Some(waiting)) => waiting,
+        Ok(None) => return Outcome::passed("none waits"),
         Err(e) => return Outcome::skipped(format!("cannot be counted: {e}")),
     };
-    let is_late = waiting.since.is_some_and(|since| cx.now.as_second() - since >= STORED_WITHIN);
-    if waiting.records == 0 || !is_late {
-        return Outcome::passed("none waits");
-    }
     let many = count(waiting.records, "event");
     match cx.daemon {
         DaemonView::Stopped => {

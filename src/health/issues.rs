@@ -36,6 +36,10 @@ pub enum IssueKind {
     RecordingStuck,
     /// Sessions that are to be pushed hold secrets, and wait here.
     SecretsHeld,
+    /// An agent is at work and runs none of our hooks.
+    HooksUntrusted,
+    /// An agent's settings are not as the user wants them, and could not be made so.
+    HooksReconcile,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -57,11 +61,13 @@ pub enum Healed {
     Told,
     /// Every session that is being recorded is heard.
     Recorded,
+    /// An agent's hooks are as the user wants them.
+    HooksRun,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 13] = [
+    pub const ALL: [IssueKind; 15] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -75,6 +81,8 @@ impl IssueKind {
         IssueKind::MurmurStuck,
         IssueKind::RecordingStuck,
         IssueKind::SecretsHeld,
+        IssueKind::HooksUntrusted,
+        IssueKind::HooksReconcile,
     ];
 
     /// Its name on the wire.
@@ -93,6 +101,8 @@ impl IssueKind {
             IssueKind::MurmurStuck => "murmur_stuck",
             IssueKind::RecordingStuck => "recording_stuck",
             IssueKind::SecretsHeld => "secrets_held",
+            IssueKind::HooksUntrusted => "hooks_untrusted",
+            IssueKind::HooksReconcile => "hooks_reconcile",
         }
     }
 
@@ -105,7 +115,9 @@ impl IssueKind {
             | IssueKind::MissingScaffolding
             | IssueKind::WatchLimit
             | IssueKind::MurmurStuck
-            | IssueKind::RecordingStuck => Severity::Warning,
+            | IssueKind::RecordingStuck
+            | IssueKind::HooksUntrusted
+            | IssueKind::HooksReconcile => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -130,6 +142,7 @@ impl IssueKind {
             IssueKind::WatchLimit => healed == Healed::Watched,
             IssueKind::MurmurStuck => healed == Healed::Told,
             IssueKind::RecordingStuck => healed == Healed::Recorded,
+            IssueKind::HooksUntrusted | IssueKind::HooksReconcile => healed == Healed::HooksRun,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
@@ -219,7 +232,7 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 8] = [
+    const HEALS: [Healed; 9] = [
         Healed::Synced,
         Healed::Cloned,
         Healed::Clean,
@@ -228,6 +241,7 @@ mod tests {
         Healed::Watched,
         Healed::Told,
         Healed::Recorded,
+        Healed::HooksRun,
     ];
 
     #[test]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::kit::file;
 use crate::kit::hex::hex;
@@ -111,6 +112,14 @@ pub fn parse(text: &[u8]) -> Option<Flag> {
 /// Reads the agent's file; `None` if there is none, or none that can be used: then nothing is taken in.
 pub fn read(data: &Path, word: &str) -> Option<Flag> {
     parse(&file::read_capped(&path(data, word), SIZE_MAX).ok()?)
+}
+
+/// Since when the agent's file says what it does.
+///
+/// # Errors
+/// Those of looking at it.
+pub fn since(data: &Path, word: &str) -> io::Result<SystemTime> {
+    std::fs::metadata(path(data, word))?.modified()
 }
 
 /// Makes the agent's file say this. False if it does already.

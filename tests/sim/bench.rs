@@ -65,6 +65,8 @@ pub struct Steady {
     pub looked: Vec<archive::Looked>,
     /// Whether agents' events are taken in.
     pub takes_events: bool,
+    /// What keeps agents' hooks from being as they should be.
+    pub hook_problems: Vec<hooks::Problem>,
     /// What storing the spool comes to.
     pub taken: hooks::Came,
 }
@@ -129,6 +131,10 @@ impl Script for Steady {
         self.takes_events
     }
 
+    fn hook_problems(&mut self) -> Vec<hooks::Problem> {
+        self.hook_problems.clone()
+    }
+
     fn taken(&mut self, _: Now) -> hooks::Came {
         self.taken.clone()
     }
@@ -159,6 +165,7 @@ impl Bench {
             recorded: Vec::new(),
             looked: vec![archive::Looked::Off],
             takes_events: false,
+            hook_problems: Vec::new(),
             taken: hooks::Came::All { new: false },
         };
         let mut bench = FakeHost::with(steady, identity(), 1);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use ox::daemon::parts::hooks::{Came, Effect as Wanted, Event};
-use ox::daemon::{Effect, IMPORT_AFTER, KEEP_EVERY, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
+use ox::daemon::parts::hooks::{Came, Effect as Wanted, Event, Problem};
+use ox::daemon::{Effect, IMPORT_AFTER, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
+use ox::health::IssueKind;
+use ox::ipc::wire::Response;
 
 use super::bench::Bench;
 
@@ -83,6 +85,37 @@ fn what_cannot_be_stored_is_tried_again_at_growing_times() {
     bench.wanted.clear();
     bench.pass(Duration::from_secs(60));
     assert_eq!(when(&mut bench, &Wanted::Take), []);
+}
+
+#[test]
+fn what_keeps_agents_from_running_hooks_is_an_issue_of_every_project_until_a_look_finds_it_gone() {
+    let mut bench = bench(true);
+    assert_eq!(bench.core.issues(PROJECT), []);
+    let problem = |kind, agent: &str| Problem { kind, agent: agent.into(), text: "text".into() };
+    bench.hook_problems =
+        vec![problem(IssueKind::HooksUntrusted, "codex"), problem(IssueKind::HooksReconcile, "claude")];
+    bench.wanted.clear();
+    // Events that come in are the sign to look; many are one.
+    bench.taken = Came::All { new: true };
+    for _ in 0..5 {
+        bench.event(Event::Touched);
+        bench.pass(Duration::from_secs(10));
+    }
+    assert_eq!(bench.core.issues(PROJECT), []);
+    bench.taken = Came::All { new: false };
+    bench.pass(LOOK_AFTER);
+    assert_eq!(when(&mut bench, &Wanted::Look).len(), 1);
+    let both = [IssueKind::HooksUntrusted, IssueKind::HooksReconcile];
+    let mut issues = bench.core.issues(PROJECT);
+    issues.sort();
+    assert_eq!(issues, both);
+    bench.hook_problems.pop();
+    bench.event(Event::Answered { conn: None, response: Response::ok(), changed: true });
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.core.issues(PROJECT), [IssueKind::HooksUntrusted]);
+    bench.hook_problems.clear();
+    bench.pass(DAY);
+    assert_eq!(bench.core.issues(PROJECT), [], "looked at every day in any case");
 }
 
 #[test]

@@ -95,6 +95,11 @@ pub trait Script {
         false
     }
 
+    /// What keeps agents' hooks from being as they should be.
+    fn hook_problems(&mut self) -> Vec<hooks::Problem> {
+        Vec::new()
+    }
+
     /// What storing the spool comes to.
     fn taken(&mut self, _now: Now) -> hooks::Came {
         hooks::Came::All { new: false }
@@ -339,7 +344,8 @@ impl<S: Script> FakeHost<S> {
                     }
                     hooks::Effect::Look => {
                         let on = self.script.takes_events();
-                        self.after(wait, hooks::Event::Looked(on));
+                        let problems = self.script.hook_problems();
+                        self.after(wait, hooks::Event::Looked(on, problems));
                     }
                     hooks::Effect::Take => {
                         let came = self.script.taken(now);
@@ -621,7 +627,7 @@ impl<S: Script> FakeHost<S> {
                 let response = ox::ipc::wire::Response::error(text());
                 hooks::Event::Answered { conn: *conn, response, changed: false }.into()
             }
-            Effect::Hooks(hooks::Effect::Look) => hooks::Event::Looked(false).into(),
+            Effect::Hooks(hooks::Effect::Look) => hooks::Event::Looked(false, Vec::new()).into(),
             Effect::Hooks(hooks::Effect::Take) => hooks::Event::Taken(hooks::Came::Failed(text())).into(),
             Effect::Hooks(hooks::Effect::Import) => {
                 hooks::Event::Imported(hooks::Came::Failed(text())).into()

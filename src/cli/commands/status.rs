@@ -18,6 +18,7 @@ use crate::cli::ui::text::{self, clean, compact, count, relative, tilde};
 use crate::cli::ui::{Paint, Tone};
 use crate::git::{CloneLock, Verdict, is_in_repository, verify};
 use crate::health::agents;
+use crate::hooks::spool;
 use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
 use crate::project::{
     Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, PROJECT_DIR, Project as ProjectFiles,
@@ -42,6 +43,9 @@ pub struct Document {
     ledger: Option<Ledger>,
     team_contexts: Vec<Team>,
     ai_coworkers: Vec<Coworker>,
+    /// Events of agents that wait to be stored, longer than they should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_waiting: Option<EventsWaiting>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
     version: Version,
@@ -81,6 +85,14 @@ struct Coworker {
     command_count: i64,
     status: String,
     age: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct EventsWaiting {
+    events: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -275,10 +287,18 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         ledger,
         team_contexts: teams,
         ai_coworkers,
+        events_waiting: events_waiting(cx),
         daemon,
         way_out: live.and_then(way_out),
         version: Version { current: OURS },
     })
+}
+
+/// What cannot be counted is not told here; the doctor tells why.
+fn events_waiting(cx: &Cx) -> Option<EventsWaiting> {
+    let waiting = spool::late(cx.dirs.data(), cx.now()).ok()??;
+    let since = waiting.since.and_then(|second| Timestamp::from_second(second).ok());
+    Some(EventsWaiting { events: waiting.records, bytes: waiting.bytes, since })
 }
 
 fn auth(cx: &Cx, project: &ProjectFiles) -> Auth {
@@ -449,6 +469,11 @@ fn page(document: &Document, home: &Path, now: Timestamp, paint: Paint, verbose:
     }
     if let Some(more) = at_work.len().checked_sub(AGENTS_SHOWN).filter(|n| *n > 0) {
         row("", format!("and {}: ox agent list", count(more as u64, "more agent")));
+    }
+    if let Some(waiting) = &document.events_waiting {
+        let since = waiting.since.map(|since| format!(", the oldest from {}", relative(since, now)));
+        let many = count(waiting.events, "agent event");
+        row("events", format!("{many} waiting to be stored{}", since.unwrap_or_default()));
     }
     if let Some(daemon) = &document.daemon {
         row("daemon", daemon_text(daemon));

@@ -1,5 +1,6 @@
 //! What the part of hooks hears, wants done and waits for.
 
+use crate::health::IssueKind;
 use crate::ipc::ConnId;
 use crate::ipc::wire::{HooksSet, Response};
 
@@ -28,6 +29,17 @@ pub enum Ask {
     Reconcile,
 }
 
+/// What keeps an agent's hooks from being as the user wants them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which issue it is.
+    pub kind: IssueKind,
+    /// The agent's word.
+    pub agent: String,
+    /// What is wrong, and what helps.
+    pub text: String,
+}
+
 /// What it hears.
 #[derive(Debug)]
 pub enum Event {
@@ -40,8 +52,8 @@ pub enum Event {
         /// What is taken in may be something else now.
         changed: bool,
     },
-    /// Whether events of any agent are taken in.
-    Looked(bool),
+    /// Whether events of any agent are taken in, and what keeps agents' hooks from being as they should be.
+    Looked(bool, Vec<Problem>),
     /// Something was put into the spool.
     Touched,
     /// An [`Effect::Take`] has ended.
@@ -55,7 +67,7 @@ pub enum Event {
 pub enum Effect {
     /// Read or write agents' settings; ends in [`Event::Answered`].
     Ask(Option<ConnId>, Ask),
-    /// See whether events are taken in; ends in [`Event::Looked`].
+    /// See whether events are taken in, and how agents' hooks are; ends in [`Event::Looked`].
     Look,
     /// Watch the spool, or no more; what comes is [`Event::Touched`].
     Watch(bool),
@@ -76,4 +88,6 @@ pub enum Timer {
     Import,
     /// The store is to be tidied.
     Keep,
+    /// Agents' hooks are to be looked at.
+    Look,
 }

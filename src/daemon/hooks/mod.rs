@@ -4,6 +4,7 @@
 //! taken in nothing is watched; what was left in the spool is stored all the same.
 
 pub mod event;
+mod problems;
 mod settings;
 pub(super) mod work;
 
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use super::cx::Cx;
 use super::fact::Fact;
+use crate::health::issues::Healed;
+use crate::health::{Issue, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Response;
 use crate::kit::clock::Mono;
-use event::{Ask, Came, Effect, Event, Timer};
+use event::{Ask, Came, Effect, Event, Problem, Timer};
 
 /// What comes within this of the last reading of the spool is stored together.
 pub const TAKE_EVERY: Duration = Duration::from_millis(250);
@@ -26,6 +29,9 @@ pub const RETRY_MIN: Duration = Duration::from_secs(1);
 pub const RETRY_MAX: Duration = Duration::from_secs(60);
 /// The store is tidied so often (relay and hooks, B.6).
 pub const KEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Agents' hooks are looked at so long after events came in: who has just been trusted is at work.
+pub const LOOK_AFTER: Duration = Duration::from_secs(60);
 
 /// Who asks for the state of hooks while so many do is told to come again: each answer reads agents' settings.
 const ASKING_MAX: usize = 4;
@@ -86,6 +92,8 @@ pub(super) struct Hooks {
     will_import: bool,
     /// How many wait for an answer.
     asking: usize,
+    /// What keeps agents' hooks from being as the user wants them.
+    issues: Issues,
 }
 
 impl From<Event> for super::event::Event {
@@ -131,7 +139,10 @@ impl Hooks {
                     cx.push(Effect::Look);
                 }
             }
-            Event::Looked(on) => self.looked(cx, on),
+            Event::Looked(on, problems) => {
+                self.tell(cx, problems);
+                self.looked(cx, on);
+            }
             Event::Touched => self.touched(cx),
             Event::Taken(came) => {
                 let failed_before = self.take.wait.is_some();
@@ -142,6 +153,7 @@ impl Hooks {
                 }
                 if matches!(came, Came::All { new: true } | Came::More) {
                     self.import_soon(cx);
+                    self.look_soon(cx);
                 }
                 let wait = self.take.ended(&came, TAKE_EVERY);
                 cx.set(Timer::Take, wait.map(|wait| cx.now.mono + wait));
@@ -151,6 +163,9 @@ impl Hooks {
                     && self.import.wait.is_none()
                 {
                     log::warn!("agents' transcripts cannot be read for their events: {why}");
+                }
+                if came == (Came::All { new: true }) {
+                    self.look_soon(cx);
                 }
                 let wait = self.import.ended(&came, IMPORT_AFTER);
                 self.will_import = wait.is_some();
@@ -168,8 +183,10 @@ impl Hooks {
                     cx.push(Effect::Import);
                 }
             }
+            Timer::Look => cx.push(Effect::Look),
             Timer::Keep => {
                 cx.push(Effect::Keep);
+                cx.push(Effect::Look);
                 cx.set_in(Timer::Keep, KEEP_EVERY);
             }
         }
@@ -184,7 +201,41 @@ impl Hooks {
         }
     }
 
+    /// Those that all projects have.
+    pub(super) fn issues(&self) -> Vec<Issue> {
+        self.issues.sorted()
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.issues.sorted().len()
+    }
+
+    /// What is wrong with agents' hooks now; what was and is no more is healed.
+    fn tell(&mut self, cx: &mut Cx, problems: Vec<Problem>) {
+        let before = self.issues.sorted();
+        let is_there = |one: &Issue| problems.iter().any(|p| p.agent == one.repo && p.kind == one.kind);
+        for gone in before.iter().filter(|one| !is_there(one)) {
+            self.issues.heal(&gone.repo, Healed::HooksRun);
+        }
+        for one in problems {
+            self.issues.raise(one.kind, &one.agent, one.text, cx.now.wall);
+        }
+        if self.issues.sorted() != before {
+            let ids: Vec<_> = cx.shared.projects().keys().cloned().collect();
+            ids.iter().for_each(|id| cx.stale(id));
+        }
+    }
+
+    /// An agent was at work: what it runs and what it does not may be another matter now.
+    fn look_soon(&mut self, cx: &mut Cx) {
+        if self.on {
+            cx.set_in_once(Timer::Look, LOOK_AFTER);
+        }
+    }
+
     fn looked(&mut self, cx: &mut Cx, on: bool) {
+        let is_new = on != self.on || self.take.began.is_none();
         if on != self.on {
             self.on = on;
             cx.push(Effect::Watch(on));
@@ -197,7 +248,9 @@ impl Hooks {
             }
         }
         // What came before it was watched, and what was left when it was switched off.
-        self.take(cx);
+        if is_new {
+            self.take(cx);
+        }
     }
 
     fn touched(&mut self, cx: &mut Cx) {

@@ -1,7 +1,5 @@
 //! What a worker answers about agents' settings.
 
-use std::error::Error as _;
-
 use super::event::Ask;
 use crate::hooks::entry;
 use crate::hooks::install::{self, Asked, Done, Error};
@@ -18,7 +16,7 @@ pub(super) fn answer(site: &Site, ask: Ask) -> Response {
         Ask::State => state(site, Vec::new()),
         Ask::Reconcile => match reconcile(site) {
             Ok(done) => state(site, done),
-            Err(e) => Response::error(line(&e)),
+            Err(e) => Response::error(e.line()),
         },
         Ask::Set(set) => self::set(site, &set),
     }
@@ -41,10 +39,10 @@ fn set(site: &Site, set: &HooksSet) -> Response {
     }
     let error = match reconcile(site) {
         Ok(done) => {
-            let failed = |done: &Done| done.result.as_ref().err().map(line);
+            let failed = |done: &Done| done.result.as_ref().err().map(Error::line);
             done.iter().filter(|done| is_all || done.agent == set.agent).find_map(failed)
         }
-        Err(e) => Some(line(&e)),
+        Err(e) => Some(e.line()),
     };
     let ok = error.is_none();
     Response::data(&HooksSetDone { ok, enabled: set.enabled, error: error.unwrap_or_default() })
@@ -55,7 +53,7 @@ fn reconcile(site: &Site) -> Result<Vec<Done>, Error> {
     let done = install::reconcile(of(site, program.as_deref()), Asked::default())?;
     for one in &done {
         if let Err(e) = &one.result {
-            log::warn!("hooks of {} are not as they should be: {}; ox hooks status", one.agent, line(e));
+            log::warn!("hooks of {} are not as they should be: {}; ox hooks status", one.agent, e.line());
         }
     }
     Ok(done)
@@ -65,7 +63,7 @@ fn state(site: &Site, done: Vec<Done>) -> Response {
     let program = entry::program();
     let (enabled, agents) = match install::status(of(site, program.as_deref())) {
         Ok(status) => status,
-        Err(e) => return Response::error(line(&e)),
+        Err(e) => return Response::error(e.line()),
     };
     let store = Store::look(&site.dirs.events()).ok().flatten();
     let agents = agents.into_iter().map(|one| {
@@ -83,7 +81,7 @@ fn state(site: &Site, done: Vec<Done>) -> Response {
             feature: one.feature.name().to_owned(),
             trust: one.trust.name().to_owned(),
             last_event_ms: last.map(jiff::Timestamp::as_millisecond),
-            error: failed.map(line).unwrap_or_default(),
+            error: failed.map(Error::line).unwrap_or_default(),
             next_steps: one.next_steps,
         }
     });
@@ -92,9 +90,4 @@ fn state(site: &Site, done: Vec<Done>) -> Response {
 
 fn of<'a>(site: &'a Site, program: Option<&'a std::path::Path>) -> install::Site<'a> {
     install::Site { env: &site.env, dirs: &site.dirs, program }
-}
-
-/// An error and what caused it, in one line.
-fn line(error: &Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }

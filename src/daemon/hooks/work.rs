@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::event::{Ask, Came, Effect, Event};
-use super::settings;
+use super::{problems, settings};
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::harness::transcript::sources;
 use crate::harness::{PROGRAMS, Running};
@@ -55,8 +55,11 @@ impl Work {
             Effect::Look => {
                 lanes.start(
                     Lane::Disk,
-                    move || is_on(&site),
-                    |on| Event::Looked(on.unwrap_or_default()).into(),
+                    move || (is_on(&site), problems::find(&site)),
+                    |looked| {
+                        let (on, problems) = looked.unwrap_or_default();
+                        Event::Looked(on, problems).into()
+                    },
                 );
             }
             Effect::Ask(conn, ask) => {

@@ -1,5 +1,6 @@
 //! Murmurs and whispers as far as the core decides about them: which clones, which agents, and when.
 
+mod changes;
 pub mod event;
 mod notes;
 pub(super) mod work;

@@ -1,5 +1,6 @@
 //! Why an agent's hooks were not changed.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,11 @@ impl Error {
     /// Whether something could not be read or written, rather than being left alone for a reason.
     pub fn is_disk(&self) -> bool {
         matches!(self, Error::Disk { .. } | Error::Settings(_))
+    }
+
+    /// It and what caused it, in one line.
+    pub fn line(&self) -> String {
+        self.source().map_or_else(|| self.to_string(), |source| format!("{self}: {source}"))
     }
 
     pub(super) fn disk(path: &Path, source: io::Error) -> Error {

@@ -290,6 +290,17 @@ impl Store {
         Ok(last.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
     }
 
+    /// Whether a session of that program that began after `since` was told of by its transcript and by no hook, which was also true of those
+    /// since the last hook.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn has_session_without_hooks(&self, agent: &str, since: Timestamp) -> Result<bool, StoreError> {
+        let one = "SELECT EXISTS (SELECT 1 FROM sessions WHERE agent = ?1 AND hook_seen_ms IS NULL AND first_seen_ms >
+                max(?2, coalesce((SELECT max(hook_seen_ms) FROM sessions WHERE agent = ?1), 0)))";
+        self.conn.query_row(one, (agent, since.as_millisecond()), |row| row.get(0)).map_err(|e| self.error(e))
+    }
+
     /// What is in it.
     ///
     /// # Errors

@@ -116,12 +116,6 @@ fn exit(error: &Error) -> Exit {
     if error.is_disk() { Exit::Usage } else { Exit::Failed }
 }
 
-/// An error and what caused it, in one line.
-fn line(error: &Error) -> String {
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-}
-
 fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: bool) -> Outcome {
     let is_told = |done: &Done| words.contains(&done.agent) || !matches!(done.result, Ok(Came::Unchanged));
     let done: Vec<Done> = done.into_iter().filter(is_told).collect();
@@ -143,7 +137,7 @@ fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: 
             let next = steps.iter().find(|(agent, _)| *agent == one.agent).map(|(_, next)| next);
             json!({
                 "agent": one.agent, "path": one.path, "result": one.result.as_ref().map_or("failed", |came| came.name()),
-                "error": one.result.as_ref().err().map(line), "next_steps": next.cloned().unwrap_or_default(),
+                "error": one.result.as_ref().err().map(Error::line), "next_steps": next.cloned().unwrap_or_default(),
             })
         })
         .collect();
@@ -153,7 +147,7 @@ fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: 
         .filter_map(|one| Some((one.agent, one.result.as_ref().err()?)))
         .partition(|(agent, _)| words.contains(agent));
     for (agent, error) in asides {
-        cx.ui.warn(&format!("{agent}: {}", line(error)));
+        cx.ui.warn(&format!("{agent}: {}", error.line()));
     }
     if errors.is_empty() && cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "agents": document }));
@@ -186,7 +180,7 @@ fn report(cx: &Cx, site: Site<'_>, words: &[&'static str], done: Vec<Done>, on: 
     let exit = if errors.iter().any(|(_, e)| e.is_disk()) { Exit::Usage } else { Exit::Failed };
     let mut failure = Failure::new(exit, what).with("agents", document.into());
     for (agent, error) in &errors {
-        failure = failure.because_of(format!("{agent}: {}", line(error)));
+        failure = failure.because_of(format!("{agent}: {}", error.line()));
     }
     Err(match errors[0].1 {
         Error::Container(_) => failure.hint("ox hooks install --force"),

@@ -52,8 +52,7 @@ pub(super) fn run(cx: &Cx) -> Outcome {
     cx.ui.print(&table.lines(cx.ui.width(), cx.ui.paint()).join("\n"))?;
     for one in &all {
         if let Some(error) = &one.refused {
-            let source = std::error::Error::source(error).map(|e| format!(": {e}")).unwrap_or_default();
-            cx.ui.warn(&format!("{error}{source}"));
+            cx.ui.warn(&error.line());
         }
         if let Some(path) = &one.stale_path {
             cx.ui.warn(&format!("{}: its hooks run {path}, which is not what agents are to run", one.agent));
