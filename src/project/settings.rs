@@ -549,6 +549,12 @@ impl<'a> Settings<'a> {
         (value.origin != Origin::Default).then(|| value.text == "on")
     }
 
+    /// Whether agents' hooks are used at all; `None` if the user never said.
+    pub fn hooks_enabled(&self) -> Option<bool> {
+        let (value, _) = self.get(HOOKS).ok()?;
+        (value.origin != Origin::Default).then(|| value.text == "true")
+    }
+
     /// What the user wants of agents' hooks, and what is wrong with the values that could not be used.
     pub fn hooks(&self) -> (HooksIntent, Vec<Error>) {
         let mut errors = Vec::new();
@@ -776,6 +782,8 @@ mod tests {
         let f = Fixture::new("", r#"{"hooks":{"enabled":true,"codex":true},"hooks.enabled":true}"#);
         let off = of(&f);
         assert_eq!((off.enabled, off.agents.len(), off.transcripts), (false, 0, false));
+        let said = |f: &Fixture| Settings::load(&f.env(), &f.dirs(), None).0.hooks_enabled();
+        assert_eq!(said(&f), None);
         assert_eq!((off.scope.as_str(), off.payload.as_str()), ("initialized", "meta"));
         set(&f.dirs(), "hooks.codex", "true").unwrap();
         set(&f.dirs(), "hooks.import_transcripts", "true").unwrap();
@@ -788,7 +796,7 @@ mod tests {
         use_hooks(&f.dirs(), &["codex"], false, false).unwrap();
         assert!(of(&f).enabled && !of(&f).uses("codex"));
         use_hooks(&f.dirs(), &["claude"], false, true).unwrap();
-        assert!(!of(&f).enabled && of(&f).agents.is_empty());
+        assert!(!of(&f).enabled && of(&f).agents.is_empty() && said(&f) == Some(false));
         let f = Fixture::new("hooks:\n  enabled: perhaps\n  scope: here\n", "{}");
         let (env, dirs) = (f.env(), f.dirs());
         let (intent, errors) = Settings::load(&env, &dirs, None).0.hooks();

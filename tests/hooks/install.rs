@@ -546,3 +546,17 @@ fn a_moved_directory_is_found_again_without_its_variable() {
         !moved.join("hooks.json").exists() || fs::read_to_string(moved.join("hooks.json")).unwrap() == "{}"
     );
 }
+
+#[test]
+fn hooks_are_offered_where_an_agent_is_set_up_until_the_user_has_said_something() {
+    let env = TestEnv::new();
+    let repo = env.repo("r");
+    let is_offered = || env.ox_in(&repo, ["up"]).ok().stderr.contains("ox hooks install has them tell");
+    assert!(!is_offered(), "no agent is set up");
+    fs::create_dir_all(env.home().join(".claude")).unwrap();
+    let signs = ["/.dockerenv", "/run/.containerenv"];
+    let is_container = signs.iter().any(|sign| std::path::Path::new(sign).exists());
+    assert_eq!(is_offered(), !is_container);
+    env.ox(["config", "set", "hooks.enabled", "false"]).ok();
+    assert!(!is_offered());
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::hooks;
 use super::team::{self, Named};
 use crate::cli::context::Cx;
 use crate::cli::errors::{of_project, of_setup};
@@ -73,6 +74,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         (None, true) => cx.ui.done("  nothing to commit")?,
         (None, false) => {}
     }
+    hooks::offer(cx)?;
     match teams.is_empty() || args.commit {
         true => cx.ui.next_step("ox up"),
         false => cx.ui.next_step("ox up, then: git add .sageox && git commit"),

@@ -5,7 +5,7 @@ use std::iter::once;
 use serde_json::json;
 
 use super::session::archive;
-use super::{init, sync};
+use super::{hooks, init, sync};
 use crate::cli::context::Cx;
 use crate::cli::daemon_status::Report;
 use crate::cli::errors::{of_client, of_project};
@@ -98,6 +98,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         return Err(failure);
     }
     offer_archive(cx, &project)?;
+    hooks::offer(cx)?;
     match (new, place.committed) {
         (true, true) => cx.ui.next_step("git add .sageox && git commit -m 'Add ox project files'"),
         (true, false) => cx.ui.next_step("ox ledger set-remote <URL>, to share this ledger with others"),

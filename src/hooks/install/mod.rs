@@ -124,6 +124,11 @@ pub fn present(site: Site<'_>) -> Vec<&'static str> {
     rows().filter(is_there).map(|hooks| hooks.word).collect()
 }
 
+/// Whether this is a container, in which a home directory may be that of the machine around it.
+pub fn is_container(env: &Env) -> bool {
+    place::container(env).is_some()
+}
+
 /// What the user wants. An error where that cannot be told: then nothing may be taken out.
 fn intent(site: Site<'_>) -> Result<HooksIntent, Error> {
     let (settings, error) = Settings::load(site.env, site.dirs, None);

@@ -18,16 +18,16 @@ use crate::project::settings;
 pub struct Install {
     /// The agent; all are those that are set up on this machine
     #[arg(long, value_name = "AGENT", default_value = ALL, value_parser = agents())]
-    agent: String,
+    pub(super) agent: String,
     /// Show what would change, and change nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Write also in a container
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
     /// Switch codex's use of hooks on where its config.toml says no
     #[arg(long)]
-    enable_feature: bool,
+    pub(super) enable_feature: bool,
 }
 
 /// Flags of `ox hooks uninstall`.

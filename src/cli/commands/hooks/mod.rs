@@ -1,7 +1,10 @@
 //! `ox hooks`: our command in agents' settings, put in, taken out and shown.
 
 mod change;
+mod offer;
 mod status;
+
+pub use offer::offer;
 
 use clap::builder::PossibleValuesParser;
 
