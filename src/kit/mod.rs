@@ -28,6 +28,7 @@ pub mod rng;
 pub mod secret;
 pub mod semaphore;
 pub mod shell;
+pub mod sqlite;
 pub mod text;
 pub mod thread;
 

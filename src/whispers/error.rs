@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::murmur::Refused;
 use crate::git::GitError;
-use crate::kit::Class;
+use crate::kit::{Class, sqlite};
 
 /// Why something with murmurs or whispers failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,20 +53,10 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Io { .. } => Class::Disk,
-            Error::Database { source, .. } => class_of(source),
+            Error::Database { source, .. } => sqlite::class(source),
             Error::Mending { .. } | Error::Full { .. } => Class::Busy,
             Error::Refused(_) => Class::Usage,
             Error::Git(e) => e.class(),
         }
-    }
-}
-
-fn class_of(e: &rusqlite::Error) -> Class {
-    use rusqlite::ErrorCode;
-    match e.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Class::Busy,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Damage,
-        Some(_) => Class::Disk,
-        None => Class::Bug,
     }
 }

@@ -23,6 +23,7 @@ use super::outbox::FILE_CHANGES;
 use super::whisper::{Attention, Source, Whisper};
 use crate::kit::clock::{Mono, Now};
 use crate::kit::gotime::GoTime;
+use crate::kit::sqlite;
 
 /// How far a reader is: the number of the last whisper of each importance that it has been given.
 pub type Marks = [i64; 3];
@@ -152,7 +153,7 @@ impl Store {
         open.used = now.mono;
         let result = work(&open.conn);
         result.map_err(|source| {
-            if schema::is_damage(&source) {
+            if sqlite::is_damaged(&source) {
                 // The next one looks it over, and mends it.
                 (inner.open, inner.checked) = (None, false);
             }

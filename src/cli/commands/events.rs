@@ -14,6 +14,7 @@ use crate::harness::{self, PROGRAMS};
 use crate::hooks::record::FOREIGN;
 use crate::hooks::store::{Event, Filter, Live, Rest, Stats, Store, StoreError};
 use crate::kit::human::{bytes, count};
+use crate::project::settings::Settings;
 
 /// So much of a session's id is shown in a table; what follows is rarely needed to tell two apart.
 const ID_SHOWN: usize = 13;
@@ -134,7 +135,8 @@ fn failed(cx: &Cx, e: &StoreError) -> Failure {
 fn say_none(cx: &Cx, what: &str, is_empty: bool) {
     cx.ui.note(what);
     if is_empty {
-        cx.ui.next_step("ox hooks install");
+        let is_on = Settings::load(&cx.env, &cx.dirs, None).0.hooks_enabled() == Some(true);
+        cx.ui.next_step(if is_on { "ox hooks status" } else { "ox hooks install" });
     }
 }
 

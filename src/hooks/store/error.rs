@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::kit::sqlite;
+
 /// Why events cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,18 +39,8 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the content of the database is what is wrong: it would be so again.
     pub fn is_damage(&self) -> bool {
-        // What has no code of its own is a table or a column that is not there.
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
         match self {
-            StoreError::Database { source, .. } => {
-                matches!(
-                    source.sqlite_error_code(),
-                    Some(DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
-                ) || matches!(
-                    source,
-                    rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. }
-                )
-            }
+            StoreError::Database { source, .. } => sqlite::is_wrong(source),
             StoreError::Newer { .. } | StoreError::Io { .. } => false,
         }
     }

@@ -3,9 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
-
-use crate::kit::Class;
+use crate::kit::{Class, sqlite};
 
 /// Why the archive cannot be read or written. Whatever it is, all that was kept before stays.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +48,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Busy => Class::Busy,
-            Error::Index { source, .. } => match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Class::Damage,
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Class::Busy,
-                _ => Class::Disk,
-            },
+            Error::Index { source, .. } => sqlite::class(source),
             Error::Newer { .. } => Class::Usage,
             Error::Damaged { .. } => Class::Damage,
             Error::Io { source, .. } => Class::of_io(source),

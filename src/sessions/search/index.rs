@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 use super::{Item, Text};
 use crate::kit::file;
+use crate::kit::sqlite::is_damaged;
 
 /// The version of what is in it. One of another version is made anew.
 const VERSION: i64 = 1;
@@ -66,7 +67,7 @@ impl Index {
         file::private_dir(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
         match try_open(path) {
             Ok(Some(conn)) => return Ok(Index { conn, path: path.to_owned() }),
-            Err(e) if !is_damage(&e) => return Err(database(path, e)),
+            Err(e) if !is_damaged(&e) => return Err(database(path, e)),
             Ok(None) | Err(_) => {}
         }
         for suffix in ["", "-wal", "-shm"] {
@@ -190,10 +191,6 @@ fn term(word: &str) -> Option<String> {
 
 fn database(path: &Path, source: rusqlite::Error) -> SearchError {
     SearchError::Database { path: path.to_owned(), source }
-}
-
-fn is_damage(e: &rusqlite::Error) -> bool {
-    matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// `None` if it is of another version.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::kit::sqlite;
+
 /// Why usage cannot be counted.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
@@ -48,16 +50,9 @@ pub enum UsageError {
 impl UsageError {
     /// Whether the database itself is what is wrong, and not the moment: it would be so again.
     pub fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
         match self {
             UsageError::Newer { .. } => true,
-            UsageError::Database { source, .. } => {
-                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase | TypeMismatch))
-                    || matches!(
-                        source,
-                        rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::SqlInputError { .. }
-                    )
-            }
+            UsageError::Database { source, .. } => sqlite::is_wrong(source),
             UsageError::Busy | UsageError::Prices { .. } | UsageError::Io { .. } => false,
         }
     }

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::kit::file;
 use crate::kit::id::new_id;
 use crate::kit::lock::FileLock;
+use crate::kit::sqlite;
 use crate::whispers::error::Error;
 use crate::whispers::limits::{BUSY_WAIT, CACHE_KIB};
 
@@ -63,7 +64,7 @@ pub(super) fn open(path: &Path, look_over: bool) -> Result<Connection, Error> {
     match try_open(path, look_over) {
         Ok(Some(conn)) => Ok(conn),
         Ok(None) => mend(path),
-        Err(e) if is_damage(&e) => mend(path),
+        Err(e) if sqlite::is_damaged(&e) => mend(path),
         Err(source) => Err(Error::Database { path: path.to_owned(), source }),
     }
 }
@@ -116,14 +117,9 @@ pub(super) fn name_of(conn: &Connection) -> rusqlite::Result<String> {
 pub(super) fn is_sound(conn: &Connection) -> Option<bool> {
     match conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
         Ok(verdict) => Some(verdict == "ok"),
-        Err(e) if is_damage(&e) => Some(false),
+        Err(e) if sqlite::is_damaged(&e) => Some(false),
         Err(_) => None,
     }
-}
-
-/// Whether an error says that the file itself is damaged. Busy, locked, full, unreadable say nothing about that.
-pub(super) fn is_damage(e: &rusqlite::Error) -> bool {
-    matches!(e.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Whether the database at `path` is proven damaged.
@@ -139,7 +135,7 @@ pub(super) fn is_damaged(path: &Path) -> Result<bool, Error> {
     };
     match look() {
         Ok(verdict) => Ok(verdict != "ok"),
-        Err(e) if is_damage(&e) => Ok(true),
+        Err(e) if sqlite::is_damaged(&e) => Ok(true),
         Err(e) => Err(error(e)),
     }
 }
@@ -164,7 +160,7 @@ pub(super) fn put_aside(path: &Path) -> Result<(), Error> {
     match try_open(path, true) {
         Ok(Some(_)) => return Ok(()),
         Ok(None) => {}
-        Err(e) if is_damage(&e) => {}
+        Err(e) if sqlite::is_damaged(&e) => {}
         Err(source) => return Err(Error::Database { path: path.to_owned(), source }),
     }
     log::warn!("{} is damaged: kept as *.corrupt, and made anew", path.display());
