@@ -1,5 +1,7 @@
 //! Which files a call of a tool is about to change. Pure.
 
+use memchr::memmem;
+
 use super::scan::Scan;
 
 /// Files of one call that are told of.
@@ -11,7 +13,9 @@ const PATCHED: &[&str] = &["*** Update File: ", "*** Delete File: ", "*** Add Fi
 
 /// The files that a call of `tool`, as ours call it, changes, as it names them. `input` is what the tool is given, or its beginning.
 pub fn edited(tool: &str, input: &[u8]) -> Vec<String> {
-    if !TOOLS.contains(&tool) {
+    // codex also hands a patch to its shell, with models that have no tool for it.
+    let is_shell = tool == "Bash" && memmem::find(input, b"*** Begin Patch").is_some();
+    if !is_shell && !TOOLS.contains(&tool) {
         return Vec::new();
     }
     let mut scan = Scan::of_input();
@@ -58,6 +62,7 @@ mod tests {
         check("Edit", &json!("text"), &[]);
         let patch = "*** Begin Patch\n*** Update File: src/a.rs\n*** Move to: src/b.rs\n@@\n-*** Update File: no\n+x\n*** Add File: c\n*** End Patch\n";
         check("Edit", &json!({"command": patch}), &["src/a.rs", "src/b.rs", "c"]);
+        check("Bash", &json!({"command": format!("apply_patch '{patch}'")}), &["src/a.rs", "src/b.rs", "c"]);
         let many: String = (0..100).map(|n| format!("*** Add File: f{n}\n")).collect();
         assert_eq!(edited("Edit", json!({"command": many}).to_string().as_bytes()).len(), EDITS_MAX);
     }
