@@ -11,6 +11,7 @@
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process; their transcripts |
 //! | [`hooks`] | events of agents: taken in from hooks, read from transcripts, kept as one |
+//! | [`agents`] | background work of agents: what waits, when it runs, what it may cost |
 //! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
@@ -22,6 +23,7 @@
 //! | [`project`] | who and where: ids, endpoints, directories, configuration files |
 //! | [`kit`] | what any daemon needs, and nothing that knows of `ox` |
 
+pub mod agents;
 pub mod cli;
 pub mod daemon;
 pub mod doctor;

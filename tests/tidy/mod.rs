@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tail", &["kit"]),
     ("sessions", &["kit", "redact", "project", "harness", "tail"]),
     ("hooks", &["kit", "redact", "project", "harness", "tail"]),
+    ("agents", &["kit"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),

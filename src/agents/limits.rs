@@ -1,0 +1,37 @@
+//! Every bound of the room. Numbers of the contract stand with the section of the specification (agentwork and sessions) or the decision
+//! they come from.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Items that wait at most; one more is refused, or puts out a less urgent one (1.2).
+pub const WAITING_MAX: usize = 100;
+/// Runs of one item, counting those that failed by themselves (2.1).
+pub const ATTEMPTS_MAX: u32 = 3;
+/// The wait before the second run of an item, and before the third (2.6).
+pub const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(5 * 60)];
+/// Finished items that are remembered (2.1).
+pub const HISTORY_MAX: usize = 10;
+/// Between two looks for work (2.1).
+pub const DETECT_EVERY: Duration = Duration::from_secs(5 * 60);
+/// The first look comes so long after the start (2.2).
+pub const DETECT_FIRST: Duration = Duration::from_secs(30);
+/// Runs at a time, unless configured, and at most (decisions, section 5).
+pub const CONCURRENCY: (usize, usize) = (1, 2);
+/// Runs in an hour, unless configured (decisions, section 5).
+pub const RUNS_AN_HOUR: u32 = 10;
+/// Input tokens in a day, unless configured (decisions, section 5).
+pub const TOKENS_A_DAY: u64 = 2_000_000;
+/// A wall of the model's server lasts so long where it does not say until when (3.6).
+pub const QUOTA_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// And no longer than this, whatever it says (3.6).
+pub const QUOTA_PAUSE_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// After a refused login the agent is tried again so much later (3.6).
+pub const AUTH_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+/// What is kept of an error's text, in bytes.
+pub const ERROR_MAX: usize = 500;
+/// After so many failures in a row no agent is run for [`BREAK`] (lesson agt-03).
+pub const FAILURES_IN_A_ROW: u32 = 3;
+/// How long then.
+pub const BREAK: SignedDuration = SignedDuration::from_hours(1);
