@@ -7,6 +7,7 @@
 //! bounded; a wall of the model's server is not run into again.
 
 pub mod budget;
+pub mod failure;
 pub mod limits;
 pub mod manager;
 pub mod queue;
