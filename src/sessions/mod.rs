@@ -26,6 +26,7 @@ pub mod search;
 pub mod stopped;
 mod stub;
 pub mod subagents;
+pub mod summary;
 pub mod usage;
 
 use std::io;
