@@ -22,6 +22,16 @@ pub fn plain(text: &str, lines: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// How many tokens a text has, as an estimate that is rather too high: a token for three bytes of Latin script, one for each character of
+/// another.
+pub fn tokens(text: &str) -> usize {
+    let (latin, others) = text.chars().fold((0, 0), |(latin, others), c| match c {
+        '\0'..='\u{24f}' | '\u{2000}'..='\u{206f}' => (latin + c.len_utf8(), others),
+        _ => (latin, others + 1),
+    });
+    usize::div_ceil(latin, 3) + others
+}
+
 /// Characters that a reader does not see and a terminal or a model may obey. What only chooses a form of the sign before it (U+FE0F of an
 /// emoji) is none.
 pub fn is_hidden(c: char) -> bool {

@@ -2,9 +2,11 @@
 
 mod answer;
 mod check;
+mod prompt;
 
 pub use answer::{NoAnswer, parse};
 pub use check::{Disposition, Refused, Thresholds, check, disposition};
+pub use prompt::{Prompt, TRANSCRIPT_MAX, Transcript};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

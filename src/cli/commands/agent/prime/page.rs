@@ -11,6 +11,7 @@ use crate::cli::daemon_status::humanised;
 use crate::cli::notices::{self, QUOTED_MAX};
 use crate::cli::quoted::between_lines;
 use crate::cli::ui::text::{clean, cut, relative, tilde};
+use crate::kit::text::tokens;
 
 /// So many teams are told of; the page is read by a model, in whole.
 const TEAMS_TOLD: usize = 20;
@@ -23,16 +24,6 @@ const TOKENS_WITH_WHISPERS: usize = 1_300;
 /// What an agent is told that may murmur by itself (whispers and watching, 8.6).
 const MURMUR: &str = "When you start significant work or decide something that others build on, tell the team in one sentence (it writes no \
                       file of the project; `ox murmur pause` ends the reminders):";
-
-/// How many tokens a text has, as an estimate that is rather too high: a token for three bytes of Latin script, one for each character of
-/// another.
-fn tokens(text: &str) -> usize {
-    let (latin, others) = text.chars().fold((0, 0), |(latin, others), c| match c {
-        '\0'..='\u{24f}' | '\u{2000}'..='\u{206f}' => (latin + c.len_utf8(), others),
-        _ => (latin, others + 1),
-    });
-    usize::div_ceil(latin, 3) + others
-}
 
 /// What there is room for.
 struct Room {
