@@ -6,6 +6,7 @@
 //! Promises: no cap is exceeded, whatever fails and whoever begins anew; a failing item is run three times and no more; what waits is
 //! bounded; a wall of the model's server is not run into again.
 
+pub mod answer;
 pub mod budget;
 pub mod failure;
 pub mod limits;
