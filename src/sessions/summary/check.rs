@@ -1,6 +1,6 @@
 //! Whether a summary is one of the session, and what becomes of the session by it.
 
-use super::{Category, Outcome, Summary};
+use super::{Category, Summary};
 
 /// Lengths of a title, in characters (agentwork and sessions, 6.4).
 const TITLE: std::ops::RangeInclusive<usize> = 3..=200;
@@ -147,7 +147,7 @@ pub fn disposition(summary: &Summary, at: Thresholds) -> Disposition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sessions::summary::Moment;
+    use crate::sessions::summary::{Moment, Outcome};
 
     fn good() -> Summary {
         Summary {
