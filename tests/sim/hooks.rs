@@ -6,6 +6,7 @@ use ox::daemon::parts::hooks::{Came, Effect as Wanted, Event, Problem};
 use ox::daemon::{Effect, IMPORT_AFTER, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
 use ox::health::IssueKind;
 use ox::ipc::wire::Response;
+use ox::watch::HINT_EVERY;
 
 use super::bench::Bench;
 
@@ -64,6 +65,27 @@ fn an_event_is_stored_at_once_and_many_together() {
     assert_eq!((when(&mut bench, &Wanted::Take), when(&mut bench, &Wanted::Import)), (vec![], vec![]));
     let kept = when(&mut bench, &Wanted::Keep);
     assert_eq!((kept.len(), kept[1] - kept[0]), (3, KEEP_EVERY));
+}
+
+#[test]
+fn what_follows_so_closely_that_nothing_is_told_of_it_is_stored_too() {
+    let mut bench = bench(true);
+    bench.pass(Duration::from_secs(60));
+    bench.wanted.clear();
+    // Of what comes in the next hundred milliseconds the watcher says nothing.
+    bench.event(Event::Touched);
+    bench.pass(Duration::from_secs(60));
+    let takes = when(&mut bench, &Wanted::Take);
+    assert_eq!((takes.len(), takes[1] - takes[0] > HINT_EVERY), (2, true), "{takes:?}");
+    // Nor of what comes when the spool is read because of what came before.
+    bench.wanted.clear();
+    bench.event(Event::Touched);
+    bench.pass(TAKE_EVERY - HINT_EVERY / 2);
+    bench.event(Event::Touched);
+    let last = bench.now();
+    bench.pass(Duration::from_secs(60));
+    let takes = when(&mut bench, &Wanted::Take);
+    assert!(takes.last().is_some_and(|at| *at > last + HINT_EVERY), "{last:?} {takes:?}");
 }
 
 #[test]

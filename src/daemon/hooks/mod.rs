@@ -17,6 +17,7 @@ use crate::health::{Issue, Issues};
 use crate::ipc::ConnId;
 use crate::ipc::wire::Response;
 use crate::kit::clock::Mono;
+use crate::watch::HINT_EVERY;
 use event::{Ask, Came, Effect, Event, Problem, Timer};
 
 /// What comes within this of the last reading of the spool is stored together.
@@ -253,11 +254,11 @@ impl Hooks {
         }
     }
 
+    /// Something was put in, and nothing may be told of what follows within [`HINT_EVERY`]: the spool is read once more after that.
     fn touched(&mut self, cx: &mut Cx) {
         let next = self.take.began.map_or(cx.now.mono, |began| began + TAKE_EVERY);
-        if self.take.busy {
-            self.take.again = true;
-        } else if self.take.wait.is_none() {
+        self.take.again |= self.take.busy || next < cx.now.mono + HINT_EVERY;
+        if !self.take.busy && self.take.wait.is_none() {
             match next <= cx.now.mono {
                 true => self.take(cx),
                 false => cx.set(Timer::Take, Some(next)),
