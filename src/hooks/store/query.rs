@@ -195,7 +195,7 @@ pub struct Stats {
 }
 
 impl Store {
-    /// Events, newest first.
+    /// Events, newest first: in the order in which hooks told of them, for a program may write down later what was before.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -221,7 +221,7 @@ impl Store {
         let read = || {
             let mut rows = self.conn.prepare(&format!(
                 "SELECT {COLUMNS} FROM events e JOIN sessions s ON s.id = e.session {wanted}
-                 ORDER BY coalesce(e.transcript_at_ms, e.hook_at_ms) DESC, e.seq DESC LIMIT :limit"
+                 ORDER BY coalesce(e.hook_at_ms, e.transcript_at_ms) DESC, e.seq DESC LIMIT :limit"
             ))?;
             rows.query_map(&values[..], Event::of)?.collect::<rusqlite::Result<_>>()
         };
