@@ -488,7 +488,7 @@ fn nothing_is_stored_of_directories_that_are_no_project() {
 }
 
 #[test]
-fn rows_of_opencode_are_events_of_its_tools() {
+fn rows_of_opencode_are_its_events_and_those_that_a_fork_copied_are_not() {
     let mut bench = Bench::new();
     let path = bench.home.join(".local/share/opencode/opencode.db");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -497,7 +497,54 @@ fn rows_of_opencode_are_events_of_its_tools() {
     let imported = bench.import_rows(&path);
     assert!(imported.failed.is_empty() && imported.events.new > 0, "{imported:?}");
     let rows = bench.rows();
-    assert!(bench.events().iter().all(|event| event.event_type.ends_with("ToolUse")), "{rows:#?}");
+    let mut events = bench.events();
+    events.reverse();
+    let told: Vec<(&str, &str, &str)> = events
+        .iter()
+        .map(|e| (&e.session_id[4..8], &*e.event_type, e.turn_id.as_deref().map_or("", |id| &id[..14])))
+        .collect();
+    let expected = [
+        ("dd45", "SessionStart", ""),
+        ("dd45", "UserPromptSubmit", "msg_22ba84f890"),
+        ("dd45", "PreToolUse", "msg_22ba84f890"),
+        ("dd45", "PostToolUse", "msg_22ba84f890"),
+        ("dd45", "Stop", "msg_22ba84f890"),
+        ("dd45", "UserPromptSubmit", "msg_22bb1e9080"),
+        ("dd45", "Stop", "msg_22bb1e9080"),
+        ("dd44", "SessionStart", ""),
+        ("dd44", "UserPromptSubmit", "msg_22bb209cf0"),
+        ("dd44", "Stop", "msg_22bb209cf0"),
+    ];
+    assert_eq!(told, expected);
     let again = bench.import_rows(&path);
     assert_eq!((again.events.new, bench.rows()), (0, rows));
+}
+
+/// What the plug-in tells of the same sessions comes to the same rows.
+#[test]
+fn what_opencode_tells_twice_is_stored_once() {
+    let mut bench = Bench::new();
+    let path = bench.home.join(".local/share/opencode/opencode.db");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let sql = String::from_utf8(fixture("opencode-1.18.33-resumed-and-forked.sql")).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
+    bench.import_rows(&path);
+    let (session, turn) = ("ses_dd457b20dffeWeDggZJWbjOJ2i", "msg_22ba84f8900140BLQxt4OqgM6Z");
+    let of = |name: &str, more: serde_json::Value| {
+        let mut payload = json!({ "session_id": session, "cwd": "/home/user/work" });
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        seen::record("opencode", name, &payload, 1_796_028_780_018)
+    };
+    let call = json!({
+        "turn_id": turn, "tool_name": "bash", "tool_use_id": "call_2", "tool_input": { "command": "echo hello-from-agent" },
+    });
+    let records = [
+        of("session.created", json!({})),
+        of("chat.message", json!({ "turn_id": turn })),
+        of("tool.execute.before", call.clone()),
+        of("tool.execute.after", call),
+        of("session.idle", json!({ "turn_id": turn })),
+    ];
+    let taken = bench.store().take(&records).unwrap();
+    assert_eq!((taken.new, taken.merged), (0, 5), "{:#?}", bench.rows());
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::event::{Ask, Came, Effect, Event};
 use super::{problems, settings};
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
-use crate::harness::transcript::sources;
+use crate::harness::transcript::{places, sources};
 use crate::harness::{PROGRAMS, Running};
 use crate::hooks::flag::Scope;
 use crate::hooks::import::{self, Projects};
@@ -252,13 +252,18 @@ fn bring(site: &Site, stop: &Cancel) -> Came {
         Err(e) => return Came::Failed(e.to_string()),
     };
     let mut projects = Projects::new(site.env.clone(), intent.scope == Scope::All.name());
-    let run =
-        import::Run { now: site.clock.now().wall, projects: &mut projects, stop: &|| stop.is_cancelled() };
-    match import::import(&mut store, found, run) {
-        Ok(done) if done.more => Came::More,
+    let (now, stop) = (site.clock.now().wall, || stop.is_cancelled());
+    let run = import::Run { now, projects: &mut projects, stop: &stop };
+    let files = import::import(&mut store, found, run);
+    let run = import::Run { now, projects: &mut projects, stop: &stop };
+    let rows = files
+        .and_then(|files| Ok([files, import::import_rows(&mut store, &places::database(home, get), run)?]));
+    match rows {
+        Ok(done) if done.iter().any(|done| done.more) => Came::More,
         Ok(done) => {
-            done.failed.iter().for_each(|(path, why)| log::debug!("{}: {why}", path.display()));
-            Came::All { new: done.events.new > 0 }
+            let failed = done.iter().flat_map(|done| &done.failed);
+            failed.for_each(|(path, why)| log::debug!("{}: {why}", path.display()));
+            Came::All { new: done.iter().any(|done| done.events.new > 0) }
         }
         Err(e) => Came::Failed(e.to_string()),
     }

@@ -19,7 +19,7 @@ use super::image::embedded;
 use super::lenient::{Raw, parsed, string};
 use super::memory::name;
 use super::told::Told;
-use super::{Fact, Role, Skipped, Spent, Thread, What};
+use super::{Fact, Role, Skipped, Spent, Thread, Turn, What};
 
 /// The reader of one session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,12 @@ pub struct Opencode {
     thread: Thread,
     told: Told,
     skipped: Skipped,
+    /// Turns are told, by the id of the message that began each.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    turns: bool,
+    /// The turn that was told last.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    turn: String,
     /// What was changed before this is read, in milliseconds since 1970.
     since: i64,
     /// The pass through what has changed that is under way.
@@ -71,6 +77,10 @@ struct Data<'a> {
     summary: Raw<'a>,
     #[serde(borrow, default)]
     error: Raw<'a>,
+    #[serde(borrow, default)]
+    finish: Raw<'a>,
+    #[serde(borrow, default, rename = "parentID")]
+    parent_id: Raw<'a>,
     #[serde(borrow, default)]
     time: Raw<'a>,
 }
@@ -195,6 +205,20 @@ impl Opencode {
         self.skipped
     }
 
+    /// From now on it tells of turns, too, as [`super::Reader::tell_turns`].
+    pub fn tell_turns(&mut self) {
+        self.turns = true;
+    }
+
+    /// What follows belongs to the turn that began with that message.
+    fn in_turn(&mut self, id: &str, time: Option<Timestamp>, out: &mut Vec<Fact>) {
+        if self.turns && !id.is_empty() && self.turn != id {
+            id.clone_into(&mut self.turn);
+            let began = Turn::Began { id: id.to_owned(), permission_mode: String::new() };
+            out.push(Fact { id: format!("{id}#began"), time, what: What::Turn(began) });
+        }
+    }
+
     /// Tells what is known of the session if that has changed.
     fn now(&mut self, mut thread: Thread, at: Option<Timestamp>, out: &mut Vec<Fact>) {
         // What the messages say is newer.
@@ -240,8 +264,15 @@ impl Opencode {
             }
             self.now(thread, time(message.created), out);
         }
-        let ended = parsed::<Times>(data.time).is_some_and(|t| t.completed.is_some()) || data.error.is_some();
+        let completed = parsed::<Times>(data.time).and_then(|times| times.completed);
+        let ended = completed.is_some() || data.error.is_some();
+        let asked = string(data.parent_id).unwrap_or_default();
+        if words == Words::Told {
+            let turn = if role == Role::User { &message.id } else { &*asked };
+            self.in_turn(turn, time(message.created), out);
+        }
         let mut seen = Seen {
+            message: &message.id,
             role: if is_true(data.summary) { Role::System } else { role },
             ended: ended || role == Role::User,
             created: message.created,
@@ -249,6 +280,7 @@ impl Opencode {
             words,
             maker: string(data.provider_id).unwrap_or_default(),
             model,
+            last: String::new(),
         };
         for part in &message.parts {
             match part.as_deref().and_then(|part| serde_json::from_str::<Part<'_>>(part).ok()) {
@@ -259,6 +291,14 @@ impl Opencode {
                     }
                 }
             }
+        }
+        // With these it goes on.
+        let goes_on = matches!(string(data.finish).as_deref(), Some("tool-calls" | "unknown"));
+        let is_last = seen.role == Role::Assistant && ended && (!goes_on || data.error.is_some());
+        if self.turns && is_last && words == Words::Told && self.told.first(&["ended", &message.id]) {
+            let ended = Turn::Ended { text: seen.last };
+            let time = time(completed.unwrap_or(message.created));
+            out.push(Fact { id: format!("{}#ended", message.id), time, what: What::Turn(ended) });
         }
     }
 
@@ -314,8 +354,17 @@ impl Opencode {
         out: &mut Vec<Fact>,
     ) {
         let id = seen.id("text", &text);
+        if self.turns && role == Role::Assistant {
+            text.clone_into(&mut seen.last);
+        }
         if seen.words == Words::Told && self.told.first(&[&id]) {
             let time = time(start.unwrap_or(seen.created));
+            // Of a sub-agent nobody asks but its parent.
+            let is_asked = self.turns && role == Role::User && self.thread.parent.is_empty();
+            if is_asked && self.told.first(&["asked", seen.message]) {
+                let asked = Turn::Asked { text: text.clone() };
+                out.push(Fact { id: format!("{}#asked", seen.message), time, what: What::Turn(asked) });
+            }
             out.push(Fact { id, time, what: What::Said { role, text } });
         }
     }
@@ -383,6 +432,7 @@ impl Opencode {
 
 /// The message whose parts are read.
 struct Seen<'a> {
+    message: &'a str,
     role: Role,
     /// Nothing of it changes any more.
     ended: bool,
@@ -391,6 +441,8 @@ struct Seen<'a> {
     words: Words,
     maker: Cow<'a, str>,
     model: Cow<'a, str>,
+    /// What was said last in it, where turns are told.
+    last: String,
 }
 
 impl Seen<'_> {

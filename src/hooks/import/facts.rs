@@ -140,9 +140,14 @@ impl Followed {
                     self.push(self.happening(""), "", Some(from));
                 }
                 let is_new = !std::mem::replace(&mut self.is_begun, true);
-                if is_new && self.kind == "codex" && self.thread.parent.is_empty() {
+                if is_new && matches!(&*self.kind, "codex" | "opencode") && self.thread.parent.is_empty() {
                     let is_fork = !self.thread.forked_from.is_empty();
-                    let detail = if is_fork { "fork" } else { "startup" };
+                    let detail = match &*self.kind {
+                        // Its hook does not say what began the session.
+                        "opencode" => "",
+                        _ if is_fork => "fork",
+                        _ => "startup",
+                    };
                     self.event("SessionStart", "start", |h| detail.clone_into(&mut h.detail));
                 }
             }

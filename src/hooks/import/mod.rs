@@ -16,7 +16,7 @@ pub use scope::Projects;
 
 use self::facts::{Followed, Told};
 use super::store::{AGE_MAX, Store, StoreError, Taken};
-use crate::harness::transcript::opencode::Database;
+use crate::harness::transcript::opencode::{Database, Opencode};
 use crate::harness::transcript::places::Text;
 use crate::harness::transcript::sources::Source;
 use crate::harness::transcript::{Fact, Reader};
@@ -102,8 +102,13 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
         return Ok(imported);
     }
     let oldest = run.now.checked_sub(AGE_MAX).unwrap_or(Timestamp::MIN);
+    // Its program may open it, or leave it, at the same moment.
     let opened = Database::open(path).and_then(|database| Ok((database.sessions()?, database)));
-    let (sessions, database) = match opened {
+    let opened = opened.or_else(|_| {
+        let database = Database::open(path)?;
+        Ok::<_, rusqlite::Error>((database.sessions()?, database))
+    });
+    let (sessions, mut database) = match opened {
         Ok(opened) => opened,
         Err(e) => {
             imported.failed.push((path.to_owned(), e.to_string()));
@@ -118,7 +123,6 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
         let name = format!("{}{PART}{}", path.display(), session.id);
         let seen = look(0, session.modified);
         let noted = store.noted(&name)?;
-        // A turn says when it began: one that runs changes without a word.
         let is_level = noted.as_ref().is_some_and(|noted| noted.look == seen);
         // A turn says when it began: one that runs changes without a word.
         if is_level && session.modified < run.now.checked_sub(TURN_MAX).unwrap_or_default() {
@@ -127,11 +131,15 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
         }
         let mut followed = Followed::load("opencode", &noted.map(|noted| noted.state).unwrap_or_default());
         let mut reader = followed.rows(&session.id);
+        reader.tell_turns();
         let mut facts = Vec::new();
-        let read = (|| {
-            while database.read(&mut reader, &mut facts)? {}
-            Ok::<_, rusqlite::Error>(())
-        })();
+        let mut read = read_rows(&database, &mut reader, &mut facts);
+        if read.as_ref().is_err_and(Database::is_busy) {
+            read = Database::open(path).and_then(|anew| {
+                database = anew;
+                read_rows(&database, &mut reader, &mut facts)
+            });
+        }
         if let Err(e) = read {
             imported.failed.push((path.to_owned(), e.to_string()));
             continue;
@@ -146,6 +154,12 @@ pub fn import_rows(store: &mut Store, path: &Path, run: Run<'_>) -> Result<Impor
         imported.read += 1;
     }
     Ok(imported)
+}
+
+/// All that is new in a session.
+fn read_rows(database: &Database, reader: &mut Opencode, facts: &mut Vec<Fact>) -> rusqlite::Result<()> {
+    while database.read(reader, facts)? {}
+    Ok(())
 }
 
 /// How a file looked, as it is stored.

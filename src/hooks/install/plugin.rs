@@ -33,17 +33,28 @@ const send = (event, data) => {{ try {{
   const p = spawn(ox, ["hook", {word}, event], {{ stdio: ["pipe", "ignore", "ignore"], detached: true }})
   p.on("error", () => {{}}); p.stdin.on("error", () => {{}}); p.stdin.end(JSON.stringify(data)); p.unref()
 }} catch {{}} }}
-const call = (i, input) => ({{ session_id: i?.sessionID, tool_name: i?.tool, tool_use_id: i?.callID, tool_input: input }})
+// The message that began a session's turn, and the session that started another one.
+const turns = new Map(), parents = new Map()
+const keep = (map, key, value) => {{ if (map.size > 999) map.clear(); if (key && value) map.set(key, value) }}
+const root = (id) => {{ let up = id; for (let n = 0; n < 32 && parents.has(up); n++) up = parents.get(up); return up }}
 export const Ox = async (ctx) => {{
-  const cwd = ctx?.directory
+  const of = (id) => ({{
+    cwd: ctx?.directory, timestamp: new Date().toISOString(), session_id: root(id), turn_id: turns.get(id),
+    agent_id: parents.has(id) ? id : undefined,
+  }})
+  const call = (i, input) => ({{ ...of(i?.sessionID), tool_name: i?.tool, tool_use_id: i?.callID, tool_input: input }})
   return {{
-    event: async (i) => {{
-      const e = i?.event, told = e?.properties
-      if (e?.type === "session.created" || e?.type === "session.idle") send(e.type, {{ cwd, session_id: told?.sessionID ?? told?.info?.id }})
-    }},
-    "chat.message": async (i) => send("chat.message", {{ cwd, session_id: i?.sessionID }}),
-    "tool.execute.before": async (i, o) => send("tool.execute.before", {{ cwd, ...call(i, o?.args) }}),
-    "tool.execute.after": async (i) => send("tool.execute.after", {{ cwd, ...call(i, i?.args) }}),
+    event: async (i) => {{ try {{
+      const type = i?.event?.type, told = i?.event?.properties, id = told?.sessionID ?? told?.info?.id
+      if (type === "session.created" || type === "session.updated") keep(parents, id, told?.info?.parentID)
+      if ((type === "session.created" || type === "session.idle") && !parents.has(id)) send(type, of(id))
+    }} catch {{}} }},
+    "chat.message": async (i, o) => {{ try {{
+      keep(turns, i?.sessionID, o?.message?.id)
+      if (!parents.has(i?.sessionID)) send("chat.message", of(i?.sessionID))
+    }} catch {{}} }},
+    "tool.execute.before": async (i, o) => {{ try {{ send("tool.execute.before", call(i, o?.args)) }} catch {{}} }},
+    "tool.execute.after": async (i) => {{ try {{ send("tool.execute.after", call(i, i?.args)) }} catch {{}} }},
     "shell.env": async (i, o) => {{ try {{ if (i?.sessionID) o.env.OX_AGENT_SESSION = i.sessionID }} catch {{}} }},
   }}
 }}
