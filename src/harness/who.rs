@@ -46,10 +46,14 @@ fn program_of(process: &Ancestor) -> Option<&'static Program> {
 
 fn image(process: &Ancestor) -> Option<String> {
     let name = |word: &String| Path::new(word).file_stem().map(|n| n.to_string_lossy().into_owned());
-    let mut names = process.args.iter().take(2).filter_map(name);
-    let first = names.next()?;
-    let interpreted = matches!(first.as_str(), "node" | "bun" | "deno" | "sh" | "bash" | "dash");
-    if interpreted { names.next() } else { Some(first) }
+    let (first, rest) = process.args.split_first()?;
+    let first = name(first)?;
+    match first.as_str() {
+        "sh" | "bash" | "dash" => rest.first().and_then(name),
+        // Gemini CLI runs itself again with options of its interpreter.
+        "node" | "bun" | "deno" => rest.iter().find(|word| !word.starts_with("--")).and_then(name),
+        _ => Some(first),
+    }
 }
 
 fn is_server(process: &Ancestor, program: &Program) -> bool {
@@ -89,6 +93,8 @@ mod tests {
             (None, None, String::new())
         );
         assert_eq!(detect(&[], &[SHELL, CLAUDE, CODEX]), is("claude-code", 8, ""));
+        let again = (5, &["/usr/bin/node", "--max-old-space-size=12052", "/opt/bin/gemini", "-p"][..]);
+        assert_eq!(detect(&[], &[SHELL, again, CLAUDE]), is("gemini", 5, ""));
         let nested = [("CLAUDECODE", "1"), ("CLAUDE_CODE_SESSION_ID", "s"), ("CODEX_THREAD_ID", "t")];
         assert_eq!(detect(&nested, &[SHELL, CODEX, CLAUDE]), is("codex", 7, "t"));
         assert_eq!(detect(&nested, &[SHELL, CLAUDE, CODEX]), is("claude-code", 8, "s"));

@@ -18,7 +18,7 @@ use crate::hooks::{flag, spool, told};
 use crate::ipc::wire::Response;
 use crate::kit::cancel::Cancel;
 use crate::kit::jsonl::Queue;
-use crate::kit::process::{self, Seen, StartedAt};
+use crate::kit::process::{self, Ancestor, Seen, StartedAt};
 use crate::project::settings::Settings;
 use crate::sync::Site;
 use crate::watch::DirWatcher;
@@ -224,16 +224,21 @@ impl Open {
     }
 }
 
-/// The program of the nearest process of one that is known; [`FOREIGN`] is named by it, too. None where no process tells.
+/// Who ran an entry. None where no process tells.
+///
+/// The process that did so, where it is that of a program that is known. Where it is not, something stands between the entry and the
+/// nearest one that is: what an agent runs its hooks by, or a program that we do not know, in that agent's shell. So it is that agent only
+/// where its own entry ran, with a payload of its form.
 fn caller(record: &Record) -> Option<String> {
     let lives = Seen::Lives(Some(StartedAt(record.caller_start)));
     if process::probe(record.caller_pid) != lives {
         return None;
     }
     let above = process::ancestors_from(record.caller_pid);
-    let program = Running::detect(|_| None, &above).program?;
-    debug_assert_ne!(program.kind, FOREIGN);
-    Some(program.kind.to_owned())
+    let of = |processes: &[Ancestor]| Running::detect(|_| None, processes).program;
+    let program = of(&above)?;
+    let is_certain = of(above.get(..1)?).is_some() || program.kind == record.agent;
+    Some(if is_certain { program.kind } else { FOREIGN }.to_owned())
 }
 
 /// Stores what is new in transcripts.
