@@ -30,6 +30,8 @@ const RECORDING: &str = "sessions.mode";
 const RECORDING_OF_REPOSITORY: &str = "session_recording";
 /// Overrides it for one command: programs that run agents by themselves have their sessions left alone with `disabled`.
 pub const RECORDING_VAR: &str = "OX_SESSION_RECORDING";
+/// Set in what we start ourselves: its events are nobody's (relay and hooks, C.3), and it is never recorded.
+pub const DEPTH_VAR: &str = "OX_HOOK_DEPTH";
 
 /// Whether what agent programs write down of sessions is kept.
 const SESSION_ARCHIVE: &str = "sessions.archive";
@@ -451,6 +453,9 @@ impl<'a> Settings<'a> {
             Place::User | Place::UserOrRepository => {
                 if setting.env == Some(DAEMON_VAR) && !daemon_allowed(self.env) {
                     return (value("false".to_owned(), Origin::Environment(DAEMON_VAR)), None);
+                }
+                if setting.env == Some(RECORDING_VAR) && self.env.get_os(DEPTH_VAR).is_some() {
+                    return (value("disabled".to_owned(), Origin::Environment(DEPTH_VAR)), None);
                 }
                 match self.in_environment(setting) {
                     Some(Ok((text, origin))) => return (value(text, origin), None),
@@ -921,6 +926,8 @@ mod tests {
         check(Fixture::new("sessions:\n  mode: always\n", of_repository), "manual", "default", 1);
         let f = Fixture::new("sessions:\n  mode: auto\n", "{}").with(RECORDING_VAR, "disabled");
         check(f, "disabled", "environment OX_SESSION_RECORDING", 0);
+        let f = Fixture::new("", of_repository).with(RECORDING_VAR, "auto").with(DEPTH_VAR, "1");
+        check(f, "disabled", "environment OX_HOOK_DEPTH", 0);
         check(Fixture::new("", of_repository).with(RECORDING_VAR, "x"), "manual", "default", 1);
     }
 

@@ -30,6 +30,7 @@ use crate::harness::hooks::Says;
 use crate::kit::clock::{Clock, Mono, SystemClock};
 use crate::kit::hex::hex;
 use crate::kit::{file, id, process, thread};
+pub use crate::project::settings::DEPTH_VAR as DEPTH;
 use crate::project::{Dirs, Env};
 
 /// Whatever happens, it ends after this (decisions, section 6).
@@ -47,8 +48,6 @@ const CONFIG_MAX: usize = 256 << 10;
 
 /// Switches every entry off: `0`.
 const OFF: &str = "OX_HOOKS";
-/// Set in what the daemon starts: its events are nobody's (relay and hooks, C.3).
-pub const DEPTH: &str = "OX_HOOK_DEPTH";
 
 /// What the small program does: takes an event in, and leaves all else to `ox` beside it.
 pub fn main(then: impl FnOnce(&Taken)) -> ExitCode {
