@@ -4,6 +4,7 @@ mod collision;
 mod entry;
 mod import;
 mod install;
+mod matrix;
 mod seen;
 mod store;
 mod stored;
