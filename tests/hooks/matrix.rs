@@ -288,7 +288,7 @@ impl Machine {
         let inner = format!(
             "#!/bin/bash\nn=0\nwhile IFS=$'\\t' read -r word event payload; do n=$((n + 1))\n\
              if [ $((n % 4)) = 0 ]; then sh -c '\"$0\" hook \"$1\" \"$2\"; :' '{ox}' \"$word\" \"$event\"\n\
-             else '{ox}' hook \"$word\" \"$event\"; fi <\"$payload\" >>\"$LIST.said\" 2>&1 || echo failed >>\"$LIST.said\"\n\
+             else '{ox}' hook \"$word\" \"$event\"; fi <\"$payload\" 2>>\"$LIST.said\" >/dev/null || echo failed >>\"$LIST.said\"\n\
              done <\"$LIST\"\n: >\"$LIST.done\"\nread -r _ <'{gate}'\n:\n",
             ox = ox.display(),
             gate = env.work().join("gate").display(),

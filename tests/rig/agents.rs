@@ -86,7 +86,12 @@ impl Program {
                 let config = json!({
                     "model": "local/fake-opencode", "autoupdate": false, "share": "disabled", "provider": { "local": provider },
                 });
-                write(env.config().join("opencode/opencode.json"), config.to_string());
+                let dir = env.config().join("opencode");
+                write(dir.join("opencode.json"), config.to_string());
+                // What it would have npm fetch for plug-ins, before it loads any, is here already as far as it looks.
+                let known = json!({ "packages": { "": { "dependencies": { "@opencode-ai/plugin": "*" } } } });
+                write(dir.join("package-lock.json"), known.to_string());
+                fs::create_dir(dir.join("node_modules")).unwrap();
                 format!(
                     "export OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_LSP_DOWNLOAD=1\n\
                      exec {program} run --format json --auto \"$@\""
