@@ -44,6 +44,7 @@ impl Me {
         if cx.agent.is_some() {
             return me;
         }
+        let me = me.apart(cx);
         let of_session = AgentSession::load(&cx.env, &me.session).map(|session| session.agent_id);
         match of_session.or_else(|| me.by_process(cx)) {
             // What is handed down in the environment is then the one that started it.
@@ -53,6 +54,21 @@ impl Me {
             }
             _ => me,
         }
+    }
+
+    /// Without the id of an agent of another program, which handed it down to this one in its shell: that is who started it.
+    fn apart(self, cx: &Cx) -> Me {
+        if self.id.is_empty() || self.kind.is_empty() {
+            return self;
+        }
+        let project = cx.project_if_any().ok().flatten();
+        let around = project.and_then(|project| Instance::all(&project.root).remove(&self.id));
+        let of = around.map(|one| one.agent_type).unwrap_or_default();
+        if of.is_empty() || harness::kind(&of) == self.kind {
+            return self;
+        }
+        let parent = if self.parent.is_empty() { self.id } else { self.parent };
+        Me { id: String::new(), parent, ..self }
     }
 
     /// The id under which the same process has introduced itself, where its program names no session.

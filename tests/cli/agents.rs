@@ -121,6 +121,24 @@ fn an_agent_is_introduced_once_for_its_session_and_heard_by_the_daemon() {
 }
 
 #[test]
+fn agt_08_an_agent_that_names_no_session_is_not_the_one_in_whose_shell_it_runs() {
+    let (mut env, repo) = machine();
+    env.set("CLAUDE_CODE_SESSION_ID", "s-1");
+    let outer = env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json()["agent_id"].clone();
+    env.unset("CLAUDE_CODE_SESSION_ID");
+    // As a shell of Claude Code has it, where its hooks have introduced it.
+    env.set("SAGEOX_AGENT_ID", outer.as_str().unwrap());
+    let gemini = agent_program(&env, "gemini", "\"$@\"");
+    let run =
+        |words: &[&str]| env.run_in(&repo, &gemini, [&[crate::support::OX], words].concat()).ok().json();
+    let inner = run(&["agent", "prime", "--json"]);
+    assert_ne!(inner["agent_id"], outer, "{inner}");
+    assert_eq!((&inner["agent_type"], &inner["parent_agent_id"]), (&json!("gemini"), &outer));
+    assert_eq!(env.ox_in(&repo, ["agent", "prime", "--json"]).ok().json()["agent_id"], outer);
+    env.stop_daemon();
+}
+
+#[test]
 fn an_agent_in_the_environment_beats_and_one_without_an_id_is_told_how_to_get_one() {
     let (mut env, repo) = machine();
     let ran = env.ox_in(&repo, ["agent", "heartbeat"]).fails(2);
