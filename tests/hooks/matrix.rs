@@ -580,6 +580,8 @@ fn agt_02_what_runs_for_us_makes_no_event_and_no_recording() {
     let refused = machine.env.ox_in(&machine.repo, ["session", "start"]).fails(2);
     assert!(refused.stderr.contains("OX_HOOK_DEPTH"), "{refused:?}");
     assert_eq!(spool::status(&data(&machine.env)).unwrap().records, 0);
+    let recorded = machine.env.ox_in(&machine.repo, ["session", "list", "--json"]).ok().json();
+    assert_eq!(recorded["sessions"].as_array().map(Vec::len), Some(0), "{recorded}");
     // As one that is told shows: all before it would be there.
     machine.env.unset("OX_HOOK_DEPTH");
     let mut told = Maker { made: Vec::new(), ..maker };
@@ -589,8 +591,6 @@ fn agt_02_what_runs_for_us_makes_no_event_and_no_recording() {
     let events = || machine.env.ox(["events", "list", "--json"]).ok().json();
     until_or(|| events()["events"][0]["session_id"] == told.made[0].session.as_str(), || events());
     assert_eq!(events()["events"].as_array().unwrap().len(), 1);
-    let recorded = machine.env.ox_in(&machine.repo, ["session", "list", "--json"]).ok().json();
-    assert_eq!(recorded["sessions"].as_array().map(Vec::len), Some(0), "{recorded}");
     machine.end(vec![agent, other]);
     machine.env.stop_daemon();
 }
