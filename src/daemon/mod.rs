@@ -44,7 +44,7 @@ pub use clones::LINE_EVERY;
 pub use core::Core;
 pub use cx::Identity;
 pub use event::{Effect, Event};
-pub use hooks::{IMPORT_AFTER, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
+pub use hooks::{IMPORT_AFTER, IMPORT_EVERY, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
 pub use log_file::parse_line as parse_log_line;
 pub use names::{Id, JobId, Key, RunId, VERSION, Via, is_ours, shown_version};
 pub use projects::{EMPTY_MAX, Entry, Registry};

@@ -511,15 +511,18 @@ fn agt_08_an_event_is_that_of_the_agent_whose_process_ran_the_entry() {
     let all = at_work.all();
     let (right, foreign) = machine.stored(&maker.made);
     println!("{} combinations: {right} right, {foreign} foreign, 0 wrong", maker.made.len());
-    // Of eight forms one names no session.
-    let (outers, per) = (around().count(), ENTRIES.len());
-    if !seed::is_long() {
-        let known = outers * INNER.len() * per;
-        // Four forms have an entry, each of which is its own once among four; inside of nothing, and inside of its own program.
-        let strangers = STRANGERS.len() * (4 + 4);
-        assert_eq!(right, known * 7 + strangers);
-        assert_eq!(foreign, known + STRANGERS.len() * outers * payloads.len() * per - strangers);
-    }
+    // What names no session is nobody's; all else is that of the process.
+    let (outers, entries) = (around().count(), ENTRIES.len());
+    let is_nameless = |all: &[Told]| all[0].payload.get("sessionId").is_some();
+    let events = |nameless: bool| {
+        let forms = payloads.iter().filter(|(.., all)| is_nameless(all) == nameless);
+        forms.map(|(.., all)| seed::rounds(1, all.len())).sum::<usize>()
+    };
+    let known = outers * INNER.len() * entries;
+    // Of strangers what goes through its own entry: inside of nothing, and inside of its own program.
+    let strangers = STRANGERS.len() * entries * 2;
+    let others = STRANGERS.len() * outers * entries * payloads.len() - strangers;
+    assert_eq!((right, foreign), (known * events(false) + strangers, known * events(true) + others));
     machine.end(all);
     machine.env.stop_daemon();
 }

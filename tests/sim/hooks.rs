@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use ox::daemon::parts::hooks::{Came, Effect as Wanted, Event, Problem};
-use ox::daemon::{Effect, IMPORT_AFTER, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY};
+use ox::daemon::{
+    Effect, IMPORT_AFTER, IMPORT_EVERY, KEEP_EVERY, LOOK_AFTER, RETRY_MAX, RETRY_MIN, TAKE_EVERY,
+};
 use ox::health::IssueKind;
-use ox::ipc::wire::Response;
+use ox::ipc::wire::{Heartbeat, Response};
 use ox::watch::HINT_EVERY;
 
 use super::bench::Bench;
@@ -156,4 +158,38 @@ fn transcripts_are_read_a_moment_after_somebody_was_at_work() {
     assert_eq!(imports.len(), 1, "{imports:?}");
     let waited = imports[0] - before;
     assert!(waited >= IMPORT_AFTER && waited < IMPORT_AFTER + TAKE_EVERY, "{waited:?}");
+}
+
+#[test]
+fn transcripts_are_read_as_long_as_an_agent_is_at_work_and_once_more() {
+    let mut bench = bench(true);
+    bench.pass(Duration::from_secs(60));
+    bench.wanted.clear();
+    // One that introduces itself and says nothing more.
+    bench.processes.insert(10, 1);
+    let beat = Heartbeat { agent_id: "OxAb12".into(), parent_pid: 10, ..Heartbeat::default() };
+    bench.beat(PROJECT, beat);
+    let (before, minutes) = (bench.now(), 10);
+    bench.pass(Duration::from_secs(60 * minutes));
+    let imports = when(&mut bench, &Wanted::Import);
+    let is = |wait: Duration, wanted: Duration| wait >= wanted && wait < wanted + TAKE_EVERY;
+    assert!(is(imports[0] - before, IMPORT_AFTER), "{imports:?}");
+    assert!(imports.windows(2).all(|pair| is(pair[1] - pair[0], IMPORT_EVERY)), "{imports:?}");
+    assert_eq!(imports.len() as u64, 60 * minutes / IMPORT_EVERY.as_secs());
+    // A sign of life is not waited with.
+    bench.pass(Duration::from_secs(10));
+    bench.wanted.clear();
+    let before = bench.now();
+    bench.taken = Came::All { new: true };
+    bench.event(Event::Touched);
+    bench.taken = Came::All { new: false };
+    bench.pass(IMPORT_EVERY - Duration::from_secs(1));
+    let imports = when(&mut bench, &Wanted::Import);
+    assert!(imports.len() == 1 && is(imports[0] - before, IMPORT_AFTER), "{before:?} {imports:?}");
+    // It is gone: what it wrote last is read, and then nobody is woken.
+    bench.processes.remove(&10);
+    bench.pass(DAY);
+    bench.wanted.clear();
+    bench.pass(DAY);
+    assert_eq!(when(&mut bench, &Wanted::Import), []);
 }

@@ -1,7 +1,7 @@
 //! Events of agents: when what their entries put into the spool, and what is new in their transcripts, is stored.
 //!
-//! Nothing is polled: the spool is watched, and transcripts are read a moment after somebody was seen at work. Where no agent's events are
-//! taken in nothing is watched; what was left in the spool is stored all the same.
+//! The spool is watched, and transcripts are read a moment after somebody was seen at work, and then now and then until nobody is. Where
+//! no agent's events are taken in nothing is watched; what was left in the spool is stored all the same.
 
 pub mod event;
 mod problems;
@@ -24,6 +24,8 @@ use event::{Ask, Came, Effect, Event, Problem, Timer};
 pub const TAKE_EVERY: Duration = Duration::from_millis(250);
 /// Transcripts are read this long after somebody was seen at work (relay and hooks, B.7).
 pub const IMPORT_AFTER: Duration = Duration::from_secs(5);
+/// While an agent is at work they are read so often, also if it says nothing: what it writes down is all that is heard of one without hooks.
+pub const IMPORT_EVERY: Duration = Duration::from_secs(30);
 /// What could not be stored is tried again after this, and then at times twice as far apart.
 pub const RETRY_MIN: Duration = Duration::from_secs(1);
 /// But no further.
@@ -89,8 +91,8 @@ pub(super) struct Hooks {
     on: bool,
     take: Work,
     import: Work,
-    /// Transcripts are to be read at [`Timer::Import`].
-    will_import: bool,
+    /// When transcripts are to be read, at [`Timer::Import`].
+    import_at: Option<Mono>,
     /// How many wait for an answer.
     asking: usize,
     /// What keeps agents' hooks from being as the user wants them.
@@ -168,9 +170,9 @@ impl Hooks {
                 if came == (Came::All { new: true }) {
                     self.look_soon(cx);
                 }
-                let wait = self.import.ended(&came, IMPORT_AFTER);
-                self.will_import = wait.is_some();
-                cx.set(Timer::Import, wait.map(|wait| cx.now.mono + wait));
+                let wait = self.import.ended(&came, IMPORT_AFTER).or_else(|| self.goes_on(cx, &came));
+                self.import_at = wait.map(|wait| cx.now.mono + wait);
+                cx.set(Timer::Import, self.import_at);
             }
         }
     }
@@ -179,7 +181,7 @@ impl Hooks {
         match timer {
             Timer::Take => self.take(cx),
             Timer::Import => {
-                self.will_import = false;
+                self.import_at = None;
                 if self.on && self.import.begin(cx.now.mono) {
                     cx.push(Effect::Import);
                 }
@@ -244,7 +246,7 @@ impl Hooks {
             if on {
                 self.import_soon(cx);
             } else {
-                self.will_import = false;
+                self.import_at = None;
                 cx.set(Timer::Import, None);
             }
         }
@@ -273,15 +275,26 @@ impl Hooks {
         }
     }
 
+    /// When transcripts are read again though nobody has said anything: as long as there was something new in them, or somebody is at work.
+    fn goes_on(&self, cx: &Cx, came: &Came) -> Option<Duration> {
+        let is_at_work = || cx.shared.agents().values().any(|agents| !agents.present(cx.now.mono).is_empty());
+        match came {
+            _ if !self.on => None,
+            Came::All { new: true } => Some(IMPORT_AFTER),
+            _ => is_at_work().then_some(IMPORT_EVERY),
+        }
+    }
+
     fn import_soon(&mut self, cx: &mut Cx) {
-        if !self.on || self.will_import || self.import.wait.is_some() {
+        let at = cx.now.mono + IMPORT_AFTER;
+        if !self.on || self.import_at.is_some_and(|known| known <= at) || self.import.wait.is_some() {
             return;
         }
         if self.import.busy {
             self.import.again = true;
             return;
         }
-        self.will_import = true;
-        cx.set_in(Timer::Import, IMPORT_AFTER);
+        self.import_at = Some(at);
+        cx.set(Timer::Import, Some(at));
     }
 }
