@@ -592,7 +592,7 @@ fn agt_02_what_runs_for_us_makes_no_event_and_no_recording() {
     let other = machine.runs(None, &INNER[0], &[call]);
     other.has_run();
     let events = || machine.env.ox(["events", "list", "--json"]).ok().json();
-    until_or(|| events()["events"][0]["session_id"] == told.made[0].session.as_str(), || events());
+    until_or(|| events()["events"][0]["session_id"] == told.made[0].session.as_str(), events);
     assert_eq!(events()["events"].as_array().unwrap().len(), 1);
     machine.end(vec![agent, other]);
     machine.env.stop_daemon();

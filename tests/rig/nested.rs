@@ -6,7 +6,7 @@ use super::{Scene, starts, turn};
 use crate::support::until_or;
 
 /// The words, with that by which codex runs hooks that nobody has trusted.
-fn trusting<'a>(program: Program, mut words: Vec<&'a str>) -> Vec<&'a str> {
+fn trusting(program: Program, mut words: Vec<&str>) -> Vec<&str> {
     if program == Program::Codex {
         words.insert(words.len() - 1, "--dangerously-bypass-hook-trust");
     }
