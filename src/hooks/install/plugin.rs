@@ -28,10 +28,24 @@ pub(super) fn text(link: &Path, word: &str) -> Option<String> {
     Some(format!(
         r#"{MARK}
 import {{ spawn }} from "node:child_process"
+import {{ closeSync, openSync, unlinkSync, writeSync }} from "node:fs"
+import {{ tmpdir }} from "node:os"
 const ox = {link}
+let n = 0
+// A file without a name, all of it there when the process begins: what is written into a pipe waits for whatever is being done here.
+const file = (text) => {{ try {{
+  const path = `${{tmpdir()}}/ox-hook-${{process.pid}}-${{n++}}-${{Math.random().toString(36).slice(2)}}`
+  const fd = openSync(path, "wx+", 0o600)
+  unlinkSync(path)
+  writeSync(fd, text, 0)
+  return fd
+}} catch {{ return undefined }} }}
 const send = (event, data) => {{ try {{
-  const p = spawn(ox, ["hook", {word}, event], {{ stdio: ["pipe", "ignore", "ignore"], detached: true }})
-  p.on("error", () => {{}}); p.stdin.on("error", () => {{}}); p.stdin.end(JSON.stringify(data)); p.unref()
+  const text = JSON.stringify(data), fd = file(text)
+  const p = spawn(ox, ["hook", {word}, event], {{ stdio: [fd ?? "pipe", "ignore", "ignore"], detached: true }})
+  p.on("error", () => {{}})
+  if (fd === undefined) {{ p.stdin.on("error", () => {{}}); p.stdin.end(text) }} else closeSync(fd)
+  p.unref()
 }} catch {{}} }}
 // The message that began a session's turn, and the session that started another one.
 const turns = new Map(), parents = new Map()
