@@ -88,6 +88,15 @@ fn what_follows_so_closely_that_nothing_is_told_of_it_is_stored_too() {
     bench.pass(Duration::from_secs(60));
     let takes = when(&mut bench, &Wanted::Take);
     assert!(takes.last().is_some_and(|at| *at > last + HINT_EVERY), "{last:?} {takes:?}");
+    // Nor where it is read in between for another reason.
+    bench.wanted.clear();
+    bench.event(Event::Touched);
+    let last = bench.now();
+    bench.pass(HINT_EVERY / 2);
+    bench.event(Event::Looked(false, Vec::new()));
+    bench.pass(Duration::from_secs(60));
+    let takes = when(&mut bench, &Wanted::Take);
+    assert!(takes.len() == 3 && takes[2] > last + HINT_EVERY, "{last:?} {takes:?}");
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub(super) struct Hooks {
     /// Events are taken in.
     on: bool,
     take: Work,
+    /// When the last hint came that something was put into the spool.
+    hinted: Option<Mono>,
     import: Work,
     /// When transcripts are to be read, at [`Timer::Import`].
     import_at: Option<Mono>,
@@ -158,7 +160,10 @@ impl Hooks {
                     self.import_soon(cx);
                     self.look_soon(cx);
                 }
-                let wait = self.take.ended(&came, TAKE_EVERY);
+                let wait = self.take.ended(&came, TAKE_EVERY).or_else(|| {
+                    let quiet = self.hinted.map(|at| at + HINT_EVERY);
+                    (self.take.began < quiet).then_some(TAKE_EVERY)
+                });
                 cx.set(Timer::Take, wait.map(|wait| cx.now.mono + wait));
             }
             Event::Imported(came) => {
@@ -259,7 +264,8 @@ impl Hooks {
     /// Something was put in, and nothing may be told of what follows within [`HINT_EVERY`]: the spool is read once more after that.
     fn touched(&mut self, cx: &mut Cx) {
         let next = self.take.began.map_or(cx.now.mono, |began| began + TAKE_EVERY);
-        self.take.again |= self.take.busy || next < cx.now.mono + HINT_EVERY;
+        self.hinted = Some(cx.now.mono);
+        self.take.again |= self.take.busy;
         if !self.take.busy && self.take.wait.is_none() {
             match next <= cx.now.mono {
                 true => self.take(cx),
