@@ -15,6 +15,7 @@ pub mod happening;
 pub mod identity;
 pub mod import;
 pub mod install;
+pub mod probe;
 pub mod record;
 pub mod spool;
 pub mod store;

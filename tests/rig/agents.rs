@@ -10,8 +10,8 @@ use ox::harness::transcript::places::{list, roots};
 use ox::harness::transcript::{Fact, Reader, Spent, What};
 use serde_json::json;
 
-use super::model::Tokens;
 use crate::support::TestEnv;
+use ox::hooks::probe::speech::Tokens;
 
 /// An agent program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! Each program alone: what it does is recorded, and all its tokens are found in what it writes down.
 
+use ox::hooks::probe::speech::Tokens;
 use serde_json::Value;
 
 use super::agents::Program;
-use super::model::{Call, Tokens};
+use super::model::Call;
 use super::{Scene, starts, turn};
 use crate::support::OX;
 
