@@ -6,6 +6,7 @@
 
 mod effects;
 mod error;
+mod forget;
 mod keep;
 mod query;
 mod restamp;

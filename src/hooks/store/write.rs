@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -80,6 +80,19 @@ impl Store {
     }
 }
 
+/// Whether a line of the spool was not taken in before; from now on it was.
+pub(super) fn take_line(conn: &Connection, spool_id: &str, at_ms: i64) -> rusqlite::Result<bool> {
+    let id = Uuid::parse_str(spool_id).map_or_else(
+        |_| {
+            let hash = Sha256::digest(spool_id.as_bytes());
+            hash.iter().copied().take(16).collect()
+        },
+        |id| id.as_bytes().to_vec(),
+    );
+    let mut put = conn.prepare_cached("INSERT INTO spooled VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    Ok(put.execute(params![id, at_ms])? == 1)
+}
+
 /// A transaction that takes events in.
 pub(in crate::hooks) struct Batch<'c> {
     conn: Transaction<'c>,
@@ -109,16 +122,7 @@ impl Batch<'_> {
 
     /// Whether the line was not taken in before; from now on it was.
     fn is_first(&self, record: &Record) -> rusqlite::Result<bool> {
-        let id = Uuid::parse_str(&record.spool_id).map_or_else(
-            |_| {
-                let hash = Sha256::digest(record.spool_id.as_bytes());
-                hash.iter().copied().take(16).collect()
-            },
-            |id| id.as_bytes().to_vec(),
-        );
-        let mut put =
-            self.conn.prepare_cached("INSERT INTO spooled VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-        Ok(put.execute(params![id, record.at_ms])? == 1)
+        take_line(&self.conn, &record.spool_id, record.at_ms)
     }
 
     /// Whether a transcript's fact was taken in before.
