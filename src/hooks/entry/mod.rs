@@ -46,8 +46,12 @@ const LEVELS_MAX: usize = 32;
 /// Longest configuration of a project that is looked at, in bytes.
 const CONFIG_MAX: usize = 256 << 10;
 
-/// Switches every entry off: `0`.
-const OFF: &str = "OX_HOOKS";
+/// What an entry does: nothing with [`OFF`], no more than take the event in with [`STORE`].
+pub const MODE: &str = "OX_HOOKS";
+/// Every entry is switched off.
+pub const OFF: &str = "0";
+/// For sessions that are no person's, such as those of `ox hooks test`: nobody is introduced, told anything or served for them.
+pub const STORE: &str = "store";
 
 /// What the small program does: takes an event in, and leaves all else to `ox` beside it.
 pub fn main(then: impl FnOnce(&Taken)) -> ExitCode {
@@ -113,16 +117,20 @@ pub fn run(args: &[OsString], then: impl FnOnce(&Taken)) {
     // Also in the middle of a write that hangs.
     let _ = process::end_after(DEADLINE);
     let _ = thread::contain(|| {
-        if let Some(taken) = take(args, began) {
+        if let Some(taken) = take(args, began).filter(|_| !mode_is(STORE)) {
             then(&taken);
         }
     });
 }
 
+fn mode_is(mode: &str) -> bool {
+    env::var_os(MODE).is_some_and(|value| value == mode)
+}
+
 fn take(args: &[OsString], began: Mono) -> Option<Taken> {
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let program = words.first().and_then(|word| event::program(word));
-    let is_off = env::var_os(OFF).is_some_and(|value| value == "0") || env::var_os(DEPTH).is_some();
+    let is_off = mode_is(OFF) || env::var_os(DEPTH).is_some();
     let dirs = Dirs::from_env(&Env::process()).ok();
     let flag = match (program, &dirs) {
         (Some(_), Some(dirs)) if !is_off => flag::read(dirs.data(), words[0]),
