@@ -18,6 +18,7 @@ mod record;
 mod reject;
 mod settings_file;
 mod status;
+mod wiring;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use codex::{Feature, Trust};
 pub use edit::Refusal;
 pub use error::Error;
 pub use status::{Status, next_steps, status};
+pub use wiring::{Wiring, wiring};
 
 use crate::harness::PROGRAMS;
 use crate::harness::hooks::{Form, Hooks};

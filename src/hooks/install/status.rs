@@ -97,14 +97,14 @@ pub fn next_steps(site: Site<'_>, agent: &str, path: &Path) -> Result<Vec<String
 
 /// What a file holds of ours.
 #[derive(Default)]
-struct Holds {
-    ours: Vec<Found>,
-    events: Vec<String>,
-    programs: Vec<String>,
+pub(super) struct Holds {
+    pub(super) ours: Vec<Found>,
+    pub(super) events: Vec<String>,
+    pub(super) programs: Vec<String>,
     switched_off: bool,
 }
 
-fn of(site: Site<'_>, intent: &HooksIntent, hooks: &'static Hooks, path: PathBuf) -> Status {
+pub(super) fn of(site: Site<'_>, intent: &HooksIntent, hooks: &'static Hooks, path: PathBuf) -> Status {
     let (holds, refused) = match holds(hooks, &path) {
         Ok(holds) => (holds, None),
         Err(error) => (Holds::default(), Some(error)),
@@ -139,7 +139,7 @@ fn of(site: Site<'_>, intent: &HooksIntent, hooks: &'static Hooks, path: PathBuf
     status
 }
 
-fn holds(hooks: &Hooks, path: &Path) -> Result<Holds, Error> {
+pub(super) fn holds(hooks: &Hooks, path: &Path) -> Result<Holds, Error> {
     let Some(text) = settings_file::read(path)?.text else { return Ok(Holds::default()) };
     if hooks.form == Form::Plugin {
         if !plugin::is_ours(&text) {
