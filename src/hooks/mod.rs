@@ -1,6 +1,6 @@
 //! Events of agents: taken in from the programs' hooks, read from their transcripts, and kept as one.
 //!
-//! Threads: none of its own.
+//! Threads: while the way of events is tested, one that watches spool and store, and those of a model server.
 //! Files: `<data>/hooks/`: `enabled.<word>` while an agent's entry takes events in, `spool` with what was taken in and not stored yet,
 //! `installed.json` with what was asked for and done in agents' settings; `told`, of which files
 //! sessions were told that others work on them; `<data>/events/events.db`; agents' own settings files.
