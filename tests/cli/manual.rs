@@ -236,6 +236,7 @@ fn the_documents_hold_what_the_manual_promises() {
                 words.push("1".into());
             }
             "ox session search" => words.push("parser".into()),
+            "ox hooks test" => words.push("codex".into()),
             "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),
             "ox session archive restore" => {
                 let dir = env.home().join(".claude/projects").join(slug(&repo));

@@ -113,6 +113,8 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["hooks", "install", "--agent", "nobody"], 2),
     (&["hooks", "uninstall"], 0),
     (&["hooks", "uninstall", "--dry-run"], 0),
+    (&["hooks", "test"], 1),
+    (&["hooks", "test", "nobody"], 2),
     (&["rescue", "list"], 0),
     (&["rescue", "list", "--all"], 0),
     (&["rescue", "show", "00000000"], 2),

@@ -5,6 +5,7 @@ mod entry;
 mod import;
 mod install;
 mod matrix;
+mod probe;
 mod seen;
 mod store;
 mod stored;

@@ -7,6 +7,7 @@ mod events;
 mod hooked;
 mod model;
 mod nested;
+mod probed;
 mod recorded;
 
 use std::fs;

@@ -71,6 +71,11 @@ impl Model {
         self.server.url("")
     }
 
+    /// How often it was asked for an answer.
+    pub fn asked(&self) -> usize {
+        self.served.lock().unwrap().len()
+    }
+
     /// What was served of these turns' answers.
     pub fn served(&self) -> Vec<Served> {
         self.served.lock().unwrap().iter().filter(|served| !served.word.is_empty()).cloned().collect()

@@ -219,6 +219,11 @@ pub const DOCUMENTS: &[Document] = &[
         &["enabled", "agents", "waiting", "daemon"],
         "waiting has events, bytes and since; each agent has agent, opted_in, effective, present, state, installed, installed_events, missing_events, path, file_rejected, stale_path, feature (on, off, unknown), trust (not asked, untrusted, disabled, trusted or modified, unknown), flag, last_event and next_steps",
     ),
+    (
+        "ox hooks test",
+        &["success", "agents"],
+        "each agent has agent, works, path, program, how (run, replayed, not run), not_run_because, events, broken and notes; each event event, event_type, configured, trusted, fired (run, replayed, no, unknown), delivered, stored, handler_us and stored_ms, null where it is not known; each broken link link (configured, trusted, fired, delivered, stored), reason, what and next_step",
+    ),
     ("ox whispers", &["entries"], "with --watch a document a line"),
     ("ox doctor", &["categories", "summary"], "available_fixes where --fix would do something"),
     ("ox gc", &["success", "triggered", "skipped", "ledger_triggered", "sizes"], ""),

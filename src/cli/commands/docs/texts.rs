@@ -165,6 +165,7 @@ pub const EXITS: &[(&str, &str)] = &[
     ("ox up", "6 if only some of the team contexts were synced."),
     ("ox sync", "6 if only some of the team contexts were synced."),
     ("ox doctor", "1 if a check failed."),
+    ("ox hooks test", "1 if the events of an agent that was tested do not get through."),
     ("ox daemon status", "3 if the daemon is not running, 4 if it does not answer."),
 ];
 

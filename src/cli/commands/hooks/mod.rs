@@ -1,8 +1,9 @@
-//! `ox hooks`: our command in agents' settings, put in, taken out and shown.
+//! `ox hooks`: our command in agents' settings, put in, taken out, shown and tried.
 
 mod change;
 mod offer;
 mod status;
+mod test;
 
 pub use offer::offer;
 
@@ -15,7 +16,7 @@ use crate::hooks::install::{self, Site};
 /// Flags of `ox hooks`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ox hooks install\n  ox hooks status\n  ox hooks uninstall --agent codex"
+    after_help = "Examples:\n  ox hooks install\n  ox hooks status\n  ox hooks test\n  ox hooks uninstall --agent codex"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -51,6 +52,24 @@ enum Command {
     /// Reads the agents' settings; changes nothing.
     #[command(after_help = "Examples:\n  ox hooks status\n  ox hooks status --json")]
     Status,
+    /// Prove that events get from an agent to the store, or show where they do not
+    ///
+    /// Looks at the agent's settings; then runs the agent once, with its settings as they are, in a project of its own that goes again. A
+    /// small server of ox on this machine stands in for the model: it has the agent run the command true, and no real model is asked.
+    /// Other hooks in these settings run too. Where the agent cannot be run so, and for events that one turn does not bring, the
+    /// commands in its settings are run in its place; FIRED says replayed then.
+    ///
+    /// Each event is configured (ours stands in the file that the agent reads), trusted (the agent runs hooks, and these),
+    /// fired (it ran ours), delivered into the spool, with how long that took the entry, and stored, with how soon after that.
+    /// Where something in the settings keeps events from getting through nothing is run. What the test made is taken out of the
+    /// store again.
+    ///
+    /// The exit code is 0 if the events of every agent that was tested get through, 1 if those of one do not: the hint says what
+    /// to do.
+    #[command(
+        after_help = "Examples:\n  ox hooks test\n  ox hooks test codex\n  ox hooks test claude --json"
+    )]
+    Test(test::Args),
 }
 
 /// Does it.
@@ -59,6 +78,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Install(args) => change::install(cx, args),
         Command::Uninstall(args) => change::uninstall(cx, args),
         Command::Status => status::run(cx),
+        Command::Test(args) => test::run(cx, args),
     }
 }
 

@@ -67,8 +67,12 @@ pub(super) fn run(cx: &Cx) -> Outcome {
         cx.ui.note(&format!("{events} to be stored{}: the daemon is not running", since.unwrap_or_default()));
         cx.ui.next_step("ox daemon start");
     }
+    let is_untold = |(one, last): (&Status, &Option<Timestamp>)| one.state() == "on" && last.is_none();
     if all.iter().all(|one| !one.effective) {
         cx.ui.next_step("ox hooks install");
+    } else if all.iter().zip(&last).any(is_untold) {
+        // All is in place, and nothing has come yet.
+        cx.ui.next_step("ox hooks test");
     }
     Ok(())
 }
