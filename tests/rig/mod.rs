@@ -9,6 +9,7 @@ mod model;
 mod nested;
 mod probed;
 mod recorded;
+mod told;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -30,6 +30,8 @@ pub enum Call {
     Agent(String),
     /// Wait for that one, where the program does not by itself.
     Wait,
+    /// A file of that name in its directory, anew (Claude Code).
+    Write(String),
 }
 
 /// An answer that was served.
@@ -46,6 +48,7 @@ pub struct Served {
 pub struct Model {
     server: Server,
     served: Arc<Mutex<Vec<Served>>>,
+    heard: Arc<Mutex<String>>,
 }
 
 impl Model {
@@ -53,6 +56,8 @@ impl Model {
     pub fn start(turns: Vec<Turn>) -> Model {
         let served: Arc<Mutex<Vec<Served>>> = Arc::default();
         let log = Arc::clone(&served);
+        let heard: Arc<Mutex<String>> = Arc::default();
+        let all = Arc::clone(&heard);
         let server = Server::start(move |_, request| {
             let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
             let mut words = head.split(' ');
@@ -61,14 +66,20 @@ impl Model {
             }
             let target = words.next().unwrap_or_default();
             let body: Value = serde_json::from_str(body).unwrap_or_default();
+            all.lock().unwrap().push_str(&body.to_string());
             vec![reply(target, &body, &turns, &log)]
         });
-        Model { server, served }
+        Model { server, served, heard }
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
         self.server.url("")
+    }
+
+    /// Whether that stood in anything that it was told, as JSON writes it.
+    pub fn heard(&self, text: &str) -> bool {
+        self.heard.lock().unwrap().contains(text)
     }
 
     /// How often it was asked for an answer.
@@ -148,6 +159,7 @@ fn call(api: Api, next: &Next, body: &Value) -> Option<(&'static str, Value)> {
                 "description": "look around", "prompt": prompt, "subagent_type": "general-purpose", "run_in_background": false,
             }),
         ),
+        (Api::Messages, Call::Write(path)) => ("Write", json!({ "file_path": path, "content": "2\n" })),
         (Api::Responses, Call::Shell(command)) => {
             ("exec_command", json!({ "cmd": command, "yield_time_ms": 30_000 }))
         }
@@ -165,7 +177,7 @@ fn call(api: Api, next: &Next, body: &Value) -> Option<(&'static str, Value)> {
         (Api::Gemini, Call::Agent(prompt)) => {
             ("invoke_agent", json!({ "agent_name": "codebase_investigator", "prompt": prompt }))
         }
-        (_, Call::Wait) => return None,
+        (_, Call::Wait | Call::Write(_)) => return None,
     })
 }
 
