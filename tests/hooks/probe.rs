@@ -16,6 +16,8 @@ use crate::support::{Ran, TestEnv, run, until};
 /// A program that runs the commands in its settings at the events of one turn. `FAKE` says what else it does: `silent` runs none of them,
 /// `fail` ends before the first and `cut` after the second.
 fn fake(word: &str, settings: &str) -> String {
+    // codex names a rollout, or none.
+    let transcript = if word == "codex" { "null" } else { "\"/t\"" };
     format!(
         r#"#!/bin/sh
 echo "$@" >>"$HOME/started.{word}"
@@ -27,7 +29,7 @@ for event in SessionStart UserPromptSubmit PreToolUse PostToolUse Stop SessionEn
   [ "$FAKE" = silent ] && continue
   sed -n 's/.*"command": "\(.*\)",*$/\1/p' "{settings}" | sed 's/\\"/"/g' | while IFS= read -r command; do
     case $command in *" hook {word} $event "*)
-      printf '%s' '{{"session_id":"fake-session","transcript_path":"/t","cwd":"'"$PWD"'","hook_event_name":"'$event'"}}' |
+      printf '%s' '{{"session_id":"fake-session","transcript_path":{transcript},"cwd":"'"$PWD"'","hook_event_name":"'$event'"}}' |
         /bin/sh -c "$command" ;;
     esac
   done
