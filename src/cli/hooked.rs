@@ -12,7 +12,7 @@ use crate::daemon::reach;
 use crate::harness::hooks::Says;
 use crate::hooks::entry::{self, Taken};
 use crate::kit::clock::{Clock as _, SystemClock};
-use crate::kit::{child, file, lock};
+use crate::kit::{child, file, lock, process};
 use crate::project::{AgentSession, Dirs, Env, Project};
 use crate::whispers::limits::PROMPT_MAX;
 
@@ -66,9 +66,14 @@ fn introduce(taken: &Taken) {
     if matches!(&*taken.source, "clear" | "compact") {
         args.push("--full".into());
     }
+    // It has no answer to the deadline before it is ready to print; then what is due is due at once.
+    if process::hold_end().is_err() {
+        return;
+    }
     let _ = entry::become_ox(&args, |command| {
         command.current_dir(&taken.cwd).stdin(Stdio::null()).stderr(Stdio::null());
     });
+    let _ = process::keep_end();
 }
 
 /// Starts one where none lives, or has the one that does serve the project; waits for nothing.

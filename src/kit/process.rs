@@ -36,13 +36,36 @@ pub fn end_after(time: std::time::Duration) -> std::io::Result<()> {
     }
 }
 
-/// What [`end_after`] set before this program took the place of another still ends the process with 0.
+/// The end that [`end_after`] set waits from now on: for a program that takes the place of this one, and has no answer to it before it calls
+/// [`keep_end`].
+///
+/// # Errors
+/// The system's.
+pub fn hold_end() -> std::io::Result<()> {
+    mask(libc::SIG_BLOCK)
+}
+
+/// What [`end_after`] set, also before this program took the place of another, ends the process with 0.
 ///
 /// # Errors
 /// The system's.
 pub fn keep_end() -> std::io::Result<()> {
     let always = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(libc::SIGALRM, 0, always).map(drop)
+    signal_hook::flag::register_conditional_shutdown(libc::SIGALRM, 0, always)?;
+    mask(libc::SIG_UNBLOCK)
+}
+
+/// Whether this thread, and what takes the place of this process, is told of the end.
+#[allow(unsafe_code)]
+fn mask(how: libc::c_int) -> std::io::Result<()> {
+    // SAFETY: a set of signals is plain data, of which all zero is a value, and it lives here; the old set is not asked for.
+    let failed = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGALRM);
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut())
+    };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(failed)) }
 }
 
 /// When a process started: the same number with another start is another process. In clock ticks since boot, from the kernel's table.

@@ -54,6 +54,14 @@ impl AgentSession {
         file::private_dir(sessions)?;
         file::write_atomic(&path, &serde_json::to_vec_pretty(self)?, 0o600)
     }
+
+    /// Removes what commands that were ended have left half written.
+    pub fn remove_leftovers(env: &Env) {
+        // The id only has to be one.
+        if let Some(dir) = path(env, "x").as_deref().and_then(Path::parent) {
+            file::remove_leftovers(dir);
+        }
+    }
 }
 
 /// In a directory for all users somebody else may have made the one of our name.

@@ -267,10 +267,12 @@ type Call = (String, String, PathBuf);
 
 impl Machine {
     fn new() -> Machine {
-        let env = TestEnv::new();
+        let mut env = TestEnv::new();
         let repo = env.repo("r");
         env.ox_in(&repo, ["up"]).ok();
         env.ox_in(&repo, ["daemon", "stop", "--all"]).ok();
+        // Thousands of sessions that begin would each be introduced.
+        env.set("OX_HOOKS", "store");
         for word in ENTRIES {
             env.ox_in(&repo, ["hooks", "install", "--agent", word, "--force"]).ok();
         }

@@ -91,6 +91,11 @@ fn looking_makes_nothing_and_changes_nothing() {
     let path = tmp.path().join("events/events.db");
     assert!(Store::look(&path).unwrap().is_none());
     assert!(!path.parent().unwrap().exists());
+    // One that another process is making has a file before it has a table.
+    let making = tmp.path().join("making.db");
+    let conn = rusqlite::Connection::open(&making).unwrap();
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    assert!(std::fs::metadata(&making).unwrap().len() > 0 && Store::look(&making).unwrap().is_none());
     let mut bench = Bench::new();
     bench.store().take(&[record("Stop", "s", 1)]).unwrap();
     let mut looked = Store::look(&bench.db).unwrap().unwrap();

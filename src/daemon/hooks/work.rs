@@ -19,6 +19,7 @@ use crate::ipc::wire::Response;
 use crate::kit::cancel::Cancel;
 use crate::kit::jsonl::Queue;
 use crate::kit::process::{self, Ancestor, Seen, StartedAt};
+use crate::project::AgentSession;
 use crate::project::settings::Settings;
 use crate::sync::Site;
 use crate::watch::DirWatcher;
@@ -124,6 +125,8 @@ impl Work {
                     log::error!("{} is not watched, events are stored when others come: {e}", dir.display())
                 }
             }
+            // Whoever had no time to the end of its introduction leaves it half written.
+            AgentSession::remove_leftovers(&site.env);
             // What came in between.
             hint(&inbox, Event::Touched);
         });

@@ -109,12 +109,15 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, prepare)
 }
 
-/// Opens it to be looked at; none where there is none.
+/// Opens it to be looked at; none where there is none, or one that is only being made.
 pub(super) fn look(path: &Path) -> Result<Option<Connection>, StoreError> {
     match file::look(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })? {
-        Some(meta) if meta.len() > 0 => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, version).map(Some),
-        _ => Ok(None),
+        Some(meta) if meta.len() > 0 => {}
+        _ => return Ok(None),
     }
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, version)?;
+    let found = version(&conn).map_err(|source| StoreError::Database { path: path.to_owned(), source })?;
+    Ok((found > 0).then_some(conn))
 }
 
 fn connect(

@@ -208,12 +208,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     } else {
         let page = page::text(&document, cx.now(), &cx.home());
         cx.ui.print(&page)?;
+        if args.hook {
+            remember(cx, &me, &one, before.as_ref(), cx.now().into());
+        }
         if page.len() <= WITH_WHISPERS {
             whisper::beside(cx, &project, &me)?;
         }
-    }
-    if args.hook {
-        remember(cx, &me, &one, before.as_ref(), cx.now().into());
     }
     heartbeat::cost(cx, &project, &me, "prime");
     notices::tell(cx, &document.issues);
