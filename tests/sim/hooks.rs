@@ -121,6 +121,22 @@ fn what_cannot_be_stored_is_tried_again_at_growing_times() {
 }
 
 #[test]
+fn one_look_at_a_time_so_that_the_last_one_says_how_it_is() {
+    let mut bench = bench(false);
+    bench.wanted.clear();
+    // They are switched on while it is looked how they were.
+    for _ in 0..3 {
+        bench.event(Event::Answered { conn: None, response: Response::ok(), changed: true });
+    }
+    bench.takes_events = true;
+    assert_eq!(when(&mut bench, &Wanted::Look).len(), 1);
+    bench.event(Event::Looked(false, Vec::new()));
+    assert_eq!(when(&mut bench, &Wanted::Look).len(), 2);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!((when(&mut bench, &Wanted::Look).len(), when(&mut bench, &Wanted::Watch(true)).len()), (2, 1));
+}
+
+#[test]
 fn what_keeps_agents_from_running_hooks_is_an_issue_of_every_project_until_a_look_finds_it_gone() {
     let mut bench = bench(true);
     assert_eq!(bench.core.issues(PROJECT), []);

@@ -95,6 +95,9 @@ pub(super) struct Hooks {
     import: Work,
     /// When transcripts are to be read, at [`Timer::Import`].
     import_at: Option<Mono>,
+    /// A look is under way, and another one is to follow: what it finds may be older than what was asked for since.
+    looking: bool,
+    look_again: bool,
     /// How many wait for an answer.
     asking: usize,
     /// What keeps agents' hooks from being as the user wants them.
@@ -141,10 +144,14 @@ impl Hooks {
                     cx.reply(conn, response);
                 }
                 if changed {
-                    cx.push(Effect::Look);
+                    self.look(cx);
                 }
             }
             Event::Looked(on, problems) => {
+                self.looking = false;
+                if std::mem::take(&mut self.look_again) {
+                    return self.look(cx);
+                }
                 self.tell(cx, problems);
                 self.looked(cx, on);
             }
@@ -191,10 +198,10 @@ impl Hooks {
                     cx.push(Effect::Import);
                 }
             }
-            Timer::Look => cx.push(Effect::Look),
+            Timer::Look => self.look(cx),
             Timer::Keep => {
                 cx.push(Effect::Keep);
-                cx.push(Effect::Look);
+                self.look(cx);
                 cx.set_in(Timer::Keep, KEEP_EVERY);
             }
         }
@@ -240,6 +247,16 @@ impl Hooks {
         if self.on {
             cx.set_in_once(Timer::Look, LOOK_AFTER);
         }
+    }
+
+    /// Has agents' hooks looked at: one look at a time, so that the last one says how it is.
+    fn look(&mut self, cx: &mut Cx) {
+        if self.looking {
+            self.look_again = true;
+            return;
+        }
+        self.looking = true;
+        cx.push(Effect::Look);
     }
 
     fn looked(&mut self, cx: &mut Cx, on: bool) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -46,6 +47,8 @@ struct Open {
 pub(in crate::daemon) struct Work {
     open: Arc<Mutex<Option<Open>>>,
     watcher: Arc<Mutex<Option<DirWatcher>>>,
+    /// Whether the spool is to be watched, as it was wanted last: workers do not keep the order.
+    watches: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -105,11 +108,13 @@ impl Work {
     }
 
     fn watch(&self, lanes: &Lanes, on: bool) {
+        self.watches.store(on, Ordering::Relaxed);
+        let wanted = Arc::clone(&self.watches);
         let (watcher, watchers, inbox) = (Arc::clone(&self.watcher), lanes.watchers(), lanes.inbox.clone());
         let (site, clock) = (lanes.site.clone(), Arc::clone(&lanes.site.clock));
         lanes.run(Lane::Disk, move || {
             let mut watcher = watcher.lock();
-            if !on {
+            if !wanted.load(Ordering::Relaxed) {
                 *watcher = None;
                 return;
             }
