@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ox::harness::hooks::{CODEX, Hooks};
 use ox::hooks::spool;
+use ox::hooks::store::Filter;
 use serde_json::{Value, json};
 
 use super::seen::{self, Bench};
@@ -429,6 +430,16 @@ fn a_session_that_is_forgotten_leaves_nothing_and_takes_nothing_with_it() {
     assert_eq!(bench.store().forget("ours", &lines).unwrap(), 0);
     assert_eq!(bench.store().forget("", &[]).unwrap(), 0, "events without a session are not one session");
     assert_eq!(bench.events().len(), 2);
+    let mut seq = |of: &str| {
+        let all = bench.store().list(&Filter { limit: 9, ..Filter::default() }).unwrap();
+        all.into_iter().find(|event| event.session_id == of).map(|event| event.seq)
+    };
+    let (own, nobodys) = (seq("theirs").unwrap(), seq("").unwrap());
+    assert!(!bench.store().forget_nobodys(own).unwrap(), "it is somebody's");
+    assert!(
+        bench.store().forget_nobodys(nobodys).unwrap() && !bench.store().forget_nobodys(nobodys).unwrap()
+    );
+    assert_eq!(bench.events().len(), 1);
     let live = bench.store().live(seen::now()).unwrap();
     assert_eq!(live.iter().map(|one| one.session_id.as_str()).collect::<Vec<_>>(), ["theirs"]);
     // A line that comes later was taken in already; and what is told anew counts anew.

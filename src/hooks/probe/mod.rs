@@ -161,11 +161,21 @@ impl Trial<'_> {
         let mut seen = Seen { tried: true, ..Seen::default() };
         let how = match ran {
             Err(why) => How::Replayed(why),
-            Ok(ran) => {
-                let expected = judge::expected(self.wiring, ran.served);
-                self.watch.until(LATE_MAX, |arrived| {
-                    ran.failed.is_some() || expected.iter().all(|event| arrived.is_delivered(event))
-                });
+            Ok(mut ran) => {
+                let mut expected = judge::expected(self.wiring, ran.served);
+                let has_come = |ran: &Ran, expected: &[&str]| {
+                    self.watch.until(LATE_MAX, |arrived| {
+                        ran.failed.is_some() || expected.iter().all(|event| arrived.is_delivered(event))
+                    })
+                };
+                // An entry has 200 ms: on a machine that is busy one may have had no time.
+                if !has_come(&ran, &expected)
+                    && let Some(Ok(again)) = program.as_deref().map(|program| self.run_program(program))
+                {
+                    ran = again;
+                    expected = judge::expected(self.wiring, ran.served);
+                    has_come(&ran, &expected);
+                }
                 let arrived = self.watch.arrived();
                 let is_by_run = |name: &&str| arrived.is_delivered(name);
                 seen.by_run = self.names().filter(is_by_run).collect();
@@ -268,6 +278,14 @@ impl Trial<'_> {
         for session in arrived.sessions() {
             if let Err(e) = forget(self.site.dirs, session, &lines) {
                 log::warn!("events of a test stay in the store: {e}");
+            }
+        }
+        // Of what was handed over too late the entry knows no session.
+        for (event, _) in arrived.rows.values().filter(|(event, _)| event.session_id.is_empty()) {
+            let gone = Store::open(&self.site.dirs.events())
+                .and_then(|mut opened| opened.store.forget_nobodys(event.seq));
+            if let Err(e) = gone {
+                log::warn!("an event of a test stays in the store: {e}");
             }
         }
     }

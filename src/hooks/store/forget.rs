@@ -14,6 +14,15 @@ impl Store {
         self.take_out(session_id, lines).map_err(|e| self.error(e))
     }
 
+    /// Takes one event out that belongs to no session, by its number. Whether it was there.
+    ///
+    /// # Errors
+    /// The database cannot be written to.
+    pub fn forget_nobodys(&mut self, seq: i64) -> Result<bool, StoreError> {
+        let one = "DELETE FROM events WHERE seq = ?1 AND session IN (SELECT id FROM sessions WHERE session_id = '')";
+        self.conn.execute(one, [seq]).map(|gone| gone > 0).map_err(|e| self.error(e))
+    }
+
     fn take_out(&mut self, session_id: &str, lines: &[(&str, i64)]) -> rusqlite::Result<usize> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut gone = 0;
