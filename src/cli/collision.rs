@@ -23,9 +23,6 @@ const NAME_MAX: usize = 80;
 
 /// What is to be said before the edit, as the answer of a hook; `None` where nobody is in the way, or that was said before.
 pub fn warning(taken: &Taken, env: &Env, now: Timestamp) -> Option<String> {
-    if taken.edits.is_empty() {
-        return None;
-    }
     let project = Project::discover(env).ok()?;
     let name = Kind::Ledger.state_name(&project.repo_id);
     let state = taken.dirs.state_of(&project.endpoint.slug(), &name);

@@ -23,7 +23,8 @@ pub(super) fn run(cx: &Cx, args: &Args) -> Outcome {
     let words = words(cx, &args.agent)?;
     if words.is_empty() {
         let failure = Failure::new(Exit::Failed, "no agent is set up on this machine");
-        return Err(failure.hint("ox hooks install --agent AGENT"));
+        let first = install::rows().next().map_or(ALL, |hooks| hooks.word);
+        return Err(failure.hint(format!("ox hooks install --agent {first}")));
     }
     let mut proofs = Vec::new();
     {
