@@ -89,6 +89,12 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// One of which nobody knows what was spent: all of it, until an hour and a day have passed.
+    pub fn unknown(now: Timestamp) -> Budget {
+        let all = Window { began: Some(now), runs: u32::MAX, tokens: u64::MAX, micro_usd: u64::MAX };
+        Budget { hour: all, day: all }
+    }
+
     /// Input tokens that a run may take now that costs at most `micro_usd`; or why none may.
     ///
     /// # Errors
@@ -164,6 +170,14 @@ mod tests {
         budget.end(cost(600, 0), Some(cost(10, 440)));
         assert_eq!(budget.left(at(62), CAPS, 0).map_err(Spent::until), Err(at(24 * 60)));
         assert_eq!(budget.spent(), (1, cost(410, 500)));
+        assert_eq!(budget.left(at(24 * 60), CAPS, 0), Ok(1000));
+    }
+
+    #[test]
+    fn agt_03_where_nobody_knows_what_was_spent_nothing_is_left_for_a_day() {
+        let mut budget = Budget::unknown(at(0));
+        assert_eq!(budget.left(at(1), Caps::default(), 0), Err(Spent::Runs(at(60))));
+        assert_eq!(budget.left(at(61), Caps::default(), 0), Err(Spent::Tokens(at(24 * 60))));
         assert_eq!(budget.left(at(24 * 60), CAPS, 0), Ok(1000));
     }
 

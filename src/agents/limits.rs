@@ -35,3 +35,9 @@ pub const ERROR_MAX: usize = 500;
 pub const FAILURES_IN_A_ROW: u32 = 3;
 /// How long then.
 pub const BREAK: SignedDuration = SignedDuration::from_hours(1);
+/// A prompt is no longer than this, in bytes (decisions, section 5).
+pub const PROMPT_MAX: u64 = 200 << 10;
+/// So many bytes of a prompt are a token at least.
+pub const BYTES_A_TOKEN: u64 = 3;
+/// What an agent program reads beside the prompt at most, in tokens: with its tools switched off Claude Code and codex send a few thousand.
+pub const OWN_TOKENS: u64 = 20_000;

@@ -18,8 +18,10 @@ use crate::kit::text::cut;
 /// What the configuration says, and what was found of the agent that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether there is background work at all.
+    /// Whether agents are run at all. What needs none is done in any case.
     pub on: bool,
+    /// Whether a look may find anything; else there is none until somebody asks for it.
+    pub looks: bool,
     /// The agent is there and can be used.
     pub usable: bool,
     /// Runs at a time; at most [`CONCURRENCY`].
@@ -63,6 +65,8 @@ pub enum End {
     Done,
     /// It failed by itself, and may go better the next time.
     Failed,
+    /// The agent has done its part, or none was needed; what is left to do failed, and may go better the next time.
+    Unfinished,
     /// What came of it cannot be used, and would be so again.
     Rejected,
     /// The server's quota is used up, until then if it says so.
@@ -99,6 +103,10 @@ pub enum Event {
     Asked(Item),
     /// Somebody asks for a look.
     Look,
+    /// A look is worth while, after the others that may have reason for one.
+    LookSoon,
+    /// What waits and is called so, or begins so, is nobody's any more.
+    Gone(String),
     /// A run has ended.
     Ended(u64, Ended),
     /// Nobody is to be run, or as before.
@@ -110,11 +118,8 @@ pub enum Event {
 /// What it wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Look for work, and tidy up after what has ended; ends in [`Event::Found`].
-    Look {
-        /// Also for what needs an agent.
-        with_agent: bool,
-    },
+    /// Look for work; ends in [`Event::Found`].
+    Look,
     /// Run an item; ends in [`Event::Ended`].
     Run(u64, Item),
     /// Keep what was spent.
@@ -126,6 +131,8 @@ pub enum Effect {
 /// A run under way, or one of the past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
+    /// Its number.
+    pub id: u64,
     /// What was run.
     pub key: String,
     /// When it began.
@@ -165,7 +172,7 @@ pub struct Manager {
     failures: u32,
     looking: bool,
     look_again: bool,
-    look_at: Mono,
+    look_at: Option<Mono>,
 }
 
 #[derive(Debug)]
@@ -173,6 +180,8 @@ struct Running {
     item: Item,
     began: Now,
     most: Cost,
+    /// Nobody wants it any more: it is not run again.
+    gone: bool,
 }
 
 impl Manager {
@@ -191,7 +200,7 @@ impl Manager {
             failures: 0,
             looking: false,
             look_again: false,
-            look_at: now + DETECT_FIRST,
+            look_at: Some(now + DETECT_FIRST),
         }
     }
 
@@ -201,30 +210,43 @@ impl Manager {
         match event {
             Event::Settings(settings) => {
                 self.settings = settings;
+                let next = self.look_at.unwrap_or(now.mono + DETECT_EVERY);
+                self.look_at = self.settings.looks.then_some(next);
                 // It is looked at anew.
                 self.pause.take_if(|pause| matches!(pause, Pause::Budget(_)));
             }
             Event::Pulled => {}
             Event::Found(found) => {
                 self.looking = false;
-                let found = found.into_iter().flatten().filter(|_| self.settings.on);
+                let found = found.into_iter().flatten().filter(|item| self.settings.on || !item.needs_agent);
                 found.for_each(|item| drop(self.queue.put(item)));
             }
             Event::Asked(item) => {
-                if self.settings.on && self.queue.put(Item { priority: Priority::Asked, ..item }) == Put::Full
-                {
+                let may = self.settings.on || !item.needs_agent;
+                if may && self.queue.put(Item { priority: Priority::Asked, ..item }) == Put::Full {
                     log::warn!(
                         "background work is asked for that there is no room for; a later look finds it"
                     );
                 }
             }
             Event::Look => self.look(now, &mut out),
+            Event::LookSoon if self.looking => self.look_again = true,
+            Event::LookSoon => {
+                let soon = now.mono + DETECT_FIRST;
+                self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
+            }
+            Event::Gone(start) => {
+                self.queue.drop_all(&start);
+                let left = self.running.values_mut().filter(|run| run.item.key.starts_with(&start));
+                left.for_each(|run| run.gone = true);
+            }
             Event::Ended(run, ended) => self.ended(now, run, ended, &mut out),
             Event::Pause(true) => self.pause = Some(Pause::User),
             Event::Pause(false) => (self.pause, self.failures) = (None, 0),
             Event::Due => {}
         }
-        if now.mono >= self.look_at || std::mem::take(&mut self.look_again) && !self.looking {
+        let is_due = self.look_at.is_some_and(|at| at <= now.mono);
+        if is_due || !self.looking && std::mem::take(&mut self.look_again) {
             self.look(now, &mut out);
         }
         self.drain(now, &mut out);
@@ -235,20 +257,25 @@ impl Manager {
         out
     }
 
-    /// When it wants to be called in any case.
-    pub fn next_deadline(&self, now: Now) -> Mono {
+    /// When it wants to be called in any case; never where nothing is to come.
+    pub fn next_deadline(&self, now: Now) -> Option<Mono> {
         let wall = |at: Timestamp| {
             let wait = at.duration_since(now.wall).max(SignedDuration::ZERO);
             now.mono + wait.unsigned_abs()
         };
         let due = self.queue.next_due(now.mono).filter(|_| self.running.len() < self.slots());
         let resumes = self.pause.as_ref().and_then(Pause::until).filter(|_| self.queue.wants_agent());
-        [Some(self.look_at), due, resumes.map(wall)].into_iter().flatten().min().unwrap_or(self.look_at)
+        [self.look_at, due, resumes.map(wall)].into_iter().flatten().min()
     }
 
     /// Whether anything waits or runs.
     pub fn has_work(&self) -> bool {
         self.queue.waiting() + self.queue.running() > 0
+    }
+
+    /// Whether anything that is called so, or begins so, waits or runs.
+    pub fn has_work_of(&self, start: &str) -> bool {
+        self.queue.has(start)
     }
 
     /// How many wait.
@@ -258,13 +285,24 @@ impl Manager {
 
     /// What runs now.
     pub fn active(&self) -> impl Iterator<Item = Run> {
-        self.running.values().map(|running| Run {
+        self.running.iter().map(|(id, running)| Run {
+            id: *id,
             key: running.item.key.clone(),
             began: running.began.wall,
             took: None,
             error: String::new(),
             exit_code: 0,
         })
+    }
+
+    /// Whether this one is still under way.
+    pub fn is_running(&self, run: u64) -> bool {
+        self.running.contains_key(&run)
+    }
+
+    /// What it may cost, and how much runs at a time.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What ran last, the oldest first.
@@ -292,24 +330,19 @@ impl Manager {
     }
 
     fn look(&mut self, now: Now, out: &mut Vec<Effect>) {
-        self.look_at = now.mono + DETECT_EVERY;
+        self.look_at = self.settings.looks.then_some(now.mono + DETECT_EVERY);
         if self.looking {
             self.look_again = true;
             return;
         }
         self.looking = true;
-        // What has ended is tidied up in any case.
-        let with_agent = self.settings.on && self.settings.usable;
-        out.push(Effect::Look { with_agent });
+        out.push(Effect::Look);
     }
 
     /// Runs what may be run.
     fn drain(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.pause.as_ref().and_then(Pause::until).is_some_and(|until| until <= now.wall) {
             self.pause = None;
-        }
-        if !self.settings.on {
-            return;
         }
         while self.running.len() < self.slots() {
             let tokens = self.tokens(now);
@@ -325,13 +358,13 @@ impl Manager {
             }
             self.last_run += 1;
             out.push(Effect::Run(self.last_run, item.clone()));
-            self.running.insert(self.last_run, Running { item, began: now, most });
+            self.running.insert(self.last_run, Running { item, began: now, most, gone: false });
         }
     }
 
     /// Input tokens that the next run of an agent may take; none if there is to be no such run.
     fn tokens(&mut self, now: Now) -> Option<u64> {
-        if self.pause.is_some() || !self.settings.usable || !self.queue.wants_agent() {
+        if self.pause.is_some() || !self.settings.on || !self.settings.usable || !self.queue.wants_agent() {
             return None;
         }
         match self.budget.left(now.wall, self.settings.caps, self.settings.micro_usd_a_run) {
@@ -344,34 +377,34 @@ impl Manager {
     }
 
     fn ended(&mut self, now: Now, run: u64, ended: Ended, out: &mut Vec<Effect>) {
-        let Some(Running { item, began, most }) = self.running.remove(&run) else { return };
+        let Some(Running { item, began, most, gone }) = self.running.remove(&run) else { return };
         if item.needs_agent {
             self.budget.end(most, ended.cost);
             out.push(Effect::Save(self.budget));
         }
         let error = cut(&ended.error, ERROR_MAX).to_owned();
+        if gone {
+            return self.queue.done(&item.key);
+        }
         let pause = |for_: SignedDuration| now.wall.checked_add(for_).unwrap_or(now.wall);
         match ended.end {
             End::Done => {
                 self.failures = 0;
-                self.finish(now, &item, began, String::new(), ended.exit_code);
+                self.finish(now, run, &item, began, String::new(), ended.exit_code);
             }
-            End::Rejected => self.finish(now, &item, began, error, ended.exit_code),
+            End::Rejected => self.finish(now, run, &item, began, error, ended.exit_code),
             End::Failed => {
                 self.failures += u32::from(item.needs_agent);
                 // Until one goes well, each further failure is one too many.
                 if self.failures >= FAILURES_IN_A_ROW {
                     self.rest(Pause::Failures(pause(BREAK)));
                 }
-                let attempts = item.attempts + 1;
-                let wait = RETRY_AFTER.get(attempts as usize - 1).filter(|_| attempts < ATTEMPTS_MAX);
-                match wait {
-                    Some(wait) => {
-                        let again = Item { attempts, error, not_before: now.mono + *wait, ..item };
-                        self.queue.again(again);
-                    }
-                    None => self.finish(now, &item, began, error, ended.exit_code),
-                }
+                self.try_again(now, run, item, began, error, ended.exit_code);
+            }
+            End::Unfinished => {
+                self.failures = 0;
+                let item = Item { needs_agent: false, tokens: 0, ..item };
+                self.try_again(now, run, item, began, error, ended.exit_code);
             }
             // These are no attempts: it waits with all others.
             End::Quota(until) => {
@@ -394,8 +427,19 @@ impl Manager {
         }
     }
 
+    /// An item that failed by itself waits for its next run, if it has one left.
+    fn try_again(&mut self, now: Now, run: u64, item: Item, began: Now, error: String, exit_code: i32) {
+        let attempts = item.attempts + 1;
+        match RETRY_AFTER.get(attempts as usize - 1).filter(|_| attempts < ATTEMPTS_MAX) {
+            Some(wait) => {
+                self.queue.again(Item { attempts, error, not_before: now.mono + *wait, ..item });
+            }
+            None => self.finish(now, run, &item, began, error, exit_code),
+        }
+    }
+
     /// An item is brought to an end.
-    fn finish(&mut self, now: Now, item: &Item, began: Now, error: String, exit_code: i32) {
+    fn finish(&mut self, now: Now, run: u64, item: &Item, began: Now, error: String, exit_code: i32) {
         self.queue.done(&item.key);
         self.stats.total += 1;
         match error.is_empty() {
@@ -404,6 +448,7 @@ impl Manager {
         }
         let took = SignedDuration::try_from(now.mono.since(began.mono)).unwrap_or_default();
         self.recent.push(Run {
+            id: run,
             key: item.key.clone(),
             began: began.wall,
             took: Some(took),
@@ -429,7 +474,7 @@ mod tests {
     }
 
     fn on() -> Settings {
-        Settings { on: true, usable: true, concurrency: 1, ..Settings::default() }
+        Settings { on: true, looks: true, usable: true, concurrency: 1, ..Settings::default() }
     }
 
     fn item(key: &str, now: Now) -> Item {
@@ -477,10 +522,9 @@ mod tests {
         fn pass(&mut self, time: Duration) {
             let end = self.now.mono + time;
             loop {
-                let next = self.manager.next_deadline(self.now).max(self.now.mono + Duration::from_nanos(1));
-                if next > end {
-                    break;
-                }
+                let next = self.manager.next_deadline(self.now).filter(|next| *next <= end);
+                let Some(next) = next else { break };
+                let next = next.max(self.now.mono + Duration::from_nanos(1));
                 self.go(next);
                 self.tell(Event::Due);
             }
@@ -512,7 +556,7 @@ mod tests {
         bench.pass(Duration::from_secs(29));
         assert_eq!(bench.wanted, []);
         bench.pass(Duration::from_secs(1));
-        assert_eq!(bench.wanted, [(DETECT_FIRST, Effect::Look { with_agent: true })]);
+        assert_eq!(bench.wanted, [(DETECT_FIRST, Effect::Look)]);
         bench.tell(Event::Pulled);
         bench.find(&["a", "b", "a"]);
         bench.tell(Event::Pulled);
@@ -532,19 +576,51 @@ mod tests {
     }
 
     #[test]
-    fn where_it_is_off_nothing_is_run_and_what_has_ended_is_tidied_up() {
-        let mut bench = Bench::new(Settings::default());
+    fn where_it_is_off_no_agent_is_run_and_what_needs_none_is_done() {
+        let mut bench = Bench::new(Settings { looks: true, ..Settings::default() });
         bench.pass(Duration::from_secs(30));
-        assert_eq!(bench.wanted, [(DETECT_FIRST, Effect::Look { with_agent: false })]);
+        assert_eq!(bench.wanted, [(DETECT_FIRST, Effect::Look)]);
         bench.find(&["a"]);
         bench.tell(Event::Asked(item("b", bench.now)));
         assert!(!bench.manager.has_work());
+        let upload = |bench: &Bench, key: &str| Item { needs_agent: false, ..item(key, bench.now) };
+        bench.tell(Event::Asked(upload(&bench, "up")));
+        assert_eq!(bench.runs(), [(30, 1, "up")]);
+        bench.tell(Event::Ended(1, well()));
         // On, and no agent to be used: only what needs none.
         bench.tell(Event::Settings(Settings { usable: false, ..on() }));
-        let upload = Item { needs_agent: false, ..item("up", bench.now) };
-        bench.tell(Event::Found(Some(vec![item("a", bench.now), upload])));
-        assert_eq!(bench.runs(), [(30, 1, "up")]);
+        bench.tell(Event::Found(Some(vec![item("a", bench.now), upload(&bench, "up")])));
+        assert_eq!(bench.runs()[1..], [(30, 2, "up")]);
         assert_eq!(bench.manager.budget().spent().0, 0);
+    }
+
+    #[test]
+    fn where_nothing_is_to_be_found_it_looks_once_and_then_when_somebody_has_reason_to() {
+        let mut bench = Bench::new(Settings::default());
+        // What the first look found out: nobody wants anything.
+        assert_eq!(bench.manager.next_deadline(bench.now), None);
+        bench.tell(Event::LookSoon);
+        bench.tell(Event::LookSoon);
+        bench.pass(Duration::from_secs(40));
+        bench.tell(Event::LookSoon);
+        bench.find(&[]);
+        let looks: Vec<u64> = bench.wanted.iter().map(|(at, _)| at.as_secs()).collect();
+        assert_eq!(looks, [30, 40], "the one that came while it looked is done when that has ended");
+        bench.find(&[]);
+        bench.pass(Duration::from_secs(24 * 3600));
+        assert_eq!((bench.wanted.len(), bench.manager.next_deadline(bench.now)), (2, None));
+    }
+
+    #[test]
+    fn what_is_of_a_project_that_has_gone_is_not_run() {
+        let mut bench = Bench::new(on());
+        bench.find(&["p/a", "p/b", "q/a"]);
+        bench.tell(Event::Gone("p/".into()));
+        assert!(bench.manager.has_work_of("p/"), "one runs");
+        bench.tell(Event::Ended(1, ended(End::Failed)));
+        assert!(!bench.manager.has_work_of("p/"), "and is not tried again");
+        let keys: Vec<&str> = bench.runs().iter().map(|(.., key)| *key).collect();
+        assert_eq!(keys, ["p/a", "q/a"]);
     }
 
     #[test]
@@ -561,6 +637,19 @@ mod tests {
         assert_eq!((bench.manager.stats().failures, bench.manager.waiting()), (1, 0));
         assert_eq!(bench.manager.recent().next().unwrap().error, "why");
         assert!(matches!(bench.manager.paused(), Some(Pause::Failures(_))));
+    }
+
+    #[test]
+    fn what_is_left_to_do_after_the_agent_has_done_its_part_runs_none_again() {
+        let mut bench = Bench::new(on());
+        bench.find(&["a"]);
+        for run in 1..=3 {
+            bench.tell(Event::Ended(run, ended(End::Unfinished)));
+            bench.pass(Duration::from_secs(301));
+        }
+        assert_eq!(bench.manager.budget().spent().0, 1, "{:?}", bench.runs());
+        assert_eq!((bench.runs().len(), bench.manager.stats().failures), (3, 1));
+        assert_eq!(bench.manager.paused(), None, "no agent has failed");
     }
 
     #[test]
@@ -631,7 +720,11 @@ mod tests {
                     (3, Some(run)) => bench.tell(Event::Ended(run, ended(End::Failed))),
                     (4, Some(run)) => bench.tell(Event::Ended(run, ended(End::Rejected))),
                     (5, Some(run)) => {
-                        let end = if rng.below(4) == 0 { End::Quota(None) } else { End::Cancelled };
+                        let end = match rng.below(4) {
+                            0 => End::Quota(None),
+                            1 => End::Unfinished,
+                            _ => End::Cancelled,
+                        };
                         bench.tell(Event::Ended(run, ended(end)));
                     }
                     (6 | 7, Some(run)) => bench.tell(Event::Ended(run, well())),

@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod budget;
 pub mod failure;
+pub mod kept;
 pub mod limits;
 pub mod manager;
 pub mod queue;

@@ -108,6 +108,16 @@ impl Queue {
         matches!(self.put(item), Put::Waits | Put::InPlaceOf(_))
     }
 
+    /// Takes out all that wait whose keys begin so.
+    pub fn drop_all(&mut self, start: &str) {
+        self.waiting.retain(|item| !item.key.starts_with(start));
+    }
+
+    /// Whether anything waits or is run whose key begins so.
+    pub fn has(&self, start: &str) -> bool {
+        self.waiting.iter().map(|item| &item.key).chain(&self.running).any(|key| key.starts_with(start))
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -1,6 +1,7 @@
 //! What can wake the core, what it wants done, and its deadlines: one variant a part, each listed in that part's own `event.rs`.
 
 use super::accounts::event as accounts;
+use super::agents::event as agents;
 use super::archive::event as archive;
 use super::clones::event as clones;
 use super::hooks::event as hooks;
@@ -42,6 +43,7 @@ pub enum Event {
     Sessions(sessions::Event),
     Archive(archive::Event),
     Hooks(hooks::Event),
+    Agents(agents::Event),
 }
 
 /// What the core wants done.
@@ -67,6 +69,7 @@ pub enum Effect {
     Sessions(sessions::Effect),
     Archive(archive::Effect),
     Hooks(hooks::Effect),
+    Agents(agents::Effect),
     Upkeep(upkeep::Effect),
 }
 
@@ -85,5 +88,6 @@ pub(super) enum Timer {
     Sessions(sessions::Timer),
     Archive(archive::Timer),
     Hooks(hooks::Timer),
+    Agents(agents::Timer),
     Upkeep(upkeep::Timer),
 }

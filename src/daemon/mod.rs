@@ -1,7 +1,7 @@
 //! The process: one daemon a user, serving all attached projects.
 //!
 //! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, `log` (for which nobody
-//! waits), and on demand up to 4 `git`, 3 `clone`, 2 `net`, 2 `disk` and 1 `scan` threads.
+//! waits), and on demand up to 4 `git`, 3 `clone`, 2 `net`, 2 `disk`, 1 `scan` and 2 `agent` threads.
 //! Files: instance lock, `attached.json`, restart history, log; per project a socket, a pid file and a registry entry.
 //! Locks: the instance lock, taken first and held for life; the registry's for one rewrite.
 //! Promises: at most one daemon a user; the core never does I/O nor waits for a lock that is held over I/O; an answer to `stop` is written
@@ -11,6 +11,7 @@
 //! No part calls another: they tell each other facts, and `wiring.rs` says who hears which.
 
 mod accounts;
+mod agents;
 mod archive;
 mod client;
 mod clones;
@@ -38,6 +39,7 @@ mod upkeep;
 mod whispers;
 mod wiring;
 
+pub use agents::HOLD;
 pub use archive::{ASK_EVERY, GO_ON, LOOK_MIN, RETRY};
 pub use client::{kill, others, reach};
 pub use clones::LINE_EVERY;
@@ -56,6 +58,7 @@ pub use upkeep::{GRACE, SPACING};
 /// What each part hears and wants done: the variants of [`Event`] and [`Effect`].
 pub mod parts {
     pub use super::accounts::event as accounts;
+    pub use super::agents::event as agents;
     pub use super::archive::event as archive;
     pub use super::clones::event as clones;
     pub use super::hooks::event as hooks;

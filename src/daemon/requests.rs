@@ -4,11 +4,11 @@ use super::cx::{Cx, STOPPING};
 use super::hooks::event::Ask;
 use super::names::Via;
 use super::wiring::Parts;
-use crate::ipc::wire::Response;
+use crate::ipc::wire::{Doctor, Response};
 use crate::ipc::{ConnId, Request};
 
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
-    let Parts { projects, clones, presence, records, whispers, sessions, hooks, .. } = parts;
+    let Parts { projects, clones, presence, records, whispers, sessions, hooks, agents, .. } = parts;
     if cx.closing && !is_one_way(&request) {
         return cx.reply(conn, Response::busy(STOPPING));
     }
@@ -17,7 +17,18 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::TeamSync(ask), Via::Project(id)) => clones.team_sync_asked(cx, conn, &id, ask.team),
         (Request::Checkout(ask), Via::Project(id)) => clones.checkout_asked(cx, conn, &id, ask),
         (Request::TriggerGc(ask), Via::Project(id)) => clones.gc_asked(cx, conn, &id, ask),
-        (Request::Doctor, Via::Project(id)) => clones.doctor_asked(cx, conn, &id),
+        (Request::Doctor, Via::Project(id)) => {
+            let clones = clones.doctor_asked(cx, &id);
+            let (looks, waiting) = agents.doctor_asked(cx);
+            let done = Doctor {
+                anti_entropy_triggered: true,
+                clones_triggered: i64::try_from(clones).unwrap_or(i64::MAX),
+                session_finalize_triggered: looks,
+                session_finalize_queued: i64::try_from(waiting).unwrap_or(i64::MAX),
+                errors: cx.shared.project(&id).map(|p| p.problems.clone()).unwrap_or_default(),
+            };
+            cx.reply(conn, Response::data(&done));
+        }
         (Request::Heartbeat(beat), Via::Project(id)) => presence.heartbeat(cx, &id, caller, *beat),
         (Request::Instances(ask), Via::Project(id)) => presence.instances(cx, conn, &id, ask.detail),
         (Request::Sessions, Via::Project(id)) => presence.sessions(cx, conn, &id),
@@ -30,6 +41,7 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::WhisperHistory(ask), Via::Project(id)) => whispers.history(cx, conn, &id, ask),
         (Request::SessionWatchStart(told), Via::Project(id)) => sessions.watch_start(cx, &id, &told),
         (Request::SessionWatchStop(told), Via::Project(id)) => sessions.watch_stop(cx, &id, &told),
+        (Request::SessionFinalize(told), Via::Project(id)) => agents.finalize_asked(cx, &id, &told),
         (Request::Stop, via) => projects.stop_asked(cx, conn, via),
         (Request::Attach(ask), Via::Host) => projects.attach_asked(cx, conn, &ask),
         (Request::Environment(told), Via::Project(id)) => clones.environment_told(cx, conn, id, told),
@@ -37,6 +49,7 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::HooksGet, Via::Host) => hooks.asked(cx, conn, Ask::State),
         (Request::HooksSet(set), Via::Host) => hooks.asked(cx, conn, Ask::Set(set)),
         (Request::HooksReconcile, Via::Host) => hooks.asked(cx, conn, Ask::Reconcile),
+        (Request::AgentWork(ask), Via::Host) => agents.asked(cx, conn, &ask),
         (request, via) => {
             log::error!("bug: {request:?} came in at {via:?}");
             cx.reply(conn, Response::error(crate::ipc::wire::text::UNKNOWN_TYPE));
@@ -46,13 +59,16 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
 
 /// Whether nobody waits for an answer.
 fn is_one_way(request: &Request) -> bool {
-    use Request::{Heartbeat, Murmur, MurmurPause, MurmurResume, SessionWatchStart, SessionWatchStop};
+    use Request::{
+        Heartbeat, Murmur, MurmurPause, MurmurResume, SessionFinalize, SessionWatchStart, SessionWatchStop,
+    };
     matches!(
         request,
         Heartbeat(_)
             | Murmur(_)
             | MurmurPause(_)
             | MurmurResume(_)
+            | SessionFinalize(_)
             | SessionWatchStart(_)
             | SessionWatchStop(_)
     )

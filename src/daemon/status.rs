@@ -64,6 +64,7 @@ pub(super) fn snapshot(
         callers: parts.presence.callers(id),
         sync_metrics: Some(metrics(figures)),
         watching: parts.trees.status(id, now),
+        agent_work: parts.agents.shown(now),
         ..StatusData::default()
     };
     Snapshot::new(status, history.syncs().map(sync_event).collect())

@@ -7,7 +7,7 @@ use super::names::{Id, Key};
 use super::projects::event::{Findable, Timer as ProjectTimer};
 use super::shared::{Project, Shared};
 use super::{
-    accounts, archive, clones, hooks, presence, projects, records, requests, sessions, trees, upkeep,
+    accounts, agents, archive, clones, hooks, presence, projects, records, requests, sessions, trees, upkeep,
     whispers,
 };
 use crate::health::Issue;
@@ -25,6 +25,7 @@ pub(super) struct Parts {
     pub(super) sessions: sessions::Sessions,
     pub(super) archive: archive::Archive,
     pub(super) hooks: hooks::Hooks,
+    pub(super) agents: agents::Agents,
     pub(super) upkeep: upkeep::Upkeep,
 }
 
@@ -36,6 +37,7 @@ impl Parts {
         self.records.start(cx);
         self.whispers.start(cx);
         self.hooks.start(cx);
+        self.agents.start(cx);
         self.upkeep.start(cx);
     }
 
@@ -55,6 +57,7 @@ impl Parts {
             Event::Sessions(event) => self.sessions.handle(cx, event),
             Event::Archive(event) => self.archive.handle(cx, event),
             Event::Hooks(event) => self.hooks.handle(cx, event),
+            Event::Agents(event) => self.agents.handle(cx, event),
         }
     }
 
@@ -65,7 +68,8 @@ impl Parts {
             Timer::Show(_) => {}
             Timer::Projects(ProjectTimer::Check) => self.projects.check(cx, self.findable(cx.shared)),
             Timer::Projects(ProjectTimer::Idle(id)) => {
-                self.projects.idle_due(cx, &id, self.clones.is_busy(&id));
+                let busy = self.clones.is_busy(&id) || self.agents.is_busy(&id);
+                self.projects.idle_due(cx, &id, busy);
             }
             Timer::Projects(ProjectTimer::Empty) => self.projects.end_if_empty(cx, "no project"),
             Timer::Clones(timer) => self.clones.due(cx, timer),
@@ -77,6 +81,7 @@ impl Parts {
             Timer::Sessions(timer) => self.sessions.due(cx, timer),
             Timer::Archive(timer) => self.archive.due(cx, timer),
             Timer::Hooks(timer) => self.hooks.due(cx, timer),
+            Timer::Agents(timer) => self.agents.due(cx, timer),
             Timer::Upkeep(timer) => {
                 let busy = self.projects.is_attaching() || self.clones.is_any_busy();
                 self.upkeep.due(cx, timer, busy);
@@ -93,6 +98,7 @@ impl Parts {
                 self.records.hear(cx, fact);
                 self.sessions.hear(cx, fact);
                 self.archive.hear(cx, fact);
+                self.agents.hear(cx, fact);
             }
             Fact::Loaded { .. } => {
                 self.clones.hear(cx, fact);
@@ -104,6 +110,7 @@ impl Parts {
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
                 self.archive.hear(cx, fact);
+                self.agents.hear(cx, fact);
                 self.whispers.hear(cx, fact);
                 self.clones.hear(cx, fact);
                 self.accounts.hear(cx, fact);
@@ -117,6 +124,7 @@ impl Parts {
                 self.sessions.hear(cx, fact);
                 self.archive.hear(cx, fact);
                 self.hooks.hear(cx, fact);
+                self.agents.hear(cx, fact);
             }
             Fact::Heard { .. } => {
                 self.clones.hear(cx, fact);
@@ -124,11 +132,13 @@ impl Parts {
                 self.trees.hear(cx, fact);
                 self.archive.hear(cx, fact);
                 self.hooks.hear(cx, fact);
+                self.agents.hear(cx, fact);
                 self.upkeep.hear(cx, fact);
             }
             Fact::UpToDate { .. } => {
                 self.records.hear(cx, fact);
                 self.whispers.hear(cx, fact);
+                self.agents.hear(cx, fact);
             }
             Fact::Failed { .. } => {
                 self.records.hear(cx, fact);
@@ -157,6 +167,7 @@ impl Parts {
                 self.trees.hear(cx, fact);
                 self.sessions.hear(cx, fact);
                 self.archive.hear(cx, fact);
+                self.agents.hear(cx, fact);
             }
             Fact::TreeTold { .. } | Fact::TreeLeft { .. } => self.trees.hear(cx, fact),
         }
@@ -170,6 +181,7 @@ impl Parts {
         all.extend(self.trees.issues_of(id));
         all.extend(self.sessions.issues_of(id));
         all.extend(self.hooks.issues());
+        all.extend(self.agents.issues_of(id));
         all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
         all
     }
@@ -183,6 +195,7 @@ impl Parts {
             + self.sessions.len()
             + self.archive.len()
             + self.hooks.len()
+            + self.agents.len()
     }
 
     /// The projects as others must find them.

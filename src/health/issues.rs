@@ -40,6 +40,10 @@ pub enum IssueKind {
     HooksUntrusted,
     /// An agent's settings are not as the user wants them, and could not be made so.
     HooksReconcile,
+    /// The agent that is to do background work cannot.
+    AgentStuck,
+    /// Sessions that have ended cannot be finished or shared.
+    SessionStuck,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -63,11 +67,15 @@ pub enum Healed {
     Recorded,
     /// An agent's hooks are as the user wants them.
     HooksRun,
+    /// An agent has done background work.
+    AgentRun,
+    /// Every session that was to be finished is.
+    Finished,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 15] = [
+    pub const ALL: [IssueKind; 17] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -83,6 +91,8 @@ impl IssueKind {
         IssueKind::SecretsHeld,
         IssueKind::HooksUntrusted,
         IssueKind::HooksReconcile,
+        IssueKind::AgentStuck,
+        IssueKind::SessionStuck,
     ];
 
     /// Its name on the wire.
@@ -103,6 +113,8 @@ impl IssueKind {
             IssueKind::SecretsHeld => "secrets_held",
             IssueKind::HooksUntrusted => "hooks_untrusted",
             IssueKind::HooksReconcile => "hooks_reconcile",
+            IssueKind::AgentStuck => "agent_stuck",
+            IssueKind::SessionStuck => "session_stuck",
         }
     }
 
@@ -117,7 +129,9 @@ impl IssueKind {
             | IssueKind::MurmurStuck
             | IssueKind::RecordingStuck
             | IssueKind::HooksUntrusted
-            | IssueKind::HooksReconcile => Severity::Warning,
+            | IssueKind::HooksReconcile
+            | IssueKind::AgentStuck
+            | IssueKind::SessionStuck => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -143,6 +157,8 @@ impl IssueKind {
             IssueKind::MurmurStuck => healed == Healed::Told,
             IssueKind::RecordingStuck => healed == Healed::Recorded,
             IssueKind::HooksUntrusted | IssueKind::HooksReconcile => healed == Healed::HooksRun,
+            IssueKind::AgentStuck => healed == Healed::AgentRun,
+            IssueKind::SessionStuck => healed == Healed::Finished,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }

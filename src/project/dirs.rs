@@ -191,6 +191,11 @@ impl Dirs {
         self.data.join("daemon.lock")
     }
 
+    /// What background work of agents has cost.
+    pub fn agent_work(&self) -> PathBuf {
+        self.data.join("agent-work.json")
+    }
+
     /// What was attached, so that the next start can attach it again.
     pub fn attached(&self) -> PathBuf {
         self.data.join("attached.json")

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ox::agents::kept::Kept;
+use ox::agents::manager::{self, Ended};
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{archive, clones, hooks, projects, sessions};
+use ox::daemon::parts::{agents, archive, clones, hooks, projects, sessions};
 use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::Now;
 use ox::kit::process::{Seen, StartedAt};
+use ox::sessions::Name;
 use ox::sync::{
     Change, CloneInfo, End, Facts, Failure, Known, Loaded, Outcome, Saved, Source, TeamRef, Timing,
 };
@@ -65,6 +68,12 @@ pub struct Steady {
     pub looked: Vec<archive::Looked>,
     /// Whether agents' events are taken in.
     pub takes_events: bool,
+    /// What was spent before this process.
+    pub kept: Kept,
+    /// What a look for sessions that are to be finished comes to.
+    pub work: agents::Looked,
+    /// How each run of background work ends; where there is none, the test says so.
+    pub work_ends: Option<(Duration, Ended)>,
     /// What keeps agents' hooks from being as they should be.
     pub hook_problems: Vec<hooks::Problem>,
     /// What storing the spool comes to.
@@ -135,6 +144,29 @@ impl Script for Steady {
         self.hook_problems.clone()
     }
 
+    fn kept(&mut self) -> Kept {
+        self.kept
+    }
+
+    fn work(&mut self, _: Now, places: &[agents::Place]) -> agents::Looked {
+        let mut looked = self.work.clone();
+        looked.found.retain(|found| places.iter().any(|place| place.id == found.id));
+        looked
+    }
+
+    fn work_at(&mut self, _: Now, place: &agents::Place, name: &Name) -> Option<agents::Found> {
+        let mut found = self.work.found.iter();
+        found.find(|found| found.id == place.id && found.name == *name).cloned()
+    }
+
+    fn work_run(&mut self, _: Now, place: &agents::Place, name: &Name, _: bool) -> Option<(Duration, Ended)> {
+        let ends = self.work_ends.clone()?;
+        if ends.1.end == manager::End::Done {
+            self.work.found.retain(|found| found.id != place.id || found.name != *name);
+        }
+        Some(ends)
+    }
+
     fn taken(&mut self, _: Now) -> hooks::Came {
         self.taken.clone()
     }
@@ -165,6 +197,9 @@ impl Bench {
             recorded: Vec::new(),
             looked: vec![archive::Looked::Off],
             takes_events: false,
+            kept: Kept::default(),
+            work: agents::Looked::default(),
+            work_ends: None,
             hook_problems: Vec::new(),
             taken: hooks::Came::All { new: false },
         };

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ox::agents::kept::Kept;
+use ox::agents::manager::{self, Ended};
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
 use ox::daemon::parts::{
-    accounts, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
+    accounts, agents, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
 };
 use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult};
@@ -19,6 +21,7 @@ use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, Now, SimClock};
 use ox::kit::process::Seen;
 use ox::kit::rng::Rng;
+use ox::sessions::Name;
 use ox::sync::account::{Account, CallOutcome};
 use ox::sync::reclone::Reclone;
 use ox::sync::{End, Failure, Loaded, Outcome, Saved};
@@ -108,6 +111,32 @@ pub trait Script {
     /// What reading transcripts for events comes to.
     fn imported(&mut self, _now: Now) -> hooks::Came {
         hooks::Came::All { new: false }
+    }
+
+    /// What was spent before this process.
+    fn kept(&mut self) -> Kept {
+        Kept::default()
+    }
+
+    /// What a look for sessions that are to be finished comes to.
+    fn work(&mut self, _now: Now, _places: &[agents::Place]) -> agents::Looked {
+        agents::Looked::default()
+    }
+
+    /// What a look at one session comes to.
+    fn work_at(&mut self, _now: Now, _place: &agents::Place, _name: &Name) -> Option<agents::Found> {
+        None
+    }
+
+    /// How a run of background work ends. `None` if the test says itself when.
+    fn work_run(
+        &mut self,
+        _now: Now,
+        _place: &agents::Place,
+        _name: &Name,
+        _with_agent: bool,
+    ) -> Option<(Duration, Ended)> {
+        None
     }
 
     fn relay(&mut self, _key: &Key) -> (Duration, bool) {
@@ -273,6 +302,7 @@ impl<S: Script> FakeHost<S> {
                 | Request::Murmur(_)
                 | Request::MurmurPause(_)
                 | Request::MurmurResume(_)
+                | Request::SessionFinalize(_)
                 | Request::SessionWatchStart(_)
                 | Request::SessionWatchStop(_)
         );
@@ -358,12 +388,37 @@ impl<S: Script> FakeHost<S> {
                     hooks::Effect::Watch(_) | hooks::Effect::Keep => {}
                 }
             }
+            Effect::Agents(effect) => self.of_agents(now, effect),
             Effect::Archive(archive::Effect::Look(id, _)) => {
                 let (looked, wait) = (self.script.archive(now, id), QUICK + self.disk());
                 self.after(wait, archive::Event::Looked(id.clone(), looked));
             }
         }
         self.script.done(now, effect);
+    }
+
+    fn of_agents(&mut self, now: Now, effect: &agents::Effect) {
+        let wait = QUICK + self.disk();
+        match effect {
+            agents::Effect::Load => {
+                let kept = self.script.kept();
+                self.after(wait, agents::Event::Loaded(kept));
+            }
+            agents::Effect::Look(places) => {
+                let looked = self.script.work(now, places);
+                self.after(wait, agents::Event::Looked(Some(looked)));
+            }
+            agents::Effect::LookAt(place, name) => {
+                let found = self.script.work_at(now, place, name);
+                self.after(wait, agents::Event::LookedAt(Ok(found)));
+            }
+            agents::Effect::Run { run, place, name, with_agent, .. } => {
+                if let Some((wait, ended)) = self.script.work_run(now, place, name, *with_agent) {
+                    self.after(wait, agents::Event::Ended(*run, ended));
+                }
+            }
+            agents::Effect::Keep(_) => {}
+        }
     }
 
     fn of_sessions(&mut self, effect: &sessions::Effect) {
@@ -617,6 +672,14 @@ impl<S: Script> FakeHost<S> {
                 .into()
             }
             Effect::Trees(trees::Effect::Scan { root, .. }) => trees::Event::Scanned(*root, None).into(),
+            Effect::Agents(agents::Effect::Load) => agents::Event::Loaded(Kept::default()).into(),
+            Effect::Agents(agents::Effect::Keep(_)) => return None,
+            Effect::Agents(agents::Effect::Look(_)) => agents::Event::Looked(None).into(),
+            Effect::Agents(agents::Effect::LookAt(..)) => agents::Event::LookedAt(Err(text())).into(),
+            Effect::Agents(agents::Effect::Run { run, .. }) => {
+                let ended = Ended { end: manager::End::Failed, error: text(), exit_code: 0, cost: None };
+                agents::Event::Ended(*run, ended).into()
+            }
             Effect::Sessions(sessions::Effect::Look(id, _)) => {
                 sessions::Event::Found(id.clone(), None).into()
             }

@@ -125,19 +125,24 @@ fn cause(kind: IssueKind) -> Option<Run> {
         | IssueKind::WatchLimit
         | IssueKind::RecordingStuck
         | IssueKind::HooksUntrusted
-        | IssueKind::HooksReconcile => return None,
+        | IssueKind::HooksReconcile
+        | IssueKind::AgentStuck
+        | IssueKind::SessionStuck => return None,
     })
 }
 
 #[test]
 fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
     // What a work tree lacks is told by looks at it, not by runs, and what is not recorded by transcripts: `--test all sim::trees` and
-    // `sim::sessions`; what of agents' hooks is not as wanted, by looks at their settings: `sim::hooks`.
+    // `sim::sessions`; what of agents' hooks is not as wanted, by looks at their settings: `sim::hooks`; what cannot be
+    // finished in the background, by its runs: `sim::work`.
     let others = [
         IssueKind::WatchLimit,
         IssueKind::RecordingStuck,
         IssueKind::HooksUntrusted,
         IssueKind::HooksReconcile,
+        IssueKind::AgentStuck,
+        IssueKind::SessionStuck,
     ];
     let is_of_runs = |kind: &IssueKind| !others.contains(kind);
     for kind in IssueKind::ALL.into_iter().filter(is_of_runs) {

@@ -16,6 +16,7 @@ mod sessions;
 mod site;
 mod trees;
 mod whispers;
+mod work;
 mod world;
 
 use std::time::Duration;

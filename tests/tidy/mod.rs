@@ -28,15 +28,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "kit", "redact", "project", "http", "git", "watch", "harness", "health", "ipc", "sync",
-            "whispers", "sessions", "hooks",
+            "whispers", "sessions", "hooks", "agents",
         ],
     ),
-    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "hooks", "daemon"]),
+    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "hooks", "agents", "daemon"]),
     (
         "cli",
         &[
             "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
-            "sessions", "hooks", "daemon", "doctor",
+            "sessions", "hooks", "agents", "daemon", "doctor",
         ],
     ),
 ];

@@ -26,7 +26,7 @@ use super::fact::Fact;
 use super::names::{Id, JobId, Key};
 use crate::health::Issue;
 use crate::ipc::ConnId;
-use crate::ipc::wire::{Doctor, Environment, Response};
+use crate::ipc::wire::{Environment, Response};
 use crate::kit::clock::Mono;
 use crate::sync::{Admission, Ask, Schedule, Slots, Target, Urgency};
 use event::{Effect, Event, Timer};
@@ -163,8 +163,8 @@ impl Clones {
         }
     }
 
-    /// The answer to `doctor`: those clones that are not there and may be tried are begun now.
-    pub(super) fn doctor_asked(&mut self, cx: &mut Cx, conn: ConnId, id: &Id) {
+    /// Begins those clones that are not there and may be tried, as `doctor` asks for it; how many.
+    pub(super) fn doctor_asked(&mut self, cx: &mut Cx, id: &Id) -> usize {
         let missing = |(_, s): &(&Key, &CloneState)| {
             s.users.contains(id) && !s.exists() && s.schedule.backoff().is_none() && !s.work.is_run()
         };
@@ -176,10 +176,7 @@ impl Clones {
             self.start_due(cx, key);
         }
         cx.tell(Fact::FilesChanged(id.clone()));
-        let errors = cx.shared.project(id).map(|p| p.problems.clone()).unwrap_or_default();
-        let clones_triggered = i64::try_from(keys.len()).unwrap_or(i64::MAX);
-        let done = Doctor { anti_entropy_triggered: true, clones_triggered, errors, ..Doctor::default() };
-        cx.reply(conn, Response::data(&done));
+        keys.len()
     }
 
     /// All clones, for the status.

@@ -33,15 +33,18 @@ pub(in crate::daemon) enum Lane {
     Disk,
     /// Whole trees: 1.
     Scan,
+    /// Agents that are run in the background: up to 2.
+    Agent,
 }
 
 /// Each lane with the name and number of its threads.
-const LANES: [(Lane, &str, usize); 5] = [
+const LANES: [(Lane, &str, usize); 6] = [
     (Lane::Git, "git", 4),
     (Lane::Clone, "clone", 3),
     (Lane::Net, "net", 2),
     (Lane::Disk, "disk", 2),
     (Lane::Scan, "scan", 1),
+    (Lane::Agent, "agent", 2),
 ];
 
 /// Why a job has no result.
@@ -98,13 +101,13 @@ impl Lanes {
         let pool = |(_, name, threads)| {
             Pool::new(PoolConfig { name, threads, queue: QUEUE, stack: STACK_LARGE, fixed: false })
         };
-        let [git, clone, net, disk, scan] = LANES.map(pool);
+        let [git, clone, net, disk, scan, agent] = LANES.map(pool);
         Ok(Lanes {
             site,
             server,
             inbox,
             stop: Cancel::new(),
-            pools: [git?, clone?, net?, disk?, scan?],
+            pools: [git?, clone?, net?, disk?, scan?, agent?],
             results: unbounded(),
             refused: Mutex::default(),
             watchers: Mutex::default(),

@@ -13,7 +13,7 @@ use super::core::Core;
 use super::event::{Effect, Event};
 use super::upkeep::event::Handover;
 use super::{
-    accounts, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
+    accounts, agents, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
 };
 use crate::ipc::wire::Response;
 use crate::ipc::{Inbound, ListenerId};
@@ -40,6 +40,7 @@ pub(super) struct Host {
     trees: trees::work::Work,
     sessions: sessions::work::Work,
     hooks: hooks::work::Work,
+    agents: agents::work::Work,
 }
 
 impl Host {
@@ -59,6 +60,7 @@ impl Host {
             trees: trees::work::Work::default(),
             sessions: sessions::work::Work::default(),
             hooks: hooks::work::Work::default(),
+            agents: agents::work::Work::default(),
             refused: VecDeque::new(),
             core,
             lanes,
@@ -144,6 +146,7 @@ impl Host {
             Effect::Sessions(effect) => self.sessions.perform(lanes, effect),
             Effect::Archive(effect) => archive::work::perform(lanes, effect),
             Effect::Hooks(effect) => self.hooks.perform(lanes, effect),
+            Effect::Agents(effect) => self.agents.perform(lanes, effect),
             Effect::Upkeep(effect) => upkeep::work::perform(lanes, effect),
             Effect::Exit { .. } => {}
         }

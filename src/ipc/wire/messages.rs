@@ -496,6 +496,15 @@ pub struct SessionFinalize {
     pub project_root: String,
 }
 
+/// Ours: what is asked of background work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkAsk {
+    /// No agent is to be run until further notice, or they are again; as it is if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<bool>,
+}
+
 /// A recording to follow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -185,7 +185,7 @@ messages! {
     /// Whispers of the past: [`WhisperHistoryAsk`], [`WhisperHistory`].
     WhisperHistory = "whisper_history" Reply on Project => core (WhisperHistoryAsk);
     /// A recording has ended: [`SessionFinalize`].
-    SessionFinalize = "session_finalize" OneWay;
+    SessionFinalize = "session_finalize" OneWay on Project => core (SessionFinalize);
     /// Follow a recording: [`SessionWatchStart`].
     SessionWatchStart = "session_watch_start" OneWay on Project => core (SessionWatchStart);
     /// Follow it no longer: [`SessionWatchStop`].
@@ -208,6 +208,9 @@ messages! {
     HooksSet = "hooks_set" Reply on Host => core (HooksSet);
     /// Ours, host socket only: agents' settings are to be as the user wants them: [`HooksState`].
     HooksReconcile = "hooks_reconcile" Reply on Host => core;
+    /// Ours, host socket only: how background work of agents stands, and that it is to pause or go on: [`AgentWorkAsk`],
+    /// [`AgentWorkStatus`].
+    AgentWork = "agent_work" Reply on Host => core (AgentWorkAsk);
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");

@@ -395,6 +395,37 @@ pub struct AgentWorkStatus {
     pub recent: Vec<AgentWorkRun>,
     /// Counters.
     pub stats: AgentWorkStats,
+    /// Ours: what was found of the agent, in words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub agent_detail: String,
+    /// Ours: why no agent is run now: `user`, `quota`, `auth`, `failures` or `budget`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub paused: String,
+    /// Ours: when that is over by itself.
+    #[serde(skip_serializing_if = "GoTime::is_zero")]
+    pub paused_until: GoTime,
+    /// Ours: what was spent, and what may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<AgentWorkBudget>,
+}
+
+/// What background work of agents has cost, and may cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkBudget {
+    /// Runs in this hour.
+    pub runs: i64,
+    /// How many there may be.
+    pub runs_max: i64,
+    /// Input tokens of this day, with what running ones may still take.
+    pub tokens: i64,
+    /// How many there may be.
+    pub tokens_max: i64,
+    /// Dollars of this day.
+    pub usd: f64,
+    /// How many there may be; without a limit if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd_max: Option<f64>,
 }
 
 /// One run of an agent program.
