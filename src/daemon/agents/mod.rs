@@ -141,6 +141,7 @@ impl Agents {
             Fact::Heard { .. } => {
                 let is_old = self.looked.is_some_and(|at| cx.now.mono.since(at) >= ASK_EVERY);
                 if !self.looks && is_old {
+                    self.looked = Some(cx.now.mono);
                     self.tell(cx, manager::Event::Look);
                 }
             }
