@@ -10,6 +10,7 @@ use ox::daemon::{Effect, HOLD, Id, Via};
 use ox::health::IssueKind;
 use ox::ipc::Request;
 use ox::ipc::wire::{AgentWorkAsk, AgentWorkStatus, Doctor, SessionFinalize, decode};
+use ox::kit::rng::Rng;
 use ox::sessions::Name;
 
 use super::bench::{Bench, QUICK};
@@ -242,4 +243,165 @@ fn a_project_that_is_let_go_of_has_no_work_any_more() {
     bench.pass(secs(1) + QUICK);
     let status = work(&mut bench);
     assert_eq!((status.queue_depth, status.active.len()), (0, 1));
+}
+
+/// A session as its files would have it: what was counted, what is owed, what others have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    /// No agent ever says anything of use about it.
+    is_hopeless: bool,
+    asked: u32,
+    has_summary: bool,
+    /// There is something that others have not.
+    is_owed: bool,
+    commits: u32,
+    is_shared: bool,
+}
+
+impl Session {
+    fn needs_agent(self) -> bool {
+        !self.has_summary && self.asked < 3
+    }
+
+    fn is_found(self) -> bool {
+        self.needs_agent() || self.is_owed
+    }
+}
+
+/// One machine: its core, its sessions, what it kept.
+struct Machine {
+    bench: Bench,
+    sessions: Vec<Session>,
+    runs_of_agents: u32,
+}
+
+const CAPS: Caps = Caps { runs: 10, tokens: 300_000, micro_usd: Some(2_000_000) };
+
+impl Machine {
+    fn new() -> Machine {
+        let settings = Settings { caps: CAPS, micro_usd_a_run: 300_000, ..settings() };
+        Machine {
+            bench: bench(Looked { settings, ..looked(Vec::new()) }),
+            sessions: Vec::new(),
+            runs_of_agents: 0,
+        }
+    }
+
+    fn name(n: usize) -> Name {
+        let (day, hour, minute) = (1 + n / 1440, n / 60 % 24, n % 60);
+        Name::parse(&format!("2026-03-{day:02}T{hour:02}-{minute:02}-dana-OxTndR")).unwrap()
+    }
+
+    fn number(name: &Name) -> usize {
+        let part = |range: std::ops::Range<usize>| name[range].parse::<usize>().unwrap();
+        (part(8..10) - 1) * 1440 + part(11..13) * 60 + part(14..16)
+    }
+
+    /// What a look would find now.
+    fn lay_out(&mut self) {
+        let owed = self.sessions.iter().enumerate().filter(|(_, one)| one.is_found());
+        let found = owed.map(|(n, one)| Found { name: Machine::name(n), ..found(0, one.needs_agent()) });
+        self.bench.work.found = found.collect();
+    }
+
+    /// What comes of a run, as the room of sessions would have it.
+    fn run(&mut self, rng: &mut Rng, n: usize, with_agent: bool) -> Ended {
+        let session = &mut self.sessions[n];
+        let mut cost = Cost::default();
+        if with_agent && session.needs_agent() {
+            cost = Cost { tokens: rng.below(20_000), micro_usd: rng.below(300_000) };
+            let failed = |end| Ended { end, error: "why".into(), exit_code: 1, cost: Some(cost) };
+            match rng.below(20) {
+                0 => return failed(End::Quota(None)),
+                1 => return failed(End::Auth),
+                2 | 3 => {
+                    session.asked += 1;
+                    if session.asked < 3 {
+                        return failed(End::Failed);
+                    }
+                }
+                _ if session.is_hopeless => session.asked += 1,
+                _ => (session.has_summary, session.asked) = (true, 0),
+            }
+            session.is_owed = true;
+        }
+        let ended = |end, error: &str| Ended { end, error: error.into(), exit_code: 0, cost: Some(cost) };
+        if session.is_owed && rng.below(4) == 0 {
+            return ended(End::Unfinished, "the push was lost");
+        }
+        if session.is_owed {
+            (session.commits, session.is_owed, session.is_shared) = (session.commits + 1, false, true);
+        }
+        match session.has_summary {
+            true => ended(End::Done, ""),
+            false => ended(End::Rejected, "no answer"),
+        }
+    }
+
+    /// Does what was wanted, some time later, and takes note of what is kept.
+    fn go_on(&mut self, rng: &mut Rng) {
+        for (_, effect) in std::mem::take(&mut self.bench.wanted) {
+            match effect {
+                Effect::Agents(Wanted::Run { run, name, with_agent, kept, .. }) => {
+                    self.bench.kept = kept;
+                    self.runs_of_agents += u32::from(with_agent);
+                    let ended = self.run(rng, Machine::number(&name), with_agent);
+                    let wait = secs(rng.below(400));
+                    self.bench.after(wait, ox::daemon::parts::agents::Event::Ended(run, ended));
+                }
+                Effect::Agents(Wanted::Keep(kept)) => self.bench.kept = kept,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Three machines through a thousand cycles each, with agents that fail, walls, pushes that are lost, and processes that are killed.
+#[test]
+fn syn_06_three_machines_lose_no_session_exceed_no_cap_and_commit_no_failing_one_more_than_three_times() {
+    let mut rng = Rng::new(0x18);
+    let mut machines = [Machine::new(), Machine::new(), Machine::new()];
+    let mut hours = 0.0;
+    for cycle in 0..1000 {
+        let length = secs(60 + rng.below(600));
+        hours += length.as_secs_f64() / 3600.0;
+        for machine in &mut machines {
+            if cycle < 700 && rng.below(3) == 0 {
+                machine.sessions.push(Session { is_hopeless: rng.below(5) == 0, ..Session::default() });
+            }
+            if rng.below(40) == 0 {
+                // Killed: what ran is lost, and what was kept is all there is.
+                machine.bench.restart();
+                machine.bench.attach(PROJECT, &[]);
+            }
+            let end = machine.bench.now() + length;
+            while machine.bench.now() < end {
+                machine.lay_out();
+                machine.bench.pass(secs(20).min(end - machine.bench.now()));
+                machine.go_on(&mut rng);
+            }
+            let status = work(&mut machine.bench);
+            let budget = status.budget.clone().unwrap_or_default();
+            assert!(budget.runs <= budget.runs_max && budget.tokens <= budget.tokens_max, "{budget:?}");
+            assert!(budget.usd <= budget.usd_max.unwrap_or_default(), "{budget:?}");
+            assert!(status.queue_depth <= 100 && status.active.len() <= 1, "{status:?}");
+        }
+    }
+    for machine in &mut machines {
+        // The last ones, in peace; the budget of a day is none of a session's fault.
+        for _ in 0..400 {
+            machine.lay_out();
+            machine.bench.pass(secs(3600));
+            machine.go_on(&mut rng);
+        }
+        let most = f64::from(CAPS.runs) * (hours + 400.0 + 1.0);
+        assert!(f64::from(machine.runs_of_agents) <= most, "{} in {hours} h", machine.runs_of_agents);
+        for (n, one) in machine.sessions.iter().enumerate() {
+            assert!(one.is_shared && !one.is_found(), "{n}: {one:?}");
+            assert!(one.has_summary || one.asked == 3, "{n}: {one:?}");
+            assert!(one.commits <= 3, "{n}: {one:?}");
+        }
+        let hopeless = machine.sessions.iter().filter(|one| one.is_hopeless).count();
+        assert!(hopeless > 10 && machine.sessions.len() > 150, "{hopeless}");
+    }
 }
