@@ -53,6 +53,7 @@ use me::Me;
 
 use crate::hooks::entry;
 use crate::kit::process::survive_file_limit;
+use crate::kit::supervise;
 
 /// Runs the command named by the process's arguments.
 pub fn main() -> ExitCode {
@@ -61,6 +62,10 @@ pub fn main() -> ExitCode {
     if argv.get(1).is_some_and(|word| word == "hook") {
         entry::run(&argv[2..], after_hook);
         return ExitCode::SUCCESS;
+    }
+    // It has one thread and touches nothing of ours.
+    if argv.get(1).is_some_and(|word| word == supervise::WORD) {
+        return supervise::main(&argv[2..]);
     }
     survive_file_limit();
     run(argv)

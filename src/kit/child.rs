@@ -2,11 +2,11 @@
 //!
 //! Every child gets its own process group, an explicit directory and environment, a deadline, and capped output; it is ended with
 //! TERM, then KILL, and always reaped. On Linux it dies with us. The calling thread waits in one `poll` over its pipes, its
-//! end and the cancellation.
+//! end and the cancellation. What may leave its group is run by a supervisor, which leaves nothing of it behind (`supervise`).
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, PipeReader, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -20,9 +20,12 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_gro
 use super::Class;
 use super::cancel::Cancel;
 use super::clock::{Clock, Mono, SystemClock};
+use super::supervise::Supervisor;
 
 /// Between TERM and KILL.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
+/// A supervisor takes no longer than this for what does not end by itself.
+const SUPERVISOR_GRACE: Duration = Duration::from_secs(3);
 /// After the child's end, how long its pipes may still be open in other hands.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 /// Pieces of output taken before deadline and cancellation are looked at again: a child that never stops talking is ended all the same.
@@ -47,6 +50,7 @@ pub struct Cmd {
     output_max: Option<u64>,
     memory_max: Option<u64>,
     file_max: Option<u64>,
+    supervisor: Option<Supervisor>,
 }
 
 /// What a child that ran to its end left.
@@ -118,6 +122,7 @@ impl Cmd {
             output_max: None,
             memory_max: None,
             file_max: None,
+            supervisor: None,
         }
     }
 
@@ -206,6 +211,13 @@ impl Cmd {
         self
     }
 
+    /// It is run below a supervisor, which ends all that comes of it: with it, at its deadline, and with us, whatever group or session it has
+    /// made for itself.
+    pub fn supervised(mut self, by: Supervisor) -> Cmd {
+        self.supervisor = Some(by);
+        self
+    }
+
     fn limits(&self) -> [Option<(Resource, Rlimit)>; 2] {
         let of = |resource, most: Option<u64>| {
             let (most, now) = (most?, getrlimit(resource));
@@ -220,15 +232,24 @@ impl Cmd {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
 
+    /// The command, and the end of a pipe that its supervisor watches, where it has one.
     #[allow(clippy::disallowed_methods)] // the one place that makes a command
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+    fn command(&self) -> io::Result<(Command, Option<PipeWriter>)> {
+        let (mut command, mut lifeline) = (Command::new(&self.program), None);
+        if let Some(by) = &self.supervisor {
+            let (ours, theirs) = by.lifeline()?;
+            command = Command::new(by.program());
+            command.arg(by.word()).arg(theirs.as_raw_fd().to_string());
+            command.arg(self.deadline.as_millis().to_string()).arg(&self.program);
+            hand_on(&mut command, theirs);
+            lifeline = Some(ours);
+        }
         command
             .args(&self.args)
             .env_clear()
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .current_dir(&self.dir);
-        command
+        Ok((command, lifeline))
     }
 
     fn failed(&self, source: io::Error) -> ChildError {
@@ -256,6 +277,18 @@ pub fn run(cmd: Cmd, cancel: &Cancel) -> Result<Output, ChildError> {
     run_with(cmd, cancel, &mut |_| true)
 }
 
+/// As [`run`], handing over standard output as it comes; none of it is kept.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_streamed(
+    cmd: Cmd,
+    cancel: &Cancel,
+    on_stdout: &mut dyn FnMut(&[u8]),
+) -> Result<Output, ChildError> {
+    start(cmd, cancel, &mut Heard { stdout: Some(on_stdout), stderr: &mut |_| true })
+}
+
 /// As [`run`], handing over pieces of standard error as they come. `on_stderr` answers whether a piece is a sign of life, which is what
 /// [`Cmd::stall`] waits for; standard output always is one.
 ///
@@ -266,22 +299,48 @@ pub fn run_with(
     cancel: &Cancel,
     on_stderr: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Output, ChildError> {
+    start(cmd, cancel, &mut Heard { stdout: None, stderr: on_stderr })
+}
+
+/// Who hears what a child writes, piece by piece.
+struct Heard<'h> {
+    /// Standard output; where nobody hears it, it is kept.
+    stdout: Option<&'h mut dyn FnMut(&[u8])>,
+    /// Standard error, and whether a piece of it is a sign of life.
+    stderr: &'h mut dyn FnMut(&[u8]) -> bool,
+}
+
+fn start(cmd: Cmd, cancel: &Cancel, heard: &mut Heard<'_>) -> Result<Output, ChildError> {
     if cancel.is_cancelled() {
         return Err(ChildError::Cancelled { program: cmd.name() });
     }
-    let mut command = cmd.command();
+    let (mut command, lifeline) = cmd.command().map_err(|e| cmd.failed(e))?;
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
-    die_with_us(&mut command);
+    // A supervisor has to outlive us for a moment: it sees by its lifeline that we are gone.
+    die_with_us(&mut command, lifeline.is_none());
     keep_within(&mut command, cmd.limits());
     let child = command.spawn().map_err(|e| cmd.failed(e))?;
-    let mut running = Running::new(child, &cmd);
-    let ended = running.watch(&cmd, cancel, on_stderr);
+    // With it goes our copy of the supervisor's end of the lifeline.
+    drop(command);
+    let mut running = Running::new(child, &cmd, lifeline);
+    let ended = running.watch(&cmd, cancel, heard);
     running.finish(&cmd, ended)
 }
 
-/// Has the kernel end the child when the thread that started it is gone.
-fn die_with_us(command: &mut Command) {
+/// Has the child keep a descriptor that else is closed in it.
+fn hand_on(command: &mut Command, fd: OwnedFd) {
+    let set = move || Ok(rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::empty())?);
+    // SAFETY: between fork and exec the closure makes one fcntl call on a descriptor that it owns; it allocates nothing and touches no lock
+    // and no memory shared with other threads.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(set);
+    }
+}
+
+/// Gives the child the umask that we were started with, and with `dies` has the kernel end it when the thread that started it is gone.
+pub(super) fn die_with_us(command: &mut Command, dies: bool) {
     #[cfg(target_os = "linux")]
     {
         let us = rustix::process::getpid();
@@ -289,6 +348,9 @@ fn die_with_us(command: &mut Command) {
         let set = move || {
             if let Some(umask) = umask {
                 rustix::process::umask(umask);
+            }
+            if !dies {
+                return Ok(());
             }
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // We may have ended before the call above.
@@ -306,7 +368,7 @@ fn die_with_us(command: &mut Command) {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = command;
+    let _ = (command, dies);
 }
 
 /// Has the kernel hold the child to its limits.
@@ -343,6 +405,8 @@ struct Running {
     child: Child,
     group: Pid,
     pidfd: Option<OwnedFd>,
+    /// What the supervisor waits on, where the child is one.
+    lifeline: Option<PipeWriter>,
     stdin: Option<ChildStdin>,
     written: usize,
     stdout: Option<ChildStdout>,
@@ -359,12 +423,9 @@ struct Running {
 }
 
 impl Running {
-    fn new(mut child: Child, cmd: &Cmd) -> Running {
+    fn new(mut child: Child, cmd: &Cmd, lifeline: Option<PipeWriter>) -> Running {
         let group = Pid::from_child(&child);
-        #[cfg(target_os = "linux")]
-        let pidfd = rustix::process::pidfd_open(group, rustix::process::PidfdFlags::empty()).ok();
-        #[cfg(not(target_os = "linux"))]
-        let pidfd = None;
+        let pidfd = end_of(group);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         for fd in [
             stdin.as_ref().map(AsFd::as_fd),
@@ -382,6 +443,7 @@ impl Running {
             child,
             group,
             pidfd,
+            lifeline,
             stdin,
             written: 0,
             stdout,
@@ -395,7 +457,7 @@ impl Running {
         }
     }
 
-    fn watch(&mut self, cmd: &Cmd, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8]) -> bool) -> Ended {
+    fn watch(&mut self, cmd: &Cmd, cancel: &Cancel, heard: &mut Heard<'_>) -> Ended {
         let end = SystemClock.now().mono + cmd.deadline;
         loop {
             let now = SystemClock.now().mono;
@@ -419,7 +481,7 @@ impl Running {
             if self.pidfd.is_none() {
                 wait = wait.min(SLICE);
             }
-            match self.turn(cmd, Some(cancel), wait, on_stderr) {
+            match self.turn(cmd, Some(cancel), wait, heard) {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(e) => return Ended::Io(e),
@@ -435,7 +497,7 @@ impl Running {
                 self.signal(Signal::KILL);
                 break;
             }
-            if let Err(e) = self.turn(cmd, Some(cancel), left.min(SLICE), on_stderr) {
+            if let Err(e) = self.turn(cmd, Some(cancel), left.min(SLICE), heard) {
                 return Ended::Io(e);
             }
         }
@@ -448,7 +510,7 @@ impl Running {
         cmd: &Cmd,
         cancel: Option<&Cancel>,
         wait: Duration,
-        on_stderr: &mut dyn FnMut(&[u8]) -> bool,
+        heard: &mut Heard<'_>,
     ) -> io::Result<bool> {
         let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(5);
         if let Some(out) = &self.stdout {
@@ -469,7 +531,7 @@ impl Running {
         wait_for(&mut fds, wait)?;
         drop(fds);
         self.feed(cmd)?;
-        self.read(cmd, on_stderr)?;
+        self.read(cmd, heard)?;
         match &self.pidfd {
             _ if self.exited => Ok(true),
             Some(fd) => ready(fd.as_fd()),
@@ -494,12 +556,16 @@ impl Running {
         Ok(())
     }
 
-    fn read(&mut self, cmd: &Cmd, on_stderr: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    fn read(&mut self, cmd: &Cmd, heard: &mut Heard<'_>) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
         for _ in 0..PIECES {
             let Some(n) = read_some(&mut self.stdout, &mut piece)? else { break };
             self.heard = SystemClock.now().mono;
             self.said += n as u64;
+            if let Some(on_stdout) = &mut heard.stdout {
+                on_stdout(&piece[..n]);
+                continue;
+            }
             let room = cmd.stdout_cap.saturating_sub(self.out.len());
             self.truncated |= n > room;
             self.out.extend_from_slice(&piece[..n.min(room)]);
@@ -507,7 +573,7 @@ impl Running {
         for _ in 0..PIECES {
             let Some(n) = read_some(&mut self.stderr, &mut piece)? else { break };
             self.said += n as u64;
-            if on_stderr(&piece[..n]) {
+            if (heard.stderr)(&piece[..n]) {
                 self.heard = SystemClock.now().mono;
             }
             self.err.extend_from_slice(&piece[..n]);
@@ -531,11 +597,19 @@ impl Running {
     fn finish(mut self, cmd: &Cmd, ended: Ended) -> Result<Output, ChildError> {
         let program = cmd.name();
         if !matches!(ended, Ended::Exited) {
-            self.signal(Signal::TERM);
+            let grace = match self.lifeline.take() {
+                // That is its word to end what it runs.
+                Some(_) => TERM_GRACE + SUPERVISOR_GRACE,
+                None => {
+                    self.signal(Signal::TERM);
+                    TERM_GRACE
+                }
+            };
             let mut gone = false;
-            let end = SystemClock.now().mono + TERM_GRACE;
+            let end = SystemClock.now().mono + grace;
+            let mut heard = Heard { stdout: Some(&mut |_| ()), stderr: &mut |_| true };
             while !gone && SystemClock.now().mono < end {
-                gone = self.turn(cmd, None, SLICE, &mut |_| true).unwrap_or(true);
+                gone = self.turn(cmd, None, SLICE, &mut heard).unwrap_or(true);
             }
             self.signal(Signal::KILL);
         }
@@ -577,7 +651,18 @@ fn read_some<R: Read>(pipe: &mut Option<R>, piece: &mut [u8]) -> io::Result<Opti
     }
 }
 
-fn wait_for(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
+/// A descriptor that is readable once the process has ended, where there is such a thing.
+pub(super) fn end_of(process: Pid) -> Option<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    return rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()).ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = process;
+        None
+    }
+}
+
+pub(super) fn wait_for(fds: &mut [PollFd<'_>], wait: Duration) -> io::Result<()> {
     let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
     match poll(fds, Some(&wait)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
@@ -610,7 +695,7 @@ pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
     keep_descriptors_private();
     let io = |source| ChildError::Io { program: cmd.name(), source };
     let (output, writer) = io::pipe().map_err(io)?;
-    let mut command = cmd.command();
+    let (mut command, _) = cmd.command().map_err(io)?;
     command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(io)?).stderr(writer);
     let child = command.spawn().map_err(|e| cmd.failed(e))?;
     Ok(Detached { output, child })

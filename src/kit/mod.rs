@@ -29,6 +29,7 @@ pub mod secret;
 pub mod semaphore;
 pub mod shell;
 pub mod sqlite;
+pub mod supervise;
 pub mod text;
 pub mod thread;
 

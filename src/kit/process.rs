@@ -155,7 +155,7 @@ pub fn ancestors_from(pid: u32) -> Vec<Ancestor> {
     pids.take(ANCESTORS_MAX).map(|pid| Ancestor { pid, args: args_of(pid).unwrap_or_default() }).collect()
 }
 
-fn parent_of(pid: u32) -> Option<u32> {
+pub(super) fn parent_of(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
