@@ -170,6 +170,8 @@ impl Reader {
                 let usage = usage(&line["usage"]);
                 self.answer.input_tokens = usage.input_tokens;
                 self.answer.output_tokens = usage.output_tokens;
+                // What it told before was a connection that it made again.
+                self.answer.error.clear();
             }
             Some("turn.failed") => self.fail(&line["error"]["message"]),
             Some("error") => self.fail(&line["message"]),
@@ -285,6 +287,14 @@ mod tests {
         assert_eq!(said(Speech::Codex, &all), Ok(answer("two", "", (100, 7), None)));
         let failed = r#"{"type":"turn.failed","error":{"message":"usage limit"}}"#;
         assert_eq!(said(Speech::Codex, &[&message("x"), failed]).unwrap().error, "usage limit");
+        // 0.171.0, where a connection breaks off and the next one holds.
+        let again =
+            r#"{"type":"error","message":"Reconnecting... 1/5 (unexpected status 401 Unauthorized)"}"#;
+        let ended = said(Speech::Codex, &[again, &message("two"), turn]).unwrap();
+        assert_eq!((ended.text.as_str(), ended.error.as_str()), ("two", ""));
+        assert!(
+            said(Speech::Codex, &[&message("two"), turn, again]).unwrap().error.starts_with("Reconnecting")
+        );
         let old = r#"{"type":"item.completed","item":{"item_type":"assistant_message","text":"o"}}"#;
         assert_eq!(said(Speech::Codex, &[old]).unwrap().text, "o");
         assert!(said(Speech::Codex, &[turn]).is_err());

@@ -39,6 +39,12 @@ const AUTH: &[&str] = &[
 /// Gemini CLI ends with it where its login is not taken.
 const GEMINI_AUTH: i32 = 41;
 
+/// Whether a piece of what a program says while it runs is that of one which stands at a wall of its model's server, and would go on trying for
+/// minutes: Gemini CLI (0.61.0).
+pub fn is_at_a_wall(piece: &[u8]) -> bool {
+    memchr::memmem::find(piece, b"Attempt 3 failed with status 429").is_some()
+}
+
 /// How a run ended that did not go well: by its exit code, and the end of what it said.
 pub fn class(exit_code: i32, said: &str, now: Timestamp) -> End {
     let said = &said[said.ceil_char_boundary(said.len().saturating_sub(TAIL))..];

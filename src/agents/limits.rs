@@ -41,3 +41,21 @@ pub const PROMPT_MAX: u64 = 200 << 10;
 pub const BYTES_A_TOKEN: u64 = 3;
 /// What an agent program reads beside the prompt at most, in tokens: with its tools switched off Claude Code and codex send a few thousand.
 pub const OWN_TOKENS: u64 = 20_000;
+/// A run may take so long, unless configured (2.1).
+pub const RUN_MAX: Duration = Duration::from_secs(5 * 60);
+/// What a run says on standard output is read up to so many bytes, which is the most that a line of it may have too (3.2).
+pub const STDOUT_MAX: usize = 8 << 20;
+/// Of standard error the last bytes are kept (3.2).
+pub const STDERR_TAIL: usize = 64 << 10;
+/// Both together: what says more does nothing but that.
+pub const OUTPUT_MAX: u64 = 64 << 20;
+/// Directories for runs; more are never taken at a time than [`CONCURRENCY`] has, and some may be held by another daemon.
+pub const PLACES: usize = 8;
+/// What a program says of its flags is waited for so long, and read up to so many bytes.
+pub const HELP_MAX: (Duration, usize) = (Duration::from_secs(20), 64 << 10);
+/// So many programs' flags are remembered.
+pub const HELPS: usize = 8;
+/// Whether an agent can be used is found out within this (3.7); a program that is asked has a little less.
+pub const USABLE_MAX: Duration = Duration::from_secs(2);
+/// What was found out is good for so long (2.3).
+pub const USABLE_FOR: Duration = Duration::from_secs(60);

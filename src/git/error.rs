@@ -291,7 +291,7 @@ impl GitError {
             ChildError::TooMuch { most, .. } => {
                 GitError::TooLarge { sub, host: name(), what: "output", most }
             }
-            ChildError::Cancelled { .. } => GitError::Cancelled(sub),
+            ChildError::Cancelled { .. } | ChildError::Enough { .. } => GitError::Cancelled(sub),
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => {
                 GitError::Io { what: "running git", path: PathBuf::from(sub), source }
             }

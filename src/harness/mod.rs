@@ -9,8 +9,10 @@
 //! Rows say what was seen when the programs were run (codex 0.171.0, claude 2.1.332, gemini 0.61.0, opencode 1.18.33, copilot 1.0.102, qwen
 //! 0.24.4, pi 1.6.0); what was not run has its names only.
 
+pub mod answer;
 pub mod headless;
 pub mod hooks;
+pub mod login;
 pub mod transcript;
 mod who;
 

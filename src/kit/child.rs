@@ -51,6 +51,7 @@ pub struct Cmd {
     memory_max: Option<u64>,
     file_max: Option<u64>,
     supervisor: Option<Supervisor>,
+    grace: Duration,
 }
 
 /// What a child that ran to its end left.
@@ -85,6 +86,9 @@ pub enum ChildError {
     /// It wrote more than it may and was ended.
     #[error("{program}: more than {most} bytes of output, killed")]
     TooMuch { program: String, most: u64 },
+    /// It was ended because whoever heard it had heard enough.
+    #[error("{program}: ended, enough was heard")]
+    Enough { program: String },
     /// It was ended because its work was cancelled.
     #[error("{program}: cancelled")]
     Cancelled { program: String },
@@ -97,7 +101,9 @@ impl ChildError {
     /// The class of the failure.
     pub fn class(&self) -> Class {
         match self {
-            ChildError::NotFound { .. } | ChildError::TooMuch { .. } => Class::Usage,
+            ChildError::NotFound { .. } | ChildError::TooMuch { .. } | ChildError::Enough { .. } => {
+                Class::Usage
+            }
             ChildError::Timeout { .. } | ChildError::Stalled { .. } => Class::Network,
             ChildError::Cancelled { .. } => Class::Busy,
             ChildError::Spawn { source, .. } | ChildError::Io { source, .. } => Class::of_io(source),
@@ -123,6 +129,7 @@ impl Cmd {
             memory_max: None,
             file_max: None,
             supervisor: None,
+            grace: TERM_GRACE,
         }
     }
 
@@ -171,6 +178,12 @@ impl Cmd {
     /// It is ended after this long.
     pub fn deadline(mut self, deadline: Duration) -> Cmd {
         self.deadline = deadline;
+        self
+    }
+
+    /// Between TERM and KILL it has this long, where that is not [`TERM_GRACE`]; a supervisor always gives that.
+    pub fn grace(mut self, grace: Duration) -> Cmd {
+        self.grace = grace;
         self
     }
 
@@ -277,16 +290,24 @@ pub fn run(cmd: Cmd, cancel: &Cancel) -> Result<Output, ChildError> {
     run_with(cmd, cancel, &mut |_| true)
 }
 
-/// As [`run`], handing over standard output as it comes; none of it is kept.
+/// As [`run`], handing over both outputs as they come; nothing of standard output is kept. Whoever hears it answers whether it is to go on:
+/// else the child is ended.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`], and [`ChildError::Enough`].
 pub fn run_streamed(
     cmd: Cmd,
     cancel: &Cancel,
-    on_stdout: &mut dyn FnMut(&[u8]),
+    on_stdout: &mut dyn FnMut(&[u8]) -> bool,
+    on_stderr: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Output, ChildError> {
-    start(cmd, cancel, &mut Heard { stdout: Some(on_stdout), stderr: &mut |_| true })
+    let enough = std::cell::Cell::new(false);
+    let mut stdout = |piece: &[u8]| enough.set(enough.get() || !on_stdout(piece));
+    let mut stderr = |piece: &[u8]| {
+        enough.set(enough.get() || !on_stderr(piece));
+        true
+    };
+    start(cmd, cancel, &mut Heard { stdout: Some(&mut stdout), stderr: &mut stderr, enough: Some(&enough) })
 }
 
 /// As [`run`], handing over pieces of standard error as they come. `on_stderr` answers whether a piece is a sign of life, which is what
@@ -299,7 +320,7 @@ pub fn run_with(
     cancel: &Cancel,
     on_stderr: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Output, ChildError> {
-    start(cmd, cancel, &mut Heard { stdout: None, stderr: on_stderr })
+    start(cmd, cancel, &mut Heard { stdout: None, stderr: on_stderr, enough: None })
 }
 
 /// Who hears what a child writes, piece by piece.
@@ -308,6 +329,8 @@ struct Heard<'h> {
     stdout: Option<&'h mut dyn FnMut(&[u8])>,
     /// Standard error, and whether a piece of it is a sign of life.
     stderr: &'h mut dyn FnMut(&[u8]) -> bool,
+    /// Nobody wants to hear more.
+    enough: Option<&'h std::cell::Cell<bool>>,
 }
 
 fn start(cmd: Cmd, cancel: &Cancel, heard: &mut Heard<'_>) -> Result<Output, ChildError> {
@@ -396,6 +419,7 @@ enum Ended {
     Timeout,
     Stalled,
     TooMuch(u64),
+    Enough,
     Cancelled,
     Io(io::Error),
 }
@@ -466,6 +490,9 @@ impl Running {
             }
             if now >= end {
                 return Ended::Timeout;
+            }
+            if heard.enough.is_some_and(std::cell::Cell::get) {
+                return Ended::Enough;
             }
             if let Some(most) = cmd.output_max.filter(|most| self.said > *most) {
                 return Ended::TooMuch(most);
@@ -602,12 +629,12 @@ impl Running {
                 Some(_) => TERM_GRACE + SUPERVISOR_GRACE,
                 None => {
                     self.signal(Signal::TERM);
-                    TERM_GRACE
+                    cmd.grace
                 }
             };
             let mut gone = false;
             let end = SystemClock.now().mono + grace;
-            let mut heard = Heard { stdout: Some(&mut |_| ()), stderr: &mut |_| true };
+            let mut heard = Heard { stdout: Some(&mut |_| ()), stderr: &mut |_| true, enough: None };
             while !gone && SystemClock.now().mono < end {
                 gone = self.turn(cmd, None, SLICE, &mut heard).unwrap_or(true);
             }
@@ -628,6 +655,7 @@ impl Running {
             Ended::Timeout => Err(ChildError::Timeout { program, after: cmd.deadline }),
             Ended::Stalled => Err(ChildError::Stalled { program, after: cmd.stall.unwrap_or_default() }),
             Ended::TooMuch(most) => Err(ChildError::TooMuch { program, most }),
+            Ended::Enough => Err(ChildError::Enough { program }),
             Ended::Cancelled => Err(ChildError::Cancelled { program }),
             Ended::Io(source) => Err(ChildError::Io { program, source }),
         }

@@ -11,7 +11,7 @@ use std::io::{self, PipeWriter};
 use std::os::fd::{AsFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,6 +43,15 @@ const CANNOT_START: u8 = 126;
 pub struct Supervisor(PathBuf);
 
 impl Supervisor {
+    /// This process's own program, also where its file has been replaced since.
+    ///
+    /// # Errors
+    /// The system does not say which it is.
+    pub fn own() -> io::Result<Supervisor> {
+        let own = Path::new("/proc/self/exe");
+        if own.exists() { Ok(Supervisor::at(own)) } else { std::env::current_exe().map(Supervisor::at) }
+    }
+
     /// `program` is that one.
     pub fn at(program: impl Into<PathBuf>) -> Supervisor {
         Supervisor(program.into())
@@ -75,7 +84,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
         Ok(code) => code.into(),
         Err(e) => {
             // Nobody else hears of it.
-            let _ = rustix::io::write(rustix::stdio::stderr(), format!("{}: {e}\n", program.display()).as_bytes());
+            let _ = rustix::io::write(
+                rustix::stdio::stderr(),
+                format!("{}: {e}\n", program.display()).as_bytes(),
+            );
             CANNOT_START.into()
         }
     }

@@ -175,6 +175,11 @@ impl Dirs {
         self.cache.join(format!("errors-told-{}", safe_component(workspace_id)))
     }
 
+    /// Where agents work in the background, each run in a directory of its own: below no home directory, of which they would read notes.
+    pub fn agent_work(&self) -> PathBuf {
+        self.daemon_dir().join("agents")
+    }
+
     /// The list of running daemons, shared with the Go program.
     pub fn registry(&self) -> PathBuf {
         self.daemon_dir().join("registry.json")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A snapshot of the environment variables, the current directory and the home directory.
@@ -46,6 +47,17 @@ impl Env {
     /// A variable that holds an absolute path. A relative one is ignored, as the base directory rules ask.
     pub fn dir(&self, name: &str) -> Option<&Path> {
         self.get_os(name).map(Path::new).filter(|p| p.is_absolute())
+    }
+
+    /// All variables that are set, also empty ones.
+    pub fn vars(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.vars.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
+    /// Where a program lies that `PATH` leads to.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        let path = self.get_os("PATH").map(OsString::from).unwrap_or_default();
+        std::env::split_paths(&path).map(|dir| self.absolute(&dir.join(name))).find(|path| is_program(path))
     }
 
     /// The current directory; `None` if it could not be read, as when it was deleted.
@@ -98,9 +110,26 @@ impl Env {
     }
 }
 
+/// Whether a file is there that may be run.
+pub fn is_program(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_found_where_path_leads() {
+        let tmp = tempfile::tempdir().unwrap();
+        let env = Env::of([("PATH", tmp.path())], "/");
+        let program = tmp.path().join("claude");
+        std::fs::write(&program, "#!/bin/sh\n").unwrap();
+        assert_eq!(env.program("claude"), None);
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(env.program("claude"), Some(program));
+        assert_eq!(env.program("codex"), None);
+    }
 
     #[test]
     fn empty_variables_are_unset_and_relative_directories_are_ignored() {

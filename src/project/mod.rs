@@ -8,6 +8,7 @@
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
 mod agent_session;
+mod agent_worker;
 mod auth;
 mod clone_path;
 mod config;
@@ -38,6 +39,7 @@ mod user;
 mod vendor;
 
 pub use agent_session::AgentSession;
+pub use agent_worker::AgentWorker;
 pub use auth::{Login, Logins, UserInfo};
 pub use clone_path::{check_clone_path, check_named_path};
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
@@ -45,7 +47,7 @@ pub use credentials::{CredentialRepo, CredentialStatus, FreshCredentials, GitCre
 pub use dirs::{Dirs, GIT_CREDENTIALS_VAR, LEGACY_VAR, USER_CONFIG_VAR};
 pub use duration::{format_duration, parse_duration};
 pub use endpoint::{ENDPOINT_VAR, Endpoint, endpoint_for_project};
-pub use env::Env;
+pub use env::{Env, is_program};
 pub use error::Error;
 pub use find::{PROJECT_ROOT_VAR, Project, find_root, named_root, root_above};
 pub use ids::{

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Config, Dirs, ENDPOINT_VAR, Endpoint, Env, Error, Marker, Project, UserConfig, format_duration,
-    parse_duration,
+    AgentWorker, Config, Dirs, ENDPOINT_VAR, Endpoint, Env, Error, Marker, Project, UserConfig,
+    format_duration, parse_duration,
 };
 
 /// `false` in any case: no command starts the daemon by itself. Any other value says nothing.
@@ -47,10 +47,18 @@ const HOOKS_COLLISIONS: &str = "hooks.collisions";
 /// Whether events are read from transcripts too.
 const HOOKS_TRANSCRIPTS: &str = "hooks.import_transcripts";
 
+/// Which agent works in the background.
+const WORKER: &str = "agent_worker.agent";
+/// What said so before: whether one does, and which.
+const WORKER_OLD: [&str; 2] = ["agent_worker.enabled", "agent_worker.agent_type"];
+/// The variable that has the key of a model server.
+const CHAT_KEY: &str = "agent_worker.chat_key_env";
+/// Where a model server is.
+const CHAT_URL: &str = "agent_worker.chat_url";
+
 /// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
-const FOREIGN: [&str; 12] = [
+const FOREIGN: [&str; 11] = [
     "agent_summarizer",
-    "agent_worker",
     "attribution",
     "badge",
     "context_git",
@@ -125,6 +133,20 @@ pub enum Kind {
     },
     /// `true` or `false`.
     Bool,
+    /// A whole number.
+    Number {
+        /// What is below is refused.
+        least: u32,
+        /// What is above counts as it.
+        most: u32,
+    },
+    /// A number with decimals, not below zero.
+    Decimal {
+        /// What is above counts as it.
+        most: u32,
+        /// Nothing means "no limit".
+        none: bool,
+    },
     /// One of these words.
     Word(&'static [&'static str]),
     /// Any text.
@@ -166,7 +188,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 21] = [
+pub static SETTINGS: [Setting; 35] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -281,6 +303,92 @@ pub static SETTINGS: [Setting; 21] = [
         "Whether an agent is told, before it edits a file, that somebody else has uncommitted changes in it: once for each file and session, \
          as the notes about changed files of other work trees say. Claude Code and codex only.",
     ),
+    user(
+        WORKER,
+        Kind::Word(&["none", "claude", "codex", "gemini", "chat"]),
+        "none",
+        "The agent that works in the background, such as on summaries of finished sessions. none: nobody does. claude, codex, gemini: that \
+         program, with your login and at your cost. chat: a server of chat completions (chat_url). The older keys enabled and agent_type \
+         are read where this one says nothing, and go when it is set.",
+    ),
+    user(
+        "agent_worker.auto_detect",
+        Kind::Bool,
+        "false",
+        "Where agent says nothing: whether claude works in the background, or else codex, if it is installed and logged in.",
+    ),
+    user(
+        "agent_worker.model",
+        Kind::Text,
+        "",
+        "The model that the agent is told to ask. Empty: its own choice.",
+    ),
+    user(
+        "agent_worker.timeout",
+        Kind::Duration { floor: Duration::from_secs(10), never: false },
+        "5m",
+        "A run of the agent is ended after this. Not below 10s.",
+    ),
+    user(
+        "agent_worker.max_invocations_per_hour",
+        Kind::Number { least: 1, most: 1000 },
+        "10",
+        "So often the agent is run in an hour at most.",
+    ),
+    user(
+        "agent_worker.max_concurrent",
+        Kind::Number { least: 1, most: 2 },
+        "1",
+        "So many of it are run at a time. At most 2.",
+    ),
+    user(
+        "agent_worker.max_input_tokens_per_day",
+        Kind::Number { least: 1, most: u32::MAX },
+        "2000000",
+        "So many tokens it reads in a day at most.",
+    ),
+    user(
+        "agent_worker.max_usd_per_day",
+        Kind::Decimal { most: 100_000, none: true },
+        "",
+        "So many dollars its runs may cost in a day, where prices are known. Empty: no limit but the others.",
+    ),
+    user(
+        "agent_worker.session_finalize",
+        Kind::Bool,
+        "true",
+        "Whether the agent summarises finished sessions.",
+    ),
+    user(
+        "agent_worker.quality_upload_threshold",
+        Kind::Decimal { most: 1, none: false },
+        "0.3",
+        "A session whose summary is scored below this is kept on this machine.",
+    ),
+    user(
+        "agent_worker.quality_discard_threshold",
+        Kind::Decimal { most: 1, none: false },
+        "0.1",
+        "A session whose summary is scored below this is set aside.",
+    ),
+    user(
+        CHAT_URL,
+        Kind::Text,
+        "",
+        "For the agent chat: where the server of chat completions is, such as http://127.0.0.1:8080/v1. https, or http on this machine.",
+    ),
+    user(
+        "agent_worker.chat_model",
+        Kind::Text,
+        "",
+        "For the agent chat: the model that is asked for, if agent_worker.model says none.",
+    ),
+    user(
+        CHAT_KEY,
+        Kind::Text,
+        "",
+        "For the agent chat: the name of the environment variable that has the server's key. The key itself never stands in a file.",
+    ),
     Setting {
         key: "endpoint",
         kind: Kind::Text,
@@ -388,7 +496,8 @@ impl<'a> Settings<'a> {
 
     /// Keys of the user's file that no setting has and no other program either: a slip in one changes nothing, and nobody would notice.
     fn unknown(&self) -> Vec<Error> {
-        let is_known = |key: &str| SETTINGS.iter().any(|s| s.key == key) || key == MURMURING;
+        let is_older = |key: &str| key == MURMURING || WORKER_OLD.contains(&key);
+        let is_known = |key: &str| SETTINGS.iter().any(|s| s.key == key) || is_older(key);
         let is_foreign = |key: &str| {
             FOREIGN.contains(&key) || key.split_once('.').is_some_and(|(block, _)| FOREIGN.contains(&block))
         };
@@ -500,16 +609,39 @@ impl<'a> Settings<'a> {
                 break;
             }
         }
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found else { return self.in_older_keys(setting) };
         let text = accept(setting, &found.text)
             .map_err(|r| bad(setting, format!("{r} ({place}:{})", found.line)))?;
-        match raise(setting, &text) {
-            Some(floor) => {
-                let reason = format!("{text} is too small, {floor} is used ({place}:{})", found.line);
-                Ok(Some((floor, found.line, Some(bad(setting, reason)))))
+        match bound(setting, &text) {
+            Some(Bound { at, word }) => {
+                let reason = format!("{text} is too {word}, {at} is used ({place}:{})", found.line);
+                Ok(Some((at, found.line, Some(bad(setting, reason)))))
             }
             None => Ok(Some((text, found.line, None))),
         }
+    }
+
+    /// The value that older keys of the user's file give, for a key that has such.
+    fn in_older_keys(&self, setting: &Setting) -> Result<Option<(String, u32, Option<Error>)>, Error> {
+        if setting.key != WORKER {
+            return Ok(None);
+        }
+        let place = self.user_path.display();
+        let [enabled, agent] = WORKER_OLD.map(|name| {
+            let (block, key) = name.split_once('.').unwrap_or(("", name));
+            self.user.get(block, key).map_err(|r| bad(setting, format!("{r} ({place})")))
+        });
+        let Some(enabled) = enabled?.filter(|value| !value.text.is_empty()) else { return Ok(None) };
+        let reason = |r: String| bad(setting, format!("{}: {r} ({place}:{})", WORKER_OLD[0], enabled.line));
+        if accept_bool(&enabled.text).map_err(reason)? == "false" {
+            return Ok(Some(("none".to_owned(), enabled.line, None)));
+        }
+        let Some(agent) = agent?.filter(|value| !value.text.is_empty()) else {
+            return Ok(Some(("claude".to_owned(), enabled.line, None)));
+        };
+        let text = accept(setting, &agent.text)
+            .map_err(|r| bad(setting, format!("{r} ({place}:{})", agent.line)))?;
+        Ok(Some((text, agent.line, None)))
     }
 
     /// The value in the repository's file, for a key that may stand there too.
@@ -583,6 +715,11 @@ impl<'a> Settings<'a> {
         (HooksIntent { enabled, agents, scope, payload, transcripts }, errors)
     }
 
+    /// What the user wants of background work of agents, and what is wrong with the values that could not be used.
+    pub fn agent_worker(&self) -> (AgentWorker, Vec<Error>) {
+        AgentWorker::read(self)
+    }
+
     /// Whether an agent is told of uncommitted changes of others in a file that it is about to edit.
     pub fn warns_of_collisions(&self) -> bool {
         self.text(HOOKS_COLLISIONS) == "true"
@@ -651,11 +788,18 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
         return Err(Error::NotSettable { key: key.to_owned(), instead });
     }
     let text = accept(setting, value).map_err(|reason| bad(setting, reason))?;
-    if let Some(floor) = raise(setting, &text) {
-        return Err(bad(setting, format!("must be at least {floor}, not {text}")));
+    if let Some(Bound { at, word }) = bound(setting, &text) {
+        let least = if word == SMALL { "least" } else { "most" };
+        return Err(bad(setting, format!("must be at {least} {at}, not {text}")));
     }
-    let (block, key) = key.split_once('.').unwrap_or(("", key));
-    UserConfig::set(dirs, block, key, &text)
+    let (block, name) = key.split_once('.').unwrap_or(("", key));
+    UserConfig::set(dirs, block, name, &text)?;
+    if key == WORKER {
+        for (block, name) in WORKER_OLD.into_iter().filter_map(|name| name.split_once('.')) {
+            UserConfig::unset(dirs, block, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Says in the user's file whether what agent programs write down of sessions is kept.
@@ -721,16 +865,48 @@ fn accept(setting: &Setting, text: &str) -> Result<String, String> {
         Kind::Duration { .. } => {
             parse_duration(text).map(|_| text.to_owned()).map_err(|why| format!("cannot be set: {why}"))
         }
-        Kind::Bool => match text {
-            "true" | "True" | "TRUE" => Ok("true".to_owned()),
-            "false" | "False" | "FALSE" => Ok("false".to_owned()),
-            _ => Err(format!("must be true or false, not {text:?}")),
+        Kind::Bool => accept_bool(text),
+        Kind::Number { least, .. } => match text.parse::<u64>() {
+            Ok(number) if number >= u64::from(least) => Ok(number.to_string()),
+            _ => Err(format!("must be a whole number from {least} on, not {text:?}")),
+        },
+        Kind::Decimal { none: true, .. } if text.is_empty() => Ok(String::new()),
+        Kind::Decimal { .. } => match text.parse::<f64>() {
+            Ok(number) if number.is_finite() && number >= 0.0 => Ok(text.to_owned()),
+            _ => Err(format!("must be a number from 0 on, not {text:?}")),
         },
         Kind::Word(_) if setting.key == MURMUR_SEND && text == "off" => Ok("manual".to_owned()),
         Kind::Word(words) if words.contains(&text) => Ok(text.to_owned()),
         Kind::Word(words) => Err(format!("must be {}, not {text:?}", words.join(" or "))),
+        // What is meant to be a name may be the key itself: it is not shown.
+        Kind::Text if setting.key == CHAT_KEY && !is_name(text) => {
+            Err("must be the name of an environment variable, not a key".to_owned())
+        }
+        Kind::Text if setting.key == CHAT_URL && !is_url(text) => {
+            Err("must begin with https:// or http://, and have no login in it".to_owned())
+        }
         Kind::Text => Ok(text.to_owned()),
     }
+}
+
+fn accept_bool(text: &str) -> Result<String, String> {
+    match text {
+        "true" | "True" | "TRUE" => Ok("true".to_owned()),
+        "false" | "False" | "FALSE" => Ok("false".to_owned()),
+        _ => Err(format!("must be true or false, not {text:?}")),
+    }
+}
+
+/// That of a variable, or nothing.
+fn is_name(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// That of a server, without a login, or nothing.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text.is_empty() || rest.is_some_and(|rest| !rest.split('/').next().unwrap_or_default().contains('@'))
 }
 
 /// The names of a key in files, the present one first.
@@ -743,239 +919,32 @@ fn names(key: &'static str) -> impl Iterator<Item = &'static str> {
     std::iter::once(key).chain(other)
 }
 
-/// The smallest value, if `text` is below it.
-fn raise(setting: &Setting, text: &str) -> Option<String> {
+/// A value that counts in the place of one beyond it.
+struct Bound {
+    at: String,
+    word: &'static str,
+}
+
+const SMALL: &str = "small";
+const LARGE: &str = "large";
+
+/// The bound that `text`, which is accepted, is beyond.
+fn bound(setting: &Setting, text: &str) -> Option<Bound> {
     match setting.kind {
         Kind::Duration { floor, never }
             if parse_duration(text).is_ok_and(|d| d < floor && !(never && d.is_zero())) =>
         {
-            Some(format_duration(floor))
+            Some(Bound { at: format_duration(floor), word: SMALL })
+        }
+        Kind::Number { most, .. } if text.parse::<u64>().is_ok_and(|number| number > u64::from(most)) => {
+            Some(Bound { at: most.to_string(), word: LARGE })
+        }
+        Kind::Decimal { most, .. } if text.parse::<f64>().is_ok_and(|number| number > f64::from(most)) => {
+            Some(Bound { at: most.to_string(), word: LARGE })
         }
         _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_user_says_whether_sessions_are_kept() {
-        let says = |f: &Fixture| {
-            let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
-            Settings::load(&env, &f.dirs(), Some(&project)).0.archives_sessions()
-        };
-        let f = Fixture::new(
-            "",
-            r#"{"sessions.archive":"on","session_archive":"on","sessions":{"archive":"on"}}"#,
-        );
-        assert_eq!(says(&f), None);
-        archive_sessions(&f.dirs(), true).unwrap();
-        assert_eq!(says(&f), Some(true));
-        archive_sessions(&f.dirs(), false).unwrap();
-        assert_eq!(says(&f), Some(false));
-    }
-
-    #[test]
-    fn hooks_are_off_until_both_keys_of_an_agent_say_so_and_no_project_has_a_say() {
-        let of = |f: &Fixture| {
-            let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
-            let (intent, errors) = Settings::load(&env, &f.dirs(), Some(&project)).0.hooks();
-            assert!(errors.is_empty(), "{errors:?}");
-            intent
-        };
-        let f = Fixture::new("", r#"{"hooks":{"enabled":true,"codex":true},"hooks.enabled":true}"#);
-        let off = of(&f);
-        assert_eq!((off.enabled, off.agents.len(), off.transcripts), (false, 0, false));
-        let said = |f: &Fixture| Settings::load(&f.env(), &f.dirs(), None).0.hooks_enabled();
-        assert_eq!(said(&f), None);
-        assert_eq!((off.scope.as_str(), off.payload.as_str()), ("initialized", "meta"));
-        set(&f.dirs(), "hooks.codex", "true").unwrap();
-        set(&f.dirs(), "hooks.import_transcripts", "true").unwrap();
-        let off = of(&f);
-        assert!(!off.uses("codex") && off.agents == ["codex"] && off.transcripts);
-        use_hooks(&f.dirs(), &["claude"], true, false).unwrap();
-        unset(&f.dirs(), "hooks.import_transcripts").unwrap();
-        let on = of(&f);
-        assert!(on.uses("codex") && on.uses("claude") && !on.uses("gemini") && on.transcripts);
-        use_hooks(&f.dirs(), &["codex"], false, false).unwrap();
-        assert!(of(&f).enabled && !of(&f).uses("codex"));
-        use_hooks(&f.dirs(), &["claude"], false, true).unwrap();
-        assert!(!of(&f).enabled && of(&f).agents.is_empty() && said(&f) == Some(false));
-        let f = Fixture::new("hooks:\n  enabled: perhaps\n  scope: here\n", "{}");
-        let (env, dirs) = (f.env(), f.dirs());
-        let (intent, errors) = Settings::load(&env, &dirs, None).0.hooks();
-        assert_eq!((intent.enabled, intent.scope.as_str(), errors.len()), (false, "initialized", 2));
-    }
-
-    struct Fixture {
-        tmp: tempfile::TempDir,
-        vars: Vec<(&'static str, String)>,
-    }
-
-    impl Fixture {
-        fn new(user: &str, repository: &str) -> Fixture {
-            let tmp = tempfile::tempdir().unwrap();
-            let f = Fixture { vars: vec![("HOME", tmp.path().to_str().unwrap().to_owned())], tmp };
-            std::fs::create_dir_all(f.dirs().config()).unwrap();
-            std::fs::write(f.dirs().user_config(), user).unwrap();
-            std::fs::create_dir_all(f.tmp.path().join("p/.sageox")).unwrap();
-            std::fs::write(Config::path(&f.tmp.path().join("p")), repository).unwrap();
-            f
-        }
-
-        fn with(mut self, name: &'static str, value: &str) -> Fixture {
-            self.vars.push((name, value.to_owned()));
-            self
-        }
-
-        fn env(&self) -> Env {
-            Env::of(self.vars.clone(), self.tmp.path().join("p"))
-        }
-
-        fn dirs(&self) -> Dirs {
-            Dirs::from_env(&self.env()).unwrap()
-        }
-
-        fn values(&self) -> (Vec<SettingValue>, Vec<String>) {
-            let (env, project) = (self.env(), Project::discover(&self.env()).unwrap());
-            let (settings, error) = Settings::load(&env, &self.dirs(), Some(&project));
-            let (values, errors) = settings.list();
-            (values, errors.into_iter().chain(error).map(|e| e.to_string()).collect())
-        }
-
-        fn check(&self, key: &str, text: &str, origin: &str) {
-            let (values, _) = self.values();
-            let value = values.iter().find(|v| v.setting.key == key).unwrap();
-            let shown = value
-                .origin
-                .to_string()
-                .replace(self.tmp.path().canonicalize().unwrap().to_str().unwrap(), "");
-            let shown = shown.replace(self.tmp.path().to_str().unwrap(), "");
-            assert_eq!((value.text.as_str(), shown.as_str()), (text, origin), "{key}");
-        }
-
-        fn daemon(&self) -> DaemonConfig {
-            Settings::load(&self.env(), &self.dirs(), None).0.daemon().0
-        }
-    }
-
-    #[test]
-    fn defaults_are_valid_and_documented() {
-        for s in &SETTINGS {
-            assert_eq!(accept(s, s.default).as_deref(), Ok(s.default), "{}", s.key);
-            assert_eq!(raise(s, s.default), None, "{}", s.key);
-            assert!(s.doc.ends_with('.'), "{}", s.key);
-        }
-        let f = Fixture::new("", "{}");
-        let expected = DaemonConfig {
-            sync_interval_read: Duration::from_secs(60),
-            team_context_sync_interval: Duration::from_secs(15),
-            debounce_window: Duration::from_millis(500),
-            auto_start: true,
-            inactivity_timeout: Some(Duration::from_secs(3600)),
-        };
-        assert_eq!(f.daemon(), expected);
-        let (values, errors) = f.values();
-        assert_eq!((values.len(), errors), (SETTINGS.len(), vec![]));
-        assert!(values.iter().all(|v| v.origin == Origin::Default && v.text == v.setting.default));
-    }
-
-    #[test]
-    fn each_value_says_where_it_comes_from() {
-        let user = "# c\ndaemon:\n  sync_interval_read: 5m # often enough\n  auto_start: true\n  inactivity_timeout: 0\n";
-        let json = "{\n  \"endpoint\": \"https://a.example\",\n  \"x\": {\"ledger_url\": 1},\n  \"ledger_url\": \"ssh://me@b.example/x\"\n}";
-        let f = Fixture::new(user, json);
-        f.check("daemon.sync_interval_read", "5m", "user /.config/sageox/config.yaml:3");
-        f.check("daemon.auto_start", "true", "user /.config/sageox/config.yaml:4");
-        f.check("daemon.debounce_window", "500ms", "default");
-        f.check("endpoint", "https://a.example", "repository /p/.sageox/config.json:2");
-        f.check("ledger_url", "ssh://***@b.example/x", "repository /p/.sageox/config.json:4");
-        assert_eq!(f.daemon().inactivity_timeout, None);
-        let f = f.with(DAEMON_VAR, "FALSE").with(ENDPOINT_VAR, "https://api.c.example/");
-        f.check("daemon.auto_start", "false", "environment SAGEOX_DAEMON");
-        f.check("endpoint", "https://c.example", "environment SAGEOX_ENDPOINT");
-        assert!(!f.daemon().auto_start);
-    }
-
-    #[test]
-    fn the_environment_has_no_say_where_the_table_says_so() {
-        let f =
-            Fixture::new("", r#"{"endpoint":"local"}"#).with(ENDPOINT_VAR, "https://a").with(DAEMON_VAR, "0");
-        f.check("endpoint", "local", "repository /p/.sageox/config.json");
-        f.check("daemon.auto_start", "true", "default");
-        let f = Fixture::new("", "{}");
-        std::fs::write(f.tmp.path().join("p/.sageox/.repo_1"), r#"{"endpoint":"https://m.example"}"#)
-            .unwrap();
-        f.check("endpoint", "https://m.example", "repository /p/.sageox/.repo_1");
-    }
-
-    #[test]
-    fn the_nearest_says_whether_sessions_are_recorded() {
-        let check = |f: Fixture, mode: &str, origin: &str, errors: usize| {
-            f.check(RECORDING, mode, origin);
-            assert_eq!(f.values().1.len(), errors, "{:?}", f.values().1);
-        };
-        let (user, repository) = ("user /.config/sageox/config.yaml:2", "repository /p/.sageox/config.json");
-        let of_repository = r#"{"session_recording":"all"}"#;
-        check(Fixture::new("", "{}"), "manual", "default", 0);
-        check(Fixture::new("", of_repository), "auto", repository, 0);
-        check(Fixture::new("sessions:\n  mode: \"\"\n", of_repository), "auto", repository, 0);
-        check(Fixture::new("sessions:\n  mode: none\n", of_repository), "disabled", user, 0);
-        check(Fixture::new("sessions:\n  mode: infra\n  enabled: true\n", "{}"), "manual", user, 0);
-        check(Fixture::new("sessions:\n  mode: always\n", of_repository), "manual", "default", 1);
-        let f = Fixture::new("sessions:\n  mode: auto\n", "{}").with(RECORDING_VAR, "disabled");
-        check(f, "disabled", "environment OX_SESSION_RECORDING", 0);
-        let f = Fixture::new("", of_repository).with(RECORDING_VAR, "auto").with(DEPTH_VAR, "1");
-        check(f, "disabled", "environment OX_HOOK_DEPTH", 0);
-        check(Fixture::new("", of_repository).with(RECORDING_VAR, "x"), "manual", "default", 1);
-    }
-
-    #[test]
-    fn bad_values_fall_back_one_by_one_and_are_named() {
-        let user = "daemon:\n  sync_interval_read: 1s\n  debounce_window: soon\n  auto_start: [1]\n  inactivity_timeout: 2h\n";
-        let f = Fixture::new(user, "{}");
-        f.check("daemon.sync_interval_read", "10s", "user /.config/sageox/config.yaml:2");
-        f.check("daemon.debounce_window", "500ms", "default");
-        f.check("daemon.auto_start", "true", "default");
-        f.check("daemon.inactivity_timeout", "2h", "user /.config/sageox/config.yaml:5");
-        let (_, errors) = f.values();
-        assert_eq!(errors.len(), 3, "{errors:?}");
-        assert!(errors[1].contains("config.yaml:3"), "{errors:?}");
-        let f = Fixture::new("daemon: [", "{}");
-        assert_eq!(f.values().1.len(), 1);
-        assert_eq!(f.daemon(), Fixture::new("", "{}").daemon());
-    }
-
-    #[test]
-    fn a_secret_in_the_ledger_url_is_not_shown() {
-        let f = Fixture::new("", r#"{"ledger_url":"https://me:hunter2@a.example/x"}"#);
-        let (values, errors) = f.values();
-        assert!(!format!("{values:?} {errors:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn set_changes_one_value_or_says_why_not() {
-        let f = Fixture::new("# mine\ndaemon:\n  x: 1\n", "{}");
-        let dirs = f.dirs();
-        set(&dirs, "daemon.sync_interval_read", "2m").unwrap();
-        set(&dirs, "daemon.auto_start", "False").unwrap();
-        let text = std::fs::read_to_string(dirs.user_config()).unwrap();
-        assert_eq!(text, "# mine\ndaemon:\n  auto_start: false\n  sync_interval_read: 2m\n  x: 1\n");
-        let refused = |key: &str, value: &str| set(&dirs, key, value).unwrap_err();
-        assert!(matches!(refused("daemon.none", "1"), Error::UnknownKey { .. }));
-        assert!(matches!(refused("ledger_url", "/x"), Error::NotSettable { .. }));
-        assert!(matches!(refused("endpoint", "x"), Error::NotSettable { .. }));
-        for (key, value) in [
-            ("daemon.sync_interval_read", "9s"),
-            ("daemon.sync_interval_read", "1"),
-            ("daemon.auto_start", "yes"),
-            ("daemon.auto_start", "true\nx: 1"),
-            ("daemon.debounce_window", "-1s"),
-            ("daemon.debounce_window", "1s # x"),
-        ] {
-            assert!(matches!(refused(key, value), Error::BadValue { .. }), "{key} {value}");
-        }
-        assert_eq!(std::fs::read_to_string(dirs.user_config()).unwrap(), text);
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tail", &["kit"]),
     ("sessions", &["kit", "redact", "project", "harness", "tail"]),
     ("hooks", &["kit", "redact", "project", "harness", "tail"]),
-    ("agents", &["kit"]),
+    ("agents", &["kit", "project", "http", "harness"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
@@ -31,7 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "whispers", "sessions", "hooks", "agents",
         ],
     ),
-    ("doctor", &["kit", "project", "git", "health", "ipc", "sync", "whispers", "hooks", "agents", "daemon"]),
+    (
+        "doctor",
+        &["kit", "project", "http", "git", "health", "ipc", "sync", "whispers", "hooks", "agents", "daemon"],
+    ),
     (
         "cli",
         &[

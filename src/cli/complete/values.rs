@@ -83,7 +83,7 @@ pub fn of_setting(key: &str) -> Pairs {
     let words = match settings::find(key).map(|setting| setting.kind) {
         Ok(Kind::Bool) => &["true", "false"][..],
         Ok(Kind::Word(words)) => words,
-        Ok(Kind::Duration { .. } | Kind::Text) | Err(_) => &[],
+        Ok(Kind::Duration { .. } | Kind::Number { .. } | Kind::Decimal { .. } | Kind::Text) | Err(_) => &[],
     };
     words.iter().map(|word| ((*word).to_owned(), String::new())).collect()
 }

@@ -153,7 +153,7 @@ struct Trial<'t> {
 impl Trial<'_> {
     fn run(&self) -> (Option<PathBuf>, How, Seen) {
         let word = self.wiring.hooks.word;
-        let program = run::found(self.site.env, word);
+        let program = self.site.env.program(word);
         let ran = match &program {
             None => Err("it is not on PATH".to_owned()),
             Some(program) => self.run_program(program),

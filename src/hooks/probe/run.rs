@@ -1,8 +1,6 @@
 //! What a test runs: the agent's program once, and the commands in its settings as it would run them.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,15 +72,6 @@ impl Drop for Private {
             log::debug!("{}: {e}", self.dir.display());
         }
     }
-}
-
-/// Where a program lies that `PATH` leads to.
-pub(super) fn found(env: &Env, name: &str) -> Option<PathBuf> {
-    let path = env.get_os("PATH").map(OsString::from).unwrap_or_default();
-    let runs = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path).map(|dir| env.absolute(&dir.join(name))).find(runs)
 }
 
 /// What came of a program's run.
@@ -216,17 +205,5 @@ mod tests {
         assert!(private.project().join(".sageox/config.json").is_file());
         drop(private);
         assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_program_is_found_where_path_leads() {
-        let tmp = tempfile::tempdir().unwrap();
-        let env = Env::of([("PATH", tmp.path())], "/");
-        let program = tmp.path().join("claude");
-        fs::write(&program, "#!/bin/sh\n").unwrap();
-        assert_eq!(found(&env, "claude"), None);
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(found(&env, "claude"), Some(program));
-        assert_eq!(found(&env, "codex"), None);
     }
 }

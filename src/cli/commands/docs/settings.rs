@@ -41,6 +41,8 @@ pub fn page() -> Page {
 fn meaning(setting: &Setting) -> String {
     let kind = match setting.kind {
         Kind::Duration { .. } => "a duration, such as 90s or 5m",
+        Kind::Number { .. } => "a whole number",
+        Kind::Decimal { .. } => "a number",
         Kind::Bool => "true or false",
         Kind::Word(words) => &words.join(" or "),
         Kind::Text => "text",

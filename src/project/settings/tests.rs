@@ -1,0 +1,217 @@
+//! Settings: where values come from, and what becomes of those that cannot be used.
+
+use super::*;
+
+#[test]
+fn only_the_user_says_whether_sessions_are_kept() {
+    let says = |f: &Fixture| {
+        let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+        Settings::load(&env, &f.dirs(), Some(&project)).0.archives_sessions()
+    };
+    let f =
+        Fixture::new("", r#"{"sessions.archive":"on","session_archive":"on","sessions":{"archive":"on"}}"#);
+    assert_eq!(says(&f), None);
+    archive_sessions(&f.dirs(), true).unwrap();
+    assert_eq!(says(&f), Some(true));
+    archive_sessions(&f.dirs(), false).unwrap();
+    assert_eq!(says(&f), Some(false));
+}
+
+#[test]
+fn hooks_are_off_until_both_keys_of_an_agent_say_so_and_no_project_has_a_say() {
+    let of = |f: &Fixture| {
+        let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+        let (intent, errors) = Settings::load(&env, &f.dirs(), Some(&project)).0.hooks();
+        assert!(errors.is_empty(), "{errors:?}");
+        intent
+    };
+    let f = Fixture::new("", r#"{"hooks":{"enabled":true,"codex":true},"hooks.enabled":true}"#);
+    let off = of(&f);
+    assert_eq!((off.enabled, off.agents.len(), off.transcripts), (false, 0, false));
+    let said = |f: &Fixture| Settings::load(&f.env(), &f.dirs(), None).0.hooks_enabled();
+    assert_eq!(said(&f), None);
+    assert_eq!((off.scope.as_str(), off.payload.as_str()), ("initialized", "meta"));
+    set(&f.dirs(), "hooks.codex", "true").unwrap();
+    set(&f.dirs(), "hooks.import_transcripts", "true").unwrap();
+    let off = of(&f);
+    assert!(!off.uses("codex") && off.agents == ["codex"] && off.transcripts);
+    use_hooks(&f.dirs(), &["claude"], true, false).unwrap();
+    unset(&f.dirs(), "hooks.import_transcripts").unwrap();
+    let on = of(&f);
+    assert!(on.uses("codex") && on.uses("claude") && !on.uses("gemini") && on.transcripts);
+    use_hooks(&f.dirs(), &["codex"], false, false).unwrap();
+    assert!(of(&f).enabled && !of(&f).uses("codex"));
+    use_hooks(&f.dirs(), &["claude"], false, true).unwrap();
+    assert!(!of(&f).enabled && of(&f).agents.is_empty() && said(&f) == Some(false));
+    let f = Fixture::new("hooks:\n  enabled: perhaps\n  scope: here\n", "{}");
+    let (env, dirs) = (f.env(), f.dirs());
+    let (intent, errors) = Settings::load(&env, &dirs, None).0.hooks();
+    assert_eq!((intent.enabled, intent.scope.as_str(), errors.len()), (false, "initialized", 2));
+}
+
+struct Fixture {
+    tmp: tempfile::TempDir,
+    vars: Vec<(&'static str, String)>,
+}
+
+impl Fixture {
+    fn new(user: &str, repository: &str) -> Fixture {
+        let tmp = tempfile::tempdir().unwrap();
+        let f = Fixture { vars: vec![("HOME", tmp.path().to_str().unwrap().to_owned())], tmp };
+        std::fs::create_dir_all(f.dirs().config()).unwrap();
+        std::fs::write(f.dirs().user_config(), user).unwrap();
+        std::fs::create_dir_all(f.tmp.path().join("p/.sageox")).unwrap();
+        std::fs::write(Config::path(&f.tmp.path().join("p")), repository).unwrap();
+        f
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Fixture {
+        self.vars.push((name, value.to_owned()));
+        self
+    }
+
+    fn env(&self) -> Env {
+        Env::of(self.vars.clone(), self.tmp.path().join("p"))
+    }
+
+    fn dirs(&self) -> Dirs {
+        Dirs::from_env(&self.env()).unwrap()
+    }
+
+    fn values(&self) -> (Vec<SettingValue>, Vec<String>) {
+        let (env, project) = (self.env(), Project::discover(&self.env()).unwrap());
+        let (settings, error) = Settings::load(&env, &self.dirs(), Some(&project));
+        let (values, errors) = settings.list();
+        (values, errors.into_iter().chain(error).map(|e| e.to_string()).collect())
+    }
+
+    fn check(&self, key: &str, text: &str, origin: &str) {
+        let (values, _) = self.values();
+        let value = values.iter().find(|v| v.setting.key == key).unwrap();
+        let shown =
+            value.origin.to_string().replace(self.tmp.path().canonicalize().unwrap().to_str().unwrap(), "");
+        let shown = shown.replace(self.tmp.path().to_str().unwrap(), "");
+        assert_eq!((value.text.as_str(), shown.as_str()), (text, origin), "{key}");
+    }
+
+    fn daemon(&self) -> DaemonConfig {
+        Settings::load(&self.env(), &self.dirs(), None).0.daemon().0
+    }
+}
+
+#[test]
+fn defaults_are_valid_and_documented() {
+    for s in &SETTINGS {
+        assert_eq!(accept(s, s.default).as_deref(), Ok(s.default), "{}", s.key);
+        assert!(bound(s, s.default).is_none(), "{}", s.key);
+        assert!(s.doc.ends_with('.'), "{}", s.key);
+    }
+    let f = Fixture::new("", "{}");
+    let expected = DaemonConfig {
+        sync_interval_read: Duration::from_secs(60),
+        team_context_sync_interval: Duration::from_secs(15),
+        debounce_window: Duration::from_millis(500),
+        auto_start: true,
+        inactivity_timeout: Some(Duration::from_secs(3600)),
+    };
+    assert_eq!(f.daemon(), expected);
+    let (values, errors) = f.values();
+    assert_eq!((values.len(), errors), (SETTINGS.len(), vec![]));
+    assert!(values.iter().all(|v| v.origin == Origin::Default && v.text == v.setting.default));
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let user = "# c\ndaemon:\n  sync_interval_read: 5m # often enough\n  auto_start: true\n  inactivity_timeout: 0\n";
+    let json = "{\n  \"endpoint\": \"https://a.example\",\n  \"x\": {\"ledger_url\": 1},\n  \"ledger_url\": \"ssh://me@b.example/x\"\n}";
+    let f = Fixture::new(user, json);
+    f.check("daemon.sync_interval_read", "5m", "user /.config/sageox/config.yaml:3");
+    f.check("daemon.auto_start", "true", "user /.config/sageox/config.yaml:4");
+    f.check("daemon.debounce_window", "500ms", "default");
+    f.check("endpoint", "https://a.example", "repository /p/.sageox/config.json:2");
+    f.check("ledger_url", "ssh://***@b.example/x", "repository /p/.sageox/config.json:4");
+    assert_eq!(f.daemon().inactivity_timeout, None);
+    let f = f.with(DAEMON_VAR, "FALSE").with(ENDPOINT_VAR, "https://api.c.example/");
+    f.check("daemon.auto_start", "false", "environment SAGEOX_DAEMON");
+    f.check("endpoint", "https://c.example", "environment SAGEOX_ENDPOINT");
+    assert!(!f.daemon().auto_start);
+}
+
+#[test]
+fn the_environment_has_no_say_where_the_table_says_so() {
+    let f = Fixture::new("", r#"{"endpoint":"local"}"#).with(ENDPOINT_VAR, "https://a").with(DAEMON_VAR, "0");
+    f.check("endpoint", "local", "repository /p/.sageox/config.json");
+    f.check("daemon.auto_start", "true", "default");
+    let f = Fixture::new("", "{}");
+    std::fs::write(f.tmp.path().join("p/.sageox/.repo_1"), r#"{"endpoint":"https://m.example"}"#).unwrap();
+    f.check("endpoint", "https://m.example", "repository /p/.sageox/.repo_1");
+}
+
+#[test]
+fn the_nearest_says_whether_sessions_are_recorded() {
+    let check = |f: Fixture, mode: &str, origin: &str, errors: usize| {
+        f.check(RECORDING, mode, origin);
+        assert_eq!(f.values().1.len(), errors, "{:?}", f.values().1);
+    };
+    let (user, repository) = ("user /.config/sageox/config.yaml:2", "repository /p/.sageox/config.json");
+    let of_repository = r#"{"session_recording":"all"}"#;
+    check(Fixture::new("", "{}"), "manual", "default", 0);
+    check(Fixture::new("", of_repository), "auto", repository, 0);
+    check(Fixture::new("sessions:\n  mode: \"\"\n", of_repository), "auto", repository, 0);
+    check(Fixture::new("sessions:\n  mode: none\n", of_repository), "disabled", user, 0);
+    check(Fixture::new("sessions:\n  mode: infra\n  enabled: true\n", "{}"), "manual", user, 0);
+    check(Fixture::new("sessions:\n  mode: always\n", of_repository), "manual", "default", 1);
+    let f = Fixture::new("sessions:\n  mode: auto\n", "{}").with(RECORDING_VAR, "disabled");
+    check(f, "disabled", "environment OX_SESSION_RECORDING", 0);
+    let f = Fixture::new("", of_repository).with(RECORDING_VAR, "auto").with(DEPTH_VAR, "1");
+    check(f, "disabled", "environment OX_HOOK_DEPTH", 0);
+    check(Fixture::new("", of_repository).with(RECORDING_VAR, "x"), "manual", "default", 1);
+}
+
+#[test]
+fn bad_values_fall_back_one_by_one_and_are_named() {
+    let user = "daemon:\n  sync_interval_read: 1s\n  debounce_window: soon\n  auto_start: [1]\n  inactivity_timeout: 2h\n";
+    let f = Fixture::new(user, "{}");
+    f.check("daemon.sync_interval_read", "10s", "user /.config/sageox/config.yaml:2");
+    f.check("daemon.debounce_window", "500ms", "default");
+    f.check("daemon.auto_start", "true", "default");
+    f.check("daemon.inactivity_timeout", "2h", "user /.config/sageox/config.yaml:5");
+    let (_, errors) = f.values();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(errors[1].contains("config.yaml:3"), "{errors:?}");
+    let f = Fixture::new("daemon: [", "{}");
+    assert_eq!(f.values().1.len(), 1);
+    assert_eq!(f.daemon(), Fixture::new("", "{}").daemon());
+}
+
+#[test]
+fn a_secret_in_the_ledger_url_is_not_shown() {
+    let f = Fixture::new("", r#"{"ledger_url":"https://me:hunter2@a.example/x"}"#);
+    let (values, errors) = f.values();
+    assert!(!format!("{values:?} {errors:?}").contains("hunter2"));
+}
+
+#[test]
+fn set_changes_one_value_or_says_why_not() {
+    let f = Fixture::new("# mine\ndaemon:\n  x: 1\n", "{}");
+    let dirs = f.dirs();
+    set(&dirs, "daemon.sync_interval_read", "2m").unwrap();
+    set(&dirs, "daemon.auto_start", "False").unwrap();
+    let text = std::fs::read_to_string(dirs.user_config()).unwrap();
+    assert_eq!(text, "# mine\ndaemon:\n  auto_start: false\n  sync_interval_read: 2m\n  x: 1\n");
+    let refused = |key: &str, value: &str| set(&dirs, key, value).unwrap_err();
+    assert!(matches!(refused("daemon.none", "1"), Error::UnknownKey { .. }));
+    assert!(matches!(refused("ledger_url", "/x"), Error::NotSettable { .. }));
+    assert!(matches!(refused("endpoint", "x"), Error::NotSettable { .. }));
+    for (key, value) in [
+        ("daemon.sync_interval_read", "9s"),
+        ("daemon.sync_interval_read", "1"),
+        ("daemon.auto_start", "yes"),
+        ("daemon.auto_start", "true\nx: 1"),
+        ("daemon.debounce_window", "-1s"),
+        ("daemon.debounce_window", "1s # x"),
+    ] {
+        assert!(matches!(refused(key, value), Error::BadValue { .. }), "{key} {value}");
+    }
+    assert_eq!(std::fs::read_to_string(dirs.user_config()).unwrap(), text);
+}
