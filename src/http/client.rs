@@ -1,6 +1,7 @@
 //! The client: two pools of connections, who it says it is, what it trusts.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -58,6 +59,11 @@ impl Client {
     /// A POST of `body` to `url`.
     pub fn post(&self, url: &str, content_type: &str, body: Vec<u8>) -> Request {
         Request::post(self.clone(), url, content_type, body)
+    }
+
+    /// A PUT of the first `size` bytes of `file` to `url`, read as they are sent.
+    pub fn put(&self, url: &str, file: File, size: u64) -> Request {
+        Request::put(self.clone(), url, file, size)
     }
 
     /// Whether requests to `url` are possible at all: `https`, or `http` to this machine; no login in it; no SOCKS proxy on the way.

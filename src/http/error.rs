@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::limits::CONNECT;
-use super::transport::Cancelled;
+use super::transport::{Cancelled, Stalled};
 use crate::kit::Class;
 
 /// Why a request has no answer. Its text names the host and the reason, never a path, query, login or header.
@@ -25,6 +25,22 @@ pub enum HttpError {
         host: String,
         /// The deadline that was missed.
         after: Duration,
+    },
+    /// A transfer on which nothing moved any more.
+    #[error("{host} neither took nor sent a byte for {} s", after.as_secs_f64().ceil())]
+    Stalled {
+        /// Host and port.
+        host: String,
+        /// For how long.
+        after: Duration,
+    },
+    /// The file that is sent or written could not be read or written.
+    #[error("{what} a file: {source}")]
+    File {
+        /// What was done with it.
+        what: &'static str,
+        /// The system's answer.
+        source: io::Error,
     },
     /// What came is not HTTP.
     #[error("{host} does not answer in HTTP: {reason}")]
@@ -60,9 +76,11 @@ impl HttpError {
     /// The class, which decides on retry.
     pub fn class(&self) -> Class {
         match self {
-            HttpError::Unreachable { .. } | HttpError::Timeout { .. } | HttpError::Malformed { .. } => {
-                Class::Network
-            }
+            HttpError::Unreachable { .. }
+            | HttpError::Timeout { .. }
+            | HttpError::Stalled { .. }
+            | HttpError::Malformed { .. } => Class::Network,
+            HttpError::File { source, .. } => Class::of_io(source),
             HttpError::TooLarge { .. } => Class::Usage,
             HttpError::Cancelled { .. } => Class::Busy,
             HttpError::BadRequest { .. } => Class::Bug,
@@ -90,6 +108,9 @@ impl HttpError {
             E::Protocol(_) | E::BodyStalled => HttpError::Malformed { host, reason: "broken framing" },
             E::Decompress(..) => HttpError::Malformed { host, reason: "broken compression" },
             E::Other(e) if e.is::<Cancelled>() => HttpError::Cancelled { host },
+            E::Other(e) if e.is::<Stalled>() => {
+                HttpError::Stalled { host, after: e.downcast_ref::<Stalled>().map_or(deadline, |s| s.0) }
+            }
             E::Other(_) => unreachable("no connection".to_owned()),
             E::BadUri(_) | E::Http(_) => HttpError::BadRequest { why: "the URL or a header is malformed" },
             E::InvalidProxyUrl => HttpError::BadRequest { why: "the proxy's URL is malformed" },

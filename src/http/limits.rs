@@ -8,6 +8,12 @@ pub const CONNECT: Duration = Duration::from_secs(5);
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of an answer's body after unpacking, unless the call names another cap; more is an error.
 pub const BODY_CAP: usize = 8 << 20;
+/// A transfer of a file is left when not one byte has come or gone for so long.
+pub const STALL: Duration = Duration::from_secs(60);
+/// A server that has a whole file may work on it for so many times as long before it answers.
+pub const ANSWER_STALLS: u32 = 5;
+/// Bytes of a file that are read or written at once.
+pub const PIECE: usize = 64 << 10;
 /// Bytes of an answer's head; more is an error.
 pub const HEAD_CAP: usize = 32 << 10;
 /// Input buffer of a connection; a whole head has to fit.

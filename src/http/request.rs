@@ -1,20 +1,28 @@
 //! One request and its answer.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
 use jiff::Timestamp;
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
+use ureq::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, LOCATION, RANGE,
+    RETRY_AFTER, USER_AGENT,
+};
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue};
-use ureq::{Agent, AsSendBody, Body};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 
 use super::client::Client;
 use super::error::{HttpError, is_hangup};
-use super::limits::{BODY_CAP, DEADLINE, IDLE, REDIRECTS, RETRY_AFTER_MAX};
+use super::limits::{ANSWER_STALLS, BODY_CAP, DEADLINE, IDLE, PIECE, REDIRECTS, RETRY_AFTER_MAX};
 use super::target::Target;
-use super::transport::watch;
+use super::transport::{Limits, watch};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Mono;
 use crate::kit::secret::Secret;
@@ -24,13 +32,35 @@ use crate::kit::secret::Secret;
 pub struct Request {
     client: Client,
     url: String,
-    post: Option<Vec<u8>>,
-    headers: Vec<(String, String)>,
+    body: Payload,
+    headers: Vec<(String, Secret)>,
     authorization: Option<Secret>,
     deadline: Duration,
     cap: usize,
+    stall: Option<Duration>,
+    range: Option<String>,
+    bare: bool,
+    moved: Option<Arc<AtomicU64>>,
     cancel: Option<Cancel>,
     repeatable: bool,
+}
+
+/// What a request brings.
+enum Payload {
+    None,
+    Bytes(Vec<u8>),
+    File(File, u64),
+}
+
+/// Where the body of an answer goes.
+#[derive(Clone, Copy)]
+enum Take<'f> {
+    /// Into memory, up to the cap.
+    All,
+    /// Nowhere beyond the cap.
+    Head,
+    /// Into a file from a position on, so that it has no more than so many bytes.
+    File { file: &'f File, from: u64, most: u64 },
 }
 
 impl Request {
@@ -38,19 +68,29 @@ impl Request {
         Request {
             client,
             url: url.to_owned(),
-            post: None,
+            body: Payload::None,
             headers: Vec::new(),
             authorization: None,
             deadline: DEADLINE,
             cap: BODY_CAP,
+            stall: None,
+            range: None,
+            bare: false,
+            moved: None,
             cancel: None,
             repeatable: true,
         }
     }
 
     pub(super) fn post(client: Client, url: &str, content_type: &str, body: Vec<u8>) -> Request {
-        let request = Request { post: Some(body), repeatable: false, ..Request::get(client, url) };
+        let request = Request { body: Payload::Bytes(body), repeatable: false, ..Request::get(client, url) };
         request.header(CONTENT_TYPE.as_str(), content_type)
+    }
+
+    pub(super) fn put(client: Client, url: &str, file: File, size: u64) -> Request {
+        // What it leads to is the same however often it is done.
+        let request = Request { body: Payload::File(file, size), ..Request::get(client, url) };
+        request.header(CONTENT_LENGTH.as_str(), &size.to_string())
     }
 
     /// Says who asks, by a token.
@@ -67,9 +107,41 @@ impl Request {
     }
 
     /// One more header; a later one of the same name wins. Not for secrets.
-    pub fn header(mut self, name: &str, value: &str) -> Request {
-        self.headers.push((name.to_owned(), value.to_owned()));
+    pub fn header(self, name: &str, value: &str) -> Request {
+        self.secret_header(name, Secret::new(value))
+    }
+
+    /// One more header whose value nobody is to see; a later one of the same name wins.
+    pub fn secret_header(mut self, name: &str, value: Secret) -> Request {
+        self.headers.push((name.to_owned(), value));
         self
+    }
+
+    /// Ends the call when not one byte has come or gone for so long; a server that has all of a file may work on it for
+    /// [`ANSWER_STALLS`] times as long.
+    pub fn stall(self, stall: Duration) -> Request {
+        Request { stall: Some(stall), ..self }
+    }
+
+    /// Asks for the bytes from `from` on, `to` included if there is one. The answer need not heed it.
+    pub fn range(self, from: u64, to: Option<u64>) -> Request {
+        let to = to.map(|to| to.to_string()).unwrap_or_default();
+        Request { range: Some(format!("bytes={from}-{to}")), ..self }
+    }
+
+    /// Follows a GET's redirects to other servers too, and takes none of the headers along on any.
+    pub fn bare_redirects(self) -> Request {
+        Request { bare: true, ..self }
+    }
+
+    /// Sends the body only when the server has agreed to it, or has said nothing for a second.
+    pub fn ask_first(self) -> Request {
+        self.header(EXPECT.as_str(), "100-continue")
+    }
+
+    /// Adds the bytes of the file that are sent or received.
+    pub fn counting(self, moved: &Arc<AtomicU64>) -> Request {
+        Request { moved: Some(Arc::clone(moved)), ..self }
     }
 
     /// The time for all of it, body included.
@@ -97,34 +169,73 @@ impl Request {
     /// # Errors
     /// That there is no whole answer, and why.
     pub fn send(self) -> Result<Reply, HttpError> {
+        self.run(Take::All)
+    }
+
+    /// As [`Request::send`], but of the answer's body no more is read than the cap, and the rest is left.
+    ///
+    /// # Errors
+    /// That there is no answer, and why.
+    pub fn peek(self) -> Result<Reply, HttpError> {
+        self.run(Take::Head)
+    }
+
+    /// As [`Request::send`] of a GET whose body goes into `file`, which has the first `from` bytes already: only those behind are asked for.
+    /// An answer with all of it (200) replaces what is there. With any other status the file stays as it is, and the body is in the answer.
+    /// What came before an error stays in the file, so that the next call may go on there.
+    ///
+    /// # Errors
+    /// That there is no whole answer; [`HttpError::TooLarge`] if the file would have more than `most` bytes; [`HttpError::File`].
+    pub fn download(self, file: &File, from: u64, most: u64) -> Result<Reply, HttpError> {
+        // Compressed, a part of it would be another one.
+        let request = self.header(ACCEPT_ENCODING.as_str(), "identity");
+        let request = if from > 0 { request.range(from, None) } else { request };
+        request.run(Take::File { file, from, most })
+    }
+
+    fn run(self, take: Take<'_>) -> Result<Reply, HttpError> {
         let mut target = Target::parse(&self.url)?;
-        let headers = self.headers()?;
+        let mut headers = self.headers(false)?;
         let start = self.client.shared.clock.now().mono;
         let mut followed = 0;
         loop {
-            let reply = self.exchange(&target, &headers, start)?;
+            let reply = self.exchange(&target, &headers, start, take)?;
+            let may_follow = matches!(self.body, Payload::None) && followed < REDIRECTS;
+            let to = reply.header(LOCATION.as_str()).filter(|_| may_follow);
             let next = match reply.status {
-                301 | 302 | 303 | 307 | 308 if self.post.is_none() && followed < REDIRECTS => {
-                    reply.header(LOCATION.as_str()).and_then(|to| target.redirected(to))
-                }
+                301 | 302 | 303 | 307 | 308 if self.bare => to.and_then(|to| target.elsewhere(to)),
+                301 | 302 | 303 | 307 | 308 => to.and_then(|to| target.redirected(to)),
                 _ => None,
             };
-            match next {
-                Some(next) => target = next,
-                None => return Ok(reply),
+            let Some(next) = next else { return Ok(reply) };
+            target = next;
+            if self.bare {
+                headers = self.headers(true)?;
             }
             followed += 1;
         }
     }
 
-    fn headers(&self) -> Result<HeaderMap, HttpError> {
+    /// All headers; of a bare redirect only what says nothing of who asks.
+    fn headers(&self, bare: bool) -> Result<HeaderMap, HttpError> {
         let bad = |_| HttpError::BadRequest { why: "a header has characters that none may have" };
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_str(&self.client.user_agent()).map_err(bad)?);
+        if let Some(range) = &self.range {
+            headers.insert(RANGE, HeaderValue::from_str(range).map_err(bad)?);
+        }
         for (name, value) in &self.headers {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| HttpError::BadRequest { why: "a header's name is malformed" })?;
-            headers.insert(name, HeaderValue::from_str(value).map_err(bad)?);
+            if bare && name != ACCEPT_ENCODING {
+                continue;
+            }
+            let mut value = HeaderValue::from_str(value.expose()).map_err(bad)?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        if bare {
+            return Ok(headers);
         }
         if let Some(secret) = &self.authorization {
             let mut value = HeaderValue::from_str(secret.expose()).map_err(bad)?;
@@ -135,17 +246,30 @@ impl Request {
     }
 
     /// One request and its answer. The far end may have closed a kept connection just now; then a new one is taken, once.
-    fn exchange(&self, target: &Target, headers: &HeaderMap, start: Mono) -> Result<Reply, HttpError> {
-        let (result, connected) = watch(self.cancel.as_ref(), || self.attempt(target, headers, start, IDLE));
+    fn exchange(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        start: Mono,
+        take: Take<'_>,
+    ) -> Result<Reply, HttpError> {
+        let within =
+            |stall| if matches!(self.body, Payload::File(..)) { stall * ANSWER_STALLS } else { stall };
+        let stall = self.stall.map(|stall| (stall, within(stall)));
+        let limits = Limits { cancel: self.cancel.clone(), stall };
+        let (result, connected) = watch(&limits, || self.attempt(target, headers, start, IDLE, take));
         let result = match result {
             Err(e) if self.repeatable && !connected && is_hangup(&e) => {
-                let again = || self.attempt(target, headers, start, Duration::ZERO);
-                watch(self.cancel.as_ref(), again).0
+                let again = || self.attempt(target, headers, start, Duration::ZERO, take);
+                watch(&limits, again).0
             }
             other => other,
         };
         let result = result.map_err(|e| HttpError::of(e, &target.host, self.deadline)).and_then(|r| r);
-        if matches!(result, Err(HttpError::Unreachable { .. } | HttpError::Timeout { .. })) {
+        if matches!(
+            result,
+            Err(HttpError::Unreachable { .. } | HttpError::Timeout { .. } | HttpError::Stalled { .. })
+        ) {
             self.client.shared.names.forget(target.uri.host().unwrap_or_default());
         }
         result
@@ -158,6 +282,7 @@ impl Request {
         headers: &HeaderMap,
         start: Mono,
         idle: Duration,
+        take: Take<'_>,
     ) -> Result<Result<Reply, HttpError>, ureq::Error> {
         let spent = self.client.shared.clock.now().mono - start;
         let left = self.deadline.saturating_sub(spent);
@@ -171,27 +296,104 @@ impl Request {
             Ok(agent) => agent,
             Err(e) => return Ok(Err(e)),
         };
-        let response = match self.post.as_deref() {
-            Some(bytes) => run(agent, http::Request::post(&target.uri).body(bytes)?, headers, left, idle),
-            None => run(agent, http::Request::get(&target.uri).body(())?, headers, left, idle),
+        let response = match &self.body {
+            Payload::Bytes(bytes) => {
+                run(agent, http::Request::post(&target.uri).body(bytes.as_slice())?, headers, left, idle)
+            }
+            Payload::None => run(agent, http::Request::get(&target.uri).body(())?, headers, left, idle),
+            Payload::File(file, size) => {
+                let failed = RefCell::new(None);
+                let mut reader = Outgoing { request: self, file, at: 0, size: *size, failed: &failed };
+                let body = SendBody::from_reader(&mut reader);
+                let put = http::Request::put(&target.uri).body(body)?;
+                let sent = run(agent, put, headers, left, idle);
+                if let Some(e) = failed.take() {
+                    return Ok(Err(e));
+                }
+                sent
+            }
         }?;
-        self.read(target, response)
+        match take {
+            Take::File { file, from, most } if matches!(response.status().as_u16(), 200 | 206) => {
+                Ok(self.write(target, response, file, from, most))
+            }
+            take => self.read(target, response, matches!(take, Take::Head)),
+        }
+    }
+
+    /// Writes the body into the file.
+    fn write(
+        &self,
+        target: &Target,
+        response: http::Response<Body>,
+        file: &File,
+        from: u64,
+        most: u64,
+    ) -> Result<Reply, HttpError> {
+        let (parts, body) = response.into_parts();
+        let host = || target.host.clone();
+        let too_large =
+            || HttpError::TooLarge { host: host(), cap: usize::try_from(most).unwrap_or(usize::MAX) };
+        let broken = |source| HttpError::File { what: "writing", source };
+        let reply = Reply {
+            status: parts.status.as_u16(),
+            url: target.url(),
+            body: Vec::new(),
+            headers: parts.headers,
+        };
+        let mut at = from;
+        if reply.status == 200 {
+            at = 0;
+            file.set_len(0).map_err(broken)?;
+        } else if reply.content_range().map(|(start, _)| start) != Some(Some(from)) {
+            return Err(HttpError::Malformed {
+                host: host(),
+                reason: "it sends another part than was asked for",
+            });
+        }
+        if reply.number(CONTENT_LENGTH.as_str()).is_some_and(|length| at.saturating_add(length) > most) {
+            return Err(too_large());
+        }
+        let mut body = body.into_reader();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let got = match body.read(&mut piece) {
+                Ok(0) => return Ok(reply),
+                Ok(got) => piece.get(..got).unwrap_or_default(),
+                Err(e) => return Err(HttpError::of(ureq::Error::from(e), &target.host, self.deadline)),
+            };
+            if at.saturating_add(got.len() as u64) > most {
+                return Err(too_large());
+            }
+            file.write_all_at(got, at).map_err(broken)?;
+            at += got.len() as u64;
+            self.count(got.len());
+        }
+    }
+
+    fn count(&self, bytes: usize) {
+        if let Some(moved) = &self.moved {
+            moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     fn read(
         &self,
         target: &Target,
         response: http::Response<Body>,
+        only_head: bool,
     ) -> Result<Result<Reply, HttpError>, ureq::Error> {
         let (parts, body) = response.into_parts();
         let mut bytes = Vec::new();
-        let most = u64::try_from(self.cap).unwrap_or(u64::MAX).saturating_add(1);
+        let most = u64::try_from(self.cap).unwrap_or(u64::MAX).saturating_add(u64::from(!only_head));
         if let Err(e) = body.into_reader().take(most).read_to_end(&mut bytes) {
             // The answer has begun: never again on another connection.
             let e = HttpError::of(ureq::Error::from(e), &target.host, self.deadline);
             return Ok(Err(e));
         }
-        if bytes.len() > self.cap {
+        if only_head {
+            bytes.truncate(self.cap);
+        } else if bytes.len() > self.cap {
             return Ok(Err(HttpError::TooLarge { host: target.host.clone(), cap: self.cap }));
         }
         let reply =
@@ -212,9 +414,48 @@ fn run<B: AsSendBody>(
     agent.run(request)
 }
 
+/// A file on its way out. What goes wrong with the file, or that the call was cancelled, is told beside: for the library it is an error like
+/// the connection's.
+struct Outgoing<'r> {
+    request: &'r Request,
+    file: &'r File,
+    at: u64,
+    size: u64,
+    failed: &'r RefCell<Option<HttpError>>,
+}
+
+impl Read for Outgoing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let fail = |e: HttpError| {
+            self.failed.replace(Some(e));
+            Err(io::Error::other("given up"))
+        };
+        if self.request.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
+            let host = Target::parse(&self.request.url).map(|t| t.host).unwrap_or_default();
+            return fail(HttpError::Cancelled { host });
+        }
+        let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
+        let room = buffer.len().min(left);
+        let got = match self.file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at) {
+            Ok(0) if room > 0 => {
+                return fail(HttpError::File { what: "reading", source: io::ErrorKind::UnexpectedEof.into() });
+            }
+            Ok(got) => got,
+            Err(source) => return fail(HttpError::File { what: "reading", source }),
+        };
+        self.at += got as u64;
+        self.request.count(got);
+        Ok(got)
+    }
+}
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let method = if self.post.is_some() { "POST" } else { "GET" };
+        let method = match self.body {
+            Payload::None => "GET",
+            Payload::Bytes(_) => "POST",
+            Payload::File(..) => "PUT",
+        };
         let host = Target::parse(&self.url).map(|t| t.host).unwrap_or_default();
         f.debug_struct("Request").field("method", &method).field("host", &host).finish_non_exhaustive()
     }
@@ -235,6 +476,26 @@ impl Reply {
     /// A header's value; `None` if it is absent or not plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How large the whole is of which this may be a part, if the server says so.
+    pub fn total_size(&self) -> Option<u64> {
+        match self.content_range() {
+            Some((_, total)) => total,
+            None => self.number(CONTENT_LENGTH.as_str()),
+        }
+    }
+
+    /// The first byte of a part, and how many the whole has (RFC 9110, 14.4).
+    fn content_range(&self) -> Option<(Option<u64>, Option<u64>)> {
+        let (part, total) =
+            self.header(CONTENT_RANGE.as_str())?.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let start = part.split_once('-').and_then(|(start, _)| start.parse().ok());
+        Some((start, total.parse().ok()))
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.header(name)?.trim().parse().ok()
     }
 
     /// How long the server asks to wait (RFC 9110, 10.2.3: seconds, or a date), at most an hour.

@@ -57,6 +57,13 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Where a redirect from here leads that takes nothing along: any server over TLS; without TLS only from this machine to itself.
+    pub(super) fn elsewhere(&self, location: &str) -> Option<Target> {
+        self.redirected(location).or_else(|| Target::parse(location).ok().filter(|t| t.tls || !self.tls))
+    }
+}
+
 /// Whether a host, in brackets if it is an IPv6 address, is this machine by its very name.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -88,6 +95,21 @@ mod tests {
         check("https:///x", None);
         check("https://h/a b", None);
         check(&format!("https://h/{}", "x".repeat(URL_CAP)), None);
+    }
+
+    #[test]
+    fn a_redirect_without_headers_may_go_elsewhere_but_never_from_tls_to_none() {
+        let check = |from: &str, to: &str, expected: Option<&str>| {
+            let from = Target::parse(from).unwrap();
+            assert_eq!(from.elsewhere(to).map(|t| t.url()).as_deref(), expected, "{to}");
+        };
+        check("https://h/a", "https://other/b?c", Some("https://other/b?c"));
+        check("https://h/a", "/b", Some("https://h/b"));
+        check("https://h/a", "http://127.0.0.1:1/b", None);
+        check("https://h/a", "http://other/b", None);
+        check("http://127.0.0.1:1/a", "http://127.0.0.1:2/b", Some("http://127.0.0.1:2/b"));
+        check("http://127.0.0.1:1/a", "http://other/b", None);
+        check("https://h/a", "https://u@other/b", None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::time::Duration;
 
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
@@ -12,8 +13,16 @@ use crate::kit::cancel::Cancel;
 /// The call that the current thread makes. The library runs a call on the caller's thread from end to end, and has no other
 /// way to tell a connection, which outlives calls, which one it serves.
 struct Call {
-    cancel: Option<Cancel>,
+    limits: Limits,
     connected: bool,
+}
+
+/// What may end a call early.
+#[derive(Clone, Default)]
+pub(super) struct Limits {
+    pub(super) cancel: Option<Cancel>,
+    /// The longest time in which nothing goes out, and in which nothing comes in.
+    pub(super) stall: Option<(Duration, Duration)>,
 }
 
 thread_local! {
@@ -21,15 +30,15 @@ thread_local! {
 }
 
 /// Runs one call on this thread. The second answer is whether it made a new connection.
-pub(super) fn watch<T>(cancel: Option<&Cancel>, run: impl FnOnce() -> T) -> (T, bool) {
-    CALL.set(Some(Call { cancel: cancel.cloned(), connected: false }));
+pub(super) fn watch<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, bool) {
+    CALL.set(Some(Call { limits: limits.clone(), connected: false }));
     let result = run();
     let call = CALL.take();
     (result, call.is_some_and(|c| c.connected))
 }
 
-fn cancel() -> Option<Cancel> {
-    CALL.with_borrow(|call| call.as_ref().and_then(|c| c.cancel.clone()))
+fn limits() -> Limits {
+    CALL.with_borrow(|call| call.as_ref().map(|c| c.limits.clone()).unwrap_or_default())
 }
 
 /// The call was cancelled.
@@ -43,6 +52,22 @@ impl fmt::Display for Cancelled {
 }
 
 impl std::error::Error for Cancelled {}
+
+/// Nothing came or went for so long.
+#[derive(Debug)]
+pub(super) struct Stalled(pub(super) Duration);
+
+impl fmt::Display for Stalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stalled")
+    }
+}
+
+impl std::error::Error for Stalled {}
+
+fn stalled(after: Duration) -> Error {
+    Error::Other(Box::new(Stalled(after)))
+}
 
 /// Wraps the connection that comes out of the connectors before it.
 #[derive(Debug, Default)]
@@ -66,12 +91,25 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, timeout)
+        let stall = limits().stall.map(|(out, _)| out).filter(|stall| *stall < *timeout.after);
+        let Some(stall) = stall else { return self.0.transmit_output(amount, timeout) };
+        match self.0.transmit_output(amount, NextTimeout { after: stall.into(), ..timeout }) {
+            Err(Error::Timeout(_)) => Err(stalled(stall)),
+            other => other,
+        }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let Some(cancel) = cancel() else { return self.0.await_input(timeout) };
-        let mut left = *timeout.after;
+        let Limits { cancel, stall } = limits();
+        let stall = stall.map(|(_, within)| within).filter(|stall| *stall < *timeout.after);
+        let mut left = stall.unwrap_or(*timeout.after);
+        let ended = |result| match (result, stall) {
+            (Err(Error::Timeout(_)), Some(stall)) => Err(stalled(stall)),
+            (result, _) => result,
+        };
+        let Some(cancel) = cancel else {
+            return ended(self.0.await_input(NextTimeout { after: left.into(), ..timeout }));
+        };
         loop {
             if cancel.is_cancelled() {
                 return Err(Error::Other(Box::new(Cancelled)));
@@ -79,7 +117,7 @@ impl<T: Transport> Transport for Watched<T> {
             let slice = left.min(CANCEL_SLICE);
             match self.0.await_input(NextTimeout { after: slice.into(), ..timeout }) {
                 Err(Error::Timeout(_)) if left > slice => left -= slice,
-                other => return other,
+                other => return ended(other),
             }
         }
     }
