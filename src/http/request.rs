@@ -438,7 +438,10 @@ impl Read for Outgoing<'_> {
         let room = buffer.len().min(left);
         let got = match self.file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at) {
             Ok(0) if room > 0 => {
-                return fail(HttpError::File { what: "reading", source: io::ErrorKind::UnexpectedEof.into() });
+                return fail(HttpError::File {
+                    what: "reading",
+                    source: io::ErrorKind::UnexpectedEof.into(),
+                });
             }
             Ok(got) => got,
             Err(source) => return fail(HttpError::File { what: "reading", source }),

@@ -21,6 +21,7 @@ pub mod line;
 pub mod lock;
 pub mod mask;
 pub mod openat;
+pub mod pointer;
 pub mod pool;
 pub mod process;
 pub mod ring;

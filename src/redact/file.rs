@@ -7,16 +7,6 @@ use serde_json::Value;
 
 use super::{Findings, Redactor};
 
-/// How a file begins that stands for one kept elsewhere (git-lfs, `docs/spec.md`).
-const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-/// How long such a file is at most, in bytes.
-pub const POINTER_MAX: usize = 1024;
-
-/// Whether `bytes` are no content but stand for one that is kept elsewhere.
-pub fn is_pointer(bytes: &[u8]) -> bool {
-    bytes.len() <= POINTER_MAX && bytes.starts_with(POINTER)
-}
-
 /// Redacts the content of the file called `name`, as its ending says what it is.
 pub(super) fn redact<'t>(
     redactor: &Redactor,
@@ -121,11 +111,5 @@ mod tests {
             "{\"a\":\"[REDACTED_GITHUB_TOKEN]\",\"a\":\"x\"}",
             1,
         );
-    }
-
-    #[test]
-    fn what_stands_for_a_file_is_known() {
-        assert!(is_pointer(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"));
-        assert!(!is_pointer(b"version 1") && !is_pointer(b""));
     }
 }

@@ -30,7 +30,6 @@ use std::fmt;
 
 use serde_json::Value;
 
-pub use file::{POINTER_MAX, is_pointer};
 pub use found::{Findings, Found};
 pub use pattern::Rule;
 pub use place::{hide_home, is_secret_path};

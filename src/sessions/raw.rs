@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::kit::file::NOFOLLOW;
 use crate::kit::gotime::GoTime;
 use crate::kit::lock::FileLock;
-use crate::redact::{self, Findings, Redactor};
+use crate::kit::pointer;
+use crate::redact::{Findings, Redactor};
 use crate::tail::{Cursor, Tail};
 
 /// The file's name.
@@ -297,8 +298,8 @@ pub fn is_pointer(path: &Path) -> io::Result<bool> {
     let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
     let mut head = Vec::new();
     // One byte more than such a file has at most.
-    file.take(redact::POINTER_MAX as u64 + 1).read_to_end(&mut head)?;
-    Ok(redact::is_pointer(&head))
+    file.take(pointer::MAX as u64 + 1).read_to_end(&mut head)?;
+    Ok(pointer::is_pointer(&head))
 }
 
 /// Appends to the `raw.jsonl` of a session. Every string of a line passes the redactor; there is no other way to write one.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::raw;
 use super::recording::{Recording, State};
 use crate::kit::file;
-use crate::redact::{Findings, Redactor, is_pointer};
+use crate::kit::pointer::is_pointer;
+use crate::redact::{Findings, Redactor};
 
 /// A larger file is not read, in bytes.
 const FILE_MAX: usize = 256 << 20;

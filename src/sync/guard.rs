@@ -18,8 +18,9 @@ use crate::git::{BlobContent, CloneLock, GitError, ManagedClone, OwnFile, Reader
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::openat;
+use crate::kit::pointer::Pointer;
 use crate::project::{Dirs, Project, RedactRules};
-use crate::redact::{Findings, Redactor, is_pointer};
+use crate::redact::{Findings, Redactor};
 
 /// The ledger's directory of sessions.
 const DIR: &str = "sessions";
@@ -98,7 +99,7 @@ impl Guard<'_> {
                     // It was left at the remote, so it is there already.
                     BlobContent::Missing => {}
                     BlobContent::TooLarge(_) => held.push(Held { file, found, clean: None }),
-                    BlobContent::Here(bytes) if is_pointer(&bytes) => {}
+                    BlobContent::Here(bytes) if Pointer::parse_exact(&bytes).is_some() => {}
                     BlobContent::Here(bytes) => {
                         let redacted = redactor.redact_file(&name, &bytes, &mut found);
                         if found.is_empty() {

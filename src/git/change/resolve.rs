@@ -5,6 +5,7 @@ use std::path::Path;
 use git2::Repository;
 
 use crate::git::entry::{Entry, bytes_of};
+use crate::kit::pointer::{self, Pointer};
 
 /// Prefixes of paths whose conflicts are decided (`auto`: the local version wins) or not (`none`). The longest one that a
 /// path begins with counts; of two equally long ones `none`; without one nothing is decided.
@@ -35,8 +36,8 @@ impl ResolveRules {
 pub(in crate::git) fn winner(repo: &Repository, remote: Entry, local: Entry) -> Entry {
     let is_pointer = |id| {
         let is_small =
-            repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size <= POINTER_MAX);
-        is_small && repo.find_blob(id).is_ok_and(|blob| is_lfs_pointer(blob.content()))
+            repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size <= pointer::MAX);
+        is_small && repo.find_blob(id).is_ok_and(|blob| Pointer::parse(blob.content()).is_some())
     };
     if let (Some(there), Some(here)) = (remote, local)
         && is_pointer(there.1)
@@ -45,24 +46,6 @@ pub(in crate::git) fn winner(repo: &Repository, remote: Entry, local: Entry) -> 
         return remote;
     }
     local.or(remote)
-}
-
-/// Bytes of the largest pointer.
-const POINTER_MAX: usize = 200;
-
-/// A complete Git LFS pointer: version line, SHA-256, a size above zero.
-fn is_lfs_pointer(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    let lines: Vec<&str> = text.lines().collect();
-    let oid = |l: &&str| {
-        let hex = l.strip_prefix("oid sha256:");
-        hex.is_some_and(|h| h.len() == 64 && h.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    let size = |l: &&str| l.strip_prefix("size ").is_some_and(|n| n.parse::<u64>().is_ok_and(|n| n > 0));
-    bytes.len() <= POINTER_MAX
-        && lines.first().is_some_and(|l| l.starts_with("version https://git-lfs.github.com/spec/"))
-        && lines.iter().any(oid)
-        && lines.iter().any(size)
 }
 
 #[cfg(test)]
@@ -81,18 +64,5 @@ mod tests {
         check("x", false);
         check("sessions/a", false);
         assert!(!ResolveRules::default().is_auto(Path::new("data/a")));
-    }
-
-    #[test]
-    fn pointers_are_told_from_what_looks_like_one() {
-        let head = "version https://git-lfs.github.com/spec/v1\n";
-        let oid = format!("oid sha256:{}\n", "a".repeat(64));
-        let check = |text: String, expected| assert_eq!(is_lfs_pointer(text.as_bytes()), expected, "{text}");
-        check(format!("{head}{oid}size 12\n"), true);
-        check(format!("{head}{oid}size 0\n"), false);
-        check(format!("{head}{oid}"), false);
-        check(format!("{head}oid sha256:abc\nsize 1\n"), false);
-        check(format!("{head}{oid}size 12\n{}", " ".repeat(200)), false);
-        check(format!("<<<<<<< HEAD\n{head}{oid}size 12\n"), false);
     }
 }
