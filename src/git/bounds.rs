@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::limits::{
     CLONE_STALL, NETWORK_DEADLINE, NETWORK_FILE, NETWORK_MEMORY, NETWORK_OUTPUT, SERVER_WORK, TREE_MEMORY,
 };
+use crate::http::limits::STALL;
+use crate::kit::backoff::Backoff;
 use crate::kit::clock::Mono;
 
 /// The bounds of a git child that talks to a remote. A test brings smaller ones. Those of memory, output and disk are for remotes behind a
@@ -25,6 +27,10 @@ pub struct Bounds {
     pub output: u64,
     /// Bytes of one file.
     pub file: u64,
+    /// For a large file outside of git: the longest time without a byte.
+    pub transfer_stall: Duration,
+    /// The waits between attempts at such files.
+    pub retry: Backoff,
 }
 
 impl Default for Bounds {
@@ -37,6 +43,8 @@ impl Default for Bounds {
             tree_memory: TREE_MEMORY,
             output: NETWORK_OUTPUT,
             file: NETWORK_FILE,
+            transfer_stall: STALL,
+            retry: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(8) },
         }
     }
 }

@@ -185,6 +185,10 @@ impl Git {
         self.smart.as_ref()
     }
 
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
     /// The login handed in for a URL.
     pub(super) fn login(&self, url: &str) -> Option<Login> {
         self.logins.as_ref().and_then(|f| f(url))
@@ -257,20 +261,9 @@ impl Git {
     /// `url` is that of the remote, if the command talks to one.
     fn start(&self, sub: &'static str, cwd: &Path, dir: Option<&Path>, url: Option<&str>) -> Invocation<'_> {
         let deadline = if url.is_some() { self.bounds.deadline } else { LOCAL_DEADLINE };
-        let mut cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
         let helper = url.and_then(|_| self.helper_command());
-        // What comes later counts.
-        let newer = self.caller.all();
-        for (name, value) in self.env.0.iter().chain(&newer) {
-            let is_in = |list: &[&str]| list.iter().any(|k| OsStr::new(k) == name);
-            let own = self.profile == Profile::SelfHosted && is_in(KEPT_SELF_HOSTED);
-            if is_in(KEPT) || own || (helper.is_some() && is_in(KEPT_HELPER)) {
-                cmd = cmd.env(name, value);
-            }
-        }
-        for (name, value) in FIXED_ENV {
-            cmd = cmd.env(name, value);
-        }
+        let cmd = Cmd::new("git").dir(cwd).stdout_cap(STDOUT_CAP).stderr_cap(STDERR_CAP);
+        let mut cmd = self.with_env(cmd, helper.is_some());
         if self.profile == Profile::Vendor {
             cmd = cmd.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
         }
@@ -291,6 +284,30 @@ impl Git {
         let is_bounded = url.is_some_and(|url| local_path(url).is_none());
         let memory = is_bounded.then_some(self.bounds.memory);
         Invocation { git: self, sub, host, cmd, dir, config, args, deadline, memory, stall: false }
+    }
+
+    /// The environment that every child has.
+    fn with_env(&self, mut cmd: Cmd, with_helper: bool) -> Cmd {
+        // What comes later counts.
+        let newer = self.caller.all();
+        for (name, value) in self.env.0.iter().chain(&newer) {
+            let is_in = |list: &[&str]| list.iter().any(|k| OsStr::new(k) == name);
+            let own = self.profile == Profile::SelfHosted && is_in(KEPT_SELF_HOSTED);
+            if is_in(KEPT) || own || (with_helper && is_in(KEPT_HELPER)) {
+                cmd = cmd.env(name, value);
+            }
+        }
+        FIXED_ENV.iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
+    }
+
+    /// The user's ssh with these arguments, as git would run it for `url`; any exit code is an answer.
+    pub(super) fn ssh(&self, url: &str, args: &[String], cancel: &Cancel) -> Result<Output, GitError> {
+        // As git does, for the command may be several words.
+        let mut line = self.ssh_command(url);
+        line.push(" \"$@\"");
+        let cmd = Cmd::new("sh").arg("-c").arg(line).arg("ssh").args(args);
+        let cmd = self.with_env(cmd, false).deadline(self.bounds.deadline);
+        child::run(cmd, cancel).map_err(|e| GitError::child("lfs", Some(&host_of(url)), e))
     }
 
     /// What ended a child that talked to a remote, if it was one of its bounds or a redirect.
@@ -569,7 +586,7 @@ impl Invocation<'_> {
 }
 
 /// Whether a remote is reached by ssh: `ssh://`, `git+ssh://` or `[user@]host:path`.
-fn is_ssh(url: &str) -> bool {
+pub(super) fn is_ssh(url: &str) -> bool {
     match url.split_once("://") {
         Some((scheme, _)) => scheme.ends_with("ssh") || scheme.starts_with("ssh"),
         None => url.split_once(':').is_some_and(|(host, _)| !host.is_empty() && !host.contains('/')),

@@ -99,6 +99,43 @@ pub enum GitError {
         /// What is wrong with the answer.
         why: &'static str,
     },
+    /// The remote keeps no large files.
+    #[error("{0} has no Git LFS")]
+    NoLfs(String),
+    /// The server of large files is of no use.
+    #[error("Git LFS at {host}: {why}")]
+    Lfs {
+        /// Host and port of the remote.
+        host: String,
+        /// What kind of failure it is.
+        class: Class,
+        /// Why.
+        why: String,
+    },
+    /// The server of large files answered, but not with success.
+    #[error("Git LFS at {host} answered with HTTP status {status}{}", said_as(said, *status))]
+    LfsRefused {
+        /// Host and port of the remote.
+        host: String,
+        /// The status.
+        status: u16,
+        /// The server's own words, sanitised; may be empty.
+        said: String,
+        /// How long it asks to wait before the next request.
+        retry_after: Option<Duration>,
+    },
+    /// Large files that did not come or go.
+    #[error("{doing} Git LFS at {host} failed: {}", list_unmoved(failed))]
+    LfsObjects {
+        /// What was done: `uploading to`, `downloading from`.
+        doing: &'static str,
+        /// Host and port of the remote.
+        host: String,
+        /// Which, and why; never empty.
+        failed: Vec<Unmoved>,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
     /// A read in process failed.
     #[error("{what}: {message}")]
     Library {
@@ -200,7 +237,15 @@ impl GitError {
         match self {
             GitError::Failed { class, .. } | GitError::Library { class, .. } => *class,
             GitError::Http(e) => e.class(),
-            GitError::Refused { status, .. } => class_of_status(*status),
+            GitError::Refused { status, .. } | GitError::LfsRefused { status, .. } => {
+                class_of_status(*status)
+            }
+            GitError::Lfs { class, .. } => *class,
+            // What somebody has to do something about counts before what is only to be tried again.
+            GitError::LfsObjects { failed, .. } => {
+                let lasting = failed.iter().map(|f| f.class).find(|c| *c != Class::Network);
+                lasting.unwrap_or(Class::Network)
+            }
             GitError::Timeout { network: true, .. } | GitError::Stalled { .. } | GitError::CutOff(_) => {
                 Class::Network
             }
@@ -219,6 +264,7 @@ impl GitError {
             GitError::NotSmart { .. }
             | GitError::TooLarge { .. }
             | GitError::Redirected { .. }
+            | GitError::NoLfs(_)
             | GitError::NotInstalled
             | GitError::TooOld(_)
             | GitError::WrongBranch { .. }
@@ -234,7 +280,9 @@ impl GitError {
     /// How long the remote asked to be left alone; callers wait that long before they ask again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            GitError::Refused { retry_after, .. } => *retry_after,
+            GitError::Refused { retry_after, .. }
+            | GitError::LfsRefused { retry_after, .. }
+            | GitError::LfsObjects { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -299,8 +347,32 @@ impl GitError {
     }
 }
 
+/// A large file that did not come or go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmoved {
+    /// The file's name.
+    pub name: String,
+    /// What kind of failure it is.
+    pub class: Class,
+    /// Why, in words without a secret.
+    pub why: String,
+}
+
+fn list_unmoved(failed: &[Unmoved]) -> String {
+    let mut text: Vec<String> =
+        failed.iter().take(NAMED_PATHS).map(|f| format!("{}: {}", f.name, f.why)).collect();
+    if failed.len() > NAMED_PATHS {
+        text.push(format!("and {} more", failed.len() - NAMED_PATHS));
+    }
+    text.join("; ")
+}
+
+fn said_as(said: &str, status: u16) -> String {
+    if said.is_empty() { meaning(status).to_owned() } else { format!(": {said}") }
+}
+
 /// The class of an HTTP status that is no success. What a server cannot do for now counts as not being reached.
-fn class_of_status(status: u16) -> Class {
+pub(super) fn class_of_status(status: u16) -> Class {
     match status {
         401 | 403 | 407 => Class::Auth,
         408 | 425 | 429 | 500..=599 => Class::Network,
@@ -312,6 +384,8 @@ fn class_of_status(status: u16) -> Class {
 fn meaning(status: u16) -> &'static str {
     match status {
         401 => ": it wants a login that it accepts",
+        413 => ": it is too large for the server",
+        507 => ": the server has no room left",
         403 => ": this login may not read the repository",
         404 | 410 => ": repository not found",
         429 => ": too many requests",

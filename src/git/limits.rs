@@ -6,6 +6,30 @@ use std::time::Duration;
 pub const NETWORK_DEADLINE: Duration = Duration::from_secs(60);
 /// A look at a remote over HTTP in process, logging in included.
 pub const LOOK_DEADLINE: Duration = Duration::from_secs(15);
+/// An answer about large files, which may be many.
+pub const LFS_DEADLINE: Duration = Duration::from_secs(120);
+/// Bytes of such an answer; more is an error.
+pub const LFS_ANSWER_CAP: usize = 4 << 20;
+/// Large files that are asked about at once.
+pub const LFS_BATCH: usize = 100;
+/// Large files that come or go beside each other.
+pub const LFS_PARALLEL: usize = 4;
+/// Bytes per second below which the transfer of a large file is given up, once [`LFS_SLOW_START`] is over.
+pub const LFS_LOW_SPEED: u64 = 1000;
+/// The transfer of any large file may take so long.
+pub const LFS_SLOW_START: Duration = Duration::from_secs(600);
+/// Attempts in a row without progress at large files.
+pub const LFS_ATTEMPTS: u32 = 4;
+/// An address for a transfer that does not work is asked for anew so many times.
+pub const LFS_ADDRESSES: u32 = 2;
+/// A server that asks to be left alone for longer is left to the caller.
+pub const LFS_RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+/// Headers of one transfer that a server may ask for.
+pub const LFS_HEADERS_MAX: usize = 32;
+/// So long it counts that a remote has large files.
+pub const LFS_KNOWN: Duration = Duration::from_secs(30 * 86_400);
+/// So long it counts that it has none.
+pub const LFS_NONE_KNOWN: Duration = Duration::from_secs(86_400);
 /// Bytes of an answer to a look; a server of protocol 0 shows all its refs, some 70 bytes each. More is an error.
 pub const LOOK_CAP: usize = 16 * 1024 * 1024;
 /// Remotes over HTTP whose abilities are remembered; at one more all are forgotten.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, open, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, linkat, mkdirat, open, openat, renameat, unlinkat};
 
 use super::file;
 
@@ -65,6 +65,24 @@ pub fn replace(clone: &Path, dirs: &[&str], name: &str, text: &[u8]) -> io::Resu
         let _ = unlinkat(&dir, &temp, AtFlags::empty());
     }
     done
+}
+
+/// As [`replace`], with `mode`, and on disk before it returns. One that has these bytes already is left as it is.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_durable(clone: &Path, dirs: &[&str], name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    if read(clone, dirs, name, bytes.len().max(1)).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let dir = enter(clone, dirs, true)?;
+    let (temp, mut file) = temporary(&dir, name, mode)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let done = written.and_then(|()| Ok(renameat(&dir, &temp, &dir, name)?));
+    if done.is_err() {
+        let _ = unlinkat(&dir, &temp, AtFlags::empty());
+    }
+    done.and_then(|()| Ok(fsync(&dir)?))
 }
 
 /// Removes the file `name` in `dirs` below `clone`; one that is not there is removed already.

@@ -23,11 +23,11 @@ use crate::project::{Dirs, Project, RedactRules};
 use crate::redact::{Findings, Redactor};
 
 /// The ledger's directory of sessions.
-const DIR: &str = "sessions";
+pub(super) const DIR: &str = "sessions";
 /// What was found clean, beside the clone.
 const FILE: &str = "scanned.json";
 /// A larger file is not looked into, and so not pushed, in bytes; git servers refuse such files as well.
-const FILE_MAX: usize = 100 << 20;
+pub(super) const FILE_MAX: usize = 100 << 20;
 /// So many files of one directory are looked at.
 const FILES_MAX: usize = 2000;
 /// So many contents are remembered as clean, the newest.
@@ -122,7 +122,7 @@ impl Guard<'_> {
         Ok(held)
     }
 
-    fn redactor(&self) -> Redactor {
+    pub(super) fn redactor(&self) -> Redactor {
         let found = RedactRules::read(self.dirs, self.project);
         found.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
         Redactor::with_rules(found.rules)
@@ -148,7 +148,7 @@ fn told(held: &[Held]) -> String {
 }
 
 impl Job<'_> {
-    fn guard(&self) -> Guard<'_> {
+    pub(super) fn guard(&self) -> Guard<'_> {
         Guard { dirs: &self.site.dirs, project: self.project.as_ref(), state: &self.at.state }
     }
 

@@ -33,6 +33,7 @@ mod run;
 mod schedule;
 mod setup;
 mod shape;
+pub mod share;
 mod site;
 mod slots;
 mod team;

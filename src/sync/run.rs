@@ -29,8 +29,18 @@ pub(super) const LOCK_WAIT_FORCED: Duration = Duration::from_secs(30);
 /// The branch of a ledger whose clone does not say otherwise.
 pub(super) const BRANCH: &str = "main";
 /// Machine-local files of a ledger's clone that git is not to see.
-pub(super) const EXCLUDES: [&str; 4] =
-    [".sageox/cache/", ".sageox/checkout.json", ".sageox/workspaces.jsonl", "*.conflict-*"];
+pub(super) const EXCLUDES: [&str; 9] = [
+    ".sageox/cache/",
+    ".sageox/checkout.json",
+    ".sageox/workspaces.jsonl",
+    "*.conflict-*",
+    // What recording leaves beside a session.
+    "/sessions/**/.recording.json*",
+    "/sessions/**/.needs-summary",
+    "/sessions/**/*.lock",
+    "/sessions/**/*.tmp",
+    "/sessions/**/input.jsonl",
+];
 
 /// Says how far a run has come: stage, percent if known, text.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&str, Option<u8>, &str);
@@ -487,7 +497,7 @@ pub(super) struct View {
     pub(super) branch: String,
     pub(super) head: Option<Oid>,
     tracking: Option<Oid>,
-    origin: String,
+    pub(super) origin: String,
     /// Its history is short, or its files are those of another hour.
     unfinished: bool,
 }

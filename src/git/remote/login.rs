@@ -5,11 +5,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use parking_lot::Mutex;
 
-use crate::git::command::Git;
+use crate::git::command::{Git, Profile};
 use crate::git::error::GitError;
 use crate::git::limits::LOGINS_CAP;
+use crate::http::Reply;
 use crate::kit::cancel::Cancel;
 use crate::kit::secret::Secret;
 
@@ -20,6 +22,15 @@ pub struct Login {
     pub user: String,
     /// The password or token.
     pub password: Secret,
+}
+
+impl Login {
+    /// As a header of HTTP has it.
+    pub(in crate::git) fn header(&self) -> Secret {
+        let pair = Secret::new(format!("{}:{}", self.user, self.password.expose()));
+        let coded = Secret::new(base64::prelude::BASE64_STANDARD.encode(pair.expose()));
+        Secret::new(format!("Basic {}", coded.expose()))
+    }
 }
 
 /// Where logins come from: the login for a URL, `None` without one.
@@ -51,6 +62,41 @@ impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} logins", self.0.lock().len())
     }
+}
+
+/// Sends a request to the remote `url` as whoever we are there; after a refusal once more, as the user's credential helpers say, or with the
+/// login that was renewed meanwhile.
+pub(in crate::git) fn send_as_known(
+    git: &Git,
+    answers: &Answers,
+    url: &str,
+    cancel: &Cancel,
+    send: &dyn Fn(Option<&Login>) -> Result<Reply, GitError>,
+) -> Result<Reply, GitError> {
+    let first = git.login(url).or_else(|| answers.get(url));
+    let reply = send(first.as_ref())?;
+    if reply.status != 401 || !asks_for_password(&reply) {
+        return Ok(reply);
+    }
+    if let Some(renewed) = git.login(url) {
+        return if Some(&renewed) == first.as_ref() { Ok(reply) } else { send(Some(&renewed)) };
+    }
+    if git.profile() == Profile::Vendor {
+        return Ok(reply);
+    }
+    answers.forget(url);
+    let Some(login) = ask_helpers(git, url, cancel)? else { return Ok(reply) };
+    let reply = send(Some(&login))?;
+    if reply.status != 401 {
+        answers.keep(url, login);
+    }
+    Ok(reply)
+}
+
+/// Whether a 401 can be answered with a name and a password.
+pub(in crate::git) fn asks_for_password(reply: &Reply) -> bool {
+    let scheme = reply.header("WWW-Authenticate").unwrap_or("Basic").trim_start();
+    scheme.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("basic"))
 }
 
 /// Asks the user's credential helpers, nobody else: without one that answers there is no login.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::discover::Remote;
-use super::login::{Answers, Login, ask_helpers};
+use super::login::{Answers, Login, asks_for_password, send_as_known};
 use super::pkt::{Advertised, Broken, Capabilities, read_advertisement, read_refs, write_line};
 use crate::git::command::{Git, Profile, host_of};
 use crate::git::error::GitError;
@@ -60,13 +60,28 @@ impl Smart {
         !url.contains(['?', '#']) && self.0.client.accepts(url)
     }
 
+    /// Calls servers.
+    pub(in crate::git) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// What the user's credential helpers answered.
+    pub(in crate::git) fn answers(&self) -> &Answers {
+        &self.0.answers
+    }
+
     /// The setting by which git reaches a remote whose server has moved it, as the last look found: git itself follows no redirect, for it
     /// would follow one to any host.
     pub(in crate::git) fn moved(&self, url: &str) -> Option<String> {
         let url = url.trim_end_matches('/');
-        let base = self.0.servers.lock().get(url).map(|s| s.base.clone()).filter(|base| base != url)?;
+        let base = self.base(url)?;
         // Git ends the name of a setting at the first `=`.
         (!base.contains('=')).then(|| format!("url.{base}.insteadOf={url}"))
+    }
+
+    /// Where the last look found the repository, if that is another address.
+    pub(in crate::git) fn base(&self, url: &str) -> Option<String> {
+        self.0.servers.lock().get(url).map(|s| s.base.clone()).filter(|base| base != url)
     }
 
     /// Where `branch` of `url` is (HEAD if `None`); `Ok(None)` if only the git program can tell.
@@ -169,25 +184,11 @@ impl LsRemote<'_> {
         read_refs(&reply.body, self.branch).map(Seen::Remote).map_err(|e| self.broken(e))
     }
 
-    /// Sends a request as whoever we are; after a refusal once more as the user's credential helpers say.
+    /// Sends a request as whoever we are.
     fn send(&self, request: &dyn Fn() -> Request) -> Result<Reply, GitError> {
-        let mut login = self.known_login();
-        let reply = self.send_as(request(), login.as_ref())?;
-        if reply.status != 401 || self.git.profile() == Profile::Vendor || !asks_for_password(&reply) {
-            return Ok(reply);
-        }
-        self.smart.answers.forget(self.url);
-        login = ask_helpers(self.git, self.url, self.cancel)?;
-        let Some(login) = login else { return Ok(reply) };
-        let reply = self.send_as(request(), Some(&login))?;
-        if reply.status != 401 {
-            self.smart.answers.keep(self.url, login);
-        }
-        Ok(reply)
-    }
-
-    fn known_login(&self) -> Option<Login> {
-        self.git.login(self.url).or_else(|| self.smart.answers.get(self.url))
+        send_as_known(self.git, &self.smart.answers, self.url, self.cancel, &|login| {
+            self.send_as(request(), login)
+        })
     }
 
     fn send_as(&self, request: Request, login: Option<&Login>) -> Result<Reply, GitError> {
@@ -257,10 +258,4 @@ fn has_changed(seen: &Result<Seen, GitError>) -> bool {
         Err(e @ GitError::Refused { .. }) => e.class() == Class::Usage,
         _ => false,
     }
-}
-
-/// Whether a 401 can be answered with a name and a password.
-fn asks_for_password(reply: &Reply) -> bool {
-    let scheme = reply.header("WWW-Authenticate").unwrap_or("Basic").trim_start();
-    scheme.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("basic"))
 }
