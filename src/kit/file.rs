@@ -1,7 +1,7 @@
 //! Files as the rest of the house writes and reads them: whole or not at all, private, bounded.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +42,23 @@ pub fn write_linked(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace(&end_of_links(path)?, &mut &*bytes, mode, true).map(drop)
 }
 
+/// As [`write_durable`], of what `fill` writes, whatever its size.
+///
+/// # Errors
+/// As [`write_durable`], and those of `fill`.
+pub fn write_filled(
+    path: &Path,
+    mode: u32,
+    fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let fill = &mut |file: &mut File| {
+        let mut out = io::BufWriter::new(file);
+        fill(&mut out)?;
+        out.flush().map(|()| 0)
+    };
+    replace_if(path, fill, mode, true, &|| Ok(true)).map(drop)
+}
+
 /// As [`write_durable`], unless `still` says at the last moment that what it was made from is not there any more. Whether it was done.
 ///
 /// # Errors
@@ -52,7 +69,7 @@ pub fn write_unless_changed(
     mode: u32,
     still: &dyn Fn() -> io::Result<bool>,
 ) -> io::Result<bool> {
-    let written = replace_if(path, &mut &*bytes, mode, true, still)?;
+    let written = replace_if(path, &mut |file| io::copy(&mut &*bytes, file), mode, true, still)?;
     Ok(written.is_some())
 }
 
@@ -96,12 +113,13 @@ fn plain_circle(e: io::Error) -> io::Error {
 }
 
 fn replace(path: &Path, bytes: &mut dyn Read, mode: u32, durable: bool) -> io::Result<u64> {
-    replace_if(path, bytes, mode, durable, &|| Ok(true)).map(Option::unwrap_or_default)
+    replace_if(path, &mut |file| io::copy(bytes, file), mode, durable, &|| Ok(true))
+        .map(Option::unwrap_or_default)
 }
 
 fn replace_if(
     path: &Path,
-    bytes: &mut dyn Read,
+    fill: &mut dyn FnMut(&mut File) -> io::Result<u64>,
     mode: u32,
     durable: bool,
     still: &dyn Fn() -> io::Result<bool>,
@@ -111,7 +129,7 @@ fn replace_if(
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp)?;
         // The umask may have taken bits away.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        let size = io::copy(bytes, &mut file)?;
+        let size = fill(&mut file)?;
         if durable {
             file.sync_all()?;
         }

@@ -160,7 +160,7 @@ impl Imported {
         usage::add(&draft, &self.spent, redactor)?;
         let written = writer.close(now)?;
         let end = Ending { name, title, reason: "imported", native: &self.native };
-        meta::write(&draft, &header, &end, written.next_seq, redactor)?;
+        meta::write(&draft, &header, &end, written.next_seq, &[], redactor)?;
         file::rename_new(&draft, &target)?;
         file::sync_dir(&target)?;
         Ok((target, written))

@@ -28,6 +28,10 @@ pub fn is_there(dir: &Path) -> bool {
 /// # Errors
 /// It cannot be read, or the transcript not written.
 pub(super) fn take_over(dir: &Path, writer: &mut Writer<'_>) -> io::Result<u64> {
+    // Without it nobody reads the whole transcript.
+    if !is_there(dir) {
+        return Ok(0);
+    }
     let written = writer.ids_behind(dir, 0)?;
     let (mut entries, mut damaged) = (Vec::new(), 0);
     let done = raw::read(&path(dir), &mut |line| match line {

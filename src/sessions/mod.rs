@@ -4,12 +4,14 @@
 //! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`, and what
 //! is made of it; `.session_stopped.<agent>` beside these; `<data>/<slug>/archive/<repository>/`: what is kept of agents' own transcripts, in
 //! `archive`; those of `usage` stand there.
-//! Locks: `raw.jsonl.lock` and `.recording.json.lock` in the session's directory, in this order; `lock` in the archive for one run; commands
-//! and the daemon share them.
+//! Locks: `raw.jsonl.lock`, `.recording.json.lock` and `meta.json.lock` in the session's directory, in this order; `lock` in the archive for one
+//! run; commands and the daemon share them.
 //! Promises: what a transcript tells is in `raw.jsonl` once, also when whoever writes is killed at any moment; nothing gets there without
 //! having passed the redactor; a name from outside never leads out of the directory; a file of another version keeps its keys.
 
 pub mod archive;
+mod changes;
+pub mod finish;
 mod follow;
 pub mod import;
 mod info;
@@ -65,7 +67,7 @@ pub struct Closed {
 }
 
 /// Takes over what the agent wrote down itself in the session directory `dir`, adds what its sub-agents `spent`, writes the end of the
-/// transcript and ends the recording.
+/// transcript, ends the recording, and makes what can be told of it without an agent.
 ///
 /// # Errors
 /// The disk refuses; the recording is then stopped and not finished.
@@ -82,10 +84,23 @@ pub fn close(
     // Locked until nothing is recorded any more: who follows the transcript would write behind the end, and cut off what was spent beside it.
     usage::add(dir, spent, redactor)?;
     let written = writer.end(now)?;
-    meta::write(dir, header, end, written.next_seq, redactor)?;
+    let (turns, root) = match Recording::load(dir) {
+        State::Some(recording) => (recording.lifecycle, recording.workspace_path),
+        State::None | State::Unreadable(_) => Default::default(),
+    };
+    meta::write(dir, header, end, written.next_seq, &turns, redactor)?;
     follow::forget(dir)?;
     input::remove(dir)?;
     Recording::remove(dir)?;
     writer.release();
+    // It is finished without it; whoever looks for what is owed finds it.
+    if let Err(e) = finish::summarize_locally(dir, Path::new(&root), redactor) {
+        log::warn!("session {}: what can be told of it is not told yet: {e}", end.name);
+    }
     Ok(Closed { written, damaged })
+}
+
+/// The name of the session in `dir`.
+fn name_of(dir: &Path) -> &str {
+    dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }

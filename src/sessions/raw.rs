@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +27,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const VERSION: &str = "1.0";
 /// Lines are written when they come to so many bytes.
 const BUFFER: usize = 1 << 20;
+/// A line of which nobody has to know more than that it is an entry, in bytes.
+const HEAD_MAX: u64 = 1 << 20;
 /// A longer line is passed over, in bytes.
 const LINE_MAX: usize = 64 << 20;
 
@@ -233,6 +235,15 @@ fn time_of(all: &Value, names: &[&str]) -> Option<Timestamp> {
     names.iter().find_map(|name| GoTime::parse(all.get(name)?.as_str()?).ok()?.0)
 }
 
+impl Entry {
+    /// The same without what counts as a secret by these rules.
+    pub fn redacted(mut self, redactor: &Redactor) -> Entry {
+        let texts = [&mut self.content, &mut self.tool_name, &mut self.tool_input, &mut self.tool_output];
+        texts.into_iter().for_each(|text| drop(redactor.redact_text(text)));
+        self
+    }
+}
+
 impl Line {
     /// Reads a line, of this program or another.
     pub fn parse(line: &[u8]) -> Line {
@@ -285,9 +296,49 @@ pub fn is_substantive(path: &Path) -> io::Result<bool> {
     if is_pointer(path)? {
         return Ok(false);
     }
-    let mut found = false;
-    read(path, &mut |line| found |= matches!(line, Line::Entry(_)))?;
-    Ok(found)
+    let mut file = BufReader::new(open(path)?);
+    let mut line = Vec::new();
+    while (&mut file).take(HEAD_MAX).read_until(b'\n', &mut line)? > 0 {
+        // Nothing but an entry is so long.
+        if line.len() as u64 == HEAD_MAX || matches!(Line::parse(&line), Line::Entry(_)) {
+            return Ok(true);
+        }
+        line.clear();
+    }
+    Ok(false)
+}
+
+/// Hands out the lines of the file at `path`, or where it has more than `max` bytes those at its beginning and at its end which are whole.
+/// Answers whether that was all of it.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn read_ends(path: &Path, max: u64, on_line: &mut dyn FnMut(Line)) -> io::Result<bool> {
+    let mut file = open(path)?;
+    let size = file.metadata()?.len();
+    if size <= max {
+        read(path, on_line)?;
+        return Ok(true);
+    }
+    for from in [0, size - max / 2] {
+        let mut part = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        (&mut file).take(max / 2).read_to_end(&mut part)?;
+        // What stands before the first newline of the end, or behind the last of the beginning, is no line.
+        let part = match from {
+            0 => memchr::memrchr(b'\n', &part).map_or(&[][..], |at| &part[..at]),
+            _ => memchr::memchr(b'\n', &part).map_or(&[][..], |at| &part[at + 1..]),
+        };
+        part.split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .for_each(|line| on_line(Line::parse(line)));
+    }
+    Ok(false)
+}
+
+/// Opens a file of a session to read; a link in its place is an error.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)
 }
 
 /// Whether the file only stands for one that is kept elsewhere (git-lfs).
@@ -295,7 +346,7 @@ pub fn is_substantive(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// It cannot be read.
 pub fn is_pointer(path: &Path) -> io::Result<bool> {
-    let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(path)?;
+    let file = open(path)?;
     let mut head = Vec::new();
     // One byte more than such a file has at most.
     file.take(pointer::MAX as u64 + 1).read_to_end(&mut head)?;
@@ -497,7 +548,7 @@ pub(super) fn whole_lines(file: &File) -> io::Result<u64> {
 /// The transcript cannot be read.
 pub fn next_seq_in(dir: &Path) -> io::Result<i64> {
     let path = dir.join(FILE);
-    match OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&path) {
+    match open(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(e) => Err(e),
         Ok(file) => next_seq(&file, &path, whole_lines(&file)?),

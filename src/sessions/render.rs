@@ -22,6 +22,13 @@ impl About {
         if self.title.is_empty() { &self.name } else { &self.title }
     }
 
+    /// Writes the heading and what is known, which more rows may follow.
+    pub(super) fn put_head(&self, out: &mut impl Write) -> fmt::Result {
+        writeln!(out, "# {}\n", line(self.heading()))?;
+        writeln!(out, "| | |\n| --- | --- |")?;
+        self.facts().into_iter().try_for_each(|(name, value)| writeln!(out, "| {name} | {} |", cell(&value)))
+    }
+
     /// Names and values of what is known.
     fn facts(&self) -> Vec<(&'static str, String)> {
         let h = &self.header;
@@ -75,12 +82,13 @@ impl<W: Write> Markdown<W> {
     /// # Errors
     /// The sink refuses.
     pub fn new(mut out: W, about: &About) -> Result<Markdown<W>, fmt::Error> {
-        writeln!(out, "# {}\n", line(about.heading()))?;
-        writeln!(out, "| | |\n| --- | --- |")?;
-        for (name, value) in about.facts() {
-            writeln!(out, "| {name} | {} |", line(&value).replace('|', "\\|"))?;
-        }
+        about.put_head(&mut out)?;
         Ok(Markdown(out))
+    }
+
+    /// Writes a list under a heading of its own; nothing where it is empty.
+    pub(super) fn list(&mut self, heading: &str, all: &[String]) -> fmt::Result {
+        list(&mut self.0, heading, all)
     }
 
     /// Writes an entry.
@@ -99,11 +107,14 @@ impl<W: Write> Markdown<W> {
         )?;
         for (is_code, text) in texts(entry) {
             // Whatever the text holds, it cannot end what it stands in.
-            let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
-            if is_code {
-                writeln!(out, "{fence}\n{}\n{fence}\n", text.trim_end_matches('\n'))?;
-            } else {
-                writeln!(out, "{}\n", text.trim_end())?;
+            match is_code {
+                true if text.len() > FOLDED => {
+                    let lines = text.lines().count();
+                    let text = fenced("", text);
+                    writeln!(out, "<details><summary>{lines} lines</summary>\n\n{text}\n\n</details>\n")?;
+                }
+                true => writeln!(out, "{}\n", fenced("", text))?,
+                false => writeln!(out, "{}", prose(text))?,
             }
         }
         Ok(())
@@ -111,8 +122,60 @@ impl<W: Write> Markdown<W> {
 }
 
 /// Text as one line.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Text as a cell of a table.
+pub(super) fn cell(text: &str) -> String {
+    line(text).replace('|', "\\|")
+}
+
+/// A list under a heading of its own; nothing where it is empty.
+pub(super) fn list(out: &mut impl Write, heading: &str, all: &[String]) -> fmt::Result {
+    if all.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## {heading}\n")?;
+    all.iter().try_for_each(|text| writeln!(out, "- {}", line(text)))
+}
+
+/// Text in a fence that nothing in it ends; `kind` is what it is.
+pub(super) fn fenced(kind: &str, text: &str) -> String {
+    let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
+    format!("{fence}{kind}\n{}\n{fence}", text.trim_end_matches('\n'))
+}
+
+/// Prose of others as a paragraph that ends where it ends: a fence that was left open is closed, and a line that begins with a tag is text.
+fn prose(text: &str) -> String {
+    let (mut out, mut open) = (String::new(), None);
+    for line in text.trim_end().lines() {
+        let inside = line.trim_start();
+        let indent = line.len() - inside.len();
+        let mark = inside.chars().next().filter(|c| matches!(c, '`' | '~') && indent < 4);
+        let run = mark.map_or(0, |mark| inside.chars().take_while(|c| *c == mark).count());
+        match (open, mark) {
+            (None, Some(mark)) if run >= 3 => open = Some((mark, run)),
+            (Some((of, n)), Some(mark)) if mark == of && run >= n && inside.trim_end().len() == run => {
+                open = None
+            }
+            (None, _) if inside.starts_with('<') => {
+                out.push_str(&line[..indent]);
+                out.push('\\');
+                out.push_str(inside);
+                out.push('\n');
+                continue;
+            }
+            _ => {}
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    if let Some((mark, n)) = open {
+        out.extend(std::iter::repeat_n(mark, n));
+        out.push('\n');
+    }
+    out
 }
 
 fn longest_run(text: &str, of: char) -> usize {

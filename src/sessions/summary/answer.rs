@@ -71,7 +71,8 @@ fn braced(said: &str) -> Option<&str> {
     None
 }
 
-fn summary(mut object: Map<String, Value>) -> Result<Summary, NoAnswer> {
+/// Reads what is there of a summary; a field of another type than it should have is left out.
+pub fn read(mut object: Map<String, Value>) -> Summary {
     fn take<T: DeserializeOwned>(object: &mut Map<String, Value>, key: &str) -> Option<T> {
         object.remove(key).and_then(|value| serde_json::from_value(value).ok())
     }
@@ -86,7 +87,7 @@ fn summary(mut object: Map<String, Value>) -> Result<Summary, NoAnswer> {
     let object = &mut object;
     let moments = take::<Vec<Value>>(object, "aha_moments").unwrap_or_default();
     let moments = moments.into_iter().filter_map(|moment| serde_json::from_value(moment).ok());
-    let summary = Summary {
+    Summary {
         title: text(object, "title"),
         summary: text(object, "summary"),
         key_actions: list(object, "key_actions"),
@@ -100,7 +101,11 @@ fn summary(mut object: Map<String, Value>) -> Result<Summary, NoAnswer> {
         score_reason: text(object, "score_reason"),
         quality_category: take(object, "quality_category"),
         other: std::mem::take(object),
-    };
+    }
+}
+
+fn summary(object: Map<String, Value>) -> Result<Summary, NoAnswer> {
+    let summary = read(object);
     // What is to be skipped needs neither.
     if summary.quality_category == Some(super::Category::Skip) {
         return Ok(summary);

@@ -4,9 +4,9 @@ mod answer;
 mod check;
 mod prompt;
 
-pub use answer::{NoAnswer, parse};
+pub use answer::{NoAnswer, parse, read};
 pub use check::{Disposition, Refused, Thresholds, check, disposition};
-pub use prompt::{Prompt, TRANSCRIPT_MAX, Transcript};
+pub use prompt::{Prompt, Room, TRANSCRIPT_MAX, Transcript};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +26,17 @@ pub enum Outcome {
     Partial,
     /// Nothing of it.
     Failed,
+}
+
+impl Outcome {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Partial => "partial",
+            Outcome::Failed => "failed",
+        }
+    }
 }
 
 /// What the agent would have done with it.

@@ -10,8 +10,6 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::kit::file;
-use crate::redact::Redactor;
-use crate::sessions::raw::Entry;
 use crate::sessions::render::{About, Html, Markdown};
 
 /// What is written.
@@ -88,7 +86,7 @@ fn text(cx: &Cx, which: &Which, format: Format) -> Outcome<(String, String)> {
     let redactor = cx.redactor(Some(&project));
     let mut text = String::new();
     let mut entries = Vec::new();
-    let session = read(cx, which, None, &mut |entry| entries.push(redacted(entry, &redactor)))?;
+    let session = read(cx, which, None, &mut |entry| entries.push(entry.redacted(&redactor)))?;
     let title = redactor.redact(&session.title).into_owned();
     let about = About { title, name: session.name, header: session.header };
     let written = match format {
@@ -108,18 +106,4 @@ fn text(cx: &Cx, which: &Which, format: Format) -> Outcome<(String, String)> {
     // Into memory, which refuses nothing.
     written.map_err(|e| Failure::new(Exit::Internal, "the session cannot be written").because(&e))?;
     Ok((about.name, text))
-}
-
-fn redacted(entry: Entry, redactor: &Redactor) -> Entry {
-    let clean = |mut text: String| {
-        redactor.redact_text(&mut text);
-        text
-    };
-    Entry {
-        content: clean(entry.content),
-        tool_name: clean(entry.tool_name),
-        tool_input: clean(entry.tool_input),
-        tool_output: clean(entry.tool_output),
-        ..entry
-    }
 }

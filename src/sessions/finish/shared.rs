@@ -1,0 +1,121 @@
+//! What becomes of a session here when others have it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::discard::remove;
+use super::notes::{is_marked, unmark};
+use super::pack::{CONTENT, PLAIN, to_share};
+use super::paused::Paused;
+use super::{FinishError, NEEDS_SUMMARY, SHARE, TO_SHARE, own};
+use crate::kit::file;
+use crate::kit::hex::hex;
+use crate::sessions::{meta, raw};
+
+/// Where a file of a shared session is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// On the server of large files; a pointer stands in the repository.
+    Lfs,
+    /// In the repository.
+    Git,
+    /// On this machine alone.
+    Here,
+}
+
+impl Storage {
+    /// Its name in `meta.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::Lfs => "lfs",
+            Storage::Git => "git",
+            Storage::Here => "here",
+        }
+    }
+}
+
+/// A file of a session, and where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name in the session's directory.
+    pub name: String,
+    /// Its SHA-256, in lower-case hexadecimal digits.
+    pub oid: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Where.
+    pub storage: Storage,
+}
+
+/// What is left of a session here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: all of it is elsewhere.
+    Nothing,
+    /// All of it: something is on this machine alone, or is owed still.
+    All,
+    /// All of it, and it has changed since it was packed: it is to be shared once more.
+    Changed,
+}
+
+/// Others have the session in `dir` as it was packed, and where its files are was confirmed: what is here goes, unless something of it is
+/// nowhere else, or the summary of an agent is owed. A second call changes nothing.
+///
+/// # Errors
+/// See [`FinishError`].
+pub fn shared(dir: &Path, stored: &[Stored]) -> Result<Left, FinishError> {
+    if file::look(dir)?.is_none() {
+        return Ok(Left::Nothing);
+    }
+    own(dir)?;
+    let paused = Paused::of_dir(dir).map_err(FinishError::Meta)?;
+    let of = |name: &str| stored.iter().find(|one| one.name == name);
+    let mut is_elsewhere = paused.is_empty() && !is_marked(dir, NEEDS_SUMMARY)?;
+    for name in CONTENT {
+        let path = dir.join(name);
+        if file::look(&path)?.is_none() || raw::is_pointer(&path)? {
+            continue;
+        }
+        let Some(one) = of(name) else {
+            is_elsewhere = false;
+            continue;
+        };
+        is_elsewhere &= one.storage != Storage::Here;
+        let path = if name == raw::FILE { to_share(dir, &paused)? } else { path };
+        if digest(&path)? != (one.oid.clone(), one.size) {
+            return Ok(Left::Changed);
+        }
+    }
+    file::found(fs::remove_dir_all(dir.join(SHARE)))?;
+    if is_elsewhere && holds_nothing_else(dir, stored)? {
+        remove(dir)?;
+        return Ok(Left::Nothing);
+    }
+    unmark(dir, TO_SHARE)?;
+    Ok(Left::All)
+}
+
+/// Whether all that lies in `dir` is shared, or only of use while it is being finished.
+fn holds_nothing_else(dir: &Path, stored: &[Stored]) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { return Ok(false) };
+        let is_stored = stored.iter().any(|one| one.name == name && one.storage != Storage::Here);
+        let is_known =
+            PLAIN.contains(&name) || [TO_SHARE, meta::LOCK].contains(&name) || name.ends_with(".tmp");
+        if !is_stored && !is_known && !name.ends_with(".lock") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The digest and the size of a file, whatever its size.
+fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut hash = Sha256::new();
+    let size = io::copy(&mut raw::open(path)?, &mut hash)?;
+    Ok((hex(&hash.finalize()), size))
+}
