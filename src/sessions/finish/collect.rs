@@ -76,6 +76,8 @@ pub(super) struct Collected {
     waiting: VecDeque<(String, Vec<Change>)>,
     commands: Vec<String>,
     parts: Vec<Part>,
+    /// A new one begins behind so many entries at the earliest.
+    part_min: usize,
     times: Option<(Timestamp, Timestamp)>,
     next: i64,
     root: PathBuf,
@@ -116,7 +118,7 @@ impl Collected {
         match entry.kind {
             Kind::User => {
                 self.prompts += 1;
-                self.said += entry.content.trim().chars().count();
+                self.said += plain(entry.content.trim(), true).chars().count();
             }
             Kind::Assistant => self.answers += 1,
             Kind::Tool => self.tool(entry),
@@ -134,8 +136,8 @@ impl Collected {
 
     fn begin_part(&mut self, seq: i64, entry: &Entry) {
         let is_prompt = entry.kind == Kind::User;
-        let is_full = self.parts.last().is_none_or(|part| part.entries >= PART_ENTRIES);
-        if is_prompt || is_full {
+        let least = if is_prompt { self.part_min } else { self.part_min.max(PART_ENTRIES) };
+        if self.parts.last().is_none_or(|part| part.entries >= least) {
             if self.parts.len() >= PARTS_MAX {
                 self.halve();
             }
@@ -158,6 +160,8 @@ impl Collected {
             }
             self.parts.push(one);
         }
+        // What follows is cut as coarsely.
+        self.part_min = self.entries / self.parts.len().max(1);
     }
 
     fn tool(&mut self, entry: &Entry) {
@@ -384,7 +388,7 @@ mod tests {
             called("shell", json!({ "command": ["bash", "-lc", "cargo fmt"] }), "4"),
             said(Kind::User, "Now the lexer"),
         ]);
-        assert_eq!((all.title("", "n"), all.title("Given", "n"), all.said), ("Mend the parser", "Given", 34));
+        assert_eq!((all.title("", "n"), all.title("Given", "n"), all.said), ("Mend the parser", "Given", 35));
         assert_eq!(all.files_changed(), json!([{ "path": "src/a.rs", "added": 2, "removed": 1 }]));
         assert_eq!(all.actions(), ["Changed src/a.rs (+2 −1)", "Ran cargo test", "Ran cargo fmt"]);
         assert_eq!(
