@@ -197,7 +197,7 @@ impl Dirs {
     }
 
     /// What background work of agents has cost.
-    pub fn agent_work(&self) -> PathBuf {
+    pub fn agent_spend(&self) -> PathBuf {
         self.data.join("agent-work.json")
     }
 

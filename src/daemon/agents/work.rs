@@ -21,7 +21,7 @@ pub(in crate::daemon) struct Work {
 
 impl Work {
     pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
-        let path = lanes.site.dirs.agent_work();
+        let path = lanes.site.dirs.agent_spend();
         match effect {
             Effect::Load => {
                 let now = lanes.site.clock.now().wall;

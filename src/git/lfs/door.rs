@@ -298,7 +298,7 @@ mod tests {
             let args = ssh_args(url, "upload");
             assert_eq!(
                 args.as_deref(),
-                expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect()).as_deref(),
+                expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>()).as_deref(),
                 "{url}"
             );
         };
