@@ -41,6 +41,8 @@ pub const PROMPT_MAX: u64 = 200 << 10;
 pub const BYTES_A_TOKEN: u64 = 3;
 /// What an agent program reads beside the prompt at most, in tokens: with its tools switched off Claude Code and codex send a few thousand.
 pub const OWN_TOKENS: u64 = 20_000;
+/// An answer takes at most about so many tokens: a summary is far shorter.
+pub const ANSWER_TOKENS: u64 = 8_000;
 /// A run may take so long, unless configured (2.1).
 pub const RUN_MAX: Duration = Duration::from_secs(5 * 60);
 /// What a run says on standard output is read up to so many bytes, which is the most that a line of it may have too (3.2).

@@ -6,8 +6,8 @@ use clap::builder::StyledStr;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::commands::{
-    agent, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper, hooks, init,
-    ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
+    agent, agents, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper,
+    hooks, init, ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -18,7 +18,10 @@ const COLUMNS: usize = 80;
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
     ("Look", &["status", "clones", "version"]),
-    ("Team and agents", &["team", "agent", "murmur", "whispers", "session", "sessions", "hooks", "events"]),
+    (
+        "Team and agents",
+        &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "hooks", "events"],
+    ),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
 ];
@@ -91,6 +94,8 @@ pub enum Command {
     Daemon(daemon::Args),
     /// Introduce agents, and list those at work
     Agent(agent::Args),
+    /// Show, hold and bound what agents do in the background
+    Agents(agents::Args),
     /// Tell the team what an agent is doing, and list what was told
     ///
     /// A murmur is one short note, at most 500 bytes. It is kept on this disk first and committed to the ledger, or to the
@@ -228,7 +233,8 @@ impl Command {
             Command::Whispers(_) => Some("whispers"),
             Command::Session(_) => Some("session"),
             Command::Agent(args) => (!args.introduces()).then(|| args.name()),
-            Command::Init(_)
+            Command::Agents(_)
+            | Command::Init(_)
             | Command::Daemon(_)
             | Command::Sessions(_)
             | Command::Events(_)

@@ -43,8 +43,8 @@ pub use hooked::after_hook;
 
 use args::{Args, Command};
 use commands::{
-    agent, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks, init,
-    ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
+    agent, agents, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks,
+    init, ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
 };
 use context::Cx;
 use exit::Exit;
@@ -122,6 +122,7 @@ fn dispatch(cx: &Cx, command: Command) -> Outcome<ExitCode> {
 fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
     match command {
         Command::Agent(args) => agent::run(cx, &args).map(done),
+        Command::Agents(args) => agents::run(cx, &args).map(done),
         Command::Up(args) => up::run(cx, &args).map(done),
         Command::Init(args) => init::run(cx, &args).map(done),
         Command::Sync(args) => sync::run(cx, &args).map(done),

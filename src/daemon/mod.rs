@@ -39,7 +39,7 @@ mod upkeep;
 mod whispers;
 mod wiring;
 
-pub use agents::HOLD;
+pub use agents::{HOLD, PublishError, Published, Sharer, publish};
 pub use archive::{ASK_EVERY, GO_ON, LOOK_MIN, RETRY};
 pub use client::{kill, others, reach};
 pub use clones::LINE_EVERY;

@@ -17,9 +17,9 @@ use serde_json::value::RawValue;
 use super::limits::{self, LINE_MAX};
 use super::listen::{peer_pid, socket};
 use super::wire::{
-    self, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope, Environment, HooksSet, HooksSetDone,
-    HooksState, Instances, Line, Message, Progress, ProjectInfo, Projects, Response, StatusData, SyncEvent,
-    TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
+    self, AgentWorkAsk, AgentWorkStatus, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope,
+    Environment, HooksSet, HooksSetDone, HooksState, Instances, Line, Message, Progress, ProjectInfo,
+    Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -487,6 +487,14 @@ impl Client {
     /// As [`hooks`](Client::hooks).
     pub fn reconcile_hooks(&self) -> Result<HooksState, ClientError> {
         self.call_as(Message::HooksReconcile, NO_PAYLOAD, limits::client::HOOKS)
+    }
+
+    /// Asks the host how background work of agents stands, and has it paused or gone on with.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an older daemon knows no such message.
+    pub fn agent_work(&self, ask: &AgentWorkAsk) -> Result<AgentWorkStatus, ClientError> {
+        self.call_as(Message::AgentWork, Some(ask), limits::client::WORK)
     }
 
     /// Asks the host what it serves.

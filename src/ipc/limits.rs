@@ -145,6 +145,8 @@ pub mod client {
     pub const STATUS: Duration = Duration::from_millis(500);
     /// `hooks_get`, `hooks_set`, `hooks_reconcile`: agents' settings are read, and written where they are not as they should be.
     pub const HOOKS: Duration = Duration::from_secs(10);
+    /// `agent_work`: agents are looked at, which takes two seconds at most, and sessions of all projects.
+    pub const WORK: Duration = Duration::from_secs(15);
     /// `status`, second attempt of `ox daemon status`.
     pub const STATUS_AGAIN: Duration = Duration::from_secs(2);
     /// Silence on a running `sync`.

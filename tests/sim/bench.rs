@@ -154,11 +154,6 @@ impl Script for Steady {
         looked
     }
 
-    fn work_at(&mut self, _: Now, place: &agents::Place, name: &Name) -> Option<agents::Found> {
-        let mut found = self.work.found.iter();
-        found.find(|found| found.id == place.id && found.name == *name).cloned()
-    }
-
     fn work_run(&mut self, _: Now, place: &agents::Place, name: &Name, _: bool) -> Option<(Duration, Ended)> {
         let ends = self.work_ends.clone()?;
         if ends.1.end == manager::End::Done {

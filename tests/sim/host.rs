@@ -123,11 +123,6 @@ pub trait Script {
         agents::Looked::default()
     }
 
-    /// What a look at one session comes to.
-    fn work_at(&mut self, _now: Now, _place: &agents::Place, _name: &Name) -> Option<agents::Found> {
-        None
-    }
-
     /// How a run of background work ends. `None` if the test says itself when.
     fn work_run(
         &mut self,
@@ -408,10 +403,6 @@ impl<S: Script> FakeHost<S> {
                 let looked = self.script.work(now, places);
                 self.after(wait, agents::Event::Looked(Some(looked)));
             }
-            agents::Effect::LookAt(place, name) => {
-                let found = self.script.work_at(now, place, name);
-                self.after(wait, agents::Event::LookedAt(Ok(found)));
-            }
             agents::Effect::Run { run, place, name, with_agent, .. } => {
                 if let Some((wait, ended)) = self.script.work_run(now, place, name, *with_agent) {
                     self.after(wait, agents::Event::Ended(*run, ended));
@@ -675,7 +666,6 @@ impl<S: Script> FakeHost<S> {
             Effect::Agents(agents::Effect::Load) => agents::Event::Loaded(Kept::default()).into(),
             Effect::Agents(agents::Effect::Keep(_)) => return None,
             Effect::Agents(agents::Effect::Look(_)) => agents::Event::Looked(None).into(),
-            Effect::Agents(agents::Effect::LookAt(..)) => agents::Event::LookedAt(Err(text())).into(),
             Effect::Agents(agents::Effect::Run { run, .. }) => {
                 let ended = Ended { end: manager::End::Failed, error: text(), exit_code: 0, cost: None };
                 agents::Event::Ended(*run, ended).into()

@@ -1,6 +1,7 @@
 //! One file a command, a folder where it has commands below it. What several share stands one level up.
 
 pub mod agent;
+pub mod agents;
 pub mod completions;
 pub mod config;
 pub mod daemon;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use crate::kit::human::{bytes, compact, count, short, took};
+pub use crate::kit::human::{bytes, compact, count, grouped, short, took};
 use crate::kit::text::plain;
 
 use super::{Paint, Tone};

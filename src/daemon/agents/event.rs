@@ -63,8 +63,6 @@ pub enum Event {
     Loaded(Kept),
     /// An [`Effect::Look`] has ended; `None` if it could not be done.
     Looked(Option<Looked>),
-    /// An [`Effect::LookAt`] has ended: the session is to be finished, or is not, or could not be looked at.
-    LookedAt(Result<Option<Found>, String>),
     /// The process that a run has begun.
     Began(u64, u32),
     /// An [`Effect::Run`] has ended.
@@ -78,8 +76,6 @@ pub enum Effect {
     Load,
     /// Look for sessions that are to be finished; ends in [`Event::Looked`].
     Look(Vec<Place>),
-    /// Look at one that somebody asks for; ends in [`Event::LookedAt`].
-    LookAt(Place, Name),
     /// Finish a session; ends in [`Event::Ended`].
     Run {
         /// Which run.

@@ -2,9 +2,14 @@
 //!
 //! The decisions about time and money are [`crate::agents`]'; this part knows of projects and sessions.
 
+mod cost;
 pub mod event;
+mod finish;
+mod publish;
 mod status;
 pub(super) mod work;
+
+pub use publish::{PublishError, Published, Sharer, publish};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,8 +37,8 @@ pub const ASK_EVERY: Duration = Duration::from_secs(60);
 pub const HOLD: Duration = Duration::from_secs(15 * 60);
 /// Sessions that cannot be finished and are remembered, of a project.
 const STUCK_MAX: usize = 50;
-/// Requests for one session that are looked at.
-const ASKED_MAX: usize = 100;
+/// Requests that wait for a look; a further one is answered `busy`, and a session found by a later look.
+const WAITING_MAX: usize = 100;
 
 /// Background work of all projects.
 #[derive(Debug, Default)]
@@ -46,7 +51,10 @@ pub(super) struct Agents {
     is_known: bool,
     looks: bool,
     looked: Option<Mono>,
-    asked: usize,
+    /// How many looks were begun; one at a time.
+    begun: u64,
+    /// Who waits for the end of which look.
+    waiting: Vec<(u64, Waiter)>,
     pids: BTreeMap<u64, u32>,
     /// Sessions of a project that cannot be finished, and why.
     stuck: BTreeMap<Id, BTreeMap<Name, String>>,
@@ -54,6 +62,15 @@ pub(super) struct Agents {
     issues: BTreeMap<Id, Issues>,
     /// Of the agent itself; each project has it.
     agent_issue: Issues,
+}
+
+/// Who waits for a look.
+#[derive(Debug)]
+enum Waiter {
+    /// A request: how it stands.
+    Conn(ConnId),
+    /// A session that is to be finished before others, by what the manager calls it.
+    Session(String),
 }
 
 impl From<Event> for super::event::Event {
@@ -100,19 +117,11 @@ impl Agents {
                 let wanted = if kept.paused { manager.handle(cx.now, paused) } else { Vec::new() };
                 self.manager = Some(manager);
                 self.perform(cx, wanted);
-            }
-            Event::Looked(looked) => self.looked(cx, looked),
-            Event::LookedAt(found) => {
-                self.asked = self.asked.saturating_sub(1);
-                match found {
-                    Ok(Some(found)) => {
-                        let item = self.item(cx, &found);
-                        self.tell(cx, manager::Event::Asked(item));
-                    }
-                    Ok(None) => {}
-                    Err(why) => log::warn!("a session that was asked for is not finished: {why}"),
+                if !self.waiting.is_empty() {
+                    self.tell(cx, manager::Event::Look);
                 }
             }
+            Event::Looked(looked) => self.looked(cx, looked),
             Event::Began(run, pid) => {
                 if self.manager.as_ref().is_some_and(|manager| manager.is_running(run)) {
                     self.pids.insert(run, pid);
@@ -158,12 +167,19 @@ impl Agents {
             return log::warn!("a session is to be finished under a name that is none");
         };
         // Where it lies is looked up: whoever asks is not believed in that.
-        if let Some(place) = place(cx, id)
-            && self.asked < ASKED_MAX
-        {
-            self.asked += 1;
-            cx.push(Effect::LookAt(place, name));
+        self.await_look(cx, Waiter::Session(key_of(id, &name)));
+    }
+
+    /// Has a look begun, and somebody wait for its end: what they ask for may be newer than what one under way finds.
+    fn await_look(&mut self, cx: &mut Cx, who: Waiter) {
+        if self.waiting.len() >= WAITING_MAX {
+            if let Waiter::Conn(conn) = who {
+                cx.reply(conn, Response::busy("background work"));
+            }
+            return;
         }
+        self.waiting.push((self.begun + 1, who));
+        self.tell(cx, manager::Event::Look);
     }
 
     /// Whether a look was begun because of this, and how many sessions wait now.
@@ -178,7 +194,8 @@ impl Agents {
             self.tell(cx, manager::Event::Pause(pause));
             self.keep(cx);
         }
-        cx.reply(conn, Response::data(&self.status(cx.now)));
+        // The configuration may have changed.
+        self.await_look(cx, Waiter::Conn(conn));
     }
 
     /// Whether anything of the project waits or is done.
@@ -197,6 +214,7 @@ impl Agents {
     pub(super) fn len(&self) -> usize {
         let stuck: usize = self.stuck.values().map(BTreeMap::len).sum();
         stuck
+            + self.waiting.len()
             + self.held.len()
             + self.issues.len()
             + self.pids.len()
@@ -205,9 +223,22 @@ impl Agents {
 
     fn looked(&mut self, cx: &mut Cx, looked: Option<Looked>) {
         self.looked = Some(cx.now.mono);
-        let Some(Looked { settings, agent, found, troubles }) = looked else {
-            return self.tell(cx, manager::Event::Found(None));
-        };
+        let (waiting, ended) = (std::mem::take(&mut self.waiting), self.begun);
+        let (over, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(look, _)| *look <= ended);
+        self.waiting = waiting;
+        match looked {
+            Some(looked) => self.found(cx, looked, &over),
+            None => self.tell(cx, manager::Event::Found(None)),
+        }
+        for (_, who) in over {
+            if let Waiter::Conn(conn) = who {
+                cx.reply(conn, Response::data(&self.status(cx.now)));
+            }
+        }
+    }
+
+    fn found(&mut self, cx: &mut Cx, looked: Looked, waited: &[(u64, Waiter)]) {
+        let Looked { settings, agent, found, troubles } = looked;
         (self.agent, self.is_known, self.looks) = (agent, true, settings.looks);
         if !settings.on {
             self.agent_issue.heal(LEDGER, Healed::AgentRun);
@@ -220,7 +251,14 @@ impl Agents {
             log::warn!("[{id}] {why}");
         }
         self.tell(cx, manager::Event::Settings(settings));
-        let items = found.iter().map(|one| self.item(cx, one)).collect();
+        let is_asked = |item: &&Item| {
+            waited.iter().any(|(_, who)| matches!(who, Waiter::Session(key) if *key == item.key))
+        };
+        let items: Vec<Item> = found.iter().map(|one| self.item(cx, one)).collect();
+        let asked: Vec<Item> = items.iter().filter(is_asked).cloned().collect();
+        for item in asked {
+            self.tell(cx, manager::Event::Asked(Item { not_before: cx.now.mono, ..item }));
+        }
         self.tell(cx, manager::Event::Found(Some(items)));
         self.tell_stuck(cx);
     }
@@ -315,6 +353,7 @@ impl Agents {
         for one in wanted {
             match one {
                 Wanted::Look => {
+                    self.begun += 1;
                     let places = cx.shared.projects().keys().filter_map(|id| place(cx, id)).collect();
                     cx.push(Effect::Look(places));
                 }

@@ -1,5 +1,6 @@
 //! What workers do for background work.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,40 +8,94 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::event::{Effect, Event};
-use crate::agents::budget::Budget;
+use super::cost;
+use super::event::{Agent, Effect, Event, Found, Looked, Place};
+use super::finish::{Means, is_wanted, may_publish, places};
+use crate::agents::budget::{Budget, Caps, Cost};
 use crate::agents::kept::Kept;
+use crate::agents::manager::{End, Ended, Settings as Wanted};
+use crate::agents::runner::{self, Runner, Which};
+use crate::agents::usable::{self, Effective};
 use crate::daemon::host::lanes::{Lane, Lanes};
+use crate::kit::supervise::Supervisor;
+use crate::project::settings::Settings;
+use crate::project::{AgentWorker, Instance, Project};
+use crate::sessions::Places;
+use crate::sessions::finish as ended;
+use crate::sync::Site;
+
+/// What was found of agents, and by which configuration.
+struct Known {
+    worker: AgentWorker,
+    looked: usable::Looked,
+}
 
 /// What the work needs.
 #[derive(Default)]
 pub(in crate::daemon) struct Work {
     /// The number of what was kept last: workers do not keep the order.
     kept: Arc<Mutex<u64>>,
+    known: Arc<Mutex<Option<Known>>>,
 }
 
 impl Work {
     pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
-        let path = lanes.site.dirs.agent_spend();
+        let (site, known, last) = (lanes.site.clone(), Arc::clone(&self.known), Arc::clone(&self.kept));
         match effect {
             Effect::Load => {
-                let now = lanes.site.clock.now().wall;
+                let now = site.clock.now().wall;
                 lanes.start(
                     Lane::Disk,
-                    move || load(&path, now),
+                    move || {
+                        runner::sweep(&site.dirs.agent_work(), &site.env);
+                        load(&site.dirs.agent_spend(), now)
+                    },
                     // Where nobody could look, nobody knows.
                     move |kept| Event::Loaded(kept.unwrap_or_else(|_| unknown(now))).into(),
                 );
             }
             Effect::Keep(kept) => {
-                let last = Arc::clone(&self.kept);
                 lanes.run(Lane::Disk, move || {
-                    if let Err(e) = keep(&path, &last, &kept) {
+                    if let Err(e) = keep(&site.dirs.agent_spend(), &last, &kept) {
                         log::warn!("what background work has cost is not written down: {e}");
                     }
                 });
             }
-            Effect::Look(_) | Effect::LookAt(..) | Effect::Run { .. } => {}
+            Effect::Look(places) => lanes.start(
+                Lane::Scan,
+                move || look(&site, &known, &places),
+                |looked| Event::Looked(looked.ok()).into(),
+            ),
+            Effect::Run { run, place, name, with_agent, kept } => {
+                let stop = lanes.stop.clone();
+                let work = move || {
+                    if with_agent && let Err(e) = keep(&site.dirs.agent_spend(), &last, &kept) {
+                        let error = format!("what it costs cannot be written down: {e}");
+                        return Ended { end: End::Failed, error, exit_code: 0, cost: Some(Cost::default()) };
+                    }
+                    let (worker, effective) = resolve(&site, &known);
+                    let runner = effective.agent.filter(|_| with_agent);
+                    let runner = runner.map(|agent| runner_of(&site, agent, &worker)).transpose();
+                    let runner = match runner {
+                        Ok(runner) => runner,
+                        Err(why) => {
+                            let cost = Some(Cost::default());
+                            return Ended { end: End::Failed, error: why, exit_code: 0, cost };
+                        }
+                    };
+                    let (place, worker, runner) = (&place, &worker, runner.as_ref());
+                    Means { site: &site, place, worker, runner, cancel: &stop }.finish(&name)
+                };
+                lanes.start(Lane::Agent, work, move |ended| {
+                    let bug = |e: crate::daemon::host::lanes::NotDone| Ended {
+                        end: End::Failed,
+                        error: e.to_string(),
+                        exit_code: 0,
+                        cost: None,
+                    };
+                    Event::Ended(run, ended.unwrap_or_else(bug)).into()
+                });
+            }
         }
     }
 }
@@ -75,4 +130,85 @@ fn keep(path: &Path, last: &Mutex<u64>, kept: &Kept) -> io::Result<()> {
         *last = kept.serial;
     }
     Ok(())
+}
+
+/// What the user wants, and which agent that is now. Agents are looked at once a minute at most, and never where none is wanted.
+fn resolve(site: &Site, known: &Mutex<Option<Known>>) -> (AgentWorker, Effective) {
+    let (settings, trouble) = Settings::load(&site.env, &site.dirs, None);
+    let (worker, wrong) = settings.agent_worker();
+    trouble.iter().chain(&wrong).for_each(|e| log::warn!("{e}"));
+    if !is_wanted(&worker) {
+        return (worker.clone(), usable::resolve(&worker, &[]));
+    }
+    let mut known = known.lock();
+    let now = site.clock.now().mono;
+    let is_good = |known: &Known| known.worker == worker && known.looked.is_fresh(now);
+    if !known.as_ref().is_some_and(is_good) {
+        let looked = usable::look(&worker, &site.env, &site.http);
+        *known = Some(Known { worker: worker.clone(), looked });
+    }
+    let all = known.as_ref().map(|known| known.looked.all.as_slice()).unwrap_or_default();
+    let effective = usable::resolve(&worker, all);
+    (worker, effective)
+}
+
+fn runner_of(site: &Site, agent: &str, worker: &AgentWorker) -> Result<Runner, String> {
+    let which = Which::named(agent, worker, &site.env)?;
+    let supervisor = Supervisor::own().map_err(|e| e.to_string())?;
+    Ok(Runner::new(which, supervisor, site.http.clone()))
+}
+
+fn look(site: &Site, known: &Mutex<Option<Known>>, all: &[Place]) -> Looked {
+    let (worker, effective) = resolve(site, known);
+    let on = is_wanted(&worker) && effective.agent.is_some();
+    let (mut found, mut troubles, mut looks) = (Vec::new(), Vec::new(), is_wanted(&worker));
+    for place in all {
+        let Ok(project) = Project::load(&place.root, &site.env) else { continue };
+        let publish = may_publish(&project, &worker);
+        if !on && !publish {
+            continue;
+        }
+        looks = true;
+        let places = places(site, place, &project);
+        ended::tidy(&places, site.clock.now().wall);
+        let looked = look_through(&places, &project, on, publish);
+        let of_place = |one: &ended::Candidate| found_of(place, one);
+        found.extend(looked.candidates.iter().map(of_place));
+        let told = |one: ended::Trouble| (place.id.clone(), format!("{}: {}", one.path.display(), one.why));
+        troubles.extend(looked.troubles.into_iter().map(told));
+    }
+    let agent = effective.agent.unwrap_or_default();
+    let settings = Wanted {
+        on,
+        looks,
+        usable: effective.usable,
+        concurrency: usize::try_from(worker.max_concurrent).unwrap_or(1),
+        caps: Caps {
+            runs: worker.max_invocations_per_hour,
+            tokens: worker.max_input_tokens_per_day,
+            micro_usd: worker.max_micro_usd_per_day,
+        },
+        micro_usd_a_run: if on { cost::most(site, &worker, agent) } else { 0 },
+    };
+    let is_there = effective.usable || on && is_installed(known, agent);
+    let agent = Agent { word: agent.to_owned(), is_there, detail: effective.why };
+    Looked { settings, agent, found, troubles }
+}
+
+fn is_installed(known: &Mutex<Option<Known>>, agent: &str) -> bool {
+    let known = known.lock();
+    let found = known.as_ref().and_then(|known| known.looked.of(agent));
+    found.is_some_and(|found| found.installed)
+}
+
+fn look_through(places: &Places, project: &Project, agents: bool, publish: bool) -> ended::Looked {
+    let ours: BTreeMap<String, Instance> =
+        if agents { Instance::all(&project.root) } else { BTreeMap::new() };
+    let is_ours = |agent: &str| ours.contains_key(agent);
+    ended::look(places, &ended::Wanted { agents, publish, is_ours: &is_ours })
+}
+
+fn found_of(place: &Place, one: &ended::Candidate) -> Found {
+    let needs_agent = one.need == ended::Need::Summary;
+    Found { id: place.id.clone(), name: one.name.clone(), needs_agent, bytes: one.bytes }
 }

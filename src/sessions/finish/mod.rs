@@ -10,6 +10,7 @@
 //! written to; an agent is asked three times about a transcript and no more; nothing is removed here before somebody else has it.
 
 mod accept;
+mod again;
 mod artifacts;
 mod collect;
 mod discard;
@@ -25,6 +26,7 @@ use std::io;
 use std::path::Path;
 
 pub use accept::{Accepted, By, accept};
+pub use again::{again, is_downloaded, is_stuck};
 pub use discard::{DISCARDED_FOR, Tidied, discard, tidy};
 pub use local::summarize_locally;
 pub use look::{Candidate, Looked, Need, Trouble, Wanted, bring_here, look, mark_downloaded};

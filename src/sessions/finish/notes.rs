@@ -85,6 +85,16 @@ impl Notes {
         }
     }
 
+    /// There is a good summary.
+    pub(super) fn is_ok(&self) -> bool {
+        self.status == Status::Ok.name()
+    }
+
+    /// An agent was asked, and in vain.
+    pub(super) fn has_failed(&self) -> bool {
+        [Status::Failed, Status::Unrecoverable].iter().any(|status| self.status == status.name())
+    }
+
     /// What was decided; sharing where nobody has.
     pub(super) fn disposition(&self) -> Disposition {
         let all = [Disposition::LocalOnly, Disposition::Discard];

@@ -241,6 +241,12 @@ impl Prices {
         self.own
     }
 
+    /// What tokens cost at most, whatever the model that has a price for them.
+    pub fn dearest(&self, day: Date, counts: &Counts) -> Money {
+        let prices = self.entries.iter().map(|entry| self.of(&entry.model).price(day, counts.band(), counts));
+        prices.filter(|price| !price.has_unknown).map(|price| price.known).max().unwrap_or_default()
+    }
+
     /// The entries of a model: those whose name is the most of it.
     pub fn of(&self, model: &str) -> ModelPrices<'_> {
         let best = self.entries.iter().filter_map(|entry| fit(&entry.model, model)).max();

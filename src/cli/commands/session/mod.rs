@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod begin;
 mod export;
+mod finish;
 mod import;
 mod list;
 mod log;
@@ -10,6 +11,7 @@ pub mod record;
 mod redaction;
 mod remove;
 mod search;
+mod share;
 mod subagents;
 mod usage;
 mod view;
@@ -90,6 +92,39 @@ enum Command {
         alias = "capture-prior"
     )]
     Import(import::Args),
+    /// Have a session summed up by an agent and shared now
+    ///
+    /// The daemon does this by itself when a recording has ended, if agent_worker.agent names an agent. The summary is judged:
+    /// what is worth little stays on this machine, and what is worth nothing is set aside for seven days.
+    #[command(after_help = "Examples:\n  ox session finalize\n  ox session finalize OxTndR --json")]
+    Finalize(finish::Finalize),
+    /// Share a session in the ledger as it is, without any agent
+    ///
+    /// Its content goes to the remote's Git LFS, where there is none into git up to 5 MiB a file; what is here goes when the
+    /// remote has all of it.
+    #[command(after_help = "Examples:\n  ox session upload OxTndR\n  ox session upload --all")]
+    Upload(share::Upload),
+    /// Bring the content of a session that others have shared to this machine
+    #[command(after_help = "Examples:\n  ox session download OxTndR")]
+    Download(share::Download),
+    /// Try once more what could not be finished
+    ///
+    /// An agent is asked three times about a session and then no more; this has it asked anew.
+    #[command(after_help = "Examples:\n  ox session retry\n  ox session retry OxTndR")]
+    Retry(finish::Retry),
+    /// Have a session of this machine summed up anew
+    #[command(
+        after_help = "Examples:\n  ox session regenerate OxTndR\n  ox session regenerate --all --dry-run"
+    )]
+    Regenerate(finish::Regenerate),
+    /// Give a session the summary that is in a file
+    ///
+    /// For an agent that sums up its own session. It is checked as the answer of any other agent: JSON with title, summary,
+    /// key_actions and outcome.
+    #[command(
+        after_help = "Examples:\n  ox session push-summary --file summary.json OxTndR\n  ox session push-summary --file -"
+    )]
+    PushSummary(finish::PushSummary),
     /// Remove a session that is on this machine alone
     #[command(
         after_help = "Examples:\n  ox session remove OxTndR\n  ox session remove --all --yes",
@@ -173,6 +208,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::SubagentComplete(args) => log::subagent_complete(cx, args),
         Command::Remind => log::remind(cx),
         Command::Import(args) => import::run(cx, args),
+        Command::Finalize(args) => finish::finalize(cx, args),
+        Command::Upload(args) => share::upload(cx, args),
+        Command::Download(args) => share::download(cx, args),
+        Command::Retry(args) => finish::retry(cx, args),
+        Command::Regenerate(args) => finish::regenerate(cx, args),
+        Command::PushSummary(args) => finish::push_summary(cx, args),
         Command::Remove(args) => remove::run(cx, args),
         Command::Status(args) => record::status(cx, args),
         Command::Recover(args) => record::recover(cx, args),

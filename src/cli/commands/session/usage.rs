@@ -12,7 +12,7 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::Tone;
-use crate::cli::ui::text::{Table, clean};
+use crate::cli::ui::text::{Table, clean, grouped};
 use crate::cli::when;
 use crate::daemon;
 use crate::git::Reader;
@@ -255,19 +255,6 @@ fn records_table(cx: &Cx, records: &[Record]) -> Table {
         table.row([when, model, answer, input, cached, written, output, price_text(&record.price), at]);
     }
     table
-}
-
-/// Digits in groups of three.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn price_text(price: &Price) -> String {

@@ -1,0 +1,330 @@
+//! What becomes of a session when it has ended: `ox session finalize`, `retry`, `regenerate` and `push-summary`.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::share::fetch;
+use super::{Which, find, find_named, places};
+use crate::cli::commands::sync::serve;
+use crate::cli::context::Cx;
+use crate::cli::errors::of_client;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::ui::text::count;
+use crate::ipc::client::Client;
+use crate::ipc::wire::{AgentWorkAsk, AgentWorkRun, AgentWorkStatus, Message, SessionFinalize};
+use crate::kit::clock::pause;
+use crate::project::settings::Settings;
+use crate::project::{Instance, Project};
+use crate::sessions::finish::{self, Ask, By, FinishError};
+use crate::sessions::summary::Thresholds;
+use crate::sessions::{Found, Name, Place, Recording, State};
+
+/// Between two questions how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// The daemon has taken a request up after this.
+const TAKEN_UP: Duration = Duration::from_secs(3);
+/// An answer that is given is no longer, in bytes.
+const ANSWER_MAX: u64 = 1 << 20;
+
+/// Flags of `ox session finalize`.
+#[derive(Debug, clap::Args)]
+pub struct Finalize {
+    #[command(flatten)]
+    which: Which,
+    /// Do not wait for the end
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Flags of `ox session retry`.
+#[derive(Debug, clap::Args)]
+pub struct Retry {
+    /// Name of the session, or the agent it ends with [default: all that could not be finished]
+    #[arg(value_name = "SESSION")]
+    session: Option<String>,
+    /// Do not wait for the end
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Flags of `ox session regenerate`.
+#[derive(Debug, clap::Args)]
+pub struct Regenerate {
+    #[command(flatten)]
+    which: Which,
+    /// All sessions of this machine
+    #[arg(long, conflicts_with = "session")]
+    all: bool,
+    /// Show which sessions are meant, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Flags of `ox session push-summary`.
+#[derive(Debug, clap::Args)]
+pub struct PushSummary {
+    /// The file with the summary; - for standard input
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// Name of the session, or the agent it ends with [default: the newest]
+    #[arg(value_name = "SESSION")]
+    session: Option<String>,
+}
+
+pub fn finalize(cx: &Cx, args: &Finalize) -> Outcome {
+    let project = cx.project()?;
+    let found = find(cx, &args.which)?;
+    refuse_recorded(&found)?;
+    run(cx, &project, "session_finalize", &[found], args.no_wait)
+}
+
+pub fn retry(cx: &Cx, args: &Retry) -> Outcome {
+    let project = cx.project()?;
+    let places = places(cx, &project);
+    let meant = match &args.session {
+        Some(word) => vec![find_named(&places, word)?],
+        None => places.here().into_iter().filter(|found| finish::is_stuck(&found.dir)).collect(),
+    };
+    let redactor = cx.redactor(Some(&project));
+    for found in &meant {
+        refuse_recorded(found)?;
+        finish::again(&found.dir, false, &redactor).map_err(|e| failed(found, &e))?;
+    }
+    if meant.is_empty() && !cx.ui.json() {
+        cx.ui.note("every session of this machine is finished, or was not tried yet");
+    }
+    run(cx, &project, "session_retry", &meant, args.no_wait)
+}
+
+pub fn regenerate(cx: &Cx, args: &Regenerate) -> Outcome {
+    let project = cx.project()?;
+    let places = places(cx, &project);
+    let ours = Instance::all(&project.root);
+    let is_ours = |found: &Found| {
+        matches!(found.place, Place::Local | Place::Cache) && !finish::is_downloaded(&found.dir)
+            || found.place == Place::Ledger && ours.contains_key(found.name.agent())
+    };
+    let meant: Vec<Found> = match args.all {
+        true => {
+            let is_done = |found: &Found| matches!(Recording::load(&found.dir), State::None);
+            places.all().0.into_iter().filter(|found| is_ours(found) && is_done(found)).collect()
+        }
+        false => {
+            let found = find(cx, &args.which)?;
+            refuse_recorded(&found)?;
+            if !is_ours(&found) {
+                return Err(Failure::new(Exit::Usage, "the session was not recorded on this machine")
+                    .on(&*found.name)
+                    .because_of("whoever recorded it sums it up"));
+            }
+            vec![found]
+        }
+    };
+    if args.dry_run {
+        if cx.ui.json() {
+            let names: Vec<&str> = meant.iter().map(|found| &*found.name).collect();
+            return cx.ui.document(&json!({ "success": true, "dry_run": true, "sessions": names }));
+        }
+        return cx.ui.print(&meant.iter().map(|found| &*found.name).collect::<Vec<_>>().join("\n"));
+    }
+    let redactor = cx.redactor(Some(&project));
+    let mut here = Vec::new();
+    for found in meant {
+        // What was shared and went from here comes back first.
+        let found = match found.place {
+            Place::Ledger => fetch(cx, &project, &found, false)?,
+            _ => found,
+        };
+        finish::again(&found.dir, true, &redactor).map_err(|e| failed(&found, &e))?;
+        here.push(found);
+    }
+    run(cx, &project, "session_regenerate", &here, args.no_wait)
+}
+
+pub fn push_summary(cx: &Cx, args: &PushSummary) -> Outcome {
+    let project = cx.project()?;
+    let found = find(cx, &Which { session: args.session.clone() })?;
+    refuse_recorded(&found)?;
+    let mut said = String::new();
+    let read = match args.file.to_str() {
+        Some("-") => std::io::stdin().take(ANSWER_MAX).read_to_string(&mut said),
+        _ => std::fs::File::open(&args.file).and_then(|file| file.take(ANSWER_MAX).read_to_string(&mut said)),
+    };
+    read.map_err(|e| {
+        Failure::new(Exit::Usage, "the summary cannot be read").on_path(&args.file).because(&e)
+    })?;
+    let redactor = cx.redactor(Some(&project));
+    let ask = Ask { tokens: 0, force: true, root: &project.root };
+    let prepared = finish::prepare(&found.dir, ask, &redactor).map_err(|e| failed(&found, &e))?;
+    let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
+    let thresholds =
+        Thresholds { upload: worker.quality_upload_threshold, discard: worker.quality_discard_threshold };
+    let by = By { thresholds, redactor: &redactor };
+    let accepted = finish::accept(&found.dir, &prepared, &said, by).map_err(|e| failed(&found, &e))?;
+    if let Some(why) = accepted.error {
+        return Err(Failure::new(Exit::Usage, "this is no summary of the session")
+            .on(&*found.name)
+            .because_of(why)
+            .with("type", "push_summary".into()));
+    }
+    tell(cx, &project, &found);
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "success": true, "type": "push_summary", "session_name": &*found.name, "title": accepted.title,
+            "disposition": accepted.disposition.name(), "summary_path": found.dir.join("summary.json"),
+        }));
+    }
+    cx.ui.done(&format!("{}: {}", found.name, accepted.title))
+}
+
+/// Tells the daemon, if one runs, that a session may be finished.
+pub fn tell(cx: &Cx, project: &Project, found: &Found) {
+    let _ = cx.client(project).one_way(Message::SessionFinalize, Some(&request(cx, project, found)));
+}
+
+fn request(cx: &Cx, project: &Project, found: &Found) -> SessionFinalize {
+    let ledger = places(cx, project);
+    let ledger = ledger.dirs().find(|(place, _)| *place == Place::Ledger).and_then(|(_, dir)| dir.parent());
+    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    SessionFinalize {
+        session_name: found.name.to_string(),
+        ledger_path: ledger.map(text).unwrap_or_default(),
+        cache_path: text(&found.dir),
+        project_root: text(&project.root),
+    }
+}
+
+/// Has the daemon finish sessions, and waits for it.
+fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> Outcome {
+    if all.is_empty() {
+        return match cx.ui.json() {
+            true => cx.ui.document(&json!({ "success": true, "type": kind, "sessions": [] })),
+            false => Ok(()),
+        };
+    }
+    let client = serve(cx, project)?;
+    let progress = cx.ui.progress("asking the daemon");
+    let host = Client::new(cx.dirs.host_socket());
+    // Asked first: from then on it knows what the configuration says now.
+    let work = host.agent_work(&AgentWorkAsk::default());
+    let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
+    if !work.enabled && project.config.word("session_publishing").as_deref() != Some("auto") {
+        let name = &all[0].name;
+        return Err(Failure::new(Exit::Failed, "no agent is run in the background")
+            .because_of(work.agent_detail)
+            .hint(format!("ox agents status, or ox session upload {name} to share it as it is")));
+    }
+    let mut done = Vec::new();
+    for found in all {
+        let begun = cx.now();
+        client
+            .one_way(Message::SessionFinalize, Some(&request(cx, project, found)))
+            .map_err(|e| of_client("the daemon could not be asked", &e))?;
+        if !no_wait {
+            progress.phase(&format!("finishing {}", found.name), None);
+            done.push((found, wait(&client, &found.name, begun, cx)?));
+        }
+    }
+    drop(progress);
+    if no_wait {
+        return match cx.ui.json() {
+            true => {
+                let names: Vec<&str> = all.iter().map(|found| &*found.name).collect();
+                cx.ui.document(&json!({ "success": true, "type": kind, "asked": names }))
+            }
+            false => cx.ui.done(&format!("asked for {}", count(all.len() as u64, "session"))),
+        };
+    }
+    report(cx, kind, &done)
+}
+
+fn report(cx: &Cx, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outcome {
+    let is_failed = |run: &Option<AgentWorkRun>| run.as_ref().is_some_and(|run| run.status == "failed");
+    let row = |(found, run): &(&Found, Option<AgentWorkRun>)| {
+        let status = run.as_ref().map_or("nothing to do", |run| run.status.as_str());
+        let error = run.as_ref().map(|run| run.error.as_str()).filter(|error| !error.is_empty());
+        json!({ "session_name": &*found.name, "status": status, "error": error })
+    };
+    let rows: Vec<Value> = done.iter().map(row).collect();
+    if let Some((found, run)) = done.iter().find(|(_, run)| is_failed(run)) {
+        let why = run.as_ref().map(|run| run.error.clone()).unwrap_or_default();
+        return Err(Failure::new(Exit::Failed, "the session is not finished")
+            .on(&*found.name)
+            .because_of(why)
+            .with("type", kind.into())
+            .with("sessions", rows.into())
+            .hint("ox agents status"));
+    }
+    if cx.ui.json() {
+        return cx.ui.document(&json!({ "success": true, "type": kind, "sessions": rows }));
+    }
+    for (found, run) in done {
+        match run {
+            Some(_) => cx.ui.done(&format!("finished {}", found.name))?,
+            None => cx.ui.note(&format!("{}: there was nothing to do", found.name)),
+        }
+    }
+    if let [(found, _)] = done {
+        cx.ui.next_step(&format!("ox session view {}", found.name));
+    }
+    Ok(())
+}
+
+fn work(client: &Client) -> Outcome<Option<AgentWorkStatus>> {
+    let status = client.status().map_err(|e| of_client("the daemon gave no answer", &e))?;
+    Ok(status.agent_work)
+}
+
+/// Waits until the daemon is done with a session; none where there was nothing to do.
+fn wait(client: &Client, name: &Name, begun: Timestamp, cx: &Cx) -> Outcome<Option<AgentWorkRun>> {
+    let is_it = |run: &&AgentWorkRun| run.target.rsplit_once(':').is_some_and(|(_, it)| it == &**name);
+    let mut seen = false;
+    loop {
+        pause(ASK_EVERY);
+        let Some(work) = work(client)? else { return Ok(None) };
+        if work.active.iter().any(|run| is_it(&run)) {
+            seen = true;
+            continue;
+        }
+        let is_new = |run: &&AgentWorkRun| run.started_at.0.is_some_and(|at| at >= begun);
+        if let Some(run) = work.recent.iter().rev().find(|run| is_it(run) && is_new(run)) {
+            return Ok(Some(run.clone()));
+        }
+        let waited = cx.now().duration_since(begun).unsigned_abs();
+        let rests = !work.paused.is_empty() && work.active.is_empty();
+        if rests && waited > TAKEN_UP {
+            return Err(Failure::new(Exit::Failed, "no agent is run in the background now")
+                .because_of(format!("it waits: {}", work.paused))
+                .hint("ox agents status"));
+        }
+        if !seen && work.queue_depth == 0 && work.active.is_empty() && waited > TAKEN_UP {
+            return Ok(None);
+        }
+    }
+}
+
+fn refuse_recorded(found: &Found) -> Outcome {
+    match Recording::load(&found.dir) {
+        State::None => Ok(()),
+        _ => Err(Failure::new(Exit::Usage, "the session is being recorded")
+            .on(&*found.name)
+            .hint(format!("ox agent {} session stop", found.name.agent()))),
+    }
+}
+
+pub fn failed(found: &Found, e: &FinishError) -> Failure {
+    let failure = Failure::new(Exit::Failed, "the session cannot be finished").on(&*found.name).because(e);
+    match e {
+        FinishError::Elsewhere => failure.hint(format!("ox session download {}", found.name)),
+        FinishError::Recording => failure.hint(format!("ox agent {} session stop", found.name.agent())),
+        _ => failure,
+    }
+}
