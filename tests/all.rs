@@ -11,6 +11,7 @@
 
 mod support;
 
+mod agents;
 mod archive;
 mod cli;
 mod cloud;

@@ -17,6 +17,7 @@ use super::claude::Claude;
 use super::codex::Codex;
 use super::packed;
 use super::{Fact, Thread, gemini, opencode};
+use crate::harness::answer::is_named_after;
 use crate::kit::openat;
 
 pub use super::packed::{Text, UNPACKED_MAX, is_packed};
@@ -232,7 +233,9 @@ pub(super) fn below(root: &Path, dir: &Path, depth: usize, listed: &mut Vec<List
         // The entry's own kind, not that of what a link leads to.
         let Ok(about) = entry.metadata() else { continue };
         let path = join(dir, Path::new(&entry.file_name()));
-        if about.is_dir() && depth > 0 {
+        // What our own runs for an answer left is nobody's.
+        let is_ours = || entry.file_name().to_str().is_some_and(is_named_after);
+        if about.is_dir() && depth > 0 && !is_ours() {
             below(root, &path, depth - 1, listed);
         } else if about.is_file() {
             if listed.len() >= LISTED_MAX {

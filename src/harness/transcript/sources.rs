@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::packed::{self, is_packed};
 use super::places::{DEPTH_MAX, LISTED_MAX, Listed, Writer, below, gemini_home, join};
 use super::{Reader, gemini};
+use crate::harness::answer::is_named_after;
 use crate::kit::thread;
 
 /// At most so many threads list directories.
@@ -129,7 +130,9 @@ impl Listing {
 fn parts(root: &Path) -> io::Result<Vec<(PathBuf, usize)>> {
     let mut parts = vec![(PathBuf::new(), 0)];
     for entry in fs::read_dir(root)?.filter_map(Result::ok) {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        // What our own runs for an answer left is nobody's.
+        let is_ours = entry.file_name().to_str().is_some_and(is_named_after);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_ours {
             parts.push((PathBuf::from(entry.file_name()), DEPTH_MAX - 1));
         }
     }
@@ -210,6 +213,32 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn agt_02_what_our_own_runs_left_is_nobodys_session() {
+        let tmp = tempfile::tempdir().unwrap();
+        let home = tmp.path();
+        let files = [
+            ".claude/projects/-run-user-0-sageox-daemon-agents-1-ox-agent-work-1/s.jsonl",
+            ".gemini/tmp/ox-agent-work-1/chats/session-1.jsonl",
+            ".gemini/tmp/ox-agent-work-12-3/chats/session-1.jsonl",
+            ".gemini/tmp/by-another-name/chats/session-1.jsonl",
+        ];
+        for file in files {
+            fs::create_dir_all(home.join(file).parent().unwrap()).unwrap();
+            fs::write(home.join(file), "{}\n").unwrap();
+        }
+        let root = |name: &str, path: &str| {
+            fs::write(home.join(".gemini/tmp").join(name).join(".project_root"), path).unwrap();
+        };
+        root("by-another-name", "/run/user/0/sageox/daemon/agents/2/ox-agent-work-2");
+        root("ox-agent-work-12-3", "/w/ox-agent-work-12-3");
+        let (found, unread) = all(home, |_| None);
+        assert!(unread.is_empty(), "{unread:?}");
+        let cwds: Vec<&str> = found.iter().map(|source| &*source.cwd).collect();
+        assert_eq!(cwds, ["/w/ox-agent-work-12-3"]);
+        assert!(super::super::places::list(&home.join(".claude/projects")).unwrap().is_empty());
+    }
 
     #[test]
     fn transcripts_of_all_programs_are_found_with_those_of_sub_agents() {

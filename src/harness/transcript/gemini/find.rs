@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use sha2::{Digest, Sha256};
 
+use crate::harness::answer::{is_named_after, is_ours};
 use crate::kit::hex::hex;
 use crate::kit::openat;
 
@@ -98,7 +99,8 @@ pub fn children<'a>(projects: &'a [Project], session: &str) -> Vec<&'a Chat> {
     found
 }
 
-/// Reads what lies below `root`. Links in it are not followed, and what cannot be read is not there.
+/// Reads what lies below `root`. Links in it are not followed, and what cannot be read is not there. What our own runs for an answer left is
+/// nobody's, and left out: the program cannot be told to write nothing down.
 ///
 /// # Errors
 /// `root` cannot be read.
@@ -109,6 +111,9 @@ pub fn projects(root: &Path) -> io::Result<Vec<Project>> {
         let path = root_file.and_then(|bytes| String::from_utf8(bytes).ok());
         let mut project =
             Project { root: path.map(|p| PathBuf::from(p.trim_end_matches('\n'))), ..Project::default() };
+        if is_named_after(&name) || project.root.as_deref().is_some_and(is_ours) {
+            continue;
+        }
         for (file, entry) in entries(root, &[&name, "chats"]).unwrap_or_default() {
             if !entry.is_dir {
                 project.chats.extend(chat(&[&name, "chats"], &file, "", &entry));
