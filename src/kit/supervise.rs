@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
 
 use super::child::{self, TERM_GRACE};
 use super::clock::{self, Clock as _, Mono, SystemClock};
@@ -190,13 +190,19 @@ struct Below {
 impl Below {
     /// Asks for all that has ended. Whether the program lives.
     fn lives(&mut self) -> bool {
-        while let Ok(Some(_)) = self.ask() {}
-        self.ended.is_none()
+        loop {
+            match self.ask() {
+                Ok(Some(())) => {}
+                Ok(None) => return self.ended.is_none(),
+                // There is nobody.
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Asks for one that has ended; an error where there is nobody below us.
     fn ask(&mut self) -> rustix::io::Result<Option<()>> {
-        let Some((pid, status)) = waitpid(None, WaitOptions::NOHANG)? else { return Ok(None) };
+        let Some((pid, status)) = wait(WaitOptions::NOHANG)? else { return Ok(None) };
         if pid == self.program {
             self.ended = Some(status);
         }
