@@ -11,7 +11,7 @@
 //! | [`whispers`] | agents hear of each other: murmurs out, whispers in |
 //! | [`harness`] | the agent programs as data: names, variables, processes; which of them runs this process; their transcripts |
 //! | [`hooks`] | events of agents: taken in from hooks, read from transcripts, kept as one |
-//! | [`agents`] | background work of agents: what waits, when it runs, what it may cost |
+//! | [`agents`] | background work of agents: what waits, when it runs, what it may cost, how an agent is run for an answer |
 //! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |

@@ -35,6 +35,8 @@ const AUTH: &[&str] = &[
     "please run /login",
     "unauthorized",
     "oauth token has expired",
+    "api key not valid",
+    "unauthenticated",
 ];
 /// Gemini CLI ends with it where its login is not taken.
 const GEMINI_AUTH: i32 = 41;
@@ -150,6 +152,25 @@ mod tests {
         check(1, "Invalid API key · Please run /login", End::Auth);
         check(1, "unexpected status 401 Unauthorized", End::Auth);
         check(41, "", End::Auth);
+        // What the programs print where their model's server refuses (claude 2.1.332, codex 0.171.0, gemini 0.61.0).
+        let claude = "API Error: Request rejected (429) · This request would exceed your account's rate limit. Please try again later.";
+        check(1, claude, End::Quota(None));
+        check(1, "Invalid API key · Fix external API key", End::Auth);
+        check(1, "Not logged in · Please run /login", End::Auth);
+        check(1, "Quota exceeded. Check your plan and billing details.", End::Quota(None));
+        let codex = "unexpected status 401 Unauthorized: Incorrect API key provided: fake., url: http://127.0.0.1:1/v1/responses";
+        check(1, codex, End::Auth);
+        let gemini = "Attempt 3 failed with status 429. Retrying with backoff... _ApiError: {\"error\":{\"code\":429,\"message\":\"x\"}}";
+        check(0, gemini, End::Quota(None));
+        assert!(is_at_a_wall(gemini.as_bytes()) && !is_at_a_wall(&gemini.as_bytes()[9..]));
+        let gemini = "{\"error\":{\"code\":401,\"message\":\"x\",\"status\":\"UNAUTHENTICATED\"}}";
+        check(145, gemini, End::Auth);
+        check(1, "API key not valid. Please pass a valid API key.", End::Auth);
+        check(
+            41,
+            "When using Gemini API, you must specify the GEMINI_API_KEY environment variable.",
+            End::Auth,
+        );
         check(1, "panicked at main.rs:401:429", End::Failed);
         check(1, "line 429 of error.log, 401 files", End::Failed);
         check(1, "", End::Failed);

@@ -223,3 +223,60 @@ pub fn resolve(config: &AgentWorker, looked: &[Usable]) -> Effective {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(agent: &'static str, installed: bool, authenticated: bool) -> Usable {
+        let program = installed.then(|| PathBuf::from("/bin").join(agent));
+        Usable { agent, program, installed, authenticated, detail: "API key".into() }
+    }
+
+    fn config(agent: &str, auto_detect: bool) -> AgentWorker {
+        let env = Env::of([("HOME", "/nonexistent")], "/");
+        let dirs = crate::project::Dirs::from_env(&env).unwrap();
+        let (config, _) = crate::project::settings::Settings::load(&env, &dirs, None).0.agent_worker();
+        AgentWorker { agent: agent.into(), auto_detect, ..config }
+    }
+
+    #[test]
+    fn a_named_agent_stays_that_one_and_one_is_found_only_where_that_is_wanted() {
+        let all = [found("claude", true, false), found("codex", true, true), found("gemini", true, true)];
+        let check = |agent: &str, auto: bool, expected: Option<&str>, usable: bool, why: &str| {
+            let effective = resolve(&config(agent, auto), &all);
+            assert_eq!((effective.agent, effective.usable), (expected, usable), "{agent} {auto}");
+            assert!(effective.why.contains(why), "{effective:?}");
+        };
+        check("", false, None, false, "no agent is named");
+        check("none", true, None, false, "switched off");
+        check("", true, Some("codex"), true, "found (API key)");
+        check("claude", true, Some("claude"), false, "named in the configuration, but API key");
+        check("gemini", false, Some("gemini"), true, "named in the configuration");
+        check("chat", false, Some("chat"), false, "named");
+        let effective =
+            resolve(&config("", true), &[found("claude", false, true), found("gemini", true, true)]);
+        assert_eq!(effective.agent, None, "gemini has to be named");
+        let looked = Looked { at: Mono::ZERO, all: all.into() };
+        assert!(looked.is_fresh(Mono::ZERO + Duration::from_secs(59)));
+        assert!(!looked.is_fresh(Mono::ZERO + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_program_is_found_where_its_makers_put_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let tmp = tempfile::tempdir().unwrap();
+        let env = Env::of([("HOME", tmp.path()), ("PATH", Path::new("/nonexistent"))], "/");
+        for dir in [".claude/local", ".volta/bin"] {
+            let dir = tmp.path().join(dir);
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join("claude"), "").unwrap();
+        }
+        assert_eq!(program("claude", &env), None, "nobody may run it");
+        let at = tmp.path().join(".volta/bin/claude");
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(program("claude", &env), Some(at.clone()));
+        let path = path(&at, &env).into_string().unwrap();
+        assert!(path.starts_with("/nonexistent:") && path.contains("/.volta/bin"), "{path}");
+    }
+}

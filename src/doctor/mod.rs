@@ -8,6 +8,7 @@
 #![deny(dead_code)]
 
 mod agent_events;
+mod agent_worker;
 mod binary_path;
 mod clone_paths;
 mod config_keys;
@@ -61,6 +62,7 @@ pub const CHECKS: &[Check] = &[
     directories::CHECK,
     runtime_private::CHECK,
     user_config::CHECK,
+    agent_worker::CHECK,
     orphaned_teams::CHECK,
     project_init::CHECK,
     project_config::CHECK,

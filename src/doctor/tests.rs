@@ -172,6 +172,15 @@ fn never_cloned(clone: &Clone) {
     fs::remove_file(&clone.at.lock).unwrap();
 }
 
+/// The section of background work in the user's file; programs are looked for in `bin` alone.
+fn worker(m: &mut Machine, text: &str) {
+    let path = m.cx.dirs.user_config();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("agent_worker:\n  {text}\n")).unwrap();
+    let bin = m.temp.path().join("bin");
+    m.set_path(&bin);
+}
+
 /// What is done to a healthy machine so that a check has something to say, and what it then says.
 type Sick = (&'static str, Status, fn(&mut Machine));
 
@@ -201,6 +210,16 @@ const SICK: &[Sick] = &[
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "daemon: [\n").unwrap();
     }),
+    ("agent-worker", Status::Warning, |m| {
+        worker(m, "agent: gemini");
+        assert!(m.check("agent-worker").message.contains("not installed"));
+    }),
+    ("agent-worker", Status::Warning, |m| {
+        worker(m, "agent: claude");
+        executable(&m.temp.path().join("bin/claude"), "#!/bin/sh\n");
+        assert!(m.check("agent-worker").message.contains("not logged in"));
+    }),
+    ("agent-worker", Status::Warning, |m| worker(m, "agent: chat")),
     ("project-init", Status::Failed, |m| {
         let root = m.cx.env.cwd().unwrap().to_owned();
         fs::remove_file(root.join(".sageox/config.json")).unwrap();
@@ -440,6 +459,36 @@ fn check_and_fix((slug, expected, harm): &Sick) {
         }
         Remedy::Person(text) => assert!(!text.is_empty(), "{slug}"),
     }
+}
+
+#[test]
+fn background_work_that_is_off_is_no_finding_and_one_that_is_on_is_told() {
+    let mut machine = Machine::healthy();
+    worker(&mut machine, "auto_detect: true");
+    let off = machine.check("agent-worker");
+    let why = "off: neither claude nor codex is installed and logged in";
+    assert_eq!((off.status, off.message.as_str()), (Status::Passed, why));
+    assert_eq!(off.detail[0], "claude: not installed; not logged in");
+    assert_eq!(off.detail[3..], ["next step, if it is wanted: ox config set agent_worker.agent claude"]);
+    let bin = machine.temp.path().canonicalize().unwrap().join("bin");
+    executable(
+        &bin.join("codex"),
+        "#!/bin/sh\n[ \"$*\" = 'login status' ] && echo Logged in using ChatGPT >&2\n",
+    );
+    let on = machine.check("agent-worker");
+    assert_eq!((on.status, on.message.as_str()), (Status::Passed, "on: codex, found (logged in)"));
+    assert_eq!(
+        on.detail[1],
+        format!("codex: installed at {}; logged in", machine.temp.path().join("bin/codex").display())
+    );
+    // One that does not say in time, and does not want to end.
+    executable(&bin.join("codex"), "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
+    let off = machine.check("agent-worker");
+    assert_eq!(
+        (off.message.as_str(), off.detail[1].ends_with("does not say within 2 s")),
+        (why, true),
+        "{off:?}"
+    );
 }
 
 #[test]

@@ -323,10 +323,13 @@ pub fn run_with(
     start(cmd, cancel, &mut Heard { stdout: None, stderr: on_stderr, enough: None })
 }
 
+/// Hears a piece.
+type OnPiece<'h> = &'h mut dyn FnMut(&[u8]);
+
 /// Who hears what a child writes, piece by piece.
 struct Heard<'h> {
     /// Standard output; where nobody hears it, it is kept.
-    stdout: Option<&'h mut dyn FnMut(&[u8])>,
+    stdout: Option<OnPiece<'h>>,
     /// Standard error, and whether a piece of it is a sign of life.
     stderr: &'h mut dyn FnMut(&[u8]) -> bool,
     /// Nobody wants to hear more.

@@ -3,6 +3,7 @@
 //! They are looked for in the directory that `OX_TEST_AGENTS` names; `.ci/run` installs them.
 
 mod agents;
+mod answers;
 mod events;
 mod hooked;
 mod model;

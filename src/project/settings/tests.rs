@@ -215,3 +215,114 @@ fn set_changes_one_value_or_says_why_not() {
     }
     assert_eq!(std::fs::read_to_string(dirs.user_config()).unwrap(), text);
 }
+
+#[test]
+fn background_work_is_off_and_limited_unless_the_user_says_otherwise() {
+    let of = |f: &Fixture| {
+        let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+        Settings::load(&env, &f.dirs(), Some(&project)).0.agent_worker()
+    };
+    let f = Fixture::new("", r#"{"agent_worker":{"agent":"claude","auto_detect":true}}"#);
+    let (off, errors) = of(&f);
+    let expected = AgentWorker {
+        agent: String::new(),
+        auto_detect: false,
+        model: String::new(),
+        timeout: Duration::from_secs(300),
+        max_invocations_per_hour: 10,
+        max_concurrent: 1,
+        max_input_tokens_per_day: 2_000_000,
+        max_micro_usd_per_day: None,
+        session_finalize: true,
+        quality_upload_threshold: 0.3,
+        quality_discard_threshold: 0.1,
+        chat_url: String::new(),
+        chat_model: String::new(),
+        chat_key_env: String::new(),
+    };
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(off, expected);
+    let user = "agent_worker:\n  agent: chat\n  auto_detect: true\n  max_invocations_per_hour: 60\n  max_concurrent: 4\n  \
+                max_usd_per_day: 1.5\n  session_finalize: false\n  quality_upload_threshold: 0.5\n  timeout: 90s\n  chat_model: small\n  \
+                chat_url: http://127.0.0.1:8080/v1\n  chat_key_env: HOUSE_KEY\n";
+    let (on, errors) = of(&Fixture::new(user, "{}"));
+    assert_eq!((on.agent.as_str(), on.auto_detect, on.max_invocations_per_hour), ("chat", true, 60));
+    assert_eq!((on.max_concurrent, on.max_micro_usd_per_day), (2, Some(1_500_000)));
+    assert_eq!((on.session_finalize, on.quality_upload_threshold), (false, 0.5));
+    assert_eq!((on.timeout, on.chat_model.as_str()), (Duration::from_secs(90), "small"));
+    assert_eq!((on.chat_url.as_str(), on.chat_key_env.as_str()), ("http://127.0.0.1:8080/v1", "HOUSE_KEY"));
+    // What the Go program writes is more than is done here.
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].to_string().contains("4 is too large, 2 is used"), "{errors:?}");
+    let (model, _) = of(&Fixture::new("agent_worker:\n  model: big\n  chat_model: small\n", "{}"));
+    assert_eq!((model.model.as_str(), model.chat_model.as_str()), ("big", "big"));
+}
+
+#[test]
+fn older_keys_of_background_work_count_until_the_new_one_is_set() {
+    let agent = |user: &str| {
+        let f = Fixture::new(user, "{}");
+        let (worker, errors) = Settings::load(&f.env(), &f.dirs(), None).0.agent_worker();
+        let (shown, _) = f.values();
+        let shown = shown.into_iter().find(|value| value.setting.key == WORKER).unwrap();
+        assert!(
+            f.values().1.len() == errors.len() && (worker.agent.is_empty() || worker.agent == shown.text)
+        );
+        (worker.agent, errors.len())
+    };
+    let check = |user: &str, expected: &str, errors: usize| {
+        assert_eq!(agent(&format!("agent_worker:\n{user}")), (expected.to_owned(), errors), "{user}");
+    };
+    check("  enabled: true\n", "claude", 0);
+    check("  enabled: true\n  agent_type: codex\n", "codex", 0);
+    check("  enabled: false\n  agent_type: codex\n", "none", 0);
+    check("  agent_type: codex\n", "", 0);
+    check("  agent: gemini\n  enabled: false\n", "gemini", 0);
+    check("  agent: \"\"\n  enabled: true\n", "claude", 0);
+    check("  agent: vim\n", "", 1);
+    check("  enabled: maybe\n", "", 1);
+    check("  enabled: true\n  agent_type: vim\n", "", 1);
+    assert_eq!(agent("agent_worker: claude\n").0, "");
+    let f = Fixture::new("agent_worker:\n  enabled: true\n  agent_type: codex\n  max_concurrent: 2\n", "{}");
+    set(&f.dirs(), WORKER, "none").unwrap();
+    let text = std::fs::read_to_string(f.dirs().user_config()).unwrap();
+    assert!(
+        !text.contains("enabled") && !text.contains("agent_type") && text.contains("agent: none"),
+        "{text}"
+    );
+    f.check(WORKER, "none", "user /.config/sageox/config.yaml:2");
+}
+
+#[test]
+fn numbers_are_checked_and_a_key_is_never_shown() {
+    let f = Fixture::new("", "{}");
+    let refused = |key: &str, value: &str| set(&f.dirs(), &format!("agent_worker.{key}"), value).unwrap_err();
+    for (key, value) in [
+        ("agent", "vim"),
+        ("max_concurrent", "0"),
+        ("max_concurrent", "3"),
+        ("max_invocations_per_hour", "-1"),
+        ("max_invocations_per_hour", "many"),
+        ("max_usd_per_day", "-1"),
+        ("max_usd_per_day", "NaN"),
+        ("quality_upload_threshold", "1.5"),
+        ("quality_upload_threshold", ""),
+        ("timeout", "1s"),
+        ("chat_url", "ftp://x"),
+        ("chat_url", "https://me:canary@x/v1"),
+        ("chat_key_env", "sk-canary"),
+    ] {
+        let error = refused(key, value);
+        assert!(matches!(error, Error::BadValue { .. }), "{key} {value}: {error:?}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    for (key, value) in
+        [("max_usd_per_day", ""), ("max_usd_per_day", "0.5"), ("chat_key_env", "KEY_1"), ("chat_key_env", "")]
+    {
+        set(&f.dirs(), &format!("agent_worker.{key}"), value).unwrap();
+    }
+    let f =
+        Fixture::new("agent_worker:\n  chat_key_env: sk-canary\n  quality_upload_threshold: high\n", "{}");
+    let (values, errors) = f.values();
+    assert!(errors.len() == 2 && !format!("{values:?} {errors:?}").contains("canary"), "{errors:?}");
+}
