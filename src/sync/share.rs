@@ -141,11 +141,9 @@ pub fn share(
     check_name(parcel.name)?;
     let sharing = Sharing { job: &job, parcel, redactor: job.guard().redactor() };
     on_progress("checking", None, "looking at the session's files");
-    let mut kept = sharing.prepare()?;
-    sharing.store(&mut kept, on_progress)?;
-    let commit = sharing.push(&mut kept, on_progress)?;
+    let shared = sharing.run(on_progress);
     sharing.tidy();
-    Ok(Shared { commit, stored: kept.into_iter().map(|k| k.stored).collect() })
+    shared
 }
 
 /// Brings contents of the shared session `name` into the directory `into`: files 0600, four at a time, going on where an earlier call ended.
@@ -254,6 +252,13 @@ struct Sharing<'s> {
 }
 
 impl Sharing<'_> {
+    fn run(&self, on_progress: OnProgress<'_>) -> Result<Shared, Failure> {
+        let mut kept = self.prepare()?;
+        self.store(&mut kept, on_progress)?;
+        let commit = self.push(&kept, on_progress)?;
+        Ok(Shared { commit, stored: kept.into_iter().map(|k| k.stored).collect() })
+    }
+
     fn state(&self, dir: &str) -> PathBuf {
         self.job.at.state.join(dir).join(self.parcel.name)
     }
@@ -411,7 +416,7 @@ impl Sharing<'_> {
     }
 
     /// Commits and pushes. Each attempt has the clone's lock for itself; between them others may work.
-    fn push(&self, kept: &mut [Kept], on_progress: OnProgress<'_>) -> Result<Oid, Failure> {
+    fn push(&self, kept: &[Kept], on_progress: OnProgress<'_>) -> Result<Oid, Failure> {
         let mut has_stored_again = false;
         let mut attempt = 1;
         loop {
@@ -566,11 +571,13 @@ impl Sharing<'_> {
 
     /// The copies that were made for sending.
     fn tidy(&self) {
-        if let Err(e) = fs::remove_dir_all(self.state(OUTGOING))
-            && e.kind() != io::ErrorKind::NotFound
-        {
-            log::debug!("{}: {e}", self.state(OUTGOING).display());
+        let dir = self.state(OUTGOING);
+        let removed = fs::remove_dir_all(&dir);
+        if let Some(e) = removed.err().filter(|e| e.kind() != io::ErrorKind::NotFound) {
+            log::debug!("{}: {e}", dir.display());
         }
+        // Those of another session may lie there.
+        let _ = fs::remove_dir(self.job.at.state.join(OUTGOING));
     }
 }
 
@@ -654,7 +661,7 @@ fn redacted(
 /// Copies a content that git keeps out of the clone.
 fn copy_from_clone(job: &Job<'_>, session: &str, stored: &Stored, to: &Path) -> Result<(), Failure> {
     let at = Path::new(DIR).join(session).join(&stored.name);
-    let cap = usize::try_from(stored.size).unwrap_or(FILE_MAX).min(FILE_MAX).max(1);
+    let cap = usize::try_from(stored.size).unwrap_or(FILE_MAX).clamp(1, FILE_MAX);
     let is_it = |bytes: &[u8]| {
         let mut hasher = Hasher::default();
         hasher.update(bytes);

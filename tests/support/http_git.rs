@@ -14,6 +14,7 @@ use ox::kit::cancel::Cancel;
 use ox::kit::child::{self, Cmd};
 
 use super::TestEnv;
+use super::lfs::{self, Lfs};
 use super::port::Port;
 
 /// The longest request line or header, in bytes.
@@ -98,6 +99,8 @@ struct State {
     login: Option<String>,
     old: bool,
     moved: Option<(String, String)>,
+    lfs: Option<Arc<Lfs>>,
+    behind: Option<SocketAddr>,
     log: VecDeque<Request>,
     total: usize,
     open: Vec<Weak<TcpStream>>,
@@ -175,6 +178,23 @@ impl GitServer {
     /// From now on it knows only protocol 0, as old servers do.
     pub fn speak_only_v0(&self) {
         self.shared.state().old = true;
+    }
+
+    /// From now on there is a server of large files beside the repositories.
+    pub fn with_lfs(&self) -> Arc<Lfs> {
+        let lfs = Arc::new(Lfs::default());
+        self.with_lfs_of(&lfs);
+        lfs
+    }
+
+    /// The same, a given one.
+    pub fn with_lfs_of(&self, lfs: &Arc<Lfs>) {
+        self.shared.state().lfs = Some(Arc::clone(lfs));
+    }
+
+    /// From now on what is no repository's is asked of another server.
+    pub fn with_behind(&self, address: SocketAddr) {
+        self.shared.state().behind = Some(address);
     }
 
     /// From now on whoever asks for the repository `old` is sent to `new`.
@@ -303,6 +323,8 @@ struct Wire {
     authorization: Option<String>,
     content_type: String,
     content_encoding: String,
+    headers: Vec<(String, String)>,
+    target: String,
     body: Vec<u8>,
     close: bool,
 }
@@ -342,6 +364,15 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) -> io::Result<(
     while let Some(mut wire) = read_request(&mut reader, stream, connection)? {
         let fault = shared.take_fault();
         let to = new_address(shared, &wire).filter(|_| fault.is_none());
+        let behind = shared.state().behind.filter(|_| is_large(&wire.head.path) && fault.is_none());
+        if let Some(address) = behind {
+            return hand_on(&wire, address, stream);
+        }
+        let large = if fault.is_none() { ask_lfs(shared, &wire) } else { None };
+        if let Some(said) = large {
+            let kept = say_lfs(shared, stream, &mut wire, said)?;
+            if kept { continue } else { break }
+        }
         let answer = match fault {
             None if to.is_some() => to.map(|to| Answer::text(301).with("Location", to)),
             Some(Fault::Drop | Fault::Reset | Fault::Stall) => None,
@@ -378,6 +409,62 @@ fn serve(shared: &Shared, stream: &TcpStream, connection: usize) -> io::Result<(
     stream.set_read_timeout(Some(LINGER))?;
     io::copy(&mut reader, &mut io::sink())?;
     Ok(())
+}
+
+/// What the server of large files answers, if there is one and this is for it. What it hands out by itself needs no login.
+fn ask_lfs(shared: &Shared, wire: &Wire) -> Option<lfs::Said> {
+    let lfs = shared.state().lfs.clone()?;
+    let needs_login = wire.head.path.contains("/info/lfs/");
+    if needs_login && !allowed(shared, wire) {
+        let headers = vec![("WWW-Authenticate".to_owned(), "Basic realm=\"git\"".to_owned())];
+        return Some(lfs::Said { status: 401, headers, body: Vec::new(), end: lfs::End::Whole });
+    }
+    lfs.answer(&wire.head.method, &wire.head.path, &wire.headers, &wire.body)
+}
+
+/// Says it; whether the connection goes on.
+fn say_lfs(shared: &Shared, stream: &TcpStream, wire: &mut Wire, said: lfs::Said) -> io::Result<bool> {
+    let lfs::Said { status, headers, body, end } = said;
+    wire.head.status = Some(status).filter(|_| end != lfs::End::Nothing);
+    wire.head.bytes = body.len();
+    shared.record(wire.head.clone());
+    let answer = Answer { status, headers, body };
+    let mut bytes = if end == lfs::End::Nothing { Vec::new() } else { answer.head() };
+    bytes.extend(match end {
+        lfs::End::Whole => &answer.body[..],
+        lfs::End::Nothing => &[],
+        lfs::End::Half | lfs::End::HalfAndSilence => &answer.body[..answer.body.len() / 2],
+    });
+    let mut out = stream;
+    out.write_all(&bytes)?;
+    if end == lfs::End::HalfAndSilence {
+        drop(shared.changed.wait_while(shared.state(), |s| !s.down).unwrap());
+    }
+    Ok(end == lfs::End::Whole && !wire.close)
+}
+
+/// Whether a path is of large files and not of git's.
+fn is_large(path: &str) -> bool {
+    path.contains("/info/lfs/") || path.contains("/objects/storage/")
+}
+
+/// Has another server answer, and ends the connection.
+fn hand_on(wire: &Wire, address: SocketAddr, mut stream: &TcpStream) -> io::Result<()> {
+    let mut to = TcpStream::connect(address)?;
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+        wire.head.method,
+        wire.target,
+        wire.body.len()
+    );
+    let own = ["connection", "content-length", "transfer-encoding", "expect"];
+    for (name, value) in wire.headers.iter().filter(|(name, _)| !own.contains(&name.as_str())) {
+        head += &format!("{name}: {value}\r\n");
+    }
+    to.write_all(format!("{head}\r\n").as_bytes())?;
+    to.write_all(&wire.body)?;
+    io::copy(&mut to, &mut stream)?;
+    stream.shutdown(Shutdown::Write)
 }
 
 /// Where a repository that has moved is now.
@@ -443,8 +530,10 @@ fn read_request(
         authorization: header("authorization"),
         content_type: header("content-type").unwrap_or_default(),
         content_encoding: encoding,
-        body,
         close: header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close")),
+        headers,
+        target: target.into(),
+        body,
     }))
 }
 

@@ -24,6 +24,7 @@ pub mod census;
 pub mod git;
 pub mod http_git;
 pub mod http_script;
+pub mod lfs;
 pub mod port;
 pub mod seed;
 pub mod spawn;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::answer::{TYPE, question};
+use super::answer::{self, TYPE, Useless, question};
 use super::rounds::Operation;
 use super::{Lfs, known};
 use crate::git::error::GitError;
@@ -110,9 +110,19 @@ impl Lfs<'_> {
     fn knock_at_all(&self) -> Result<Option<Door>, GitError> {
         for base in self.bases() {
             let nobodys = Pointer { oid: NOBODYS.to_owned(), size: 1 };
-            let body = question(Operation::Download, std::iter::once(&nobodys));
-            let answered = self.post(&base, &body, LOOK_DEADLINE)?;
-            if self.is_server(&answered.reply)? {
+            let ask = |operation| {
+                let body = question(operation, std::iter::once(&nobodys));
+                self.post(&base, &body, LOOK_DEADLINE).map(|answered| answered.reply)
+            };
+            let reply = ask(Operation::Download)?;
+            let is_there = self.is_server(&reply)? || {
+                // Some say of one object that is not there what others say of all of it. Whether we may send one does not matter.
+                is_typed(&reply) && reply.status == 404 && {
+                    let reply = ask(Operation::Upload)?;
+                    matches!(reply.status, 401 | 403) || self.is_server(&reply)?
+                }
+            };
+            if is_there {
                 return Ok(Some(Door::Beside(base)));
             }
         }
@@ -122,8 +132,10 @@ impl Lfs<'_> {
     /// Whether this is the answer of a server of large files; of one that may be asked later nothing is known.
     fn is_server(&self, reply: &Reply) -> Result<bool, GitError> {
         match reply.status {
-            200..=299 => Ok(super::answer::read(&reply.body, &self.url, None, Timestamp::UNIX_EPOCH)
-                .map_or_else(|e| e != super::answer::Useless::Foreign, |_| true)),
+            200..=299 => {
+                let read = answer::read(&reply.body, &self.url, None, Timestamp::UNIX_EPOCH);
+                Ok(!matches!(read, Err(Useless::Foreign)))
+            }
             422 => Ok(true),
             404 | 405 | 410 | 501 | 400 | 406 | 411 | 415 => Ok(false),
             _ => Err(self.refused(reply)),
@@ -243,6 +255,13 @@ impl Lfs<'_> {
     pub(super) fn forget_door(&self) {
         super::forget(&self.kept);
     }
+}
+
+/// Whether an answer is written as those of such servers are.
+fn is_typed(reply: &Reply) -> bool {
+    reply
+        .header("Content-Type")
+        .is_some_and(|found| found.split(';').next().unwrap_or_default().trim() == TYPE)
 }
 
 /// Whether what ssh printed says that there is no such program.

@@ -109,6 +109,17 @@ impl Rounds<'_> {
                         );
                         next.done += 1;
                     }
+                    // It is there, and says so of objects that it does not have, if it has none of these.
+                    Err(GitError::LfsRefused { status: 404, .. })
+                        if self.operation == Operation::Download && has_knocked =>
+                    {
+                        let gone = |item: &Item| Failed {
+                            name: item.name(),
+                            class: Class::Usage,
+                            why: NOT_THERE.to_owned(),
+                        };
+                        self.failed.extend(batch.iter().map(gone));
+                    }
                     Err(e) if e.class() == Class::Network && in_vain + 1 < LFS_ATTEMPTS => {
                         let trouble =
                             Trouble { retry_after: e.retry_after(), ..Trouble::again(e.to_string()) };
@@ -188,7 +199,7 @@ impl Rounds<'_> {
                     continue;
                 }
                 Some(About::Actions(_)) => (Class::Usage, "the server does not say where it is".to_owned()),
-                Some(About::Refused(404, _)) => (Class::Usage, "the server does not have it".to_owned()),
+                Some(About::Refused(404, _)) => (Class::Usage, NOT_THERE.to_owned()),
                 Some(About::Refused(status, said)) => {
                     let class = class_of_status(status);
                     if class == Class::Network {
@@ -248,5 +259,7 @@ impl Rounds<'_> {
     }
 }
 
+/// What is said of an object that the server lacks.
+pub(super) const NOT_THERE: &str = "the server does not have it";
 /// So many bytes that came are progress, in bytes.
 const PROGRESS: u64 = 1 << 20;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use super::answer::{Action, Actions, TYPE, verification};
-use super::rounds::Item;
+use super::rounds::{Item, NOT_THERE};
 use crate::git::error::class_of_status;
 use crate::git::limits::{LFS_LOW_SPEED, LFS_SLOW_START};
 use crate::http::limits::PIECE;
@@ -161,7 +161,7 @@ impl Mover {
         let get = self.prepare(self.client.get(action.href.expose()), action, 0).bare_redirects();
         let reply = get.range(0, Some(0)).header("Accept-Encoding", "identity").cap(0).peek()?;
         if matches!(reply.status, 404 | 410) {
-            return Err(Trouble::new(Class::Usage, "the server does not have it"));
+            return Err(Trouble::new(Class::Usage, NOT_THERE));
         }
         self.check(&reply, action)?;
         match reply.total_size() {
