@@ -16,6 +16,7 @@ mod archive;
 mod cli;
 mod cloud;
 mod daemon;
+mod finish;
 mod git;
 mod harness;
 mod hooks;

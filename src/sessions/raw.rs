@@ -29,6 +29,8 @@ const VERSION: &str = "1.0";
 const BUFFER: usize = 1 << 20;
 /// A line of which nobody has to know more than that it is an entry, in bytes.
 const HEAD_MAX: u64 = 1 << 20;
+/// The last line of a finished one has far less, in bytes.
+const FOOTER_MAX: u64 = 4096;
 /// A longer line is passed over, in bytes.
 const LINE_MAX: usize = 64 << 20;
 
@@ -486,8 +488,20 @@ impl<'r> Writer<'r> {
     /// # Errors
     /// As [`append`](Writer::append).
     pub(super) fn end(&mut self, now: Timestamp) -> io::Result<Written> {
+        // Whoever wrote it may have been ended before it could say so.
+        if self.appended == 0 && self.is_ended()? {
+            return self.commit();
+        }
         self.put(json!({ "type": "footer", "closed_at": GoTime(Some(now)), "entry_count": self.next_seq }));
         self.commit()
+    }
+
+    /// Whether the last line of the file is its end.
+    fn is_ended(&self) -> io::Result<bool> {
+        let mut last = vec![0; usize::try_from(self.size.min(FOOTER_MAX)).unwrap_or_default()];
+        self.file.read_exact_at(&mut last, self.size.saturating_sub(FOOTER_MAX))?;
+        let last = last.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        Ok(last.is_some_and(|last| matches!(Line::parse(last), Line::Footer(_))))
     }
 
     /// Takes the lock's file away. Whoever comes for it later makes it anew; who waits for it now sees that it is gone.
@@ -557,16 +571,21 @@ pub fn next_seq_in(dir: &Path) -> io::Result<i64> {
 
 /// The number behind that of the last entry: from the last lines, or where these have none by counting all.
 fn next_seq(file: &File, path: &Path, size: u64) -> io::Result<i64> {
-    const LAST: u64 = 256 << 10;
-    let from = size.saturating_sub(LAST);
-    let mut last = vec![0; usize::try_from(size - from).unwrap_or_default()];
-    file.read_exact_at(&mut last, from)?;
-    let numbered = last.rsplit(|b| *b == b'\n').find_map(|line| match Line::parse(line) {
-        Line::Entry(entry) => entry.seq,
-        _ => None,
-    });
-    if let Some(seq) = numbered {
-        return Ok(seq + 1);
+    // Longer ones only where the lines are.
+    for last in [256 << 10, 8 << 20, LINE_MAX as u64] {
+        let from = size.saturating_sub(last);
+        let mut last = vec![0; usize::try_from(size - from).unwrap_or_default()];
+        file.read_exact_at(&mut last, from)?;
+        let numbered = last.rsplit(|b| *b == b'\n').find_map(|line| match Line::parse(line) {
+            Line::Entry(entry) => entry.seq,
+            _ => None,
+        });
+        if let Some(seq) = numbered {
+            return Ok(seq + 1);
+        }
+        if from == 0 {
+            break;
+        }
     }
     let mut entries = 0;
     read(path, &mut |line| entries += i64::from(matches!(line, Line::Entry(_))))?;

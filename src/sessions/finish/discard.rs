@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::notes::{Notes, mark};
-use super::{FinishError, is_own, own};
+use super::notes::{Notes, mark, unmark};
+use super::{FinishError, NEEDS_SUMMARY, is_own, own};
 use crate::kit::file;
-use crate::sessions::place::Places;
+use crate::sessions::place::{Found, Places};
 use crate::sessions::summary::Disposition;
 
 /// What was thrown away is removed after this (agentwork and sessions, 6.5).
@@ -76,13 +76,17 @@ pub struct Tidied {
 /// next time and told in the log.
 pub fn tidy(places: &Places, now: Timestamp) -> Tidied {
     let mut tidied = Tidied::default();
-    for found in places.here() {
-        let is_to_go = Notes::read(&found.dir).is_ok_and(|notes| notes.disposition() == Disposition::Discard);
-        if is_to_go {
-            match discard(&found.dir) {
-                Ok(()) => tidied.discarded += 1,
-                Err(e) => log::warn!("session {} cannot be thrown away: {e}", found.name),
-            }
+    for Found { name, dir, .. } in places.here() {
+        let Ok(notes) = Notes::read(&dir) else { continue };
+        let done = match notes.disposition() {
+            Disposition::Discard => discard(&dir).map(|()| tidied.discarded += 1),
+            // It was decided, and no agent is asked any more.
+            Disposition::LocalOnly => unmark(&dir, NEEDS_SUMMARY).map_err(FinishError::Io),
+            Disposition::Upload => Ok(()),
+        };
+        match done {
+            Ok(()) | Err(FinishError::Recording) => {}
+            Err(e) => log::warn!("session {name} cannot be finished as was decided: {e}"),
         }
     }
     for (_, sessions) in places.dirs().filter(|(place, _)| is_own(*place)) {

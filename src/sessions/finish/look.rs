@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::notes::{ATTEMPTS_MAX, Notes, is_marked};
+use super::notes::{ATTEMPTS_MAX, Notes, is_marked, owe_from};
 use super::{DOWNLOADED, FinishError, NEEDS_SUMMARY, TO_SHARE, is_own};
 use crate::kit::file;
 use crate::sessions::place::{Found, Place, Places};
@@ -206,6 +206,9 @@ pub fn bring_here(places: &Places, candidate: &Candidate) -> io::Result<PathBuf>
                 io::copy(&mut raw::open(&from)?, out).map(drop)
             })?;
         }
+    }
+    if is_marked(&candidate.dir, NEEDS_SUMMARY)? {
+        owe_from(&draft, &target)?;
     }
     match file::rename_new(&draft, &target) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

@@ -104,7 +104,12 @@ impl Notes {
 
 /// Notes that the summary of an agent is owed, in the Go program's form.
 pub(super) fn owe(dir: &Path) -> io::Result<()> {
-    let path = dir.join(NEEDS_SUMMARY);
+    owe_from(dir, dir)
+}
+
+/// The same in a directory that is to become `dir`.
+pub(super) fn owe_from(draft: &Path, dir: &Path) -> io::Result<()> {
+    let path = draft.join(NEEDS_SUMMARY);
     if file::look(&path)?.is_some() {
         return Ok(());
     }
