@@ -21,7 +21,8 @@ fn micro(money: Money) -> u64 {
     u64::try_from((money.0.max(0) + MICRO - 1) / MICRO).unwrap_or(u64::MAX)
 }
 
-/// What a run costs at most, in millionths of a dollar: by the price of its model; where nobody says which that is, by the dearest one.
+/// What a run costs at most, in millionths of a dollar: by the price of its model. Where nobody says which that is the dearest one counts, if
+/// what may be spent has a limit.
 pub(super) fn most(site: &Site, worker: &AgentWorker, agent: &str) -> u64 {
     let Some(prices) = prices(site) else { return 0 };
     let (input, output) = (PROMPT_MAX / BYTES_A_TOKEN + OWN_TOKENS, ANSWER_TOKENS);
@@ -31,12 +32,12 @@ pub(super) fn most(site: &Site, worker: &AgentWorker, agent: &str) -> u64 {
     let known = prices.of(model).price(day, counts.band(), &counts);
     match known.at_least().filter(|_| !known.has_unknown) {
         Some(money) => micro(money),
-        None if agent == CHAT => 0,
+        None if agent == CHAT || worker.max_micro_usd_per_day.is_none() => 0,
         None => micro(prices.dearest(day, &counts)),
     }
 }
 
-/// What a run has cost: as the program says, else by the prices, else as much as it might have.
+/// What a run has cost: as the program says, else by the prices, else [`most`].
 pub(super) fn took(site: &Site, worker: &AgentWorker, agent: &str, answer: &Answer) -> Cost {
     let tokens = answer.input_tokens;
     let by_price = || {

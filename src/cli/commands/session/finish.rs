@@ -212,6 +212,8 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
     }
     let client = serve(cx, project)?;
     let progress = cx.ui.progress("asking the daemon");
+    // The first look that this has done may begin what is asked for.
+    let begun = cx.now();
     let host = Client::new(cx.dirs.host_socket());
     // Asked first: from then on it knows what the configuration says now.
     let work = host.agent_work(&AgentWorkAsk::default());
@@ -224,7 +226,6 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
     }
     let mut done = Vec::new();
     for found in all {
-        let begun = cx.now();
         client
             .one_way(Message::SessionFinalize, Some(&request(cx, project, found)))
             .map_err(|e| of_client("the daemon could not be asked", &e))?;
@@ -294,7 +295,7 @@ fn wait(client: &Client, name: &Name, begun: Timestamp, cx: &Cx) -> Outcome<Opti
             seen = true;
             continue;
         }
-        let is_new = |run: &&AgentWorkRun| run.started_at.0.is_some_and(|at| at >= begun);
+        let is_new = |run: &&AgentWorkRun| seen || run.started_at.0.is_some_and(|at| at >= begun);
         if let Some(run) = work.recent.iter().rev().find(|run| is_it(run) && is_new(run)) {
             return Ok(Some(run.clone()));
         }
