@@ -1,9 +1,9 @@
 //! The one place that talks to git: reads in process (git2; refs over HTTP too), everything else by the `git` program through
 //! one builder.
 //!
-//! Threads: none of its own; every call runs on the caller's thread and ends at a deadline or a cancel.
+//! Threads: every call runs on the caller's thread and ends at a deadline or a cancel; up to four move large files while it waits (`lfs`).
 //! Files: the lock file beside (never inside) a clone; inside a clone `refs/ox/*`, `.git/ox/`, `.git/info/sparse-checkout` and a
-//! block in `.git/info/exclude`.
+//! block in `.git/info/exclude`; of large files what the caller names, and what is known of a remote's server.
 //! Locks: [`CloneLock`], level 2 of the house's order; the only way to a [`ManagedClone`], which alone changes a clone.
 //! Promises: no prompt, no editor, no hook, no signing, no stash; nothing uncommitted is lost, also not by kill -9; what
 //! a partial clone lacks is fetched when it is needed, and a failure to do so changes nothing.

@@ -3,7 +3,8 @@
 //! Threads: none of its own; runs are performed on the daemon's `git` and `clone` threads, or by the command line.
 //! Files: the clones at `<data>/<slug>/ledgers/<repo_id>` and `<data>/<slug>/teams/<team_id>`, their state under `<data>/<slug>/state/`,
 //! `sync-state.json` inside them; while one is replaced `<clone>.ox-reclone-new` or `-old` beside it, `<clone>.bak.<time>` of what was put
-//! aside; git's credentials of a server, and `account-*.json` beside its clones; in projects `config.local.toml` and the links in `.sageox/`.
+//! aside; in a clone's state `lfs.json`, `outgoing/` (copies without secrets while they are sent) and `replaced/` (what lay in a pointer's
+//! place); git's credentials of a server, and `account-*.json` beside its clones; in projects `config.local.toml` and the links in `.sageox/`.
 //! Locks: the clone's lock, for the whole of every change; none while only looking.
 //! Promises: nothing that somebody wrote is lost; no secret in a ledger's sessions is pushed; a network failure never counts against a
 //! workspace; policy is pure.

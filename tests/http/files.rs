@@ -134,7 +134,8 @@ fn all_of_it_replaces_what_is_there_and_other_answers_leave_it() {
 
 #[test]
 fn more_than_is_wanted_and_another_part_are_refused() {
-    let cases: [(Vec<Act>, fn(&HttpError) -> bool); 4] = [
+    type Expected = fn(&HttpError) -> bool;
+    let cases: [(Vec<Act>, Expected); 4] = [
         (vec![answer(206, "Content-Range: bytes 0-3/4\r\n", b"0123")], |e| {
             matches!(e, HttpError::Malformed { .. })
         }),
