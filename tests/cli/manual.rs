@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use ox::cli::args;
 use ox::cli::docs::{DOCUMENTS, Page, pages};
 use ox::kit::cancel::Cancel;
@@ -206,6 +208,17 @@ fn the_documents_hold_what_the_manual_promises() {
     let sessions = repo.join("sessions/2026-03-12T11-09-dana-OxTndR");
     fs::create_dir_all(&sessions).unwrap();
     fs::write(sessions.join("raw.jsonl"), "{\"type\":\"user\",\"content\":\"x\"}\n").unwrap();
+    // One that has ended, and that nobody has finished.
+    let ended = |name: &str| {
+        let dir = repo.join(".sageox/ledger/.sageox/cache/sessions").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        let line = |n: usize| {
+            let kind = if n % 2 == 0 { "user" } else { "assistant" };
+            format!("{{\"type\":\"{kind}\",\"content\":\"Split the parser, step {n}\",\"seq\":{n}}}\n")
+        };
+        fs::write(dir.join("raw.jsonl"), (0..6).map(line).collect::<String>()).unwrap();
+        name.to_owned()
+    };
     let mut agent = String::new();
     // What has to be in place for the next comes first; the table is in the order of the help.
     let last = ["ox team remove", "ox daemon stop", "ox daemon kill"];
@@ -260,6 +273,22 @@ fn the_documents_hold_what_the_manual_promises() {
                 let prior = "{\"_meta\":{}}\n{\"type\":\"user\",\"content\":\"Before\"}\n";
                 fs::write(repo.join("prior.jsonl"), prior).unwrap();
                 words.push("prior.jsonl".into());
+            }
+            "ox session upload" => words.push("--all".into()),
+            "ox session regenerate" => words.extend(["--all", "--dry-run"].map(Into::into)),
+            "ox session finalize" => {
+                let config = repo.join(".sageox/config.json");
+                let mut all: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+                all["session_publishing"] = "auto".into();
+                fs::write(&config, all.to_string()).unwrap();
+                words.extend([ended("2026-03-14T11-09-dana-OxMMMM"), "--no-wait".into()]);
+            }
+            "ox session download" => words.push(ended("2026-03-14T11-10-dana-OxNNNN")),
+            "ox session push-summary" => {
+                words.push(ended("2026-03-14T11-11-dana-OxPPPP"));
+                let summary = r#"{"title":"Parser split in two","summary":"The parser was split into a lexer and a tree, so that errors can name the token.","key_actions":["split","tested","removed the old one"],"outcome":"success","quality_score":0.2}"#;
+                fs::write(repo.join("summary.json"), summary).unwrap();
+                words.extend(["--file", "summary.json"].map(Into::into));
             }
             "ox session remove" => words.extend(["--all".into(), "--yes".into()]),
             "ox session start"

@@ -10,6 +10,7 @@ use super::{DOWNLOADED, FinishError, TO_SHARE, own, size_of};
 use crate::kit::file;
 use crate::redact::Redactor;
 use crate::sessions::meta;
+use crate::sessions::summary::Summary;
 
 /// What is known of a summary in its own file is no longer, in bytes.
 const JSON_MAX: usize = 4 << 20;
@@ -52,6 +53,11 @@ fn forget(dir: &Path) -> Result<(), FinishError> {
 pub fn is_stuck(dir: &Path) -> bool {
     let is_given_up = || Notes::read(dir).is_ok_and(|notes| notes.has_failed());
     is_given_up() || is_marked(dir, TO_SHARE).unwrap_or(false)
+}
+
+/// What the session in `dir` was about, if anybody has said so: an agent, or what could be told without one.
+pub fn summary_of(dir: &Path) -> Option<Summary> {
+    super::artifacts::read(dir).ok().flatten().map(|there| there.summary)
 }
 
 /// Whether the session in `dir` came from others.

@@ -26,7 +26,7 @@ use std::io;
 use std::path::Path;
 
 pub use accept::{Accepted, By, accept};
-pub use again::{again, is_downloaded, is_stuck};
+pub use again::{again, is_downloaded, is_stuck, summary_of};
 pub use discard::{DISCARDED_FOR, Tidied, discard, tidy};
 pub use local::summarize_locally;
 pub use look::{Candidate, Looked, Need, Trouble, Wanted, bring_here, look, mark_downloaded};

@@ -59,6 +59,17 @@ pub const DOCUMENTS: &[Document] = &[
     ("ox agent heartbeat", &["success", "agent_id"], ""),
     ("ox agent whisper", &["entries"], "and of ox agent whisper history"),
     (
+        "ox agents status",
+        &["agents", "effective", "why", "daemon", "work"],
+        "each agent has agent, installed, authenticated, detail and path; work is what the daemon says: enabled, agent_type, agent_available, agent_detail, queue_depth, active, recent, stats, paused, paused_until and budget",
+    ),
+    ("ox agents pause", &["success", "paused", "work"], "and of ox agents resume"),
+    (
+        "ox agents budget",
+        &["budget", "daemon"],
+        "budget has runs, runs_max, tokens, tokens_max, usd and, where there is a limit, usd_max",
+    ),
+    (
         "ox murmur",
         &["success", "id", "status"],
         "status is sent, queued or kept; reason says why it waits; and of ox murmur send",
@@ -92,6 +103,28 @@ pub const DOCUMENTS: &[Document] = &[
         &["recording", "count", "sessions"],
         "each has session_name, agent_id, title, started_at, paused, entry_count and agent_lives",
     ),
+    (
+        "ox session finalize",
+        &["success", "type", "sessions"],
+        "each session has session_name, status (completed, failed, nothing to do, asked) and error",
+    ),
+    ("ox session retry", &["success", "type", "sessions"], "as of ox session finalize"),
+    (
+        "ox session regenerate",
+        &["success", "dry_run", "sessions"],
+        "without --dry-run as of ox session finalize",
+    ),
+    (
+        "ox session upload",
+        &["success", "sessions"],
+        "each session has session_name, commit, files and kept_here; each file name, oid, size and storage (lfs, git, here)",
+    ),
+    ("ox session download", &["success", "session_name", "path"], ""),
+    (
+        "ox session push-summary",
+        &["success", "type", "session_name", "title", "disposition", "summary_path"],
+        "disposition is upload, local_only or discard",
+    ),
     ("ox session log", &["success", "seq"], ""),
     ("ox session plan", &["success", "session_name", "plan_path"], ""),
     ("ox session subagent-complete", &["success", "agent_id", "parent_agent_id", "seq"], ""),
@@ -123,7 +156,11 @@ pub const DOCUMENTS: &[Document] = &[
         &["sessions", "searched"],
         "each has session_name, title, username, agent_type, started_at, path and excerpts; searched counts all",
     ),
-    ("ox session view", &["session_name", "title", "status", "entries"], ""),
+    (
+        "ox session view",
+        &["session_name", "title", "status", "summary", "entries"],
+        "summary is null where nobody has made one",
+    ),
     (
         "ox session import",
         &["success", "type", "session_name", "session_id", "entry_count", "secrets_redacted", "path"],

@@ -238,8 +238,9 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
     if no_wait {
         return match cx.ui.json() {
             true => {
-                let names: Vec<&str> = all.iter().map(|found| &*found.name).collect();
-                cx.ui.document(&json!({ "success": true, "type": kind, "asked": names }))
+                let row = |found: &Found| json!({ "session_name": &*found.name, "status": "asked" });
+                let rows: Vec<Value> = all.iter().map(row).collect();
+                cx.ui.document(&json!({ "success": true, "type": kind, "sessions": rows }))
             }
             false => cx.ui.done(&format!("asked for {}", count(all.len() as u64, "session"))),
         };

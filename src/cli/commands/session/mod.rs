@@ -345,7 +345,9 @@ fn id_of(version: &Version) -> &str {
 
 /// The content of a session is not on this machine.
 fn not_here(found: &Found) -> Failure {
-    Failure::new(Exit::Usage, "the session's transcript is not on this machine").on(&*found.name)
+    Failure::new(Exit::Usage, "the session's transcript is not on this machine")
+        .on(&*found.name)
+        .hint(format!("ox session download {}", found.name))
 }
 
 /// Names of sessions and what each is about, for completion.

@@ -4,13 +4,17 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 
-use super::{Which, read};
+use super::{Which, find, read};
 use crate::cli::context::Cx;
-use crate::cli::failure::Outcome;
+use crate::cli::exit::Exit;
+use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::clean;
 use crate::cli::ui::{Paint, Tone};
 use crate::kit::text::plain;
+use crate::sessions::finish::summary_of;
 use crate::sessions::raw::{Entry, Kind};
+use crate::sessions::summary::Summary;
+use crate::sessions::{Found, Info};
 
 /// Flags of `ox session view`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +30,13 @@ pub struct Args {
 }
 
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
+    let found = find(cx, &args.which).ok().filter(|_| args.subagent.is_none());
+    let summary = found.as_ref().and_then(|found| summary_of(&found.dir));
+    if let (Some(found), Some(summary)) = (&found, &summary)
+        && Info::of(found).is_ok_and(|info| !info.is_here)
+    {
+        return elsewhere(cx, found, summary);
+    }
     let most = args.last.unwrap_or(usize::MAX);
     let mut entries = VecDeque::new();
     let session = read(cx, &args.which, args.subagent.as_deref(), &mut |entry| {
@@ -40,7 +51,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     if cx.ui.json() {
         let entries: Vec<_> = entries.iter().map(document).collect();
         return cx.ui.document(&json!({
-            "session_name": session.name, "title": session.title, "status": session.status, "entries": entries,
+            "session_name": session.name, "title": session.title, "status": session.status, "summary": summary,
+            "entries": entries,
         }));
     }
     let paint = cx.ui.paint();
@@ -48,11 +60,41 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         "{}\n",
         paint.text(Tone::Head, &clean(if session.title.is_empty() { &session.name } else { &session.title }))
     );
+    text.extend(summary.iter().map(told));
     for entry in &entries {
         text.push('\n');
         text.push_str(&entry_text(entry, paint, cx.ui.verbose()));
     }
     cx.ui.page(&text)
+}
+
+/// A session of which only the summary is on this machine.
+fn elsewhere(cx: &Cx, found: &Found, summary: &Summary) -> Outcome {
+    let info = Info::of(found)
+        .map_err(|e| Failure::new(Exit::Failed, "the session cannot be read").on(&*found.name).because(&e))?;
+    if cx.ui.json() {
+        return cx.ui.document(&json!({
+            "session_name": &*found.name, "title": info.title, "status": info.status.name(), "summary": summary,
+            "entries": [],
+        }));
+    }
+    let title = if info.title.is_empty() { &*found.name } else { &info.title };
+    cx.ui.page(&format!("{}\n{}", cx.ui.paint().text(Tone::Head, &clean(title)), told(summary)))?;
+    cx.ui.note("its transcript is not on this machine");
+    cx.ui.next_step(&format!("ox session download {}", found.name));
+    Ok(())
+}
+
+/// What a session was about, above what was said in it.
+fn told(summary: &Summary) -> String {
+    let mut text = String::new();
+    if !summary.summary.trim().is_empty() {
+        text.push_str(&format!("\n{}\n", plain(summary.summary.trim(), true)));
+    }
+    for action in &summary.key_actions {
+        text.push_str(&format!("- {}\n", clean(action)));
+    }
+    text
 }
 
 pub(super) fn document(entry: &Entry) -> serde_json::Value {
