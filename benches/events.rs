@@ -16,7 +16,7 @@ use std::io::{BufRead as _, BufReader, BufWriter};
 use std::path::Path;
 
 use common::support::transcript::{Program, write_long};
-use common::{Times, fixed, note, quick, ratio, rounds, time, title};
+use common::{Times, fixed, note, peak, peak_anew, quick, ratio, rounds, time, title};
 use ox::harness::transcript::sources::all;
 use ox::hooks::import::{Projects, Run, import};
 use ox::hooks::record::Record;
@@ -112,16 +112,4 @@ fn lines(path: &Path) -> usize {
         count += 1;
     }
     count
-}
-
-/// What is resident, in KiB; from here on the peak is counted anew.
-fn peak_anew() -> f64 {
-    fs::write("/proc/self/clear_refs", "5").unwrap();
-    peak()
-}
-
-fn peak() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

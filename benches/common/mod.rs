@@ -195,6 +195,19 @@ pub fn resident(pid: u32) -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
+/// The most resident memory of this process, in KiB, counted anew from here on.
+pub fn peak_anew() -> f64 {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    peak()
+}
+
+/// The most resident memory of this process since then, in KiB.
+pub fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 /// Prints a number that is nobody's budget.
 pub fn note(what: &str, number: f64, unit: &str) {
     println!("{what:<44} {:>12}", format!("{number:.3} {unit}"));
