@@ -436,7 +436,7 @@ impl Sharing<'_> {
                 })?;
                 continue;
             }
-            let passes = failure.class == Class::Network || failure.text == GitError::PushRaces.to_string();
+            let passes = matches!(failure.class, Class::Network | Class::Busy);
             if !passes || attempt == ATTEMPTS || failure.retry_after.is_some_and(|wait| wait > WAITS.cap) {
                 return Err(failure);
             }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use ox::kit::cancel::Cancel;
@@ -154,7 +154,23 @@ impl Machine {
     }
 
     /// Runs it in a process of its own; what is not said is as it is mostly.
-    pub fn run(&self, mut args: Value) -> Ended {
+    pub fn run(&self, args: Value) -> Ended {
+        spawn::output(self.command(args)).unwrap();
+        self.outcome()
+    }
+
+    /// Starts it, to be killed.
+    pub fn start(&self, args: Value) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    /// What the last one left.
+    pub fn outcome(&self) -> Ended {
+        let out = fs::read(self.env.work().join("outcome.json"));
+        Ended(out.ok().map(|text| serde_json::from_slice(&text).unwrap()).unwrap_or_default())
+    }
+
+    fn command(&self, mut args: Value) -> Command {
         let out = self.env.work().join("outcome.json");
         let _ = fs::remove_file(&out);
         for (key, value) in
@@ -170,8 +186,7 @@ impl Machine {
         let show = std::env::var_os("OX_TEST_SHOW").is_some();
         let to = || if show { Stdio::inherit() } else { Stdio::null() };
         child.stdin(Stdio::null()).stdout(to()).stderr(to());
-        spawn::output(child).unwrap();
-        Ended(fs::read(out).ok().map(|text| serde_json::from_slice(&text).unwrap()).unwrap_or_default())
+        child
     }
 
     /// What git calls changed in the clone.

@@ -74,7 +74,7 @@ fn a_ledger_that_may_not_be_pushed_to_is_left_alone() {
 }
 
 #[test]
-fn a_push_that_is_refused_for_good_is_tried_once_and_kept() {
+fn syn_06_a_push_that_is_refused_for_good_is_tried_once_a_call_and_makes_one_commit() {
     let b = Bench::new();
     let content = b.m.session(&[("raw.jsonl", &transcript(3))]);
     b.hook("echo x >> pushes; echo 'You are not allowed to push' >&2; exit 1");
@@ -84,8 +84,12 @@ fn a_push_that_is_refused_for_good_is_tried_once_and_kept() {
     assert_eq!(fs::read_to_string(b.bare.join("pushes")).unwrap(), "x\n");
     assert_eq!(b.tip(), before);
     assert!(content[0].exists());
-    // The commit waits; the next call pushes it and makes no other.
+    // The commit waits; the next calls make no other.
     let head = b.m.head();
+    for _ in 0..3 {
+        b.m.share(&content).err();
+        assert_eq!(b.m.head(), head);
+    }
     b.hook("exit 0");
     assert_eq!(b.m.share(&content).ok()["commit"], head.as_str());
 }

@@ -186,7 +186,7 @@ impl Lfs<'_> {
             Ok(request.send()?)
         };
         let Some(smart) = self.git.smart() else {
-            return Err(self.error(Class::Bug, "nobody calls it"));
+            return Err(self.error(Class::Bug, "there is no HTTP client"));
         };
         let reply = send_as_known(self.git, smart.answers(), &self.url, self.cancel, &send)?;
         Ok(Answered { reply, base: base.to_owned(), login: used.into_inner() })

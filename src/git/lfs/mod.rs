@@ -71,11 +71,8 @@ impl<'a> Lfs<'a> {
     /// `git` has no HTTP client.
     pub fn new(git: &'a Git, url: &str, kept: &Path, cancel: &'a Cancel) -> Result<Lfs<'a>, GitError> {
         let Some(smart) = git.smart() else {
-            return Err(GitError::Lfs {
-                host: host_of(url),
-                class: Class::Bug,
-                why: "nobody calls it".to_owned(),
-            });
+            let why = "there is no HTTP client".to_owned();
+            return Err(GitError::Lfs { host: host_of(url), class: Class::Bug, why });
         };
         let url = url.trim_end_matches('/').to_owned();
         let (kept, grants) = (kept.to_owned(), Mutex::default());
