@@ -793,6 +793,10 @@ pub fn set(dirs: &Dirs, key: &str, value: &str) -> Result<(), Error> {
         return Err(bad(setting, format!("must be at {least} {at}, not {text}")));
     }
     let (block, name) = key.split_once('.').unwrap_or(("", key));
+    if text.is_empty() {
+        // Nothing is what it is when nobody says anything.
+        return UserConfig::unset(dirs, block, name).map(drop);
+    }
     UserConfig::set(dirs, block, name, &text)?;
     if key == WORKER {
         for (block, name) in WORKER_OLD.into_iter().filter_map(|name| name.split_once('.')) {

@@ -263,11 +263,8 @@ fn older_keys_of_background_work_count_until_the_new_one_is_set() {
     let agent = |user: &str| {
         let f = Fixture::new(user, "{}");
         let (worker, errors) = Settings::load(&f.env(), &f.dirs(), None).0.agent_worker();
-        let (shown, _) = f.values();
-        let shown = shown.into_iter().find(|value| value.setting.key == WORKER).unwrap();
-        assert!(
-            f.values().1.len() == errors.len() && (worker.agent.is_empty() || worker.agent == shown.text)
-        );
+        let shown = Settings::load(&f.env(), &f.dirs(), None).0.get(WORKER).unwrap().0.text;
+        assert!(shown == if worker.agent.is_empty() { "none" } else { &worker.agent }, "{user}");
         (worker.agent, errors.len())
     };
     let check = |user: &str, expected: &str, errors: usize| {
