@@ -49,6 +49,13 @@ pub(super) enum Fact {
         /// Version of the command.
         version: String,
     },
+    /// An agent's process has ended, and nothing has been heard of it for a while.
+    AgentEnded {
+        id: Id,
+        agent: String,
+        /// The process.
+        pid: u32,
+    },
     /// An agent was given whispers.
     Delivered { id: Id, agent: String },
     /// A clone is up to date.

@@ -160,6 +160,7 @@ impl Parts {
             | Fact::TeamsChanged(_)
             | Fact::TeamsLost { .. } => self.clones.hear(cx, fact),
             Fact::RunEnded(_) | Fact::LoginRefused { .. } => self.records.hear(cx, fact),
+            Fact::AgentEnded { .. } => self.sessions.hear(cx, fact),
             Fact::Delivered { .. } => self.presence.hear(cx, fact),
             Fact::TreeChanged { .. } => self.whispers.hear(cx, fact),
             Fact::Moved(_) => {

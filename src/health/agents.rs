@@ -336,6 +336,12 @@ impl Agents {
         all
     }
 
+    /// Those whose process has ended and of whom nothing has been heard for a while, and that process.
+    pub fn exited(&self, now: Mono) -> impl Iterator<Item = (String, u32)> {
+        let exited = self.by_id.iter().filter(move |(_, agent)| agent.status(now) == Some(Status::Exited));
+        exited.map(|(id, agent)| (id.to_string(), agent.pid()))
+    }
+
     /// All agents that are followed, in no order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Agent)> {
         self.by_id.iter().map(|(id, agent)| (&**id, agent))

@@ -67,6 +67,8 @@ pub enum FollowError {
 struct Saved {
     transcript: PathBuf,
     cursor: Cursor,
+    /// Bytes of the transcript that another program had taken over already when this one took it up.
+    from: u64,
     /// Bytes of `raw.jsonl` that hold what the reader has passed.
     raw_size: u64,
     /// The same of `usage.jsonl`.
@@ -156,7 +158,7 @@ impl Follower {
         }
         // Whoever was ended in the middle of writing down how far it was.
         file::remove_leftovers(dir);
-        let saved = load(dir, &transcript)?;
+        let saved = load(dir, &transcript, &recording)?;
         let source = if is_rows {
             Source::Rows(Rows::new(&transcript))
         } else {
@@ -218,7 +220,7 @@ impl Follower {
         let mut writer = Writer::with(self.locked()?, &self.dir, header, redactor)?;
         // Somebody else may have gone on meanwhile; what is on disk counts.
         if writer.size() != self.saved.raw_size {
-            let saved = load(&self.dir, self.source.path())?;
+            let saved = load(&self.dir, self.source.path(), &self.recording)?;
             if saved.cursor != self.saved.cursor || saved.rows != self.saved.rows {
                 self.source = self.source.anew(&saved);
             }
@@ -256,8 +258,9 @@ impl Follower {
 
     /// Reads what is new, at most a step of it; whether there is more now.
     fn read(&mut self, taken: &mut Taken) -> Result<bool, FollowError> {
-        let Saved { cursor, reader, rows, thread, .. } = &mut self.saved;
-        let Recording { adapter_name: kind, native_session, start_offset: start, .. } = &self.recording;
+        let Saved { cursor, reader, rows, thread, from, .. } = &mut self.saved;
+        let Recording { adapter_name: kind, native_session, start_offset, .. } = &self.recording;
+        let start = (*start_offset).max(*from);
         let began = self.recording.started_at.0;
         // What was said before recording began is read, since what follows builds on it, and not taken over.
         let mut take = |fact: Fact, is_behind: Option<bool>| {
@@ -280,7 +283,7 @@ impl Follower {
                 };
                 let step = tail.step(&mut |offset, line| {
                     reader.line(line, &mut facts);
-                    facts.drain(..).for_each(|fact| take(fact, (*start > 0).then_some(offset >= *start)));
+                    facts.drain(..).for_each(|fact| take(fact, (start > 0).then_some(offset >= start)));
                 })?;
                 *cursor = tail.cursor();
                 Ok(step.more)
@@ -339,12 +342,10 @@ pub fn forget(dir: &Path) -> io::Result<()> {
 }
 
 /// What is noted of `transcript`; nothing where nothing is, it is another's, or it is damaged: then all of it is read again, and what is
-/// written already left out.
-fn load(dir: &Path, transcript: &Path) -> io::Result<Saved> {
-    let bytes = match file::read_capped(&dir.join(FILE), FILE_MAX) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Saved::default()),
-        other => other?,
-    };
+/// written already left out: by its id, or where another program wrote it by where that stood.
+fn load(dir: &Path, transcript: &Path, recording: &Recording) -> io::Result<Saved> {
+    let bytes = file::found(file::read_capped(&dir.join(FILE), FILE_MAX))?;
+    let Some(bytes) = bytes else { return Ok(Saved { from: recording.source_offset, ..Saved::default() }) };
     let saved: Saved = serde_json::from_slice(&bytes).unwrap_or_default();
     Ok(if saved.transcript == transcript { saved } else { Saved::default() })
 }

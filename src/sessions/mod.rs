@@ -46,8 +46,8 @@ pub use info::{Glance, Info, Status, lives};
 pub use meta::Ending;
 pub use name::Name;
 pub use place::{Found, Place, Places, Unclear};
-pub use recording::{Recording, State, Turn, new_session_id, watch_mode};
-pub use stub::remove_stub;
+pub use recording::{FILE as RECORDING, Recording, State, Turn, new_session_id, watch_mode};
+pub use stub::{end_ghost, remove_stub};
 
 /// Whether the transcripts of a program can be read, as recordings call it.
 pub fn can_read(kind: &str) -> bool {

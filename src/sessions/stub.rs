@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::place::Found;
-use super::raw;
+use super::{Recording, follow, input, raw};
 use crate::kit::file;
 
 /// A session without an entry goes when it is this old (lesson agt-06; agent work and sessions, 4.4).
@@ -41,6 +42,27 @@ pub fn remove_stub(found: &Found, now: Timestamp) -> io::Result<bool> {
     }
     fs::remove_dir_all(&found.dir)?;
     Ok(true)
+}
+
+/// Ends the recording in `dir` if nothing was said in it: a ghost (agent work and sessions, 5.4). The directory goes if nothing is left in it.
+/// Answers whether it was one.
+///
+/// # Errors
+/// It cannot be looked at, or the disk refuses.
+pub fn end_ghost(dir: &Path) -> io::Result<bool> {
+    let path = dir.join(raw::FILE);
+    if input::is_there(dir)
+        || file::look(&path)?.is_some() && (raw::is_pointer(&path)? || raw::is_substantive(&path)?)
+    {
+        return Ok(false);
+    }
+    follow::forget(dir)?;
+    Recording::remove(dir)?;
+    file::found(fs::remove_file(dir.join("raw.jsonl.lock")))?;
+    match fs::remove_dir(dir) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Err(e),
+        _ => Ok(true),
+    }
 }
 
 #[cfg(test)]

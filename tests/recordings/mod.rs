@@ -1,6 +1,7 @@
 //! Recordings with a real daemon: what an agent's transcript gets is in the recording soon, once, whoever is ended when.
 
 mod corpus;
+mod left;
 mod memory;
 mod pushed;
 mod rows;

@@ -415,7 +415,7 @@ impl<S: Script> FakeHost<S> {
     fn of_sessions(&mut self, effect: &sessions::Effect) {
         let wait = QUICK + self.disk();
         match effect {
-            sessions::Effect::Look(id, _) => {
+            sessions::Effect::Look(id, ..) => {
                 let found = self.script.recorded(id);
                 self.after(wait, sessions::Event::Found(id.clone(), Some(found)));
             }
@@ -670,7 +670,7 @@ impl<S: Script> FakeHost<S> {
                 let ended = Ended { end: manager::End::Failed, error: text(), exit_code: 0, cost: None };
                 agents::Event::Ended(*run, ended).into()
             }
-            Effect::Sessions(sessions::Effect::Look(id, _)) => {
+            Effect::Sessions(sessions::Effect::Look(id, ..)) => {
                 sessions::Event::Found(id.clone(), None).into()
             }
             Effect::Sessions(sessions::Effect::Step { id, name, .. }) => {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ox::daemon::parts::sessions::{Effect as Wanted, Event as Told, Progress, Recorded, Stepped};
+use ox::daemon::parts::sessions::{Effect as Wanted, Ended, Event as Told, Progress, Recorded, Stepped};
 use ox::daemon::{Effect, Event, Id, Via};
 use ox::health::IssueKind;
 use ox::ipc::Request;
-use ox::ipc::wire::SessionWatchStart;
+use ox::ipc::wire::{Heartbeat, SessionWatchStart};
 use ox::sessions::Name;
 
 use super::bench::Bench;
@@ -207,4 +207,27 @@ fn agt_06_a_transcript_of_which_nothing_is_recorded_is_an_issue_until_something_
     came(&mut bench, &id, "OxAAAA", Stepped::Ended);
     bench.pass(secs(1));
     assert!(!shown(&bench));
+}
+
+#[test]
+fn an_agent_that_has_ended_has_its_recordings_looked_at_at_once_and_once() {
+    let (mut bench, _) = bench(Vec::new());
+    assert_eq!(wanted(&mut bench), ["look"]);
+    bench.processes.insert(10, 1);
+    let beat = Heartbeat { agent_id: "OxAAAA".into(), parent_pid: 10, ..Heartbeat::default() };
+    bench.beat(PROJECT, beat);
+    bench.pass(secs(60));
+    bench.processes.remove(&10);
+    // The process may have been a shell's: only when nothing more is heard is the agent gone.
+    bench.pass(secs(239));
+    assert!(wanted(&mut bench).is_empty());
+    bench.pass(secs(32));
+    let ended = bench.wanted.iter().find_map(|(_, effect)| match effect {
+        Effect::Sessions(Wanted::Look(_, _, ended)) => Some(ended.clone()),
+        _ => None,
+    });
+    assert_eq!(ended, Some(vec![Ended { agent: "OxAAAA".into(), pid: 10 }]));
+    assert_eq!(wanted(&mut bench), ["look"]);
+    bench.pass(secs(3_600));
+    assert!(wanted(&mut bench).is_empty(), "it is told once, and without a recording nothing wakes");
 }

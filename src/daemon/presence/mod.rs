@@ -40,6 +40,8 @@ struct Heard {
     /// The processes of agents are being probed.
     probing: bool,
     probe_at: Option<Mono>,
+    /// Agents of which was told that they have ended, and their processes.
+    exited: BTreeMap<String, u32>,
 }
 
 /// Whose credentials the last heartbeat with any carried. The secrets themselves are not kept: they are in the files that the commands
@@ -161,6 +163,7 @@ impl Presence {
         };
         heard.probing = false;
         agents.probed(seen);
+        let exited: BTreeMap<String, u32> = agents.exited(cx.now.mono).collect();
         let before = agents.len();
         agents.prune(cx.now.mono);
         let within = agents.probe_within();
@@ -168,6 +171,12 @@ impl Presence {
             cx.stale_soon(id);
         }
         heard.plan_probe(cx, id, within);
+        for (agent, pid) in &exited {
+            if heard.exited.get(agent) != Some(pid) {
+                cx.tell(Fact::AgentEnded { id: id.clone(), agent: agent.clone(), pid: *pid });
+            }
+        }
+        heard.exited = exited;
     }
 }
 
@@ -186,6 +195,7 @@ impl Heard {
             user: None,
             probing: false,
             probe_at: None,
+            exited: BTreeMap::new(),
         }
     }
 

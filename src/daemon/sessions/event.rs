@@ -12,8 +12,17 @@ pub struct Recorded {
     pub name: Name,
     /// Its directory.
     pub dir: PathBuf,
-    /// The agent's transcript; none while that is not known.
+    /// The agent's transcript; none while that is not known, or is followed by somebody else.
     pub transcript: Option<PathBuf>,
+}
+
+/// An agent whose process has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its id.
+    pub agent: String,
+    /// The process that its heartbeats told of.
+    pub pid: u32,
 }
 
 /// What a step came to.
@@ -54,8 +63,9 @@ pub enum Event {
 /// What recordings want done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Find the recordings of the project at this directory, and finish those whose agent has ended; ends in [`Event::Found`].
-    Look(Id, PathBuf),
+    /// Find the recordings of the project at this directory, and finish those whose agent has ended, as is known of these; ends in
+    /// [`Event::Found`].
+    Look(Id, PathBuf, Vec<Ended>),
     /// Take over what a transcript has got; ends in [`Event::Stepped`].
     Step {
         /// The project.

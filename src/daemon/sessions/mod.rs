@@ -16,7 +16,7 @@ use crate::ipc::wire::{SessionWatchStart, SessionWatchStop};
 use crate::kit::clock::Mono;
 use crate::sessions::Name;
 use crate::sync::LEDGER;
-use event::{Effect, Event, Progress, Recorded, Stepped, Timer};
+use event::{Effect, Ended, Event, Progress, Recorded, Stepped, Timer};
 
 /// While anything is recorded in a project, it is looked this often whether agents live, and for what was missed.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -102,6 +102,8 @@ pub(super) struct Sessions {
     issues: BTreeMap<Id, Issues>,
     /// Projects that are being looked through; whether they are to be looked through once more.
     looking: BTreeMap<Id, bool>,
+    /// Agents that have ended since a project was looked through last.
+    ended: BTreeMap<Id, Vec<Ended>>,
 }
 
 impl From<Event> for super::event::Event {
@@ -146,6 +148,11 @@ impl Sessions {
                 self.forget(cx, id);
                 self.look(cx, id);
             }
+            Fact::AgentEnded { id, agent, pid } => {
+                let ended = self.ended.entry(id.clone()).or_default();
+                ended.push(Ended { agent: agent.clone(), pid: *pid });
+                self.look(cx, id);
+            }
             Fact::Jumped => {
                 let ids: Vec<Id> = self.by_id.keys().cloned().collect();
                 ids.iter().for_each(|id| self.look(cx, id));
@@ -175,7 +182,7 @@ impl Sessions {
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        let beside = self.looking.len() + self.pace.len() + self.issues.len();
+        let beside = self.looking.len() + self.pace.len() + self.issues.len() + self.ended.len();
         self.by_id.values().map(BTreeMap::len).sum::<usize>() + beside
     }
 
@@ -187,7 +194,8 @@ impl Sessions {
         }
         let root = project.root.clone();
         self.looking.insert(id.clone(), false);
-        cx.push(Effect::Look(id.clone(), root));
+        let ended = self.ended.remove(id).unwrap_or_default();
+        cx.push(Effect::Look(id.clone(), root, ended));
     }
 
     fn found(&mut self, cx: &mut Cx, id: &Id, found: Option<Vec<Recorded>>) {
@@ -367,6 +375,7 @@ impl Sessions {
         cx.set(Timer::Look(id.clone()), None);
         self.pace.remove(id);
         self.issues.remove(id);
+        self.ended.remove(id);
         self.watch(cx, &before);
     }
 }

@@ -8,21 +8,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::event::{Effect, Event, Progress, Recorded, Stepped};
+use super::event::{Effect, Ended, Event, Progress, Recorded, Stepped};
 use crate::daemon::host::lanes::{Lane, Lanes, hint};
 use crate::daemon::names::VERSION;
 use crate::daemon::names::shown_version;
 use crate::git;
 use crate::harness::transcript::Thread;
 use crate::harness::transcript::places::{Wanted, roots, running};
+use crate::kit::file;
 use crate::project::{Project, RedactRules, RulesStamp};
 use crate::redact::Redactor;
 use crate::sessions::input::GENERIC;
-use crate::sessions::raw::Header;
+use crate::sessions::raw::{self, Header};
 use crate::sessions::subagents::Attached;
 use crate::sessions::{
-    self, Ending, FollowError, Follower, Name, Places, Recording, State, Step, header_of, lives, subagents,
-    watch_mode,
+    self, Ending, FollowError, Follower, Found, Info, Name, Places, Recording, State, Step, header_of, lives,
+    subagents, watch_mode,
 };
 use crate::sync::{self, Site};
 use crate::watch::DirWatcher;
@@ -30,6 +31,8 @@ use crate::watch::DirWatcher;
 /// An agent's process that is gone may have been a short-lived shell's, so young a recording is not finished for it (agent work and
 /// sessions, 5.3).
 const GRACE: Duration = Duration::from_secs(10 * 60);
+/// A recording that says nothing of its agent's process, or nothing at all, is finished when nothing has been written for so long.
+const SILENT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Whoever stopped a recording finishes it; after this long they have been ended meanwhile.
 const STOPPED_MAX: Duration = Duration::from_secs(60);
 
@@ -63,11 +66,11 @@ pub(in crate::daemon) struct Work {
 impl Work {
     pub(in crate::daemon) fn perform(&self, lanes: &Lanes, effect: Effect) {
         match effect {
-            Effect::Look(id, root) => {
+            Effect::Look(id, root, ended) => {
                 let site = lanes.site.clone();
                 lanes.start(
                     Lane::Disk,
-                    move || look(&site, &root),
+                    move || look(&site, &root, &ended),
                     move |found| Event::Found(id, found.ok().flatten()).into(),
                 );
             }
@@ -118,7 +121,7 @@ fn places(site: &Site, root: &Path) -> Option<(Project, Places)> {
     Some((project, places))
 }
 
-fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
+fn look(site: &Site, root: &Path, ended: &[Ended]) -> Option<Vec<Recorded>> {
     let (project, places) = places(site, root)?;
     let now = site.clock.now().wall;
     let mut recorded = Vec::new();
@@ -131,19 +134,24 @@ fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
                 }
                 continue;
             }
-            State::Unreadable(_) => continue,
-        };
-        let is_followed =
-            recording.watch_mode == watch_mode::TAIL && sessions::can_read(&recording.adapter_name);
-        if !is_followed && recording.adapter_name != GENERIC {
-            continue;
-        }
-        if let Some(reason) = is_over(&recording, now) {
-            match finish(site, &project, &found.name, &found.dir, &recording, reason, now) {
-                Ok(entries) => log::info!("session {} is finished ({reason}): {entries} entries", found.name),
-                Err(e) => log::warn!("session {} cannot be finished: {e}", found.name),
+            State::Unreadable(why) => {
+                if is_silent(&found.dir, Path::new(""), SILENT_MAX, now) {
+                    let done = close_unreadable(site, &project, &found, now);
+                    told(&found.name, &format!("its recording cannot be read: {why}"), done);
+                } else {
+                    recorded.push(Recorded { name: found.name, dir: found.dir, transcript: None });
+                }
+                continue;
             }
-        } else if recording.stopped_at.is_zero() {
+        };
+        if let Some(reason) = is_over(&recording, &found.dir, ended, now) {
+            let done = finish(site, &project, &found.name, &found.dir, &recording, reason, now);
+            told(&found.name, reason, done.map_err(|e| e.to_string()));
+        } else {
+            // What hooks of the Go program write down, and what is being stopped, is only looked at again.
+            let is_followed = recording.watch_mode == watch_mode::TAIL
+                && recording.stopped_at.is_zero()
+                && sessions::can_read(&recording.adapter_name);
             let transcript = is_followed.then(|| transcript(site, &found.dir, &recording)).flatten();
             recorded.push(Recorded { name: found.name, dir: found.dir, transcript });
         }
@@ -151,17 +159,73 @@ fn look(site: &Site, root: &Path) -> Option<Vec<Recorded>> {
     Some(recorded)
 }
 
-/// Why a recording is to be finished, if it is.
-fn is_over(recording: &Recording, now: Timestamp) -> Option<&'static str> {
+fn told(name: &Name, reason: &str, done: Result<Option<i64>, String>) {
+    match done {
+        Ok(Some(entries)) => log::info!("session {name} is finished ({reason}): {entries} entries"),
+        Ok(None) => log::info!("session {name} is none: nothing was said in it before its agent ended"),
+        Err(e) => log::warn!("session {name} cannot be finished: {e}"),
+    }
+}
+
+/// Why a recording is to be finished, if it is (agent work and sessions, 5.3 and 5.5).
+fn is_over(recording: &Recording, dir: &Path, ended: &[Ended], now: Timestamp) -> Option<&'static str> {
     let is_past = |at: Option<Timestamp>, wait: Duration| {
         at.is_some_and(|at| now.duration_since(at).unsigned_abs() >= wait && at <= now)
     };
-    if is_past(recording.stopped_at.0, STOPPED_MAX) {
-        return Some("stopped");
+    // Whoever stopped it has said so, whatever lives.
+    if !recording.stopped_at.is_zero() {
+        return is_past(recording.stopped_at.0, STOPPED_MAX).then_some("stopped");
     }
-    let has_ended =
-        recording.stopped_at.is_zero() && !lives(recording) && is_past(recording.started_at.0, GRACE);
+    let transcript = Path::new(&recording.session_file);
+    let pid = recording.parent_pid;
+    let has_ended = if let Some(ended) = ended.iter().find(|ended| ended.agent == recording.agent_id) {
+        pid == 0 || pid == ended.pid || !lives(recording)
+    } else if pid == 0 {
+        is_silent(dir, transcript, SILENT_MAX, now)
+    } else {
+        // The process that a hook tells of may be a shell that ended with it: as long as hooks write, the agent lives.
+        let is_written = recording.watch_mode == watch_mode::HOOK && !is_silent(dir, transcript, GRACE, now);
+        !lives(recording) && is_past(recording.started_at.0, GRACE) && !is_written
+    };
     has_ended.then_some("recovered")
+}
+
+/// Whether nothing has been written for so long: neither to the recording in `dir` nor to the agent's transcript. What cannot be looked at may
+/// have been.
+fn is_silent(dir: &Path, transcript: &Path, wait: Duration, now: Timestamp) -> bool {
+    let own = [dir.join(sessions::RECORDING), dir.join(raw::FILE)];
+    let mut newest = None;
+    for path in own.iter().map(PathBuf::as_path).chain([transcript]) {
+        match file::look(path) {
+            Ok(None) => {}
+            Ok(Some(meta)) => match meta.modified().map(Timestamp::try_from) {
+                Ok(Ok(at)) => newest = newest.max(Some(at)),
+                _ => return false,
+            },
+            Err(_) => return false,
+        }
+    }
+    newest.is_some_and(|at| at <= now && now.duration_since(at).unsigned_abs() >= wait)
+}
+
+/// Finishes a session of whose recording nothing can be read any more; how many entries it has, none where it is none.
+fn close_unreadable(
+    site: &Site,
+    project: &Project,
+    found: &Found,
+    now: Timestamp,
+) -> Result<Option<i64>, String> {
+    let done = (|| {
+        if sessions::end_ghost(&found.dir)? {
+            return Ok(None);
+        }
+        let header = Info::of(found)?.header;
+        let end = Ending { name: &found.name, title: "", reason: "recovered", native: "" };
+        let redactor = redactor_of(site, project);
+        sessions::close(&found.dir, &header, &end, &[], &redactor, now)
+            .map(|closed| Some(closed.written.next_seq))
+    })();
+    done.map_err(|e: std::io::Error| e.to_string())
 }
 
 /// The transcript of a recording, or the database that it is in; one that was not there when it began is noted when it is found.
@@ -240,7 +304,7 @@ fn step(
     came
 }
 
-/// Takes over what is left of a recording that nobody else will finish; how many entries it has then.
+/// Takes over what is left of a recording that nobody else will finish; how many entries it has then, none where nothing was said in it.
 fn finish(
     site: &Site,
     project: &Project,
@@ -249,7 +313,7 @@ fn finish(
     recording: &Recording,
     reason: &str,
     now: Timestamp,
-) -> Result<i64, FollowError> {
+) -> Result<Option<i64>, FollowError> {
     // It may have come after the last look.
     if recording.adapter_name != GENERIC {
         transcript(site, dir, recording);
@@ -275,6 +339,9 @@ fn finish(
     };
     let home = site.env.home().unwrap_or(Path::new("/"));
     let get = |name: &str| site.env.get(name).map(str::to_owned);
+    if reason != "stopped" && sessions::end_ghost(dir)? {
+        return Ok(None);
+    }
     let mut helpers = Attached::default();
     if let State::Some(recording) = Recording::load(dir) {
         match subagents::attach(dir, &recording, &header, home, &get, &redactor) {
@@ -283,5 +350,5 @@ fn finish(
         }
     }
     let end = Ending { name, title: &recording.title, reason, native: &recording.native_session };
-    Ok(sessions::close(dir, &header, &end, &helpers.spent, &redactor, now)?.written.next_seq)
+    Ok(Some(sessions::close(dir, &header, &end, &helpers.spent, &redactor, now)?.written.next_seq))
 }
