@@ -31,6 +31,7 @@ pub fn discard(dir: &Path) -> Result<(), FinishError> {
     own(dir)?;
     file::found(fs::remove_file(dir.join(MARK)))?;
     mark(dir, MARK)?;
+    unmark(dir, NEEDS_SUMMARY)?;
     move_to(dir, DISCARDED)?;
     Ok(())
 }
