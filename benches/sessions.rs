@@ -1,5 +1,5 @@
 //! A transcript followed into a recording, with redaction and all that makes it durable; and its lines parsed alone, beside a `memchr` line
-//! scan of the same bytes. In MB/s (10^6 bytes).
+//! scan of the same bytes, in MB/s (10^6 bytes). And a look for what finished sessions are owed, beside listing their directories.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,12 +15,14 @@ use std::fs;
 use std::path::Path;
 
 use common::support::transcript::{Program, write_long};
-use common::{Times, at_least, note, rounds, time, title};
+use common::{Times, at_least, fixed, note, rounds, time, title};
 use jiff::Timestamp;
 use ox::harness::transcript::Reader;
+use ox::project::{Dirs, Env};
 use ox::redact::Redactor;
+use ox::sessions::finish::{Wanted, look};
 use ox::sessions::raw::Header;
-use ox::sessions::{Follower, Recording};
+use ox::sessions::{Follower, Places, Recording};
 
 /// What the house promises, in MB/s.
 const TAIL: f64 = 50.0;
@@ -34,6 +36,53 @@ fn main() {
     for program in Program::ALL {
         measure(program, &redactor);
     }
+    looks();
+}
+
+/// Sessions that are looked through.
+const FINISHED: usize = 1_000;
+/// What a look at them may take, in milliseconds.
+const LOOK: f64 = 50.0;
+
+/// A look at sessions of this machine that are in the ledger, then at as many that wait here for their summary.
+fn looks() {
+    let tmp = tempfile::tempdir().unwrap();
+    let env = Env::of([("HOME", tmp.path().as_os_str())], "/");
+    let ledger = tmp.path().join("ledger");
+    let places = Places::new(&Dirs::from_env(&env).unwrap(), tmp.path(), "repo_1", Some(&ledger));
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let line = "{\"type\":\"user\",\"content\":\"word\"}\n".repeat(1_000);
+    let make = |sessions: &Path, raw: &str| {
+        for n in 0..FINISHED {
+            let dir = sessions.join(format!(
+                "2026-03-{:02}T{:02}-{:02}-dana-OxAAAA",
+                n / 900 + 1,
+                n / 60 % 15,
+                n % 60
+            ));
+            fs::create_dir_all(&dir).unwrap();
+            for (name, text) in [("raw.jsonl", raw), ("summary.md", pointer), ("session.md", pointer)] {
+                fs::write(dir.join(name), text).unwrap();
+            }
+            fs::write(dir.join("summary.json"), "{\"title\":\"T\"}").unwrap();
+            fs::write(dir.join("meta.json"), "{\"version\":\"1.0\",\"title\":\"T\",\"files\":{}}").unwrap();
+        }
+    };
+    let wanted = Wanted { agents: true, publish: true, is_ours: &|_| true };
+    make(&ledger.join("sessions"), pointer);
+    let (mut floor, mut shared, mut here) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..rounds(20) {
+        floor.push(time(|| places.all().0.len()));
+        shared.push(time(|| assert_eq!(look(&places, &wanted).candidates, [])));
+    }
+    note("listing 1,000 sessions", floor.p50(), "ms");
+    fixed("a look at 1,000 in the ledger", shared.p50(), "ms", LOOK);
+    fs::remove_dir_all(ledger.join("sessions")).unwrap();
+    make(places.own(), &line);
+    for _ in 0..rounds(20) {
+        here.push(time(|| assert_eq!(look(&places, &wanted).candidates.len(), FINISHED)));
+    }
+    note("a look at 1,000 that are all to be shared", here.p50(), "ms");
 }
 
 fn measure(program: Program, redactor: &Redactor) {
