@@ -291,13 +291,14 @@ pub fn run(cmd: Cmd, cancel: &Cancel) -> Result<Output, ChildError> {
 }
 
 /// As [`run`], handing over both outputs as they come; nothing of standard output is kept. Whoever hears it answers whether it is to go on:
-/// else the child is ended.
+/// else the child is ended. `on_start` is told the number of its process; of a supervised one that is its supervisor's.
 ///
 /// # Errors
 /// As [`run`], and [`ChildError::Enough`].
 pub fn run_streamed(
     cmd: Cmd,
     cancel: &Cancel,
+    on_start: &mut dyn FnMut(u32),
     on_stdout: &mut dyn FnMut(&[u8]) -> bool,
     on_stderr: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Output, ChildError> {
@@ -307,7 +308,14 @@ pub fn run_streamed(
         enough.set(enough.get() || !on_stderr(piece));
         true
     };
-    start(cmd, cancel, &mut Heard { stdout: Some(&mut stdout), stderr: &mut stderr, enough: Some(&enough) })
+    let mut started = |pid: u32| on_start(pid);
+    let heard = &mut Heard {
+        started: Some(&mut started),
+        stdout: Some(&mut stdout),
+        stderr: &mut stderr,
+        enough: Some(&enough),
+    };
+    start(cmd, cancel, heard)
 }
 
 /// As [`run`], handing over pieces of standard error as they come. `on_stderr` answers whether a piece is a sign of life, which is what
@@ -320,7 +328,7 @@ pub fn run_with(
     cancel: &Cancel,
     on_stderr: &mut dyn FnMut(&[u8]) -> bool,
 ) -> Result<Output, ChildError> {
-    start(cmd, cancel, &mut Heard { stdout: None, stderr: on_stderr, enough: None })
+    start(cmd, cancel, &mut Heard { started: None, stdout: None, stderr: on_stderr, enough: None })
 }
 
 /// Hears a piece.
@@ -328,6 +336,8 @@ type OnPiece<'h> = &'h mut dyn FnMut(&[u8]);
 
 /// Who hears what a child writes, piece by piece.
 struct Heard<'h> {
+    /// The number of its process.
+    started: Option<&'h mut dyn FnMut(u32)>,
     /// Standard output; where nobody hears it, it is kept.
     stdout: Option<OnPiece<'h>>,
     /// Standard error, and whether a piece of it is a sign of life.
@@ -349,6 +359,9 @@ fn start(cmd: Cmd, cancel: &Cancel, heard: &mut Heard<'_>) -> Result<Output, Chi
     let child = command.spawn().map_err(|e| cmd.failed(e))?;
     // With it goes our copy of the supervisor's end of the lifeline.
     drop(command);
+    if let Some(started) = &mut heard.started {
+        started(child.id());
+    }
     let mut running = Running::new(child, &cmd, lifeline);
     let ended = running.watch(&cmd, cancel, heard);
     running.finish(&cmd, ended)
@@ -637,7 +650,8 @@ impl Running {
             };
             let mut gone = false;
             let end = SystemClock.now().mono + grace;
-            let mut heard = Heard { stdout: Some(&mut |_| ()), stderr: &mut |_| true, enough: None };
+            let mut heard =
+                Heard { started: None, stdout: Some(&mut |_| ()), stderr: &mut |_| true, enough: None };
             while !gone && SystemClock.now().mono < end {
                 gone = self.turn(cmd, None, SLICE, &mut heard).unwrap_or(true);
             }

@@ -27,17 +27,17 @@ const TOKENS: Tokens = Tokens { input: 40, cached: 0, output: 7, reasoning: 0 };
 const PROMPT: &str = "turn-answer: what is the title?";
 
 /// A model's server that answers with that text, or with that status to all.
-fn model(status: u16) -> Server {
+pub fn model(status: u16, said: &'static str) -> Server {
     Server::start(move |_, request| {
         let (head, body) = request.split_once("\r\n\r\n").unwrap_or((request, ""));
         let target = head.split(' ').nth(1).unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
         let body: Value = serde_json::from_str(body).unwrap_or_default();
-        vec![reply(path, &body, status)]
+        vec![reply(path, &body, status, said)]
     })
 }
 
-fn reply(path: &str, body: &Value, status: u16) -> Act {
+fn reply(path: &str, body: &Value, status: u16, said: &str) -> Act {
     let document = |status: u16, value: &Value| {
         answer(status, "Content-Type: application/json\r\n", value.to_string().as_bytes())
     };
@@ -50,7 +50,7 @@ fn reply(path: &str, body: &Value, status: u16) -> Act {
     let text = if body["generationConfig"]["responseMimeType"] == "application/json" {
         speech::aside(body)
     } else {
-        ANSWER.to_owned()
+        said.to_owned()
     };
     let model = api.model(path, body);
     if api == Api::Chat && !speech::is_streamed(path, body) {
@@ -113,7 +113,7 @@ impl Answers {
     fn new(program: Program, status: u16) -> Option<Answers> {
         let mut scene = Scene::new(&[program], Vec::new())?;
         let dir = PathBuf::from(std::env::var_os(AGENTS).unwrap());
-        let server = model(status);
+        let server = model(status, ANSWER);
         program.set_up(&scene.env, &dir, &server.url(""));
         let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
         scene.env.set("PATH", path);

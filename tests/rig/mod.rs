@@ -5,6 +5,7 @@
 mod agents;
 mod answers;
 mod events;
+mod finished;
 mod hooked;
 mod model;
 mod nested;

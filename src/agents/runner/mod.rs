@@ -209,20 +209,33 @@ impl Runner {
     /// # Errors
     /// There is no answer.
     pub fn run(&self, ask: &Ask<'_>) -> Result<Ran, Failed> {
+        self.run_telling(ask, &mut |_| ())
+    }
+
+    /// As [`Runner::run`]; `began` is told the number of the process that everything of the run ends with.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn run_telling(&self, ask: &Ask<'_>, began: &mut dyn FnMut(u32)) -> Result<Ran, Failed> {
         let word = self.which.word();
-        let began = ask.clock.now().mono;
+        let start = ask.clock.now().mono;
         let (mut answer, exit_code) = match (&self.which, rows::row(word)) {
             (Which::Chat(server), _) => (chat::ask(&self.client, server, ask)?, 0),
-            (_, Some(row)) => self.run_program(row, ask)?,
+            (_, Some(row)) => self.run_program(row, ask, began)?,
             (_, None) => return Err(Failed::new(End::Rejected, format!("there is no agent {word}"))),
         };
         if answer.model.is_empty() {
             (if ask.model.is_empty() { word } else { ask.model }).clone_into(&mut answer.model);
         }
-        Ok(Ran { answer, exit_code, took: ask.clock.now().mono - began })
+        Ok(Ran { answer, exit_code, took: ask.clock.now().mono - start })
     }
 
-    fn run_program(&self, row: &Row, ask: &Ask<'_>) -> Result<(Answer, i32), Failed> {
+    fn run_program(
+        &self,
+        row: &Row,
+        ask: &Ask<'_>,
+        began: &mut dyn FnMut(u32),
+    ) -> Result<(Answer, i32), Failed> {
         let word = row.word;
         let failed = |error: String| Failed::new(End::Failed, error);
         let program =
@@ -241,6 +254,7 @@ impl Runner {
         let ran = child::run_streamed(
             cmd.stderr_cap(0).output_max(OUTPUT_MAX),
             ask.cancel,
+            began,
             &mut |piece| hear.take(piece),
             &mut |piece| tail.take(piece),
         );

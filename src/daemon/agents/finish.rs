@@ -28,6 +28,8 @@ pub(super) struct Means<'a> {
     pub(super) worker: &'a AgentWorker,
     /// The agent that may be asked.
     pub(super) runner: Option<&'a Runner>,
+    /// Is told the number of its process.
+    pub(super) began: &'a dyn Fn(u32),
     pub(super) cancel: &'a Cancel,
 }
 
@@ -127,7 +129,7 @@ impl Means<'_> {
                     private: &self.site.dirs.agent_work(),
                     clock: self.site.clock.as_ref(),
                 };
-                match runner.run(&ask) {
+                match runner.run_telling(&ask, &mut |pid| (self.began)(pid)) {
                     Ok(ran) => {
                         let cost = cost::took(self.site, self.worker, runner.which().word(), &ran.answer);
                         (ran.answer.text, Some(cost), None)

@@ -67,7 +67,7 @@ impl Work {
                 |looked| Event::Looked(looked.ok()).into(),
             ),
             Effect::Run { run, place, name, with_agent, kept } => {
-                let stop = lanes.stop.clone();
+                let (results, stop) = (lanes.sender(), lanes.stop.clone());
                 let work = move || {
                     if with_agent && let Err(e) = keep(&site.dirs.agent_spend(), &last, &kept) {
                         let error = format!("what it costs cannot be written down: {e}");
@@ -83,8 +83,9 @@ impl Work {
                             return Ended { end: End::Failed, error: why, exit_code: 0, cost };
                         }
                     };
+                    let began = |pid: u32| drop(results.send(Event::Began(run, pid).into()));
                     let (place, worker, runner) = (&place, &worker, runner.as_ref());
-                    Means { site: &site, place, worker, runner, cancel: &stop }.finish(&name)
+                    Means { site: &site, place, worker, runner, began: &began, cancel: &stop }.finish(&name)
                 };
                 lanes.start(Lane::Agent, work, move |ended| {
                     let bug = |e: crate::daemon::host::lanes::NotDone| Ended {
