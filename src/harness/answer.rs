@@ -4,6 +4,8 @@
 //! What the rows say was seen when the programs were run (claude 2.1.332, codex 0.171.0, gemini 0.61.0; agents-observed, "Running one for an
 //! answer"). What they print of quota and login is in `agents::failure`.
 
+use std::path::Path;
+
 use super::PROGRAMS;
 
 /// How one program is run for an answer.
@@ -86,6 +88,10 @@ pub static ROWS: [Row; 3] = [
                     "features.unified_exec=false",
                     "-c",
                     "features.multi_agent=false",
+                    "-c",
+                    "features.apps=false",
+                    "-c",
+                    "notify=[]",
                 ],
             ),
         ],
@@ -101,7 +107,12 @@ pub static ROWS: [Row; 3] = [
             Flag { listed: "--approval-mode", also: "plan", words: &["--approval-mode", "plan"] },
             Flag { listed: "--output-format", also: "json", words: &["--output-format", "json"] },
         ],
-        may: &[flag("--skip-trust", &["--skip-trust"])],
+        may: &[
+            flag("--skip-trust", &["--skip-trust"]),
+            // Names that nobody has: none is started.
+            flag("--allowed-mcp-server-names", &["--allowed-mcp-server-names=ox-none"]),
+            flag("--extensions", &["--extensions=none"]),
+        ],
         end: &[],
         set: &[],
     },
@@ -130,17 +141,19 @@ fn lists(help: &str, flag: &Flag) -> bool {
 const ABOUT_MAX: usize = 400;
 
 impl Row {
-    /// The words behind its name, with `help` the text that lists its flags; `model` is empty for its own.
+    /// The words behind its name, with `help` the text that lists its flags and `more` those that [`silenced`] has; `model` is empty for its
+    /// own.
     ///
     /// # Errors
     /// The flag that it does not have, and has to.
-    pub fn args(&self, help: &str, model: &str) -> Result<Vec<String>, &'static str> {
+    pub fn args(&self, help: &str, more: Vec<String>, model: &str) -> Result<Vec<String>, &'static str> {
         if let Some(missing) = self.must.iter().find(|flag| !lists(help, flag)) {
             return Err(missing.listed);
         }
         let flags = self.must.iter().chain(self.may.iter().filter(|flag| lists(help, flag)));
         let words = self.begin.iter().chain(flags.flat_map(|flag| flag.words));
         let mut args: Vec<String> = words.map(|&word| word.to_owned()).collect();
+        args.extend(more);
         if !model.is_empty() {
             // In one word: whatever it is called, it is no flag.
             args.push(format!("--model={model}"));
@@ -148,6 +161,23 @@ impl Row {
         args.extend(self.end.iter().map(|&word| word.to_owned()));
         Ok(args)
     }
+}
+
+/// Words by which the program leaves out what the settings in `dir`, its own directory, have it start beside itself. codex (0.171.0) has no
+/// flag for its servers of tools: without all its settings it would not know its model's server either.
+pub fn silenced(word: &str, dir: &Path) -> Vec<String> {
+    if word != "codex" {
+        return Vec::new();
+    }
+    let text = super::headless::text(&dir.join("config.toml")).unwrap_or_default();
+    let Ok(doc) = text.parse::<toml_edit::DocumentMut>() else { return Vec::new() };
+    let servers = doc.get("mcp_servers").and_then(toml_edit::Item::as_table_like);
+    let names = servers.into_iter().flat_map(|servers| servers.iter().map(|(name, _)| name.to_owned()));
+    // Another name cannot be said in a word.
+    let is_plain =
+        |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let off = |name: String| ["-c".to_owned(), format!("mcp_servers.{name}.enabled=false")];
+    names.filter(is_plain).flat_map(off).collect()
 }
 
 /// Whether a variable ties a program to another session, or makes it believe that it runs within another agent; with those of git, which say
@@ -198,7 +228,7 @@ pub fn is_of_a_session(name: &str) -> bool {
 pub const DIRECTORY: &str = "ox-agent-work-";
 
 /// Whether a path is that of something that a run for an answer has left, by a part of it that is named after the directory of the run.
-pub fn is_ours(path: &std::path::Path) -> bool {
+pub fn is_ours(path: &Path) -> bool {
     path.iter().filter_map(|part| part.to_str()).any(is_named_after)
 }
 
@@ -212,8 +242,6 @@ pub fn is_named_after(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -221,19 +249,30 @@ mod tests {
         let claude = row("claude").unwrap();
         let help =
             "  -p, --print\n  --output-format <format>\n  --tools <tools...>  \"\" for none\n  --verbose\n";
-        let args = claude.args(help, "").unwrap();
+        let args = claude.args(help, Vec::new(), "").unwrap();
         assert_eq!(args, ["-p", "--tools", "", "--output-format", "stream-json", "--verbose"]);
         let more = format!("{help}  --strict-mcp-config  Only\n  --setting-sources-of-others\n");
-        let args = claude.args(&more, "-x").unwrap();
-        assert_eq!(args[6..], ["--strict-mcp-config", "--model=-x"]);
-        assert_eq!(claude.args(&help.replace("--tools", "--tools-of"), ""), Err("--tools"));
+        let args = claude.args(&more, vec!["-y".into()], "-x").unwrap();
+        assert_eq!(args[6..], ["--strict-mcp-config", "-y", "--model=-x"]);
+        assert_eq!(claude.args(&help.replace("--tools", "--tools-of"), Vec::new(), ""), Err("--tools"));
         let gemini = row("gemini").unwrap();
         let help =
             "--approval-mode [choices: \"default\", \"yolo\"]\n--output-format [choices: \"text\", \"json\"]";
-        assert_eq!(gemini.args(help, ""), Err("--approval-mode"));
-        let args = gemini.args(&help.replace("yolo", "plan"), "").unwrap();
+        assert_eq!(gemini.args(help, Vec::new(), ""), Err("--approval-mode"));
+        let args = gemini.args(&help.replace("yolo", "plan"), Vec::new(), "").unwrap();
         assert_eq!(args, ["-p", INSTRUCTION, "--approval-mode", "plan", "--output-format", "json"]);
         assert_eq!(row("vim"), None);
+    }
+
+    #[test]
+    fn what_a_program_would_start_beside_itself_is_left_out() {
+        let tmp = tempfile::tempdir().unwrap();
+        assert!(silenced("codex", tmp.path()).is_empty());
+        let config = "[mcp_servers.a-b]\ncommand = \"x\"\n[mcp_servers.\"c.d\"]\ncommand = \"x\"\n[mcp_servers.e]\nurl = \"x\"\n";
+        std::fs::write(tmp.path().join("config.toml"), config).unwrap();
+        let words = ["-c", "mcp_servers.a-b.enabled=false", "-c", "mcp_servers.e.enabled=false"];
+        assert_eq!(silenced("codex", tmp.path()), words);
+        assert!(silenced("claude", tmp.path()).is_empty());
     }
 
     #[test]

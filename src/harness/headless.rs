@@ -201,7 +201,7 @@ pub fn managed_settings() -> &'static Path {
     })
 }
 
-fn text(path: &Path) -> Option<String> {
+pub(super) fn text(path: &Path) -> Option<String> {
     let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     (meta.len() <= SETTINGS_MAX as u64).then(|| fs::read_to_string(path).ok()).flatten()
 }

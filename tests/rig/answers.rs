@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::agents::Program;
 use super::{AGENTS, Scene};
 use crate::support::http_script::{Act, Server, answer};
-use crate::support::{OX, census};
+use crate::support::{OX, TestEnv, census};
 
 /// What is answered, with what JSON would escape.
 const ANSWER: &str = "{\"title\":\"What \\\"was\\\" done\"}\nand a line — more";
@@ -101,6 +101,39 @@ fn refusal(api: Api, status: u16) -> Value {
     }
 }
 
+/// Has the program's settings start a server of tools, and tell somebody of ends, which leaves a file behind.
+fn tools(program: Program, env: &TestEnv) {
+    let started = env.work().join("started");
+    let command = format!("touch {}; exec cat >/dev/null", started.display());
+    let home = env.home();
+    match program {
+        Program::Codex => {
+            let path = home.join(".codex/config.toml");
+            let config = std::fs::read_to_string(&path).unwrap();
+            let server = format!("[mcp_servers.beside]\ncommand = \"sh\"\nargs = [\"-c\", \"{command}\"]\n");
+            std::fs::write(
+                path,
+                format!("notify = [\"touch\", \"{}\"]\n{config}{server}", started.display()),
+            )
+            .unwrap();
+        }
+        Program::Gemini => {
+            let path = home.join(".gemini/settings.json");
+            let mut settings: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            settings["mcpServers"] = json!({ "beside": { "command": "sh", "args": ["-c", command] } });
+            std::fs::write(path, settings.to_string()).unwrap();
+        }
+        Program::Claude | Program::Opencode => {
+            let server = json!({ "type": "stdio", "command": "sh", "args": ["-c", command], "env": {} });
+            std::fs::write(
+                home.join(".claude.json"),
+                json!({ "mcpServers": { "beside": server } }).to_string(),
+            )
+            .unwrap();
+        }
+    }
+}
+
 /// A machine with the program, its hooks of ours, and this model.
 struct Answers {
     scene: Scene,
@@ -115,6 +148,7 @@ impl Answers {
         let dir = PathBuf::from(std::env::var_os(AGENTS).unwrap());
         let server = model(status, ANSWER);
         program.set_up(&scene.env, &dir, &server.url(""));
+        tools(program, &scene.env);
         let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
         scene.env.set("PATH", path);
         scene.env.ox(["hooks", "install", "--agent", program.name(), "--force"]).ok();
@@ -172,6 +206,7 @@ impl Answers {
         };
         let left = census::files(self.scene.env.root(), &is_transcript);
         assert!(left.is_empty(), "{left:?}");
+        assert!(!self.scene.env.work().join("started").exists(), "a server of tools was started");
         assert!(self.program.spent(&self.scene.env).is_empty());
         let events = self.scene.env.ox(["events", "list", "--json"]).ok().json();
         assert_eq!(events["events"], json!([]));

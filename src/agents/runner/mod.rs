@@ -244,7 +244,7 @@ impl Runner {
             .map_err(|e| failed(format!("no directory for {word} can be made: {e}")))?;
         let cmd = || command(&program, ask.env, &place, row).supervised(self.supervisor.clone());
         let help = flags::of(&program, cmd().args(row.help), ask.cancel).map_err(|e| not_run(word, &e))?;
-        let args = row.args(&help, ask.model).map_err(|flag| {
+        let args = row.args(&help, silenced(word, ask.env), ask.model).map_err(|flag| {
             let error = format!("{word} at {} has no {flag}: a newer version is needed", program.display());
             Failed::new(End::Rejected, error)
         })?;
@@ -286,6 +286,13 @@ fn speech(which: &Which) -> Speech {
         Which::Gemini => Speech::Gemini,
         Which::Chat(_) => Speech::Chat,
     }
+}
+
+/// Words that leave out what the program's settings have it start.
+fn silenced(word: &str, env: &Env) -> Vec<String> {
+    let named = env.dir("CODEX_HOME").map(Path::to_owned);
+    let dir = named.or_else(|| Some(env.home()?.join(".codex")));
+    dir.map(|dir| rows::silenced(word, &dir)).unwrap_or_default()
 }
 
 /// The program in its place, with nothing in its environment that ties it to another session, and with what keeps its own from being noted.
