@@ -250,11 +250,6 @@ impl Config {
         Some(self.text(key)).filter(|word| !word.is_empty())
     }
 
-    /// Whether sessions are shared without somebody saying so each time: unless `session_publishing` is `manual`, or a word that nobody knows.
-    pub fn publishes_sessions(&self) -> bool {
-        self.word("session_publishing").is_none_or(|word| word == "auto")
-    }
-
     /// The team that the project belongs to; empty if none.
     pub fn team_id(&self) -> String {
         self.text("team_id")
@@ -385,18 +380,6 @@ mod tests {
         change(&mut config);
         config.save(dir.path()).unwrap();
         assert_eq!(std::fs::read_to_string(Config::path(dir.path())).unwrap(), after);
-    }
-
-    #[test]
-    fn sessions_are_shared_unless_somebody_wants_to_say_so_each_time() {
-        let check = |text: &str, expected: bool| {
-            assert_eq!(Config::parse(text.as_bytes()).unwrap().publishes_sessions(), expected, "{text}");
-        };
-        check("{}", true);
-        check(r#"{"session_publishing":""}"#, true);
-        check(r#"{"session_publishing":"auto"}"#, true);
-        check(r#"{"session_publishing":"manual"}"#, false);
-        check(r#"{"session_publishing":"never"}"#, false);
     }
 
     #[test]
