@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settings::{Origin, Settings};
-use super::{Error, parse_duration};
+use super::{Error, Project, parse_duration};
 
 /// The section, read.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,26 @@ pub struct AgentWorker {
     pub chat_key_env: String,
 }
 
+/// The key in a repository's configuration that says whether its sessions are shared by themselves when they have ended: `auto` or `manual`.
+const PUBLISHING: &str = "session_publishing";
+
 impl AgentWorker {
+    /// Whether an agent is to finish sessions: one is named, or is to be found.
+    pub fn is_wanted(&self) -> bool {
+        let is_named = !self.agent.is_empty() && self.agent != "none";
+        self.session_finalize && (is_named || self.agent.is_empty() && self.auto_detect)
+    }
+
+    /// Whether finished sessions of the project are shared without anybody saying so each time: as its repository says, and where that says
+    /// nothing, if an agent is to finish them.
+    pub fn publishes(&self, project: &Project) -> bool {
+        match project.config.word(PUBLISHING).as_deref() {
+            Some("manual") => false,
+            Some("auto") => true,
+            _ => self.is_wanted(),
+        }
+    }
+
     pub(super) fn read(settings: &Settings) -> (AgentWorker, Vec<Error>) {
         let mut errors = Vec::new();
         let mut value = |key: &str| match settings.get(&format!("agent_worker.{key}")) {

@@ -33,9 +33,6 @@ pub(super) struct Means<'a> {
     pub(super) cancel: &'a Cancel,
 }
 
-/// The key in a repository's configuration that says whether sessions are shared by themselves: `auto` or `manual`.
-const PUBLISHING: &str = "session_publishing";
-
 /// How far it got.
 enum Step {
     /// There is more to do.
@@ -70,7 +67,7 @@ impl Means<'_> {
                 (Step::Go, took, error) => (cost, rejected) = (took, error),
             }
         }
-        let done = match may_publish(&project, self.worker) {
+        let done = match self.worker.publishes(&project) {
             true => self.share(&project, &dir, &redactor),
             false => Ok(()),
         };
@@ -184,21 +181,6 @@ impl Means<'_> {
 pub(super) fn places(site: &Site, place: &Place, project: &Project) -> Places {
     let ledger = sync::locate(site, &place.target).ok().map(|(_, at)| at).filter(sync::Workspace::exists);
     Places::new(&site.dirs, &project.root, &project.repo_id, ledger.as_ref().map(|at| at.path.as_path()))
-}
-
-/// Whether finished sessions of the project are shared without anybody saying so each time.
-pub(super) fn may_publish(project: &Project, worker: &AgentWorker) -> bool {
-    match project.config.word(PUBLISHING).as_deref() {
-        Some("manual") => false,
-        Some("auto") => true,
-        _ => is_wanted(worker),
-    }
-}
-
-/// Whether an agent is named, or is to be found.
-pub(super) fn is_wanted(worker: &AgentWorker) -> bool {
-    let is_named = !worker.agent.is_empty() && worker.agent != "none";
-    worker.session_finalize && (is_named || worker.agent.is_empty() && worker.auto_detect)
 }
 
 /// The directory of this machine in which the session is finished; none where there is none of it.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::cost;
 use super::event::{Agent, Effect, Event, Found, Looked, Place};
-use super::finish::{Means, is_wanted, may_publish, places};
+use super::finish::{Means, places};
 use crate::agents::budget::{Budget, Caps, Cost};
 use crate::agents::kept::Kept;
 use crate::agents::manager::{End, Ended, Settings as Wanted};
@@ -138,7 +138,7 @@ fn resolve(site: &Site, known: &Mutex<Option<Known>>) -> (AgentWorker, Effective
     let (settings, trouble) = Settings::load(&site.env, &site.dirs, None);
     let (worker, wrong) = settings.agent_worker();
     trouble.iter().chain(&wrong).for_each(|e| log::warn!("{e}"));
-    if !is_wanted(&worker) {
+    if !worker.is_wanted() {
         return (worker.clone(), usable::resolve(&worker, &[]));
     }
     let mut known = known.lock();
@@ -161,11 +161,11 @@ fn runner_of(site: &Site, agent: &str, worker: &AgentWorker) -> Result<Runner, S
 
 fn look(site: &Site, known: &Mutex<Option<Known>>, all: &[Place]) -> Looked {
     let (worker, effective) = resolve(site, known);
-    let on = is_wanted(&worker) && effective.agent.is_some();
-    let (mut found, mut troubles, mut looks) = (Vec::new(), Vec::new(), is_wanted(&worker));
+    let on = worker.is_wanted() && effective.agent.is_some();
+    let (mut found, mut troubles, mut looks) = (Vec::new(), Vec::new(), worker.is_wanted());
     for place in all {
         let Ok(project) = Project::load(&place.root, &site.env) else { continue };
-        let publish = may_publish(&project, &worker);
+        let publish = worker.publishes(&project);
         if !on && !publish {
             continue;
         }

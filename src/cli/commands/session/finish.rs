@@ -218,7 +218,8 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
     // Asked first: from then on it knows what the configuration says now.
     let work = host.agent_work(&AgentWorkAsk::default());
     let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
-    if !work.enabled && project.config.word("session_publishing").as_deref() != Some("auto") {
+    let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
+    if !work.enabled && !worker.publishes(project) {
         let name = &all[0].name;
         return Err(Failure::new(Exit::Failed, "no agent is run in the background")
             .because_of(work.agent_detail)

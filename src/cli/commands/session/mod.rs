@@ -41,7 +41,8 @@ enum Command {
     /// Begin to record the session of the agent that runs this
     ///
     /// From now on what the agent's own transcript gets is taken over, without secrets, into a directory of the ledger's
-    /// clone that stays on this machine.
+    /// clone that stays on this machine. When it has ended it is shared by ox session upload, or by the daemon where an agent
+    /// does background work (ox agents status) or the repository says session_publishing auto.
     #[command(
         after_help = "Examples:\n  ox session start\n  ox agent OxTndR session start --title \"Split the parser\""
     )]

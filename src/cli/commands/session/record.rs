@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::begin::{log_command, transcript};
+use super::finish::tell;
 use super::{Which, find, places};
 use crate::cli::commands::version::OURS;
 use crate::cli::context::Cx;
@@ -18,6 +19,7 @@ use crate::harness::transcript::places::roots;
 use crate::ipc::wire::{Message, SessionWatchStop};
 use crate::kit::gotime::GoTime;
 use crate::project::Project;
+use crate::project::settings::Settings;
 use crate::sessions::input::{self, GENERIC};
 use crate::sessions::subagents::Attached;
 use crate::sessions::{
@@ -206,13 +208,16 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     }
     let told = SessionWatchStop { session_name: found.name.to_string() };
     let _ = cx.client(project).one_way(Message::SessionWatchStop, Some(&told));
+    tell(cx, project, &found);
+    let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
+    let shares = worker.publishes(project);
     let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
     if cx.ui.json() {
         return cx.ui.document(&json!({
             "success": true, "type": kind, "agent_id": recording.agent_id, "session_name": &*found.name,
             "session_id": recording.session_id, "title": recording.title, "entry_count": written.next_seq,
             "duration": took.map(short), "secrets_redacted": secrets, "raw_path": found.dir.join(sessions::raw::FILE),
-            "subagents": helpers.kept,
+            "subagents": helpers.kept, "shared_in_background": shares,
         }));
     }
     let entries = u64::try_from(written.next_seq).unwrap_or(0);
@@ -223,6 +228,12 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     }
     if secrets > 0 {
         cx.ui.note(&format!("{} taken out", count(secrets, "secret")));
+    }
+    if shares {
+        let how = if worker.is_wanted() { "summed up and shared" } else { "shared" };
+        cx.ui.note(&format!("the daemon has it {how} in the background"));
+    } else {
+        cx.ui.note(&format!("it is on this machine alone; ox session upload {} shares it", found.name));
     }
     cx.ui.next_step(&format!("ox session view {}", found.name));
     Ok(())
