@@ -19,7 +19,6 @@ use crate::ipc::{ConnId, Request};
 /// What can wake the core.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "a variant named after a part is that part's")]
-#[expect(clippy::large_enum_variant, reason = "few at a time, and none is copied")]
 pub enum Event {
     /// A request that only the core can answer.
     Request {

@@ -213,7 +213,7 @@ fn the_documents_hold_what_the_manual_promises() {
         let dir = repo.join(".sageox/ledger/.sageox/cache/sessions").join(name);
         fs::create_dir_all(&dir).unwrap();
         let line = |n: usize| {
-            let kind = if n % 2 == 0 { "user" } else { "assistant" };
+            let kind = if n.is_multiple_of(2) { "user" } else { "assistant" };
             format!("{{\"type\":\"{kind}\",\"content\":\"Split the parser, step {n}\",\"seq\":{n}}}\n")
         };
         fs::write(dir.join("raw.jsonl"), (0..6).map(line).collect::<String>()).unwrap();

@@ -1,5 +1,6 @@
 //! Finished sessions: what is owed to them, what is made of agents' answers, and what others get, whoever is killed when.
 
+mod daemon;
 mod killed;
 mod long;
 mod prompts;

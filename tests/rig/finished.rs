@@ -97,10 +97,7 @@ impl Bench {
         let (name, raw) = machine.record();
         let done = machine.ox(&["session", "finalize", &name]);
         assert_eq!(done["sessions"][0]["status"], "completed", "{done}");
-        let there = |file: &str| {
-            let text = machine.env.git(bare, ["show", &format!("main:sessions/{name}/{file}")]);
-            text
-        };
+        let there = |file: &str| machine.env.git(bare, ["show", &format!("main:sessions/{name}/{file}")]);
         let meta: Value = serde_json::from_str(&there("meta.json")).unwrap();
         assert_eq!(meta["title"], "Parser split into lexer and tree");
         let oid = meta["files"]["raw.jsonl"]["oid"].as_str().unwrap().strip_prefix("sha256:").unwrap();

@@ -3,7 +3,7 @@
 //! They are looked for in the directory that `OX_TEST_AGENTS` names; `.ci/run` installs them.
 
 mod agents;
-mod answers;
+pub mod answers;
 mod events;
 mod finished;
 mod hooked;

@@ -81,7 +81,7 @@ pub enum Effect {
         /// Which run.
         run: u64,
         /// The project.
-        place: Place,
+        place: Box<Place>,
         /// The session.
         name: Name,
         /// An agent may be run for it.

@@ -386,7 +386,7 @@ impl Agents {
         match wanted {
             Some((place, name)) if !cx.closing => {
                 let with_agent = item.needs_agent;
-                cx.push(Effect::Run { run, place, name, with_agent, kept });
+                cx.push(Effect::Run { run, place: Box::new(place), name, with_agent, kept });
             }
             // Nobody begins it: it is as if it had not been wanted.
             _ => {
