@@ -35,8 +35,8 @@ impl Scene {
             ("agent", "chat"),
             ("chat_url", &model.url("/v1")),
             ("chat_model", "small"),
-            ("max_invocations_per_hour", "100000"),
-            ("max_input_tokens_per_day", "100000000000"),
+            ("max_invocations_per_hour", "1000"),
+            ("max_input_tokens_per_day", "1000000000"),
         ] {
             env.ox(["config", "set", &format!("agent_worker.{key}"), value]).ok();
         }
