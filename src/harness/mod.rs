@@ -13,6 +13,7 @@ pub mod answer;
 pub mod headless;
 pub mod hooks;
 pub mod login;
+pub mod tool;
 pub mod transcript;
 mod who;
 

@@ -1,4 +1,4 @@
-//! What an event and a tool are called, whatever program tells of them (relay and hooks, B.3). Pure.
+//! What an event is called, whatever program tells of it (relay and hooks, B.3). Pure.
 
 use std::borrow::Cow;
 
@@ -33,39 +33,12 @@ fn capital(word: &str) -> String {
     letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
-/// What a tool is called, whatever its program calls it.
-const TOOLS: &[(&str, &str)] = &[
-    ("apply_patch", "Edit"),
-    ("write_stdin", "Bash"),
-    ("exec_command", "Bash"),
-    ("shell", "Bash"),
-    ("local_shell_call", "Bash"),
-    ("run_shell_command", "Bash"),
-    ("read_file", "Read"),
-    ("read_many_files", "Read"),
-    ("write_file", "Write"),
-    ("replace", "Edit"),
-    ("glob", "Glob"),
-    ("grep_search", "Grep"),
-    ("list_directory", "LS"),
-    ("web_fetch", "WebFetch"),
-    ("google_web_search", "WebSearch"),
-    ("write_todos", "TodoWrite"),
-    ("save_memory", "Memory"),
-    ("ask_user", "AskUser"),
-];
-
-/// What ours call the tool that a program calls `name`; an unknown one as it is.
-pub fn tool(name: &str) -> &str {
-    TOOLS.iter().find(|(raw, _)| *raw == name).map_or(name, |(_, tool)| tool)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn events_and_tools_have_one_name_whoever_tells_of_them() {
+    fn events_have_one_name_whoever_tells_of_them() {
         let check = |word: &str, name: &str, expected: &str| {
             assert_eq!(canonical(program(word).unwrap(), name), expected, "{word} {name}");
         };
@@ -80,7 +53,5 @@ mod tests {
         check("codex", "SomethingNew", "SomethingNew");
         check("codex", "", "");
         assert!(program("vim").is_none() && program("claude-code").is_none());
-        let tools = ["apply_patch", "Bash", "mcp__a__b"].map(tool);
-        assert_eq!(tools, ["Edit", "Bash", "mcp__a__b"]);
     }
 }

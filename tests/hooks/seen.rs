@@ -68,7 +68,7 @@ pub fn record(word: &str, name: &str, payload: &Value, at_ms: i64) -> Record {
     let hash = |key: &str| payload[key].as_str().map(text_sha256).unwrap_or_default();
     let length = |key: &str| payload.get(key).map_or(0, |value| value.to_string().len() as u64);
     let (raw_tool, canonical) = (text("tool_name"), event::canonical(program, name).into_owned());
-    let tool = event::tool(&raw_tool).to_owned();
+    let tool = ox::harness::tool::called(&raw_tool).to_owned();
     let details = ["source", "reason", "trigger", "notification_type"].map(text);
     let time: Option<Timestamp> = text("timestamp").parse().ok();
     Record {

@@ -3,19 +3,16 @@
 use memchr::memmem;
 
 use super::scan::Scan;
+use crate::harness::tool::{EDITS, PATCH, PATCHED};
 
 /// Files of one call that are told of.
 const EDITS_MAX: usize = 16;
-/// Tools that change a file, as ours call them.
-const TOOLS: &[&str] = &["Edit", "MultiEdit", "Write", "NotebookEdit"];
-/// How a patch of codex names a file that it changes; what is to be there after `Move to` is another one.
-const PATCHED: &[&str] = &["*** Update File: ", "*** Delete File: ", "*** Add File: ", "*** Move to: "];
 
 /// The files that a call of `tool`, as ours call it, changes, as it names them. `input` is what the tool is given, or its beginning.
 pub fn edited(tool: &str, input: &[u8]) -> Vec<String> {
     // codex also hands a patch to its shell, with models that have no tool for it.
-    let is_shell = tool == "Bash" && memmem::find(input, b"*** Begin Patch").is_some();
-    if !is_shell && !TOOLS.contains(&tool) {
+    let is_shell = tool == "Bash" && memmem::find(input, PATCH.as_bytes()).is_some();
+    if !is_shell && !EDITS.contains(&tool) {
         return Vec::new();
     }
     let mut scan = Scan::of_input();

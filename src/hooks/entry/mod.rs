@@ -27,6 +27,7 @@ use super::record::{FOREIGN, NAME_MAX, Record, VERSION};
 use super::spool;
 use crate::harness::Program;
 use crate::harness::hooks::Says;
+use crate::harness::tool;
 use crate::kit::clock::{Clock, Mono, SystemClock};
 use crate::kit::hex::hex;
 use crate::kit::{file, id, process, thread};
@@ -158,7 +159,7 @@ fn take(args: &[OsString], began: Mono) -> Option<Taken> {
     let says = events.find(|one| one.canonical == record.event).map_or(Says::Nothing, |one| one.says);
     let is_edit = says == Says::Context && record.event == "PreToolUse";
     let edits = match payload.scan.get("tool_name", NAME_MAX) {
-        Some(tool) if is_edit => edits::edited(event::tool(&tool), payload.scan.beginning("tool_input")),
+        Some(tool) if is_edit => edits::edited(tool::called(&tool), payload.scan.beginning("tool_input")),
         _ => Vec::new(),
     };
     let left = DEADLINE.saturating_sub(SystemClock.now().mono.since(began));
@@ -262,7 +263,7 @@ fn record_of(program: &Program, name: &str, flag: &Flag, got: &Received) -> Opti
     (record.turn_id, record.tool_use_id, record.agent_id) =
         (text("turn_id"), text("tool_use_id"), text("agent_id"));
     let raw_tool = text("tool_name");
-    let tool = event::tool(&raw_tool).to_owned();
+    let tool = tool::called(&raw_tool).to_owned();
     record.prompt_sha256 = said(scan, "prompt");
     record.message_sha256 = said(scan, "last_assistant_message");
     if record.message_sha256.is_empty() {

@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::super::event;
 use super::super::happening::{Happening, Source};
 use super::super::identity;
 use crate::harness::transcript::opencode::Opencode;
 use crate::harness::transcript::{Fact, Reader, Thread, Turn, What};
-use crate::harness::{PROGRAMS, Program};
+use crate::harness::{PROGRAMS, Program, tool};
 use crate::tail::Cursor;
 
 /// So many calls are remembered until they end.
@@ -169,7 +168,7 @@ impl Followed {
                 }
             }
             What::Called { call, tool, input } => {
-                let ours = event::tool(&tool);
+                let ours = tool::called(&tool);
                 let call = Call {
                     input_sha256: identity::input_sha256(ours, &input),
                     input_bytes: input.len() as u64,
@@ -204,7 +203,7 @@ impl Followed {
             if has_id {
                 call.id.clone_into(&mut h.tool_use_id);
             }
-            event::tool(&call.tool).clone_into(&mut h.tool_name);
+            tool::called(&call.tool).clone_into(&mut h.tool_name);
             call.tool.clone_into(&mut h.tool_name_raw);
             call.input_sha256.clone_into(&mut h.input_sha256);
             h.input_bytes = call.input_bytes;
