@@ -11,6 +11,7 @@
 
 pub mod archive;
 mod changes;
+pub mod edits;
 pub mod finish;
 mod follow;
 pub mod import;
