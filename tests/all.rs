@@ -37,3 +37,4 @@ mod usage;
 mod vendor;
 mod watch;
 mod whispers;
+mod why;

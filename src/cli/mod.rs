@@ -23,6 +23,7 @@ mod global;
 mod heartbeat;
 mod history;
 mod hooked;
+pub mod lines;
 mod live;
 mod me;
 mod notices;

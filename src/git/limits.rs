@@ -107,6 +107,8 @@ pub const ORPHANS_END: Duration = Duration::from_secs(5);
 pub const OPEN_SETTLES: Duration = Duration::from_millis(500);
 /// Names tried for one temporary sibling.
 pub const STAGING_NAMES: u32 = 64;
+/// Bytes of a file whose lines are followed through the history.
+pub const BLAME_BYTES_MAX: u64 = 4 << 20;
 
 // A git child without any sign of progress for five minutes would count as hung; ours are ended well before.
 const _: () = assert!(

@@ -39,6 +39,7 @@ pub use command::{Env, Git, Profile, Version};
 pub use error::{GitError, Unmoved};
 pub use lock::{CloneLock, Op, OpKind, Stamp};
 pub use managed::{Fetched, Gate, How, Integrated, ManagedClone};
+pub use read::blame::{AddedLines, Blamed, CommitInfo, History, LineOrigin};
 pub use read::blobs::{BlobContent, BlobEntry};
 pub use read::find::{NoWorkTree, find_work_tree, is_in_repository, unreadable};
 pub use read::local_work::{LocalWork, Unmovable, open_elsewhere, uncommitted, unmovable};

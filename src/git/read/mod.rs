@@ -1,6 +1,7 @@
 //! Reads in process. A repository is open for a call, or under its lock for as long as nobody changes what it keeps in memory; refs,
 //! settings and the index are read from their files each time, so nothing stale is ever answered.
 
+pub(super) mod blame;
 pub(super) mod blobs;
 pub(super) mod find;
 pub(super) mod local_work;

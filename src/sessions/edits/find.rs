@@ -33,8 +33,6 @@ const SEED_LETTERS: usize = 2;
 pub struct Known {
     /// Its name.
     pub name: String,
-    /// Its id; may be empty.
-    pub id: String,
     /// What it wrote.
     pub edits: Edits,
 }

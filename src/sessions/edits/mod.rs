@@ -24,7 +24,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::raw::{self, Entry, Kind, Line};
+use super::raw::{self, Kind, Line};
 use super::recording::{Recording, State};
 use super::subagents;
 use crate::kit::file;
@@ -45,6 +45,9 @@ const VERSION: u32 = 1;
 #[serde(default)]
 pub struct Edits {
     version: u32,
+    /// The session's id; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub session_id: String,
     /// There was more than the limits allow: what is not found may still be the session's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
@@ -109,8 +112,16 @@ pub fn collect(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<
     };
     let mut calls = Calls::new();
     let mut prompts: Vec<(Timestamp, i64)> = Vec::new();
-    let mut prompt = None;
-    each_entry(dir, &mut |entry| {
+    let (mut prompt, mut session_id) = (None, String::new());
+    each_line(dir, &mut |line| {
+        let entry = match line {
+            Line::Header(header) => {
+                session_id = header.session_id;
+                return;
+            }
+            Line::Entry(entry) => *entry,
+            Line::Footer(_) | Line::Damaged => return,
+        };
         let seq = entry.seq.unwrap_or_default();
         if unshared.iter().any(|(from, to)| (*from..*to).contains(&seq)) {
             return;
@@ -127,14 +138,16 @@ pub fn collect(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<
             prompts.iter().rev().find(|(asked, _)| at.is_some_and(|at| *asked <= at)).map(|(_, seq)| *seq)
         };
         if unshared.is_empty() {
-            each_entry(&helper.dir, &mut |entry| {
-                let prompt = of(entry.timestamp);
-                calls.take(entry, &helper.id, prompt);
+            each_line(&helper.dir, &mut |line| {
+                if let Line::Entry(entry) = line {
+                    let prompt = of(entry.timestamp);
+                    calls.take(*entry, &helper.id, prompt);
+                }
             })?;
         }
     }
     let mut edits = calls.edits(&mut Paths::new(workspace), redactor);
-    edits.version = VERSION;
+    (edits.version, edits.session_id) = (VERSION, session_id);
     Ok(edits)
 }
 
@@ -176,16 +189,13 @@ fn unshared(recording: &Recording) -> Vec<(i64, i64)> {
     all
 }
 
-fn each_entry(dir: &Path, on_entry: &mut dyn FnMut(Entry)) -> io::Result<()> {
+/// Hands out the lines of a transcript that is here.
+fn each_line(dir: &Path, on_line: &mut dyn FnMut(Line)) -> io::Result<()> {
     let path = dir.join(raw::FILE);
-    if file::found(raw::is_pointer(&path))?.unwrap_or(true) {
-        return Ok(());
+    match file::found(raw::is_pointer(&path))? {
+        Some(false) => raw::read(&path, on_line),
+        Some(true) | None => Ok(()),
     }
-    raw::read(&path, &mut |line| {
-        if let Line::Entry(entry) = line {
-            on_entry(*entry);
-        }
-    })
 }
 
 #[cfg(test)]

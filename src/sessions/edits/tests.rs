@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sessions::raw::{Header, Writer};
+use crate::sessions::raw::{Entry, Header, Writer};
 use crate::sessions::recording::Turn;
 
 struct Bench {

@@ -178,7 +178,7 @@ pub fn explain<'a>(
             let is_named = |n: &&usize| {
                 named.is_some_and(|named| {
                     let session = &sessions[**n];
-                    !named.is_empty() && (*named == session.name || *named == session.id)
+                    !named.is_empty() && (*named == session.name || *named == session.edits.session_id)
                 })
             };
             let author = of.iter().find(is_named).and_then(|n| index.first_of(*n));
