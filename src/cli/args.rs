@@ -7,7 +7,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 
 use super::commands::{
     agent, agents, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper,
-    hooks, init, ledger, murmur, rescue, session, status, sync, team, up, version, whispers, workspaces,
+    hooks, init, ledger, murmur, rescue, session, status, sync, team, up, version, whispers, why, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -20,7 +20,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Look", &["status", "clones", "version"]),
     (
         "Team and agents",
-        &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "hooks", "events"],
+        &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "why", "hooks", "events"],
     ),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
@@ -104,6 +104,12 @@ pub enum Command {
     Murmur(murmur::Args),
     /// List, show and export sessions of agents
     Session(session::Args),
+    /// Show which session and prompt the lines of a file came from
+    ///
+    /// Each line is looked for in what recorded sessions wrote, by its content, so that a rebase, a squash, an amend or a cherry-pick
+    /// changes nothing. Shown with it is the commit that brought the line. Where no session is found, the reason is told; what
+    /// commands in a shell and formatters wrote is not seen.
+    Why(why::Args),
     /// List sessions at work now; recorded ones: ox session list
     Sessions(events::SessionsArgs),
     /// List what agents do: prompts, calls of tools, ends of turns
@@ -232,6 +238,7 @@ impl Command {
             Command::Murmur(_) => Some("murmur"),
             Command::Whispers(_) => Some("whispers"),
             Command::Session(_) => Some("session"),
+            Command::Why(_) => Some("why"),
             Command::Agent(args) => (!args.introduces()).then(|| args.name()),
             Command::Agents(_)
             | Command::Init(_)

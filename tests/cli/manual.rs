@@ -249,6 +249,10 @@ fn the_documents_hold_what_the_manual_promises() {
                 words.push("1".into());
             }
             "ox session search" => words.push("parser".into()),
+            "ox why" => {
+                fs::write(repo.join("a.rs"), "one\n").unwrap();
+                words.push("a.rs".into());
+            }
             "ox hooks test" => words.push("codex".into()),
             "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),
             "ox session archive restore" => {

@@ -22,6 +22,7 @@ mod verdicts;
 mod rescue;
 mod session_archive;
 mod sessions;
+mod why;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,9 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["session", "search", "parser"], 0),
     (&["session", "search", "*"], 2),
     (&["session", "subagents"], 2),
+    (&["session", "commits"], 2),
+    (&["why", "nothing.rs"], 2),
+    (&["why", "../elsewhere"], 2),
     (&["session", "log", "--role", "user", "--content", "x"], 2),
     (&["session", "plan", "x"], 2),
     (&["session", "remind"], 2),

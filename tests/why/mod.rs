@@ -48,12 +48,19 @@ impl Tally {
             let answers = authors(&history, &path, &blamed, &sessions).unwrap();
             for (n, (answer, by)) in answers.iter().zip(&truth).enumerate() {
                 let line = &blamed.lines[n];
+                if std::env::var_os("OX_WHY_STEPS").is_some() {
+                    let told = match answer {
+                        Answer::Session { author, .. } => format!("{} {}", author.session, author.edit.seq),
+                        Answer::Unknown { reason, .. } => reason.name().to_owned(),
+                    };
+                    println!("{path}:{} {line:?} {by:?} {told}", n + 1);
+                }
                 let wrong = |what: &str| {
                     format!("seed {}: {path}:{}: {line:?} is {by:?}, told {what}", world.seed, n + 1)
                 };
                 match answer {
                     Answer::Session { author, edit_is_known } => match by {
-                        // Between two blocks of different people a brace may be either's.
+                        // A brace is alike everywhere.
                         By::Unclear => {}
                         By::Session { session, prompt } if *session == author.session => {
                             self.written += 1;

@@ -1,6 +1,6 @@
 //! A repository with people and agents at work, by chance; it knows who wrote each line.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ pub enum By {
     Other,
     /// A session, after this prompt.
     Session { session: usize, prompt: i64 },
-    /// It stands between two of them, and has no text of its own.
+    /// It has no text of its own, and nobody could tell.
     Unclear,
 }
 
@@ -137,6 +137,9 @@ impl World {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let out = spawn::output(command).unwrap();
         let text = [out.stdout, out.stderr].concat();
+        if std::env::var_os("OX_WHY_STEPS").is_some() {
+            println!("{} git {args:?}: {}", self.now, out.status.success());
+        }
         (out.status.success(), String::from_utf8_lossy(&text).trim_end().to_owned())
     }
 
@@ -533,6 +536,10 @@ impl World {
 
     /// As the session's program writes down that it makes `after` of `before`.
     fn hand_over(&mut self, n: usize, path: &str, before: &[String], after: &[String]) -> String {
+        if std::env::var_os("OX_WHY_STEPS").is_some() {
+            let new: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
+            println!("{} session {n} {} {path}: {new:?}", self.now, self.sessions[n].program);
+        }
         let full = self.repo.join(path).display().to_string();
         let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
         let rest = before.len().min(after.len()) - head;
@@ -549,7 +556,17 @@ impl World {
             }
             around += 1;
         };
-        let (tool, input): (&str, Value) = match self.sessions[n].program {
+        let program = self.sessions[n].program;
+        if whole && !before.is_empty() && program != "codex" {
+            // It cannot repeat what it has not seen; Claude Code and opencode insist on that.
+            let read = match program {
+                "gemini" => self.call(n, "read_file", &json!({ "absolute_path": full }).to_string()),
+                "opencode" => self.call(n, "read", &json!({ "filePath": full }).to_string()),
+                _ => self.call(n, "Read", &json!({ "file_path": full }).to_string()),
+            };
+            assert!(!read.is_empty());
+        }
+        let (tool, input): (&str, Value) = match program {
             "codex" => {
                 let mut patch = String::from("*** Begin Patch\n");
                 if before.is_empty() {
@@ -608,14 +625,12 @@ impl World {
             let own: Vec<Option<By>> = lines.iter().map(|line| self.by.get(&key(line)).copied()).collect();
             let of = |n: usize| {
                 own[n].unwrap_or_else(|| {
-                    // What several write is whose block it stands in.
-                    let above = own[..n].iter().rev().find_map(|by| *by);
-                    let below = own[n..].iter().find_map(|by| *by);
-                    let around: BTreeSet<By> = above.into_iter().chain(below).collect();
-                    match around.len() {
-                        1 => around.into_iter().next().unwrap_or(By::Unclear),
-                        _ => By::Unclear,
-                    }
+                    // What several write is whose block it stands in; a brace may be left of one that is gone.
+                    let (above, below) = own.split_at(n);
+                    let above = above.iter().rev().find_map(|by| *by);
+                    let below = below.iter().find_map(|by| *by);
+                    let has_text = lines[n].chars().any(char::is_alphanumeric);
+                    above.filter(|_| has_text && above == below).unwrap_or(By::Unclear)
                 })
             };
             let by = (0..lines.len()).map(of).collect();

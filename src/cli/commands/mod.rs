@@ -23,4 +23,5 @@ pub mod team;
 pub mod up;
 pub mod version;
 pub mod whispers;
+pub mod why;
 pub mod workspaces;

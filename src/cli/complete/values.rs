@@ -35,6 +35,7 @@ pub const VALUES: &[(&str, &str, List)] = &[
     ("session export", "session", session::names),
     ("session remove", "session", session::names),
     ("session subagents", "session", session::names),
+    ("session commits", "session", session::names),
     ("session archive restore", "transcript", session::archive::names),
     ("daemon errors", "mark", daemon::errors::codes),
     ("agent prime", "agent", agent_types),

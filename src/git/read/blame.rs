@@ -163,21 +163,23 @@ impl History {
         Ok(content.and_then(|bytes| lines_of(&bytes)))
     }
 
-    /// Whether a commit has a file at `path`; HEAD and the work tree for `None`.
+    /// Whether a commit has a file at `path`; the work tree for `None`.
     ///
     /// # Errors
     /// A commit or tree that cannot be read.
     pub fn has(&self, commit: Option<Oid>, path: &str) -> Result<bool, GitError> {
         let what = "looking into a tree";
-        let commit = match commit {
-            Some(id) => self.repo.find_commit(id).map_err(GitError::git2(what))?,
-            None if self.root.join(path).symlink_metadata().is_ok() => return Ok(true),
-            None => match self.repo.head().and_then(|head| head.peel_to_commit()) {
-                Ok(commit) => commit,
-                // There is none yet.
-                Err(_) => return Ok(false),
-            },
+        let Some(commit) = commit else {
+            let here = self.root.join(path);
+            return match fs::symlink_metadata(&here) {
+                Ok(_) => Ok(true),
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Ok(false)
+                }
+                Err(e) => Err(GitError::io("looking at", &here)(e)),
+            };
         };
+        let commit = self.repo.find_commit(commit).map_err(GitError::git2(what))?;
         let entry = commit.tree().and_then(|tree| found(tree.get_path(Path::new(path))));
         entry.map(|entry| entry.is_some()).map_err(GitError::git2(what))
     }

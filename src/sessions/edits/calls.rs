@@ -13,12 +13,15 @@ use super::runs::{Piece, Run};
 use super::{Edit, Edited, Edits};
 use crate::harness::tool::{self, PATCH, PATCHED};
 use crate::kit::gotime::GoTime;
+use crate::kit::text::cut;
 use crate::redact::Redactor;
 use crate::sessions::raw::Entry;
 
 /// What opencode calls its tools; the other programs' names are in the table.
 const OPENCODE: &[(&str, &str)] =
     &[("edit", "Edit"), ("multiedit", "MultiEdit"), ("write", "Write"), ("patch", "Edit"), ("bash", "Bash")];
+/// Bytes of what a tool was given in which names of files are looked for.
+const LOOK_BYTES_MAX: usize = 4 << 10;
 /// The end of what a patch has of one file, or of all.
 const PATCH_END: &str = "*** End";
 
@@ -35,6 +38,8 @@ enum Change {
     Move { from: String, to: String },
     /// It is gone.
     Delete { path: String },
+    /// Some files were looked at, or may have been: the words of what a tool was given.
+    Look { at: Vec<String> },
 }
 
 /// A call that may fail yet.
@@ -73,9 +78,10 @@ impl Calls {
         if entry.tool_name.is_empty() || entry.tool_input.is_empty() {
             return;
         }
-        let changes = changes(&entry.tool_name, &entry.tool_input);
+        let mut changes = changes(&entry.tool_name, &entry.tool_input);
         if changes.is_empty() {
-            return;
+            let input = cut(&entry.tool_input, LOOK_BYTES_MAX);
+            changes.push(Change::Look { at: names_in(input) });
         }
         if self.bytes + entry.tool_input.len() > CALLS_BYTES_MAX {
             self.truncated = true;
@@ -98,6 +104,7 @@ impl Calls {
         let mut book = Book {
             files: BTreeMap::new(),
             known: HashMap::new(),
+            looked: HashSet::new(),
             lines: 0,
             truncated: self.truncated,
             redactor,
@@ -125,8 +132,11 @@ impl Calls {
 /// What is written so far.
 struct Book<'r> {
     files: BTreeMap<String, Vec<Edit>>,
-    /// Files of which every line is known.
+    /// Files of which every line is known, as far as nobody else has changed them.
     known: HashMap<String, String>,
+    /// Names of files that were there and looked at. What an agent has not seen it cannot repeat: a file that it writes without such a look
+    /// has no line of anybody else's in it.
+    looked: HashSet<String>,
     lines: usize,
     truncated: bool,
     redactor: &'r Redactor,
@@ -142,7 +152,9 @@ impl Book<'_> {
                 let Some(path) = relative(path) else { return };
                 let before = self.known.remove(&path);
                 let old = before.as_deref().map(normals).unwrap_or_default();
-                self.add(call, &path, &come(&old, &normals(content)), content, before.is_none());
+                let whole = self.looked.remove(name_of(&path));
+                let lines: Vec<&str> = content.lines().collect();
+                self.add(call, &path, &come(&old, &normals(content)), &lines, whole);
                 self.known.insert(path, content.clone());
             }
             Change::Replace { path, old, new, all } => {
@@ -153,24 +165,37 @@ impl Book<'_> {
                             true => before.replace(old.as_str(), new),
                             false => before.replacen(old.as_str(), new, 1),
                         };
-                        self.add(call, &path, &come(&normals(&before), &normals(&after)), &after, false);
+                        let lines: Vec<&str> = after.lines().collect();
+                        self.add(call, &path, &come(&normals(&before), &normals(&after)), &lines, false);
                         self.known.insert(path, after);
                     }
                     _ => {
                         // A file that is made this way has nothing to be replaced.
                         if old.is_empty() {
                             self.known.insert(path.clone(), new.clone());
+                            let lines: Vec<&str> = new.lines().collect();
+                            return self.add(call, &path, &vec![true; lines.len()], &lines, false);
                         }
-                        self.add(call, &path, &come(&normals(old), &normals(new)), new, false);
+                        self.looked.insert(name_of(&path).to_owned());
+                        // What stands behind the last newline is a line of its own, unless both end with one.
+                        let (old, new) = match (old.strip_suffix('\n'), new.strip_suffix('\n')) {
+                            (Some(old), Some(new)) => (old, new),
+                            _ => (old.as_str(), new.as_str()),
+                        };
+                        let old: Vec<String> = old.split('\n').map(normal).collect();
+                        let lines: Vec<&str> = new.split('\n').collect();
+                        let new: Vec<String> = lines.iter().map(|line| normal(line)).collect();
+                        self.add(call, &path, &come(&old, &new), &lines, false);
                     }
                 }
             }
             Change::Patch { path, lines } => {
                 let Some(path) = relative(path) else { return };
                 self.known.remove(&path);
+                self.looked.insert(name_of(&path).to_owned());
                 let written: Vec<bool> = lines.iter().map(|(written, _)| *written).collect();
                 let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
-                self.add(call, &path, &written, &text.join("\n"), false);
+                self.add(call, &path, &written, &text, false);
             }
             Change::Move { from, to } => {
                 let (Some(from), Some(to)) = (relative(from), relative(to)) else { return };
@@ -183,13 +208,15 @@ impl Book<'_> {
             Change::Delete { path } => {
                 if let Some(path) = relative(path) {
                     self.known.remove(&path);
+                    self.looked.remove(name_of(&path));
                 }
             }
+            Change::Look { at } => self.looked.extend(at.iter().cloned()),
         }
     }
 
-    /// Notes that of `text` those lines were written.
-    fn add(&mut self, call: &Call, path: &str, written: &[bool], text: &str, whole: bool) {
+    /// Notes which of `lines` were written.
+    fn add(&mut self, call: &Call, path: &str, written: &[bool], lines: &[&str], whole: bool) {
         let count = written.iter().filter(|written| **written).count();
         let is_new = !self.files.contains_key(path);
         if count == 0 {
@@ -207,12 +234,12 @@ impl Book<'_> {
             let around = n.saturating_sub(1)..(n + 2).min(written.len());
             around.into_iter().any(|n| written[n])
         };
-        let of = |(n, line): (usize, &str)| Piece {
+        let of = |(n, line): (usize, &&str)| Piece {
             // Lines that no written one stands beside are not looked at.
-            text: Some(line).filter(|line| near(n) && !self.is_secret(line)).map(normal),
+            text: Some(*line).filter(|line| near(n) && !self.is_secret(line)).map(normal),
             written: written[n],
         };
-        let pieces: Vec<Piece> = text.lines().enumerate().map(of).collect();
+        let pieces: Vec<Piece> = lines.iter().enumerate().map(of).collect();
         let edit = Edit {
             seq: call.seq,
             subagent: call.subagent.clone(),
@@ -230,6 +257,17 @@ impl Book<'_> {
         line.contains('[') && self.tokens.iter().any(|token| line.contains(token.as_str()))
             || self.redactor.redact(line) != line
     }
+}
+
+/// The last name of a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What may be names of files in what a tool was given.
+fn names_in(input: &str) -> Vec<String> {
+    let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    input.split(|c| !is_of_name(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn normals(text: &str) -> Vec<String> {

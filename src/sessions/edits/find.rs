@@ -6,8 +6,8 @@
 //!
 //! 1. who had not written it yet when the line was committed is out;
 //! 2. the longest stretch, and whatever is there from its first to its last line;
-//! 3. the newest, for it put the line where there was none; but of one that wrote the file as a whole it is not known what was there before:
-//!    then who wrote the line before it, if the file was not committed in between without it.
+//! 3. the newest, for it put the line where there was none; but of one that wrote a file anew that it had read, it is not known which lines
+//!    were there before: then who wrote the line before it, if the file was not committed in between without it, and else nobody.
 //!
 //! What is then still open is told as such, never guessed.
 
@@ -60,6 +60,8 @@ pub enum Match<'a> {
     },
     /// One of these sessions, or nobody.
     Several(Vec<usize>),
+    /// This session wrote the file anew, with the line in it.
+    Rewritten(usize),
     /// No edit that is known.
     None,
 }
@@ -91,15 +93,25 @@ impl Text {
 pub(super) struct Around<'f> {
     /// The paths that the file has, or had.
     pub names: &'f [String],
-    /// Whether a line may come from an edit that was made then. `adds` says that the edit is known to have put it there, rather than to have
-    /// written the file as a whole.
-    pub may_be: &'f dyn Fn(usize, Option<Timestamp>, bool) -> bool,
+    /// Whether a line may come from an edit that was made then.
+    pub may_be: &'f dyn Fn(usize, Option<Timestamp>) -> May,
     /// Whether the file was committed between two times.
     pub committed_between: &'f dyn Fn(Option<Timestamp>, Option<Timestamp>) -> bool,
     /// Whether no file has this path: what was written there may be somewhere else.
     pub is_gone: &'f dyn Fn(&str) -> bool,
     /// Places in runs whose lines have been found elsewhere.
     pub taken: &'f HashSet<(usize, usize)>,
+}
+
+/// Whether an edit may have written a line, by its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    /// It was made before the line was committed.
+    Be,
+    /// It was made before that commit was made anew, but behind the time that it has kept.
+    BeSince,
+    /// It was made later.
+    NotBe,
 }
 
 /// A run of an edit in an index.
@@ -135,6 +147,8 @@ struct Candidate<'a> {
     place: (usize, usize),
     lines: usize,
     complete: bool,
+    /// Only because the commit was made anew.
+    since: bool,
 }
 
 impl Candidate<'_> {
@@ -266,17 +280,18 @@ impl<'a> Index<'a> {
         let mut best: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
         for stretch in self.stretches(text) {
             let Piece { author, run } = self.runs[stretch.run];
-            let adds = !author.edit.whole || stretch.complete && author.edit.runs.len() == 1;
             for n in 0..stretch.lines {
                 let (line, place) = (stretch.from + n, (stretch.run, stretch.at + n));
-                if !run.is_written(place.1)
-                    || around.taken.contains(&place)
-                    || !(around.may_be)(line, author.edit.at.0, adds)
-                {
+                if !run.is_written(place.1) || around.taken.contains(&place) {
                     continue;
                 }
+                let may = (around.may_be)(line, author.edit.at.0);
+                if may == May::NotBe {
+                    continue;
+                }
+                let since = may == May::BeSince;
                 let Stretch { lines, complete, .. } = stretch;
-                of_line[line].push(Candidate { author, place, lines, complete });
+                of_line[line].push(Candidate { author, place, lines, complete, since });
                 let best = best.entry(place).or_default();
                 match lines.cmp(&best.0) {
                     std::cmp::Ordering::Greater => *best = (lines, 1),
@@ -321,17 +336,18 @@ fn decide<'a>(
         return Match::Found { author: newest.author, edit_is_known, at: newest.place };
     }
     if newest.author.edit.whole {
-        let earlier: Vec<&Candidate<'a>> = all
-            .iter()
-            .filter(|c| c.author.session != newest.author.session && c.time() < newest.time())
-            .collect();
-        if let Some(first) = earlier.iter().max_by_key(|c| (c.lines, c.time())) {
-            let is_sure = first.complete || first.lines >= SURE_LINES;
-            if !is_sure || (around.committed_between)(first.author.edit.at.0, newest.author.edit.at.0) {
-                return several(&[*first, *newest]);
-            }
-            return Match::Found { author: first.author, edit_is_known: true, at: first.place };
+        let earlier = all.iter().filter(|c| c.place.0 != newest.place.0 && c.time() < newest.time());
+        let earlier = earlier.filter(|c| !c.author.edit.whole).max_by_key(|c| (c.lines, c.time()));
+        let Some(first) = earlier else { return Match::Rewritten(newest.author.session) };
+        let is_sure = first.complete || first.lines >= SURE_LINES;
+        // It was committed before the file was written anew.
+        let is_older = newest.since && !first.since;
+        if !is_older
+            && (!is_sure || (around.committed_between)(first.author.edit.at.0, newest.author.edit.at.0))
+        {
+            return several(&[first, *newest]);
         }
+        return Match::Found { author: first.author, edit_is_known: true, at: first.place };
     }
     Match::Found { author: newest.author, edit_is_known: true, at: newest.place }
 }

@@ -24,3 +24,7 @@ pub const PLACES_MAX: usize = 64;
 pub const MOVED_LINES_MIN: usize = 5;
 /// See [`MOVED_LINES_MIN`].
 pub const MOVED_PERCENT: usize = 50;
+/// Transcripts that are read because nothing is kept of the session's edits; the newest.
+pub const COLLECTED_MAX: usize = 50;
+/// A larger one is not, in bytes.
+pub const COLLECTED_BYTES_MAX: u64 = 64 << 20;

@@ -13,6 +13,7 @@ mod calls;
 mod diff;
 pub mod find;
 mod hash;
+pub mod kept;
 pub mod limits;
 mod paths;
 mod runs;
@@ -79,7 +80,7 @@ pub struct Edit {
     pub prompt: Option<i64>,
     /// When.
     pub at: GoTime,
-    /// The file was written as a whole, and what was in it before is not known: lines of it may have stood there already.
+    /// The file was written anew by an agent that had read it, and what was in it is not known: lines of it may have stood there already.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
     /// How many lines it wrote.

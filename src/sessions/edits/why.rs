@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::find::{Around, Author, Index, Known, Match, Text};
+use super::find::{Around, Author, Index, Known, Match, May, Text};
 
 /// git's times are whole seconds, and an edit may be noted a moment after it was made.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
@@ -22,12 +22,16 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Whether a line that this commit brought may come from an edit made at `at`. What a rebase has made anew may be older than it says:
-    /// that counts only for an edit that is known to have put the line there.
-    fn may_hold(&self, at: Option<Timestamp>, adds: bool) -> bool {
+    /// Whether a line that this commit brought may come from an edit made at `at`. An amend or a fixup has the author's time of what it goes on
+    /// from.
+    fn may_hold(&self, at: Option<Timestamp>) -> May {
         let is_before =
             |time: Timestamp| at.is_some_and(|at| at <= time.saturating_add(SKEW).unwrap_or(time));
-        is_before(self.author) || adds && is_before(self.committer)
+        match (is_before(self.author), is_before(self.committer)) {
+            (true, _) => May::Be,
+            (false, true) => May::BeSince,
+            (false, false) => May::NotBe,
+        }
     }
 }
 
@@ -55,6 +59,8 @@ pub enum Reason {
     ChangedSince,
     /// Several sessions may have written it.
     Ambiguous,
+    /// A session wrote the file anew, and the line may have stood there before.
+    Rewritten,
     /// A session may have written it whose content is not on this machine.
     NotHere,
     /// No recorded edit wrote it.
@@ -69,6 +75,7 @@ impl Reason {
             Reason::BeforeRecording => "before_recording",
             Reason::ChangedSince => "changed_since",
             Reason::Ambiguous => "ambiguous",
+            Reason::Rewritten => "rewritten",
             Reason::NotHere => "not_here",
             Reason::NoRecordedEdit => "no_recorded_edit",
         }
@@ -81,6 +88,7 @@ impl Reason {
             Reason::BeforeRecording => "written before any recorded session",
             Reason::ChangedSince => "changed by hand since",
             Reason::Ambiguous => "several sessions may have written it",
+            Reason::Rewritten => "may have stood there before a session wrote the file anew",
             Reason::NotHere => "the session's content is not on this machine",
             Reason::NoRecordedEdit => "not written by a recorded edit",
         }
@@ -115,8 +123,8 @@ pub fn explain<'a>(
     is_gone: &dyn Fn(&str) -> bool,
 ) -> Vec<Answer<'a>> {
     let origin = |line: usize| file.origins.get(line).copied().flatten();
-    let may_be = |line: usize, at: Option<Timestamp>, adds: bool| {
-        origin(line).is_none_or(|(commit, _)| file.commits[commit].may_hold(at, adds))
+    let may_be = |line: usize, at: Option<Timestamp>| {
+        origin(line).map_or(May::Be, |(commit, _)| file.commits[commit].may_hold(at))
     };
     let committed_between = |one: Option<Timestamp>, other: Option<Timestamp>| {
         file.commits.iter().any(|commit| Some(commit.author) > one && Some(commit.author) < other)
@@ -135,7 +143,7 @@ pub fn explain<'a>(
         .iter()
         .filter_map(|found| match found {
             Match::Found { at, .. } => Some(*at),
-            Match::Several(_) | Match::None => None,
+            _ => None,
         })
         .collect();
     // Beside what was changed since, the neighbours are others; in the commit that brought a line they are still those.
@@ -150,15 +158,15 @@ pub fn explain<'a>(
     for (commit, lines) in open {
         if !sessions
             .iter()
-            .any(|s| s.edits.began().is_some_and(|at| file.commits[commit].may_hold(Some(at), true)))
+            .any(|s| s.edits.began().is_some_and(|at| file.commits[commit].may_hold(Some(at)) != May::NotBe))
         {
             continue;
         }
         let Some(then) = at_commit(commit) else { continue };
         let mut now_at: HashMap<usize, usize> = HashMap::new();
         now_at.extend(lines.iter().filter_map(|line| Some((origin(*line)?.1, *line))));
-        let may_be = |line: usize, at: Option<Timestamp>, adds: bool| {
-            !now_at.contains_key(&line) || file.commits[commit].may_hold(at, adds)
+        let may_be = |line: usize, at: Option<Timestamp>| {
+            if now_at.contains_key(&line) { file.commits[commit].may_hold(at) } else { May::Be }
         };
         let text = Text::new(&then);
         let around = Around { may_be: &may_be, taken: &taken, ..around };
@@ -169,24 +177,24 @@ pub fn explain<'a>(
             }
         }
     }
+    // What is open is settled by whoever wrote the session into the commit.
+    let open_answer = |line: usize, reason: Reason, of: &[usize]| {
+        let named = origin(line).map_or("", |(commit, _)| file.commits[commit].session.as_str());
+        let is_named = |n: &&usize| {
+            let session = &sessions[**n];
+            !named.is_empty() && (named == session.name || named == session.edits.session_id)
+        };
+        match of.iter().find(is_named).and_then(|n| index.first_of(*n)) {
+            Some(author) => Answer::Session { author, edit_is_known: false },
+            None => Answer::Unknown { reason, sessions: of.to_vec() },
+        }
+    };
     let answers = found.iter().enumerate().map(|(line, matched)| match matched {
         Match::Found { author, edit_is_known, .. } => {
             Answer::Session { author: *author, edit_is_known: *edit_is_known }
         }
-        Match::Several(of) => {
-            let named = origin(line).map(|(commit, _)| &file.commits[commit].session);
-            let is_named = |n: &&usize| {
-                named.is_some_and(|named| {
-                    let session = &sessions[**n];
-                    !named.is_empty() && (*named == session.name || *named == session.edits.session_id)
-                })
-            };
-            let author = of.iter().find(is_named).and_then(|n| index.first_of(*n));
-            match author {
-                Some(author) => Answer::Session { author, edit_is_known: false },
-                None => Answer::Unknown { reason: Reason::Ambiguous, sessions: of.clone() },
-            }
-        }
+        Match::Several(of) => open_answer(line, Reason::Ambiguous, of),
+        Match::Rewritten(by) => open_answer(line, Reason::Rewritten, &[*by]),
         Match::None => match changed(&found, line) {
             Some(session) => Answer::Unknown { reason: Reason::ChangedSince, sessions: vec![session] },
             None => Answer::Unknown { reason: unknown(sessions, file, line), sessions: Vec::new() },
@@ -199,7 +207,7 @@ pub fn explain<'a>(
 fn changed(found: &[Match<'_>], line: usize) -> Option<usize> {
     let place = |found: &Match<'_>| match found {
         Match::Found { author, at, .. } => Some((author.session, *at)),
-        Match::Several(_) | Match::None => None,
+        _ => None,
     };
     let (above, below) = found.split_at(line);
     let (session, above) = above.iter().rev().find_map(place)?;
@@ -210,7 +218,7 @@ fn changed(found: &[Match<'_>], line: usize) -> Option<usize> {
 fn unknown(sessions: &[Known], file: &File, line: usize) -> Reason {
     let Some((commit, _)) = file.origins.get(line).copied().flatten() else { return Reason::NotCommitted };
     let first = sessions.iter().filter_map(|session| session.edits.began()).min();
-    match first.is_some_and(|at| file.commits[commit].may_hold(Some(at), true)) {
+    match first.is_some_and(|at| file.commits[commit].may_hold(Some(at)) != May::NotBe) {
         true => Reason::NoRecordedEdit,
         false => Reason::BeforeRecording,
     }
@@ -228,8 +236,10 @@ pub fn share(
     is_gone: &dyn Fn(&str) -> bool,
 ) -> usize {
     let added: HashSet<usize> = added.iter().copied().collect();
-    let may_be =
-        |line: usize, at: Option<Timestamp>, adds: bool| !added.contains(&line) || commit.may_hold(at, adds);
+    let may_be = |line: usize, at: Option<Timestamp>| match added.contains(&line) {
+        true => commit.may_hold(at),
+        false => May::Be,
+    };
     let around =
         Around { names, may_be: &may_be, committed_between: &|_, _| false, is_gone, taken: &HashSet::new() };
     let text = Text::new(lines);

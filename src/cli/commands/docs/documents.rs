@@ -169,6 +169,16 @@ pub const DOCUMENTS: &[Document] = &[
     ("ox session remove", &["success", "removed"], ""),
     ("ox session subagents", &["session_name", "subagents"], "each has id, entry_count, task and path"),
     (
+        "ox session commits",
+        &["session_name", "commits", "produced_commits", "searched", "more"],
+        "each commit has id, subject, author, authored_at, committed_at, lines, lines_added and on_branch; searched counts commits; produced_commits are those that another version of ox noted",
+    ),
+    (
+        "ox why",
+        &["file", "lines", "sessions_searched"],
+        "each of lines has from, to, commit, session and reason (not_committed, before_recording, changed_since, ambiguous, rewritten, not_here or no_recorded_edit), of which session or reason is null, and with a reason candidates and next",
+    ),
+    (
         "ox session usage",
         &["by", "project", "since", "prices_as_of", "groups", "total", "unpriced_models", "problems"],
         "each group has name, answers, input_tokens, cached_tokens, cache_written_tokens, output_tokens, reasoning_tokens, price_usd (null if unknown) and price_complete, as total has; records is there with --explain",

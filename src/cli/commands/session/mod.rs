@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod begin;
+mod commits;
 mod export;
 mod finish;
 mod import;
@@ -159,6 +160,14 @@ enum Command {
         alias = "subagent-list"
     )]
     Subagents(subagents::Args),
+    /// List the commits with lines that a session wrote
+    ///
+    /// Found by content, on all branches, among the commits made since the session began, so that a rebase, a squash or an amend changes
+    /// nothing. Shows how many of the lines that each added are the session's.
+    #[command(
+        after_help = "Examples:\n  ox session commits\n  ox session commits OxTndR\n  ox session commits OxTndR --json"
+    )]
+    Commits(commits::Args),
     /// Show what the answers of models cost, in tokens and money
     ///
     /// Counts each answer once, whichever transcripts tell it: a resumed session, a fork, a sub-agent. Looks at the transcripts
@@ -222,6 +231,7 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         Command::Search(args) => search::run(cx, args),
         Command::View(args) => view::run(cx, args),
         Command::Subagents(args) => subagents::run(cx, args),
+        Command::Commits(args) => commits::run(cx, args),
         Command::Usage(args) => usage::run(cx, args),
         Command::Export(args) => export::run(cx, args),
         Command::Redaction(args) => redaction::run(cx, args),
