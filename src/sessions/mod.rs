@@ -1,8 +1,8 @@
 //! Sessions of agents: recorded, read, kept, counted.
 //!
 //! Threads: none of its own, but those with which `usage` reads.
-//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`, and what
-//! is made of it; `.session_stopped.<agent>` beside these; `<data>/<slug>/archive/<repository>/`: what is kept of agents' own transcripts, in
+//! Files: `<ledger>/.sageox/cache/sessions/<name>/`: `.recording.json` while a session is recorded, `raw.jsonl`, `usage.jsonl`, `plan.md`,
+//! `edits.json`, and what is made of it; `.session_stopped.<agent>` beside these; `<data>/<slug>/archive/<repository>/`: what is kept of agents' own transcripts, in
 //! `archive`; those of `usage` stand there.
 //! Locks: `raw.jsonl.lock`, `.recording.json.lock` and `meta.json.lock` in the session's directory, in this order; `lock` in the archive for one
 //! run; commands and the daemon share them.
@@ -90,6 +90,12 @@ pub fn close(
         State::None | State::Unreadable(_) => Default::default(),
     };
     meta::write(dir, header, end, written.next_seq, &turns, redactor)?;
+    // As long as the recording says what was not to be shared. A session is finished without them, too.
+    if !root.is_empty()
+        && let Err(e) = edits::write(dir, Path::new(&root), redactor)
+    {
+        log::warn!("{}: what the session wrote cannot be kept: {e}", dir.display());
+    }
     follow::forget(dir)?;
     input::remove(dir)?;
     Recording::remove(dir)?;

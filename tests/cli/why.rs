@@ -69,7 +69,7 @@ fn a_line_leads_to_its_commit_session_and_prompt_or_to_the_reason_why_not() {
         "{why:?}"
     );
     assert!(why.stderr.contains(&format!("next: ox session view {NAME}")), "{why:?}");
-    let one = env.ox_in(&repo.join("src"), ["why", "parse.rs:3", "--json"]).ok().json();
+    let one = env.ox_in(repo.join("src"), ["why", "parse.rs:3", "--json"]).ok().json();
     let line = &one["lines"][0];
     assert_eq!((&line["from"], &line["commit"]["subject"]), (&3.into(), &"a parser".into()), "{one}");
     assert_eq!(

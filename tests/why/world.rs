@@ -296,6 +296,9 @@ impl World {
 
     fn rename(&mut self) {
         let files = self.files();
+        if files.is_empty() {
+            return;
+        }
         let path = files[self.pick(files.len())].clone();
         let to = self.path();
         self.did.push("rename");
@@ -311,10 +314,10 @@ impl World {
             return;
         }
         self.did.push("revert");
-        if !self.try_git(&["revert", "--no-edit", "HEAD"]).0 {
-            self.try_git(&["revert", "--abort"]);
-        } else if self.rng.chance(60) && !self.try_git(&["revert", "--no-edit", "HEAD"]).0 {
-            self.try_git(&["revert", "--abort"]);
+        for _ in 0..=self.pick(2) {
+            if !self.try_git(&["revert", "--no-edit", "HEAD"]).0 {
+                self.try_git(&["revert", "--abort"]);
+            }
         }
     }
 
@@ -544,7 +547,7 @@ impl World {
         let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
         let rest = before.len().min(after.len()) - head;
         let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count().min(rest);
-        let whole = before.is_empty() || self.rng.chance(15);
+        let whole = before.is_empty() || self.rng.chance(10);
         // Agents hand over as much around as makes it the only one; often one line, sometimes none.
         let mut around = self.pick(3);
         let (old, new) = loop {

@@ -23,8 +23,8 @@ use super::{Edit, Edited, Edits, Run};
 const SURE_LINES: usize = 3;
 /// Letters and digits of a shorter one that does.
 const SURE_LETTERS: usize = 3 * LETTERS_MIN;
-/// So many lines may have come or gone between two stretches of one run.
-const DRIFT_MAX: usize = 8;
+/// Lines that may be others between two stretches of one run.
+const GAP_MAX: usize = 2;
 /// Letters and digits of two neighbours by which stretches are looked for.
 const SEED_LETTERS: usize = 2;
 
@@ -134,9 +134,10 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// How far the text is ahead of the run, so that it is never negative.
-    fn shift(&self, known: usize) -> usize {
-        self.from + known - self.at
+    /// Whether it goes on in run and text where another one ends, but for what was changed in between.
+    fn follows(&self, other: &Stretch) -> bool {
+        let near = |end: usize, next: usize| next.checked_sub(end).is_some_and(|gap| gap <= GAP_MAX);
+        near(other.at + other.lines, self.at) && near(other.from + other.lines, self.from)
     }
 }
 
@@ -256,14 +257,12 @@ impl<'a> Index<'a> {
                     n => s.complete || n >= SURE_LINES || s.letters >= SURE_LETTERS,
                 }
         };
-        let shift = |s: &Stretch| s.shift(self.runs[s.run].run.known());
-        let mut sure: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut sure: HashMap<usize, Vec<Stretch>> = HashMap::new();
         all.iter()
             .filter(|s| s.lines > 1 && is_sure(s))
-            .for_each(|s| sure.entry(s.run).or_default().push(shift(s)));
+            .for_each(|s| sure.entry(s.run).or_default().push(*s));
         let is_near = |s: &Stretch| {
-            sure.get(&s.run)
-                .is_some_and(|shifts| shifts.iter().any(|other| other.abs_diff(shift(s)) <= DRIFT_MAX))
+            sure.get(&s.run).is_some_and(|all| all.iter().any(|of| s.follows(of) || of.follows(s)))
         };
         all.into_iter().filter(|s| is_sure(s) || is_near(s)).collect()
     }
