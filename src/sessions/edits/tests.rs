@@ -81,7 +81,7 @@ fn each_edit_is_told_with_its_prompt_and_none_that_failed() {
     assert_eq!(told(&edits), [("a.rs", 1, Some(0), 3), ("a.rs", 5, Some(4), 1)]);
     let [first, second] = &edits.files[0].edits[..] else { panic!() };
     // A whole line was changed, with the lines around it that the session knows of.
-    assert_eq!((first.whole, second.whole, second.runs[0].known()), (true, false, 3));
+    assert_eq!((first.whole, second.whole, second.runs[0].known()), (false, false, 3));
     assert_eq!((edits.lines(), edits.began()), (4, Timestamp::from_second(1_790_000_001).ok()));
 }
 
