@@ -26,8 +26,6 @@ use crate::sessions::{Found, Name, Place, Recording, State};
 
 /// Between two questions how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// The daemon has taken a request up after this.
-const TAKEN_UP: Duration = Duration::from_secs(3);
 /// An answer that is given is no longer, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
 
@@ -232,7 +230,10 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
             .map_err(|e| of_client("the daemon could not be asked", &e))?;
         if !no_wait {
             progress.phase(&format!("finishing {}", found.name), None);
-            done.push((found, wait(&client, &found.name, begun, cx)?));
+            // Answered when it has been looked at.
+            let work = host.agent_work(&AgentWorkAsk::default());
+            let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
+            done.push((found, wait(&client, &found.name, begun, work)?));
         }
     }
     drop(progress);
@@ -281,36 +282,30 @@ fn report(cx: &Cx, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outco
     Ok(())
 }
 
-fn work(client: &Client) -> Outcome<Option<AgentWorkStatus>> {
-    let status = client.status().map_err(|e| of_client("the daemon gave no answer", &e))?;
-    Ok(status.agent_work)
-}
-
-/// Waits until the daemon is done with a session; none where there was nothing to do.
-fn wait(client: &Client, name: &Name, begun: Timestamp, cx: &Cx) -> Outcome<Option<AgentWorkRun>> {
+/// Waits until the daemon is done with a session, from how it stands now; none where there was nothing to do.
+fn wait(
+    client: &Client,
+    name: &Name,
+    begun: Timestamp,
+    mut work: AgentWorkStatus,
+) -> Outcome<Option<AgentWorkRun>> {
     let is_it = |run: &&AgentWorkRun| run.target.rsplit_once(':').is_some_and(|(_, it)| it == &**name);
-    let mut seen = false;
+    let is_new = |run: &&AgentWorkRun| run.started_at.0.is_some_and(|at| at >= begun);
     loop {
-        pause(ASK_EVERY);
-        let Some(work) = work(client)? else { return Ok(None) };
-        if work.active.iter().any(|run| is_it(&run)) {
-            seen = true;
-            continue;
+        let ended = work.recent.iter().rev().find(|run| is_it(run) && is_new(run));
+        let is_active = work.active.iter().any(|run| is_it(&run));
+        match ended {
+            Some(run) if !is_active => return Ok(Some(run.clone())),
+            None if work.active.is_empty() && work.queue_depth == 0 => return Ok(None),
+            None if work.active.is_empty() && !work.paused.is_empty() => {
+                return Err(Failure::new(Exit::Failed, "no agent is run in the background now")
+                    .because_of(format!("it waits: {}", work.paused))
+                    .hint("ox agents status"));
+            }
+            _ => pause(ASK_EVERY),
         }
-        let is_new = |run: &&AgentWorkRun| seen || run.started_at.0.is_some_and(|at| at >= begun);
-        if let Some(run) = work.recent.iter().rev().find(|run| is_it(run) && is_new(run)) {
-            return Ok(Some(run.clone()));
-        }
-        let waited = cx.now().duration_since(begun).unsigned_abs();
-        let rests = !work.paused.is_empty() && work.active.is_empty();
-        if rests && waited > TAKEN_UP {
-            return Err(Failure::new(Exit::Failed, "no agent is run in the background now")
-                .because_of(format!("it waits: {}", work.paused))
-                .hint("ox agents status"));
-        }
-        if !seen && work.queue_depth == 0 && work.active.is_empty() && waited > TAKEN_UP {
-            return Ok(None);
-        }
+        let status = client.status().map_err(|e| of_client("the daemon gave no answer", &e))?;
+        work = status.agent_work.unwrap_or_default();
     }
 }
 
