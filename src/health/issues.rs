@@ -248,7 +248,7 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 9] = [
+    const HEALS: [Healed; 11] = [
         Healed::Synced,
         Healed::Cloned,
         Healed::Clean,
@@ -258,6 +258,8 @@ mod tests {
         Healed::Told,
         Healed::Recorded,
         Healed::HooksRun,
+        Healed::AgentRun,
+        Healed::Finished,
     ];
 
     #[test]

@@ -32,9 +32,9 @@ enum Command {
     /// Show which agents can be run, what runs and what waits
     ///
     /// When a recording has ended, the daemon has an agent sum it up and shares it in the ledger, if
-    /// agent_worker.agent names one: claude, codex, gemini, or chat for a server of chat completions. Without a name
-    /// no agent is ever run.
-    #[command(after_help = "Examples:\n  ox agents status\n  ox config set agent_worker.agent codex")]
+    /// agent_worker.agent names one: claude, codex, gemini, or chat for a server of chat completions (ox config set).
+    /// Without a name no agent is ever run.
+    #[command(after_help = "Examples:\n  ox agents status\n  ox agents status --json")]
     Status,
     /// Run no agent in the background until further notice
     ///
@@ -48,7 +48,7 @@ enum Command {
     ///
     /// Runs count in an hour, input tokens and money in a day; at a limit no agent is run before it is over. The limits
     /// are agent_worker.max_invocations_per_hour, max_input_tokens_per_day and max_usd_per_day.
-    #[command(after_help = "Examples:\n  ox agents budget\n  ox config set agent_worker.max_usd_per_day 2")]
+    #[command(after_help = "Examples:\n  ox agents budget\n  ox agents budget --json")]
     Budget,
 }
 
