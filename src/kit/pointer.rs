@@ -76,6 +76,46 @@ impl Hasher {
     }
 }
 
+/// Where a content is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// By the remote's Git LFS, with a pointer in git.
+    Lfs,
+    /// In git itself.
+    Git,
+    /// On this machine alone: it is too large for git, and the remote has no Git LFS.
+    Here,
+}
+
+impl Storage {
+    /// Its name in `meta.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::Lfs => "lfs",
+            Storage::Git => "git",
+            Storage::Here => "local",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Storage> {
+        [Storage::Lfs, Storage::Git, Storage::Here].into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// A content and where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The file's name in the session's directory.
+    pub name: String,
+    /// SHA-256 of what is kept, 64 digits.
+    pub oid: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where.
+    pub storage: Storage,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

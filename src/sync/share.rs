@@ -23,7 +23,7 @@ use crate::kit::backoff::Backoff;
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::wait_until;
 use crate::kit::file::{self, NOFOLLOW};
-use crate::kit::pointer::{self, Hasher, Pointer};
+use crate::kit::pointer::{self, Hasher, Pointer, Storage, Stored};
 use crate::kit::{Class, openat};
 use crate::redact::{Findings, Redactor};
 
@@ -49,46 +49,6 @@ const LINE_MAX: usize = 64 << 20;
 const IGNORE: &str = "# Sessions of this project's agents. Nothing is ignored here: contents are kept by Git LFS where the remote has it.\n";
 /// What a server says that misses contents.
 const MISSING_MARK: &str = "LFS objects are missing";
-
-/// Where a content is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// By the remote's Git LFS, with a pointer in git.
-    Lfs,
-    /// In git itself.
-    Git,
-    /// On this machine alone: it is too large for git, and the remote has no Git LFS.
-    Here,
-}
-
-impl Storage {
-    /// Its name in `meta.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Storage::Lfs => "lfs",
-            Storage::Git => "git",
-            Storage::Here => "local",
-        }
-    }
-
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<Storage> {
-        [Storage::Lfs, Storage::Git, Storage::Here].into_iter().find(|s| s.name() == name)
-    }
-}
-
-/// A content and where it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// The file's name in the session's directory.
-    pub name: String,
-    /// SHA-256 of what is kept, 64 digits.
-    pub oid: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Where.
-    pub storage: Storage,
-}
 
 /// What git keeps of a session as it is: names and contents.
 pub type Plain = Vec<(String, Vec<u8>)>;

@@ -10,11 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use ox::kit::pointer::{Storage, Stored};
 use ox::project::{Dirs, Env};
 use ox::redact::Redactor;
 use ox::sessions::finish::{
-    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Storage, Stored, Wanted,
-    accept, discard, look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy,
+    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Wanted, accept, discard,
+    look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy,
 };
 use ox::sessions::raw::{Entry, Header, Kind, Writer};
 use ox::sessions::summary::{Disposition, Thresholds};

@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use ox::kit::cancel::Cancel;
+use ox::kit::pointer::{Storage, Stored};
 use ox::project::{Dirs, Env};
-use ox::sync::share::{Parcel, Storage, Stored, fetch_content, share};
+use ox::sync::share::{Parcel, fetch_content, share};
 use ox::sync::{Site, Target};
 use serde_json::{Value, json};
 

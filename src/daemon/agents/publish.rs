@@ -5,10 +5,11 @@ use std::path::Path;
 
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
+use crate::kit::pointer::Stored;
 use crate::project::Project;
 use crate::redact::Redactor;
 use crate::sessions::finish::{self, FinishError, Left};
-use crate::sync::share::{self, Parcel, Storage, share};
+use crate::sync::share::{Parcel, share};
 use crate::sync::{self, Failure, OnProgress, Site, Target};
 
 /// A session that changes while it is shared is packed anew so often.
@@ -29,7 +30,7 @@ pub struct Published {
     /// The commit of the remote that has it.
     pub commit: String,
     /// Its files, and where each is kept.
-    pub stored: Vec<finish::Stored>,
+    pub stored: Vec<Stored>,
     /// What is left of it here.
     pub left: Left,
 }
@@ -78,30 +79,17 @@ pub fn publish(
         let name = dir.file_name().unwrap_or_default();
         let there = ledger.as_ref().map(|ledger| ledger.join("sessions").join(name));
         let pack = finish::pack(dir, there.as_deref(), &project.root, redactor)?;
-        let plain = |stored: &[share::Stored]| {
-            let stored: Vec<finish::Stored> = stored.iter().map(stored_of).collect();
-            pack.plain(&stored)
-        };
+        let plain = |stored: &[Stored]| pack.plain(stored);
         let message = match sharer {
             Sharer::Daemon => format!("finalize session {}", pack.name),
             Sharer::Command => format!("session: {}", pack.name),
         };
         let parcel = Parcel { name: &pack.name, content: pack.content.clone(), plain: &plain, message };
         let shared = share(site, target, &parcel, on_progress, cancel).map_err(PublishError::Share)?;
-        let stored: Vec<finish::Stored> = shared.stored.iter().map(stored_of).collect();
-        match finish::shared(dir, &stored)? {
+        match finish::shared(dir, &shared.stored)? {
             Left::Changed => {}
-            left => return Ok(Published { commit: shared.commit.to_string(), stored, left }),
+            left => return Ok(Published { commit: shared.commit.to_string(), stored: shared.stored, left }),
         }
     }
     Err(PublishError::Unquiet)
-}
-
-fn stored_of(one: &share::Stored) -> finish::Stored {
-    let storage = match one.storage {
-        Storage::Lfs => finish::Storage::Lfs,
-        Storage::Git => finish::Storage::Git,
-        Storage::Here => finish::Storage::Here,
-    };
-    finish::Stored { name: one.name.clone(), oid: one.oid.clone(), size: one.size, storage }
 }

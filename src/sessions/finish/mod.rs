@@ -34,7 +34,7 @@ pub use notes::ATTEMPTS_MAX;
 pub use pack::{Pack, pack};
 pub use paused::Paused;
 pub use prepare::{Ask, Prepared, prepare};
-pub use shared::{Left, Storage, Stored, shared};
+pub use shared::{Left, shared};
 
 use super::place::Place;
 use super::raw;

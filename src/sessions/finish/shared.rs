@@ -13,42 +13,8 @@ use super::paused::Paused;
 use super::{FinishError, NEEDS_SUMMARY, SHARE, TO_SHARE, own};
 use crate::kit::file;
 use crate::kit::hex::hex;
+use crate::kit::pointer::{Storage, Stored};
 use crate::sessions::{meta, raw};
-
-/// Where a file of a shared session is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// On the server of large files; a pointer stands in the repository.
-    Lfs,
-    /// In the repository.
-    Git,
-    /// On this machine alone.
-    Here,
-}
-
-impl Storage {
-    /// Its name in `meta.json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Storage::Lfs => "lfs",
-            Storage::Git => "git",
-            Storage::Here => "here",
-        }
-    }
-}
-
-/// A file of a session, and where it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Its name in the session's directory.
-    pub name: String,
-    /// Its SHA-256, in lower-case hexadecimal digits.
-    pub oid: String,
-    /// Its bytes.
-    pub size: u64,
-    /// Where.
-    pub storage: Storage,
-}
 
 /// What is left of a session here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

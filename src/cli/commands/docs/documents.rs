@@ -117,7 +117,7 @@ pub const DOCUMENTS: &[Document] = &[
     (
         "ox session upload",
         &["success", "sessions"],
-        "each session has session_name, commit, files and kept_here; each file name, oid, size and storage (lfs, git, here)",
+        "each session has session_name, commit, files and kept_here; each file name, oid, size and storage (lfs, git, local)",
     ),
     ("ox session download", &["success", "session_name", "path"], ""),
     (

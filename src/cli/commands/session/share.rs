@@ -13,10 +13,11 @@ use crate::cli::ui::text::{bytes, count};
 use crate::daemon::{PublishError, Sharer, publish};
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
+use crate::kit::pointer::{Storage, Stored};
 use crate::project::Project;
-use crate::sessions::finish::{self, FinishError, Left, Storage};
+use crate::sessions::finish::{self, FinishError, Left};
 use crate::sessions::{Found, Place, raw};
-use crate::sync::share::{Storage as Kept, Stored, fetch_content};
+use crate::sync::share::fetch_content;
 use crate::sync::{Failure as SyncFailure, Site, Target};
 
 /// A larger `meta.json` is none, in bytes.
@@ -69,8 +70,7 @@ pub fn upload(cx: &Cx, args: &Upload) -> Outcome {
             publish(&site, of, &found.dir, Sharer::Command, &redactor, on_progress, &Cancel::default());
         drop(progress);
         let done = done.map_err(|e| not_shared(found, &e))?;
-        let here: Vec<&finish::Stored> =
-            done.stored.iter().filter(|one| one.storage == Storage::Here).collect();
+        let here: Vec<&Stored> = done.stored.iter().filter(|one| one.storage == Storage::Here).collect();
         if !cx.ui.json() {
             let size = done.stored.iter().map(|one| one.size).sum();
             let files = count(done.stored.len() as u64, "file");
@@ -176,7 +176,7 @@ const PLAIN_MAX: usize = 5 << 20;
 /// A row of the manifest in `meta.json`.
 fn stored(name: &str, file: &Value) -> Option<Stored> {
     let oid = file["oid"].as_str()?;
-    let storage = file["storage"].as_str().map_or(Some(Kept::Lfs), Kept::named)?;
+    let storage = file["storage"].as_str().map_or(Some(Storage::Lfs), Storage::named)?;
     let oid = oid.strip_prefix("sha256:").unwrap_or(oid).to_owned();
     Some(Stored { name: name.to_owned(), oid, size: file["size"].as_u64()?, storage })
 }
