@@ -134,6 +134,23 @@ impl Budget {
         self.day.micro_usd = settle(self.day.micro_usd, most.micro_usd, took.micro_usd);
     }
 
+    /// What was spent in the hour and the day that `now` lies in: runs, and input tokens and millionths of a dollar.
+    pub fn spent_at(mut self, now: Timestamp) -> (u32, Cost) {
+        self.hour.at(now, HOUR);
+        self.day.at(now, DAY);
+        self.spent()
+    }
+
+    /// When the day is over, of which nothing is left.
+    pub fn day_ends(&self, now: Timestamp) -> Timestamp {
+        self.day.ends(DAY).unwrap_or(now)
+    }
+
+    /// Whether nobody knows what was spent: then it counts as all.
+    pub fn is_unknown(&self) -> bool {
+        self.day.tokens == u64::MAX
+    }
+
     /// What was spent in this hour and this day: runs, and input tokens and millionths of a dollar.
     pub fn spent(&self) -> (u32, Cost) {
         (self.hour.runs, Cost { tokens: self.day.tokens, micro_usd: self.day.micro_usd })

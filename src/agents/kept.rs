@@ -1,4 +1,4 @@
-//! What is remembered of background work across restarts: what was spent, and that the user wants none for now.
+//! What is remembered of background work across restarts: what was spent, and why no agent is run for a while.
 
 use std::io;
 use std::path::Path;
@@ -6,19 +6,24 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+use super::manager::Pause;
 use crate::kit::file;
 
 /// A larger file is none, in bytes.
 const FILE_MAX: usize = 64 << 10;
 
 /// What is remembered. A later one has a larger number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kept {
     /// What was spent.
     pub budget: Budget,
-    /// The user wants no agent run until further notice.
-    pub paused: bool,
+    /// Why no agent is run for a while, but for the budget, which tells that itself.
+    pub pause: Option<Pause>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Of which agent that is.
+    pub agent: String,
     /// Of two, the one with the larger number is the later one. Counted anew by each process.
     #[serde(skip)]
     pub serial: u64,
@@ -57,9 +62,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent-work.json");
         assert_eq!(Kept::load(&path).unwrap(), Kept::default());
-        let mut kept = Kept { paused: true, ..Kept::default() };
+        let mut kept =
+            Kept { pause: Some(Pause::User), failures: 2, agent: "codex".into(), ..Kept::default() };
         kept.budget.begin(Timestamp::UNIX_EPOCH, Cost { tokens: 7, micro_usd: 1 });
-        Kept { serial: 3, ..kept }.save(&path).unwrap();
+        Kept { serial: 3, ..kept.clone() }.save(&path).unwrap();
         assert_eq!(Kept::load(&path).unwrap(), kept);
         std::fs::write(&path, "{").unwrap();
         assert!(Kept::load(&path).is_err());

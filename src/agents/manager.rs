@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, Caps, Cost, Spent};
+use super::kept::Kept;
 use super::limits::{
     ATTEMPTS_MAX, AUTH_PAUSE, BREAK, CONCURRENCY, DETECT_EVERY, DETECT_FIRST, ERROR_MAX, FAILURES_IN_A_ROW,
     HISTORY_MAX, QUOTA_PAUSE, QUOTA_PAUSE_MAX, RETRY_AFTER,
@@ -22,6 +24,8 @@ pub struct Settings {
     pub on: bool,
     /// Whether a look may find anything; else there is none until somebody asks for it.
     pub looks: bool,
+    /// Which agent that is, and of which model: walls and failures are another's where that changes.
+    pub agent: String,
     /// The agent is there and can be used.
     pub usable: bool,
     /// Runs at a time; at most [`CONCURRENCY`].
@@ -33,7 +37,7 @@ pub struct Settings {
 }
 
 /// Why no agent is run for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pause {
     /// The user said so, until the user says otherwise.
     User,
@@ -44,6 +48,7 @@ pub enum Pause {
     /// Too many failures in a row.
     Failures(Timestamp),
     /// What it may cost is spent.
+    #[serde(skip)]
     Budget(Spent),
 }
 
@@ -122,8 +127,8 @@ pub enum Effect {
     Look,
     /// Run an item; ends in [`Event::Ended`].
     Run(u64, Item),
-    /// Keep what was spent.
-    Save(Budget),
+    /// Keep this.
+    Save(Kept),
     /// Nobody is run for a while, or somebody is again.
     Paused(Option<Pause>),
 }
@@ -185,19 +190,20 @@ struct Running {
 }
 
 impl Manager {
-    /// One that begins, with what was spent before.
-    pub fn new(now: Mono, budget: Budget) -> Manager {
+    /// One that begins, with what was kept before.
+    pub fn new(now: Mono, kept: Kept) -> Manager {
+        let Kept { budget, pause, failures, agent, serial: _ } = kept;
         Manager {
-            settings: Settings::default(),
+            settings: Settings { agent, ..Settings::default() },
             queue: Queue::default(),
             budget,
             running: BTreeMap::new(),
             last_run: 0,
             recent: Ring::new(HISTORY_MAX),
             stats: Stats::default(),
-            pause: None,
+            pause,
             told: None,
-            failures: 0,
+            failures,
             looking: false,
             look_again: false,
             look_at: Some(now + DETECT_FIRST),
@@ -209,7 +215,17 @@ impl Manager {
         let mut out = Vec::new();
         match event {
             Event::Settings(settings) => {
-                self.settings = settings;
+                // Whose walls these were is not asked any more.
+                if settings.on && settings.agent != self.settings.agent {
+                    self.pause.take_if(|pause| *pause != Pause::User);
+                    self.failures = 0;
+                }
+                // What was known of an agent stays so while none is wanted.
+                let agent = if settings.on { settings.agent.clone() } else { self.settings.agent.clone() };
+                self.settings = Settings { agent, ..settings };
+                if !self.settings.on {
+                    self.queue.drop_those_for_agents();
+                }
                 let next = self.look_at.unwrap_or(now.mono + DETECT_EVERY);
                 self.look_at = self.settings.looks.then_some(next);
                 // It is looked at anew.
@@ -253,6 +269,7 @@ impl Manager {
         if self.told != self.pause {
             self.told.clone_from(&self.pause);
             out.push(Effect::Paused(self.pause.clone()));
+            out.push(Effect::Save(self.kept()));
         }
         out
     }
@@ -273,9 +290,22 @@ impl Manager {
         self.queue.waiting() + self.queue.running() > 0
     }
 
-    /// Whether anything that is called so, or begins so, waits or runs.
+    /// Whether anything that is called so, or begins so, runs, or waits and may run.
     pub fn has_work_of(&self, start: &str) -> bool {
-        self.queue.has(start)
+        let agents = self.settings.on && self.settings.usable && self.pause.is_none();
+        self.queue.has(start, agents)
+    }
+
+    /// What waits, the next first.
+    pub fn queued(&self) -> Vec<&Item> {
+        self.queue.all()
+    }
+
+    /// What is to be remembered of it.
+    pub fn kept(&self) -> Kept {
+        let pause = self.pause.clone().filter(|pause| !matches!(pause, Pause::Budget(_)));
+        let agent = self.settings.agent.clone();
+        Kept { budget: self.budget, pause, failures: self.failures, agent, serial: 0 }
     }
 
     /// How many wait.
@@ -354,7 +384,7 @@ impl Manager {
             if item.needs_agent {
                 self.budget.begin(now.wall, most);
                 // Before it runs: a crash gives nothing back.
-                out.push(Effect::Save(self.budget));
+                out.push(Effect::Save(self.kept()));
             }
             self.last_run += 1;
             out.push(Effect::Run(self.last_run, item.clone()));
@@ -368,6 +398,10 @@ impl Manager {
             return None;
         }
         match self.budget.left(now.wall, self.settings.caps, self.settings.micro_usd_a_run) {
+            Ok(tokens) if self.queue.least_tokens(now.mono).is_some_and(|least| least > tokens) => {
+                self.pause = Some(Pause::Budget(Spent::Tokens(self.budget.day_ends(now.wall))));
+                None
+            }
             Ok(tokens) => Some(tokens),
             Err(spent) => {
                 self.pause = Some(Pause::Budget(spent));
@@ -380,7 +414,7 @@ impl Manager {
         let Some(Running { item, began, most, gone }) = self.running.remove(&run) else { return };
         if item.needs_agent {
             self.budget.end(most, ended.cost);
-            out.push(Effect::Save(self.budget));
+            out.push(Effect::Save(self.kept()));
         }
         let error = cut(&ended.error, ERROR_MAX).to_owned();
         if gone {
@@ -392,13 +426,13 @@ impl Manager {
                 self.failures = 0;
                 self.finish(now, run, &item, began, String::new(), ended.exit_code);
             }
-            End::Rejected => self.finish(now, run, &item, began, error, ended.exit_code),
+            End::Rejected => {
+                let was_asked = item.needs_agent && ended.cost != Some(Cost::default());
+                self.failed(now, u32::from(was_asked));
+                self.finish(now, run, &item, began, error, ended.exit_code);
+            }
             End::Failed => {
-                self.failures += u32::from(item.needs_agent);
-                // Until one goes well, each further failure is one too many.
-                if self.failures >= FAILURES_IN_A_ROW {
-                    self.rest(Pause::Failures(pause(BREAK)));
-                }
+                self.failed(now, u32::from(item.needs_agent));
                 self.try_again(now, run, item, began, error, ended.exit_code);
             }
             End::Unfinished => {
@@ -424,6 +458,14 @@ impl Manager {
     fn rest(&mut self, pause: Pause) {
         if self.pause != Some(Pause::User) {
             self.pause = Some(pause);
+        }
+    }
+
+    /// An agent has failed so often once more. Until one goes well, each further failure is one too many.
+    fn failed(&mut self, now: Now, times: u32) {
+        self.failures += times;
+        if times > 0 && self.failures >= FAILURES_IN_A_ROW {
+            self.rest(Pause::Failures(now.wall.checked_add(BREAK).unwrap_or(now.wall)));
         }
     }
 
@@ -506,7 +548,7 @@ mod tests {
     impl Bench {
         fn new(settings: Settings) -> Bench {
             let now = Now { mono: Mono::ZERO, wall: Timestamp::from_second(1_900_000_000).unwrap() };
-            let manager = Manager::new(now.mono, Budget::default());
+            let manager = Manager::new(now.mono, Kept::default());
             let mut bench = Bench { manager, now, wanted: Vec::new() };
             bench.tell(Event::Settings(settings));
             bench
@@ -682,6 +724,36 @@ mod tests {
     }
 
     #[test]
+    fn agt_03_answers_that_cannot_be_used_open_the_breaker_and_a_restart_does_not_close_it() {
+        let mut bench = Bench::new(on());
+        bench.find(&["a", "b", "c", "d"]);
+        for run in 1..=3 {
+            bench.tell(Event::Ended(run, ended(End::Rejected)));
+        }
+        let until = bench.now.wall + BREAK;
+        assert_eq!(bench.manager.paused(), Some(&Pause::Failures(until)));
+        assert_eq!(bench.runs().len(), 3);
+        bench.pass(Duration::from_secs(60));
+        let kept = bench.manager.kept();
+        bench.manager = Manager::new(bench.now.mono, kept);
+        bench.tell(Event::Settings(on()));
+        bench.find(&["d"]);
+        assert_eq!((bench.runs().len(), bench.manager.paused()), (3, Some(&Pause::Failures(until))));
+        // Another agent is another matter.
+        bench.tell(Event::Settings(Settings { agent: "codex".into(), ..on() }));
+        assert_eq!((bench.runs().len(), bench.manager.paused()), (4, None));
+    }
+
+    #[test]
+    fn an_item_that_the_day_has_no_room_for_is_a_pause_and_no_silence() {
+        let caps = Caps { tokens: 999, ..Caps::default() };
+        let mut bench = Bench::new(Settings { caps, ..on() });
+        bench.find(&["a"]);
+        assert!(matches!(bench.manager.paused(), Some(Pause::Budget(Spent::Tokens(_)))));
+        assert!(!bench.manager.has_work_of("a") && bench.manager.has_work(), "it keeps nobody");
+    }
+
+    #[test]
     fn agt_03_an_agent_that_always_fails_is_called_once_an_hour() {
         let mut bench = Bench::new(Settings { caps: Caps { runs: 1000, ..Caps::default() }, ..on() });
         for n in 0..7 * 24 * 60 {
@@ -705,7 +777,7 @@ mod tests {
             let caps = Caps { runs: 6, tokens: 40_000, micro_usd: Some(900) };
             let settings = Settings { caps, concurrency: 2, micro_usd_a_run: 100, ..on() };
             let mut bench = Bench::new(settings.clone());
-            let mut kept = Budget::default();
+            let mut kept = Kept::default();
             let mut seen = 0;
             for step in 0..800 {
                 let running: Vec<u64> = bench.manager.running.keys().copied().collect();
@@ -730,14 +802,14 @@ mod tests {
                     (6 | 7, Some(run)) => bench.tell(Event::Ended(run, well())),
                     (8, _) if rng.below(20) == 0 => {
                         // The process is killed, and another begins with what was kept.
-                        bench.manager = Manager::new(bench.now.mono, kept);
+                        bench.manager = Manager::new(bench.now.mono, kept.clone());
                         bench.tell(Event::Settings(settings.clone()));
                     }
                     _ => bench.pass(Duration::from_secs(rng.below(1500))),
                 }
                 for (_, effect) in &bench.wanted[seen..] {
-                    if let Effect::Save(budget) = effect {
-                        kept = *budget;
+                    if let Effect::Save(now) = effect {
+                        kept = now.clone();
                     }
                 }
                 seen = bench.wanted.len();

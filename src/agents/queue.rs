@@ -64,10 +64,12 @@ impl Queue {
             return Put::Known;
         }
         if let Some(known) = self.waiting.iter_mut().find(|known| known.key == item.key) {
-            if item.priority < known.priority {
+            if item.priority == Priority::Asked {
                 // Whoever asks does not want to wait for a retry.
-                (known.priority, known.not_before) = (item.priority, item.came);
-                return Put::Raised;
+                known.not_before = known.not_before.min(item.came);
+                let is_raised = item.priority < known.priority;
+                known.priority = item.priority;
+                return if is_raised { Put::Raised } else { Put::Known };
             }
             return Put::Known;
         }
@@ -108,14 +110,33 @@ impl Queue {
         matches!(self.put(item), Put::Waits | Put::InPlaceOf(_))
     }
 
+    /// Takes out all that wait for an agent.
+    pub fn drop_those_for_agents(&mut self) {
+        self.waiting.retain(|item| !item.needs_agent);
+    }
+
+    /// What waits, the next first.
+    pub fn all(&self) -> Vec<&Item> {
+        let mut all: Vec<&Item> = self.waiting.iter().collect();
+        all.sort_by_key(|item| (item.priority, item.not_before, item.came));
+        all
+    }
+
+    /// The fewest input tokens that an item takes which waits for an agent and may be run now.
+    pub fn least_tokens(&self, now: Mono) -> Option<u64> {
+        let due = self.waiting.iter().filter(|item| item.needs_agent && item.not_before <= now);
+        due.map(|item| item.tokens).min()
+    }
+
     /// Takes out all that wait whose keys begin so.
     pub fn drop_all(&mut self, start: &str) {
         self.waiting.retain(|item| !item.key.starts_with(start));
     }
 
-    /// Whether anything waits or is run whose key begins so.
-    pub fn has(&self, start: &str) -> bool {
-        self.waiting.iter().map(|item| &item.key).chain(&self.running).any(|key| key.starts_with(start))
+    /// Whether anything is run whose key begins so, or waits and may be run; `agents`: also what needs one may.
+    pub fn has(&self, start: &str, agents: bool) -> bool {
+        let waiting = self.waiting.iter().filter(|item| agents || !item.needs_agent).map(|item| &item.key);
+        waiting.chain(&self.running).any(|key| key.starts_with(start))
     }
 
     /// How many wait.

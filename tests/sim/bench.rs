@@ -145,7 +145,7 @@ impl Script for Steady {
     }
 
     fn kept(&mut self) -> Kept {
-        self.kept
+        self.kept.clone()
     }
 
     fn work(&mut self, _: Now, places: &[agents::Place]) -> agents::Looked {

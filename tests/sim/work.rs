@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ox::agents::budget::{Caps, Cost};
 use ox::agents::kept::Kept;
-use ox::agents::manager::{End, Ended, Settings};
+use ox::agents::manager::{End, Ended, Pause, Settings};
 use ox::daemon::parts::agents::{Agent, Effect as Wanted, Found, Looked};
 use ox::daemon::{Effect, HOLD, Id, Via};
 use ox::health::IssueKind;
@@ -164,22 +164,22 @@ fn a_pause_holds_and_is_remembered_and_what_needs_no_agent_goes_on() {
     let mut bench = bench(looked(vec![found(1, true), found(2, false)]));
     bench.work_ends = Some((secs(1), ended(End::Done, "")));
     bench.pass(secs(1));
-    let status = ask(&mut bench, AgentWorkAsk { pause: Some(true) });
+    let status = ask(&mut bench, AgentWorkAsk { pause: Some(true), peek: false });
     assert_eq!((&*status.paused, status.paused_until.0), ("user", None));
     let kept = bench.wanted.iter().rev().find_map(|(_, effect)| match effect {
-        Effect::Agents(Wanted::Keep(kept)) => Some(*kept),
+        Effect::Agents(Wanted::Keep(kept)) => Some(kept.clone()),
         _ => None,
     });
-    assert!(kept.unwrap().paused);
+    assert_eq!(kept.unwrap().pause, Some(Pause::User));
     bench.pass(secs(100));
     assert_eq!(wanted(&mut bench), told(&[(1, "look"), (1, "share 02")]));
-    bench.kept = Kept { paused: true, ..Kept::default() };
+    bench.kept = Kept { pause: Some(Pause::User), ..Kept::default() };
     bench.restart();
     bench.attach(PROJECT, &[]);
     bench.pass(secs(100));
     assert_eq!(wanted(&mut bench), told(&[(131, "look")]));
     bench.work.found.retain(|one| one.needs_agent);
-    assert!(ask(&mut bench, AgentWorkAsk { pause: Some(false) }).paused.is_empty());
+    assert!(ask(&mut bench, AgentWorkAsk { pause: Some(false), peek: false }).paused.is_empty());
     assert_eq!(wanted(&mut bench), told(&[(201, "run 01"), (201, "look")]));
 }
 
@@ -194,7 +194,7 @@ fn agt_03_what_was_spent_before_a_restart_counts_after_it() {
         bench.pass(secs(60));
         for (_, effect) in std::mem::take(&mut bench.wanted) {
             if let Effect::Agents(Wanted::Run { kept, .. } | Wanted::Keep(kept)) = &effect {
-                bench.kept = *kept;
+                bench.kept = kept.clone();
             }
             runs += usize::from(matches!(effect, Effect::Agents(Wanted::Run { .. })));
         }

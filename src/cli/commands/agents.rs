@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::agents::kept::Kept;
 use crate::agents::usable::{self, Usable};
 use crate::cli::context::Cx;
 use crate::cli::errors::of_reach;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::ui::text::{Table, count, grouped, relative, row, short};
+use crate::cli::ui::text::{Table, clean, count, grouped, relative, row, short};
 use crate::daemon::reach;
 use crate::http::Client as HttpClient;
 use crate::ipc::client::{Client, ClientError};
@@ -132,17 +133,12 @@ fn told(cx: &Cx, work: &AgentWorkStatus) -> Vec<String> {
         return vec![row("work", "off: no agent is run in the background")];
     }
     let mut lines = Vec::new();
-    let until = work.paused_until.0.map(|at| format!(", {}", relative(at, cx.now()))).unwrap_or_default();
-    let state = match work.paused.as_str() {
-        "" => String::new(),
-        "user" => "; paused".to_owned(),
-        "quota" => format!("; waits for its quota{until}"),
-        "auth" => format!("; waits, its login was refused{until}"),
-        "failures" => format!("; waits after three failures{until}"),
-        _ => format!("; waits, its budget is spent{until}"),
+    let state = match (work.paused.as_str(), work.agent_usable) {
+        ("", true) => String::new(),
+        ("", false) => format!("; it cannot be used: {}", work.agent_detail),
+        _ => format!("; {}", paused(work)),
     };
-    let there = if work.agent_available { "" } else { ", which is not there" };
-    lines.push(row("work", &format!("on with {}{there}{state}", work.agent_type)));
+    lines.push(row("work", &format!("on with {}{state}", work.agent_type)));
     lines.extend(work.budget.as_ref().map(|budget| row("spent", &spent(budget))));
     let done = format!(
         "{} waiting, {} running, {} done, {} failed",
@@ -156,17 +152,42 @@ fn told(cx: &Cx, work: &AgentWorkStatus) -> Vec<String> {
     for run in work.active.iter().chain(work.recent.iter().rev()) {
         let ago = run.started_at.0.map(|at| relative(at, cx.now())).unwrap_or_default();
         let what = match run.status.as_str() {
-            "running" => format!("running, pid {}", run.pid),
+            "running" if run.pid > 0 => format!("running, pid {}", run.pid),
+            "running" => "running".to_owned(),
             "completed" => format!("done in {}", short(run.duration)),
-            _ => format!("failed: {}", run.error),
+            _ => format!("failed: {}", clean(&run.error)),
         };
         lines.push(row("", &format!("{}  {ago}  {what}", name(&run.target))));
+    }
+    for one in work.waiting.iter().take(WAITING_SHOWN) {
+        let when = one.not_before.0.map(|at| format!(", tried again {}", relative(at, cx.now())));
+        let why = if one.error.is_empty() { String::new() } else { format!(": {}", clean(&one.error)) };
+        lines.push(row("", &format!("{}  waits{}{why}", name(&one.target), when.unwrap_or_default())));
     }
     lines
 }
 
+/// Of what waits so much is named.
+const WAITING_SHOWN: usize = 10;
+
+/// Why no agent is run now, and until when.
+pub fn paused(work: &AgentWorkStatus) -> String {
+    let why = match work.paused.as_str() {
+        "user" => return "paused by you".to_owned(),
+        "quota" => "its quota is used up",
+        "auth" => "its login was refused",
+        "failures" => "it has failed three times in a row",
+        _ => "what it may cost is spent",
+    };
+    let until = work.paused_until.0.map(|at| format!("{at:.0}")).unwrap_or_default();
+    format!("it waits until {until}: {why}")
+}
+
 fn spent(budget: &AgentWorkBudget) -> String {
     let tokens = |n: i64| grouped(u64::try_from(n).unwrap_or(0));
+    if budget.unknown {
+        return "not known, and so counted as all of it for a day".to_owned();
+    }
     let money = match budget.usd_max {
         Some(max) => format!(", ${:.2} of ${max:.2} today", budget.usd),
         None if budget.usd > 0.0 => format!(", ${:.2} today", budget.usd),
@@ -182,20 +203,18 @@ fn spent(budget: &AgentWorkBudget) -> String {
 }
 
 fn pause(cx: &Cx, pause: bool) -> Outcome {
-    let work = ask(cx, &AgentWorkAsk { pause: Some(pause) })?;
+    let work = ask(cx, &AgentWorkAsk { pause: Some(pause), peek: true })?;
     let work = work.ok_or_else(|| of_reach(&reach::ReachError::NotRunning))?;
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "paused": pause, "work": work }));
     }
-    cx.ui.done(if pause {
-        "no agent is run in the background"
-    } else {
-        "agents are run in the background"
-    })?;
     if pause {
+        cx.ui.done("no agent is begun in the background any more; what runs goes on to its end")?;
         cx.ui.next_step("ox agents resume");
-    } else if !work.enabled {
-        cx.ui.note("background work is off");
+    } else if work.enabled {
+        cx.ui.done("agents are run in the background again")?;
+    } else {
+        cx.ui.done("the pause is over, and background work is off")?;
         cx.ui.next_step("ox agents status");
     }
     Ok(())
@@ -206,8 +225,15 @@ fn budget(cx: &Cx) -> Outcome {
     let work = ask(cx, &AgentWorkAsk::default())?;
     let known = work.as_ref().and_then(|work| work.budget.clone());
     let is_known = known.is_some();
-    // Before the first run too.
+    // Before the first run too, and where no daemon runs.
+    let kept = Kept::load(&cx.dirs.agent_spend());
+    let unknown = kept.is_err();
+    let (runs, cost) = kept.unwrap_or_default().budget.spent_at(cx.now());
     let budget = known.unwrap_or_else(|| AgentWorkBudget {
+        unknown,
+        runs: i64::from(runs),
+        tokens: i64::try_from(cost.tokens).unwrap_or(i64::MAX),
+        usd: cost.micro_usd as f64 / 1e6,
         runs_max: i64::from(worker.max_invocations_per_hour),
         tokens_max: i64::try_from(worker.max_input_tokens_per_day).unwrap_or(i64::MAX),
         usd_max: worker.max_micro_usd_per_day.map(|micro| micro as f64 / 1e6),

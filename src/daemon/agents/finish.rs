@@ -129,7 +129,7 @@ impl Means<'_> {
                 match runner.run_telling(&ask, &mut |pid| (self.began)(pid)) {
                     Ok(ran) => {
                         let cost = cost::took(self.site, self.worker, runner.which().word(), &ran.answer);
-                        (ran.answer.text, Some(cost), None)
+                        (ran.answer.text, cost, None)
                     }
                     Err(failed) => {
                         let ended = Ended {

@@ -19,7 +19,7 @@ use super::fact::Fact;
 use super::names::{Id, Key};
 use crate::agents::kept::Kept;
 use crate::agents::limits::{BYTES_A_TOKEN, OWN_TOKENS, PROMPT_MAX};
-use crate::agents::manager::{self, Effect as Wanted, End, Ended, Manager, Pause};
+use crate::agents::manager::{self, Effect as Wanted, End, Ended, Manager};
 use crate::agents::queue::{Item, Priority};
 use crate::health::issues::Healed;
 use crate::health::{Issue, IssueKind, Issues};
@@ -112,11 +112,8 @@ impl Agents {
     pub(super) fn handle(&mut self, cx: &mut Cx, event: Event) {
         match event {
             Event::Loaded(kept) => {
-                let mut manager = Manager::new(cx.now.mono, kept.budget);
-                let paused = manager::Event::Pause(true);
-                let wanted = if kept.paused { manager.handle(cx.now, paused) } else { Vec::new() };
-                self.manager = Some(manager);
-                self.perform(cx, wanted);
+                self.manager = Some(Manager::new(cx.now.mono, kept));
+                self.tell(cx, manager::Event::Due);
                 if !self.waiting.is_empty() {
                     self.tell(cx, manager::Event::Look);
                 }
@@ -194,6 +191,9 @@ impl Agents {
             self.tell(cx, manager::Event::Pause(pause));
             self.keep(cx);
         }
+        if ask.peek {
+            return cx.reply(conn, Response::data(&self.status_in_full(cx.now)));
+        }
         // The configuration may have changed.
         self.await_look(cx, Waiter::Conn(conn));
     }
@@ -232,15 +232,16 @@ impl Agents {
         }
         for (_, who) in over {
             if let Waiter::Conn(conn) = who {
-                cx.reply(conn, Response::data(&self.status(cx.now)));
+                cx.reply(conn, Response::data(&self.status_in_full(cx.now)));
             }
         }
     }
 
     fn found(&mut self, cx: &mut Cx, looked: Looked, waited: &[(u64, Waiter)]) {
         let Looked { settings, agent, found, troubles } = looked;
+        let is_another = agent.word != self.agent.word;
         (self.agent, self.is_known, self.looks) = (agent, true, settings.looks);
-        if !settings.on {
+        if !settings.on || is_another {
             self.agent_issue.heal(LEDGER, Healed::AgentRun);
         }
         let there: BTreeSet<(&Id, &Name)> = found.iter().map(|one| (&one.id, &one.name)).collect();
@@ -292,7 +293,9 @@ impl Agents {
             }
         }
         match end {
-            End::Done | End::Unfinished => drop(self.agent_issue.heal(LEDGER, Healed::AgentRun)),
+            End::Done | End::Unfinished | End::Quota(_) => {
+                self.agent_issue.heal(LEDGER, Healed::AgentRun);
+            }
             End::Auth => {
                 let text = format!("{} refuses its login: {error}; ox agents status", self.agent.word);
                 self.agent_issue.raise(IssueKind::AgentStuck, LEDGER, text, cx.now.wall);
@@ -300,12 +303,15 @@ impl Agents {
             _ => {}
         }
         self.tell(cx, manager::Event::Ended(run, ended));
+        let is_share = end == End::Unfinished;
         let is_final = self.manager.as_ref().is_some_and(|manager| manager.stats().failures > failures);
         if let Some((id, name)) = named {
             let stuck = self.stuck.entry(id.clone()).or_default();
             if is_final && stuck.len() < STUCK_MAX {
                 stuck.insert(name, error);
-                self.held.insert(id, cx.now.mono + HOLD);
+                if is_share {
+                    self.held.insert(id, cx.now.mono + HOLD);
+                }
             } else if end == End::Done {
                 stuck.remove(&name);
                 self.held.remove(&id);
@@ -402,9 +408,8 @@ impl Agents {
 
     fn kept(&mut self) -> Kept {
         self.serial += 1;
-        let budget = self.manager.as_ref().map(Manager::budget).unwrap_or_default();
-        let paused = self.manager.as_ref().and_then(Manager::paused) == Some(&Pause::User);
-        Kept { budget, paused, serial: self.serial }
+        let kept = self.manager.as_ref().map(Manager::kept).unwrap_or_default();
+        Kept { serial: self.serial, ..kept }
     }
 
     fn keep(&mut self, cx: &mut Cx) {

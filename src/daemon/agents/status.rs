@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::Agents;
 use crate::agents::manager::{Manager, Pause, Run};
-use crate::ipc::wire::{AgentWorkBudget, AgentWorkRun, AgentWorkStats, AgentWorkStatus};
+use crate::ipc::wire::{AgentWorkBudget, AgentWorkRun, AgentWorkStats, AgentWorkStatus, AgentWorkWaiting};
 use crate::kit::clock::Now;
 use crate::kit::gotime::GoTime;
 
@@ -50,6 +52,22 @@ impl Agents {
         self.is_known.then(|| self.status(now))
     }
 
+    /// How it stands, with what waits.
+    pub(super) fn status_in_full(&self, now: Now) -> AgentWorkStatus {
+        let queued = self.manager.as_ref().map(Manager::queued).unwrap_or_default();
+        let waiting = queued.into_iter().map(|item| {
+            let wait = item.not_before.since(now.mono);
+            let at = now.wall.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).ok();
+            AgentWorkWaiting {
+                target: target(&item.key),
+                needs_agent: item.needs_agent,
+                not_before: GoTime(at.filter(|_| !wait.is_zero())),
+                error: item.error.clone(),
+            }
+        });
+        AgentWorkStatus { waiting: waiting.collect(), ..self.status(now) }
+    }
+
     /// How it stands.
     pub(super) fn status(&self, now: Now) -> AgentWorkStatus {
         let Some(manager) = &self.manager else { return AgentWorkStatus::default() };
@@ -59,6 +77,7 @@ impl Agents {
             enabled: manager.settings().on,
             agent_type: agent.to_owned(),
             agent_available: self.agent.is_there,
+            agent_usable: manager.settings().usable,
             agent_detail: self.agent.detail.clone(),
             queue_depth: count(manager.waiting()),
             active: manager.active().map(|run| self.run_of(&run, now)).collect(),
@@ -68,14 +87,14 @@ impl Agents {
                 successes: count(stats.successes),
                 failures: count(stats.failures),
             },
+            waiting: Vec::new(),
             paused: manager.paused().map_or("", word).to_owned(),
             paused_until: GoTime(manager.paused().and_then(Pause::until)),
-            budget: manager.settings().on.then(|| budget(manager)),
+            budget: manager.settings().on.then(|| budget(manager, now)),
         }
     }
 
     fn run_of(&self, run: &Run, now: Now) -> AgentWorkRun {
-        let (_, name) = run.key.rsplit_once('/').unwrap_or(("", &run.key));
         let status = match (&run.took, run.error.is_empty()) {
             (None, _) => "running",
             (Some(_), true) => "completed",
@@ -85,7 +104,7 @@ impl Agents {
         AgentWorkRun {
             pid: self.pids.get(&run.id).copied().map_or(0, i64::from),
             work_type: KIND.to_owned(),
-            target: format!("{KIND}:{name}"),
+            target: target(&run.key),
             started_at: GoTime(Some(run.began)),
             status: status.to_owned(),
             duration: if run.took.is_none() { Duration::ZERO } else { took.unsigned_abs() },
@@ -95,15 +114,23 @@ impl Agents {
     }
 }
 
-fn budget(manager: &Manager) -> AgentWorkBudget {
-    let (runs, cost) = manager.budget().spent();
+/// What the wire calls a session.
+fn target(key: &str) -> String {
+    let (_, name) = key.rsplit_once('/').unwrap_or(("", key));
+    format!("{KIND}:{name}")
+}
+
+fn budget(manager: &Manager, now: Now) -> AgentWorkBudget {
+    let (runs, cost) = manager.budget().spent_at(now.wall);
     let caps = manager.settings().caps;
+    let unknown = manager.budget().is_unknown();
     AgentWorkBudget {
-        runs: i64::from(runs),
+        unknown,
+        runs: i64::from(if unknown { caps.runs } else { runs }),
         runs_max: i64::from(caps.runs),
-        tokens: count(cost.tokens),
+        tokens: count(if unknown { caps.tokens } else { cost.tokens }),
         tokens_max: count(caps.tokens),
-        usd: dollars(cost.micro_usd),
+        usd: dollars(if unknown { caps.micro_usd.unwrap_or(0) } else { cost.micro_usd }),
         usd_max: caps.micro_usd.map(dollars),
     }
 }

@@ -179,20 +179,29 @@ fn look(site: &Site, known: &Mutex<Option<Known>>, all: &[Place]) -> Looked {
         troubles.extend(looked.troubles.into_iter().map(told));
     }
     let agent = effective.agent.unwrap_or_default();
+    let most = if on { cost::most(site, &worker, agent) } else { Some(0) };
     let settings = Wanted {
         on,
         looks,
-        usable: effective.usable,
+        // By its program and model: what is known of one is not known of the other.
+        agent: [agent, &worker.model, &worker.chat_url, &worker.chat_model].join(" "),
+        usable: effective.usable && most.is_some(),
         concurrency: usize::try_from(worker.max_concurrent).unwrap_or(1),
         caps: Caps {
             runs: worker.max_invocations_per_hour,
             tokens: worker.max_input_tokens_per_day,
             micro_usd: worker.max_micro_usd_per_day,
         },
-        micro_usd_a_run: if on { cost::most(site, &worker, agent) } else { 0 },
+        micro_usd_a_run: most.unwrap_or(0),
     };
     let is_there = effective.usable || on && is_installed(known, agent);
-    let agent = Agent { word: agent.to_owned(), is_there, detail: effective.why };
+    let detail = match most {
+        Some(_) => effective.why,
+        None => {
+            format!("what a run of {agent} costs is not known, and agent_worker.max_usd_per_day has a limit")
+        }
+    };
+    let agent = Agent { word: agent.to_owned(), is_there, detail };
     Looked { settings, agent, found, troubles }
 }
 

@@ -503,6 +503,9 @@ pub struct AgentWorkAsk {
     /// No agent is to be run until further notice, or they are again; as it is if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<bool>,
+    /// Answer at once, by what is known; else agents and sessions are looked at first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub peek: bool,
 }
 
 /// A recording to follow.

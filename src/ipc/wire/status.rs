@@ -395,6 +395,8 @@ pub struct AgentWorkStatus {
     pub recent: Vec<AgentWorkRun>,
     /// Counters.
     pub stats: AgentWorkStats,
+    /// Ours: it can be asked.
+    pub agent_usable: bool,
     /// Ours: what was found of the agent, in words.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub agent_detail: String,
@@ -404,9 +406,28 @@ pub struct AgentWorkStatus {
     /// Ours: when that is over by itself.
     #[serde(skip_serializing_if = "GoTime::is_zero")]
     pub paused_until: GoTime,
+    /// Ours, in the answer to `agent_work` alone: what waits, the next first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<AgentWorkWaiting>,
     /// Ours: what was spent, and what may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<AgentWorkBudget>,
+}
+
+/// Work that waits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentWorkWaiting {
+    /// On what.
+    pub target: String,
+    /// It waits for an agent; else only for its turn.
+    pub needs_agent: bool,
+    /// Before that it is not begun.
+    #[serde(skip_serializing_if = "GoTime::is_zero")]
+    pub not_before: GoTime,
+    /// Why it failed the last time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
 }
 
 /// What background work of agents has cost, and may cost.
@@ -426,6 +447,9 @@ pub struct AgentWorkBudget {
     /// How many there may be; without a limit if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usd_max: Option<f64>,
+    /// Nobody knows what was spent: all counts as spent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }
 
 /// One run of an agent program.

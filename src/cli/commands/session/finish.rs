@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::share::fetch;
 use super::{Which, find, find_named, places};
+use crate::cli::commands::agents::paused;
 use crate::cli::commands::sync::serve;
 use crate::cli::context::Cx;
 use crate::cli::errors::of_client;
@@ -16,7 +17,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::count;
 use crate::ipc::client::Client;
-use crate::ipc::wire::{AgentWorkAsk, AgentWorkRun, AgentWorkStatus, Message, SessionFinalize};
+use crate::ipc::wire::{
+    AgentWorkAsk, AgentWorkRun, AgentWorkStatus, AgentWorkWaiting, Message, SessionFinalize,
+};
 use crate::kit::clock::pause;
 use crate::project::settings::Settings;
 use crate::project::{Instance, Project};
@@ -183,9 +186,11 @@ pub fn push_summary(cx: &Cx, args: &PushSummary) -> Outcome {
     cx.ui.done(&format!("{}: {}", found.name, accepted.title))
 }
 
-/// Tells the daemon, if one runs, that a session may be finished.
-pub fn tell(cx: &Cx, project: &Project, found: &Found) {
-    let _ = cx.client(project).one_way(Message::SessionFinalize, Some(&request(cx, project, found)));
+/// Tells the daemon that a session may be finished. False where none runs that hears it.
+pub fn tell(cx: &Cx, project: &Project, found: &Found) -> bool {
+    let client = cx.client(project);
+    client.is_reachable()
+        && client.one_way(Message::SessionFinalize, Some(&request(cx, project, found))).is_ok()
 }
 
 fn request(cx: &Cx, project: &Project, found: &Found) -> SessionFinalize {
@@ -233,7 +238,7 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
             // Answered when it has been looked at.
             let work = host.agent_work(&AgentWorkAsk::default());
             let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
-            done.push((found, wait(&client, &found.name, begun, work)?));
+            done.push((found, wait(&host, &found.name, begun, work)?));
         }
     }
     drop(progress);
@@ -284,28 +289,47 @@ fn report(cx: &Cx, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outco
 
 /// Waits until the daemon is done with a session, from how it stands now; none where there was nothing to do.
 fn wait(
-    client: &Client,
+    host: &Client,
     name: &Name,
     begun: Timestamp,
     mut work: AgentWorkStatus,
 ) -> Outcome<Option<AgentWorkRun>> {
-    let is_it = |run: &&AgentWorkRun| run.target.rsplit_once(':').is_some_and(|(_, it)| it == &**name);
-    let is_new = |run: &&AgentWorkRun| run.started_at.0.is_some_and(|at| at >= begun);
+    let is_named = |target: &str| target.rsplit_once(':').is_some_and(|(_, it)| it == &**name);
+    let is_new = |run: &AgentWorkRun| run.started_at.0.is_some_and(|at| at >= begun);
     loop {
-        let ended = work.recent.iter().rev().find(|run| is_it(run) && is_new(run));
-        let is_active = work.active.iter().any(|run| is_it(&run));
-        match ended {
-            Some(run) if !is_active => return Ok(Some(run.clone())),
-            None if work.active.is_empty() && work.queue_depth == 0 => return Ok(None),
-            None if work.active.is_empty() && !work.paused.is_empty() => {
-                return Err(Failure::new(Exit::Failed, "no agent is run in the background now")
-                    .because_of(format!("it waits: {}", work.paused))
-                    .hint("ox agents status"));
-            }
-            _ => pause(ASK_EVERY),
+        let waiting = work.waiting.iter().find(|one| is_named(&one.target));
+        if let Some(one) = waiting
+            && let Some(why) = stands_still(&work, one)
+        {
+            return Err(Failure::new(Exit::Failed, "the session is not finished yet")
+                .on(&**name)
+                .because_of(why)
+                .hint(if work.paused == "user" { "ox agents resume" } else { "ox agents status" }));
         }
-        let status = client.status().map_err(|e| of_client("the daemon gave no answer", &e))?;
-        work = status.agent_work.unwrap_or_default();
+        let is_active = work.active.iter().any(|run| is_named(&run.target));
+        if !is_active && waiting.is_none() {
+            let mut ended = work.recent.iter().rev().filter(|run| is_named(&run.target));
+            return Ok(ended.find(|run| is_new(run)).cloned());
+        }
+        pause(ASK_EVERY);
+        let peek = host.agent_work(&AgentWorkAsk { peek: true, ..AgentWorkAsk::default() });
+        work = peek.map_err(|e| of_client("the daemon gave no answer", &e))?;
+    }
+}
+
+/// Why what waits is not begun soon.
+fn stands_still(work: &AgentWorkStatus, one: &AgentWorkWaiting) -> Option<String> {
+    let is_later = one.not_before.0.is_some();
+    let failed = |then: &str| format!("{}; {then}", one.error);
+    match work.paused.as_str() {
+        _ if is_later && !one.error.is_empty() => Some(failed("it is tried again by itself")),
+        "" if one.needs_agent && !work.enabled => Some("no agent is run in the background".to_owned()),
+        "" if one.needs_agent && !work.agent_usable => {
+            Some(format!("{} cannot be used: {}", work.agent_type, work.agent_detail))
+        }
+        "" => None,
+        _ if one.needs_agent => Some(paused(work)),
+        _ => None,
     }
 }
 

@@ -208,7 +208,7 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     }
     let told = SessionWatchStop { session_name: found.name.to_string() };
     let _ = cx.client(project).one_way(Message::SessionWatchStop, Some(&told));
-    tell(cx, project, &found);
+    let is_told = tell(cx, project, &found);
     let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
     let shares = worker.publishes(project);
     let took = recording.started_at.0.map(|began| now.duration_since(began).unsigned_abs());
@@ -231,7 +231,12 @@ fn finish(cx: &Cx, project: &Project, being: Being, kind: &str, reason: &str) ->
     }
     if shares {
         let how = if worker.is_wanted() { "summed up and shared" } else { "shared" };
-        cx.ui.note(&format!("the daemon has it {how} in the background"));
+        let when = if is_told { "in the background" } else { "when the daemon runs" };
+        cx.ui.note(&format!("it will be {how} {when}"));
+        if !is_told {
+            cx.ui.next_step("ox daemon start");
+            return Ok(());
+        }
     } else {
         cx.ui.note(&format!("it is on this machine alone; ox session upload {} shares it", found.name));
     }
