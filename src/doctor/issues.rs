@@ -34,8 +34,11 @@ fn run(cx: &Context) -> Outcome {
     let message = format!("{} open", issues.len());
     let blocked = issues.iter().any(|i| i.severity != "warning");
     let beside = issues.iter().any(|i| i.kind == IssueKind::DirtyWorkspace.name());
+    let of_work = [IssueKind::AgentStuck.name(), IssueKind::SessionStuck.name()];
+    let is_work = issues.iter().all(|i| of_work.contains(&i.kind.as_str()));
     let remedy = match beside {
         true => Command::RescueList,
+        false if is_work => Command::AgentsStatus,
         false if issues.iter().all(|i| of_team(i).is_empty()) => Command::Sync,
         false => Command::SyncTeams,
     };

@@ -54,6 +54,8 @@ pub enum Command {
     SyncTeams,
     /// See what was put beside.
     RescueList,
+    /// See what keeps sessions from being finished in the background.
+    AgentsStatus,
     /// Start the daemon, and have it serve the project.
     DaemonStart,
     /// Stop the daemon and start it again.
@@ -66,12 +68,13 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 9] = [
+    pub const ALL: [Command; 10] = [
         Command::InitForce,
         Command::Up,
         Command::Sync,
         Command::SyncTeams,
         Command::RescueList,
+        Command::AgentsStatus,
         Command::DaemonStart,
         Command::DaemonRestart,
         Command::DaemonLogs,
@@ -86,6 +89,7 @@ impl Command {
             Command::Sync => &["sync"],
             Command::SyncTeams => &["sync", "--all-teams"],
             Command::RescueList => &["rescue", "list"],
+            Command::AgentsStatus => &["agents", "status"],
             Command::DaemonStart => &["daemon", "start"],
             Command::DaemonRestart => &["daemon", "restart"],
             Command::DaemonLogs => &["daemon", "logs"],

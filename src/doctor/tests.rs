@@ -376,6 +376,17 @@ const SICK: &[Sick] = &[
         };
         m.status().issues = vec![issue];
     }),
+    ("sync-issues", Status::Warning, |m| {
+        let issue = DaemonIssue {
+            kind: "agent_stuck".into(),
+            severity: "warning".into(),
+            summary: "codex refuses its login".into(),
+            ..DaemonIssue::default()
+        };
+        m.status().issues = vec![issue];
+        let found = m.check("sync-issues");
+        assert_eq!(found.remedy.map(|remedy| remedy.hint()).as_deref(), Some("ox agents status"));
+    }),
     ("daemon-uptime", Status::Skipped, |m| m.cx.daemon = DaemonView::Stopped),
     ("daemon-version", Status::Warning, |m| m.status().version = "0.3.0".into()),
     ("daemon-version", Status::Warning, |m| m.status().version = "0.6.1+rs.0.0.1".into()),

@@ -237,7 +237,6 @@ fn budget(cx: &Cx) -> Outcome {
         runs_max: i64::from(worker.max_invocations_per_hour),
         tokens_max: i64::try_from(worker.max_input_tokens_per_day).unwrap_or(i64::MAX),
         usd_max: worker.max_micro_usd_per_day.map(|micro| micro as f64 / 1e6),
-        ..AgentWorkBudget::default()
     });
     if cx.ui.json() {
         return cx.ui.document(&json!({ "budget": budget, "daemon": work.is_some() }));
