@@ -229,7 +229,7 @@ fn a_session_is_recorded_from_its_start_to_its_end() {
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let artifacts = ["session.md", "subagents", "summary.json", "summary.md"];
-    assert_eq!(names, [&[".needs-summary", "meta.json", "raw.jsonl"][..], &artifacts].concat());
+    assert_eq!(names, [&[".needs-summary", "edits.json", "meta.json", "raw.jsonl"][..], &artifacts].concat());
     names.retain(|name| name != "subagents");
     for name in names {
         use std::os::unix::fs::PermissionsExt as _;
