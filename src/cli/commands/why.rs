@@ -118,7 +118,11 @@ fn target(text: &str) -> (&str, Option<(usize, usize)>) {
 
 /// The path of a file in the project, with `/` between names.
 fn in_project(cx: &Cx, project: &Project, named: &str) -> Outcome<String> {
-    let outside = || Failure::new(Exit::Usage, "the file is not in the project").on(named);
+    let outside = || {
+        Failure::new(Exit::Usage, "the file is not in the project")
+            .on(named)
+            .because_of("sessions write in it")
+    };
     let cwd = cx.env.cwd().unwrap_or(&project.root);
     let mut path = PathBuf::new();
     for part in cwd.join(named).components() {
