@@ -105,7 +105,7 @@ impl Budget {
         if self.hour.runs >= caps.runs {
             return Err(Spent::Runs(self.hour.ends(HOUR).unwrap_or(now)));
         }
-        let day_ends = self.day.ends(DAY).unwrap_or(now);
+        let day_ends = self.day_ends(now);
         let money = self.day.micro_usd.saturating_add(micro_usd.max(1));
         if caps.micro_usd.is_some_and(|cap| money > cap) {
             return Err(Spent::Money(day_ends));
@@ -141,9 +141,10 @@ impl Budget {
         self.spent()
     }
 
-    /// When the day is over, of which nothing is left.
+    /// When the day is over, of which nothing is left; one that has not begun begins now.
     pub fn day_ends(&self, now: Timestamp) -> Timestamp {
-        self.day.ends(DAY).unwrap_or(now)
+        let begun = || now.checked_add(DAY).unwrap_or(now);
+        self.day.ends(DAY).filter(|at| *at > now).unwrap_or_else(begun)
     }
 
     /// Whether nobody knows what was spent: then it counts as all.

@@ -2,6 +2,7 @@
 //! means is somebody else's. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -282,7 +283,9 @@ impl Manager {
         };
         let due = self.queue.next_due(now.mono).filter(|_| self.running.len() < self.slots());
         let resumes = self.pause.as_ref().and_then(Pause::until).filter(|_| self.queue.wants_agent());
-        [self.look_at, due, resumes.map(wall)].into_iter().flatten().min()
+        // One that is over already is seen by the next turn; no clock has it asked again and again until then.
+        let resumes = resumes.map(|at| wall(at).max(now.mono + Duration::from_secs(1)));
+        [self.look_at, due, resumes].into_iter().flatten().min()
     }
 
     /// Whether anything waits or runs.
@@ -502,8 +505,6 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::agents::limits::WAITING_MAX;
     use crate::kit::rng::Rng;
@@ -745,12 +746,29 @@ mod tests {
     }
 
     #[test]
+    fn agt_03_a_run_that_is_dearer_than_the_day_is_never_begun_and_wakes_nobody() {
+        let caps = Caps { micro_usd: Some(5), ..Caps::default() };
+        let mut bench = Bench::new(Settings { caps, micro_usd_a_run: 10, ..on() });
+        bench.find(&["a"]);
+        bench.pass(Duration::from_secs(3 * 24 * 3600));
+        assert_eq!(bench.runs(), []);
+        // A look every five minutes if somebody answers it, and what ends a day.
+        assert!(bench.wanted.len() < 30, "{}", bench.wanted.len());
+    }
+
+    #[test]
     fn an_item_that_the_day_has_no_room_for_is_a_pause_and_no_silence() {
         let caps = Caps { tokens: 999, ..Caps::default() };
         let mut bench = Bench::new(Settings { caps, ..on() });
         bench.find(&["a"]);
         assert!(matches!(bench.manager.paused(), Some(Pause::Budget(Spent::Tokens(_)))));
         assert!(!bench.manager.has_work_of("a") && bench.manager.has_work(), "it keeps nobody");
+        let day = bench.now.mono + Duration::from_secs(24 * 3600);
+        assert_eq!(bench.manager.next_deadline(bench.now), Some(bench.now.mono + DETECT_FIRST));
+        bench.tell(Event::Settings(Settings { looks: false, caps, ..on() }));
+        assert_eq!(bench.manager.next_deadline(bench.now), Some(day), "and wakes nobody before that");
+        bench.pass(Duration::from_secs(3 * 24 * 3600));
+        assert!(bench.wanted.len() < 20, "{}", bench.wanted.len());
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub fn paused(work: &AgentWorkStatus) -> String {
         "quota" => "its quota is used up",
         "auth" => "its login was refused",
         "failures" => "it has failed three times in a row",
-        _ => "what it may cost is spent",
+        _ => "too little of its budget is left for a run",
     };
     let until = work.paused_until.0.map(|at| format!("{at:.0}")).unwrap_or_default();
     format!("it waits until {until}: {why}")

@@ -22,7 +22,7 @@ pub(super) fn told(pause: &Pause) -> String {
         Pause::Quota(_) => "its quota is used up",
         Pause::Auth(_) => "its login is refused",
         Pause::Failures(_) => "it has failed three times in a row",
-        Pause::Budget(_) => "what it may cost is spent",
+        Pause::Budget(_) => "too little of its budget is left for a run",
     };
     pause.until().map_or_else(|| why.to_owned(), |at| format!("{why}, until {at:.0}"))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use crate::agents::budget::{Budget, Caps, Cost};
 use crate::agents::kept::Kept;
 use crate::agents::manager::{End, Ended, Settings as Wanted};
 use crate::agents::runner::{self, Runner, Which};
-use crate::agents::usable::{self, Effective};
+use crate::agents::usable::{self, Effective, Usable};
 use crate::daemon::host::lanes::{Lane, Lanes};
 use crate::kit::supervise::Supervisor;
 use crate::project::settings::Settings;
@@ -23,6 +24,9 @@ use crate::project::{AgentWorker, Instance, Project};
 use crate::sessions::Places;
 use crate::sessions::finish as ended;
 use crate::sync::Site;
+
+/// That an agent cannot be used is believed for so long.
+const UNUSABLE_FOR: Duration = Duration::from_secs(5);
 
 /// What was found of agents, and by which configuration.
 struct Known {
@@ -143,7 +147,12 @@ fn resolve(site: &Site, known: &Mutex<Option<Known>>) -> (AgentWorker, Effective
     }
     let mut known = known.lock();
     let now = site.clock.now().mono;
-    let is_good = |known: &Known| known.worker == worker && known.looked.is_fresh(now);
+    // One that could not be used may be mended by now.
+    let is_usable = |known: &Known| usable::resolve(&worker, &known.looked.all).usable;
+    let is_good = |known: &Known| {
+        let is_fresh = known.looked.is_fresh(now);
+        known.worker == worker && is_fresh && (is_usable(known) || now.since(known.looked.at) < UNUSABLE_FOR)
+    };
     if !known.as_ref().is_some_and(is_good) {
         let looked = usable::look(&worker, &site.env, &site.http);
         *known = Some(Known { worker: worker.clone(), looked });
@@ -194,9 +203,10 @@ fn look(site: &Site, known: &Mutex<Option<Known>>, all: &[Place]) -> Looked {
         },
         micro_usd_a_run: most.unwrap_or(0),
     };
-    let is_there = effective.usable || on && is_installed(known, agent);
+    let is_there = found_of_agent(known, agent, |found| found.installed) == Some(true);
     let detail = match most {
-        Some(_) => effective.why,
+        Some(_) if effective.usable || !on => effective.why,
+        Some(_) => found_of_agent(known, agent, |found| found.detail.clone()).unwrap_or(effective.why),
         None => {
             format!("what a run of {agent} costs is not known, and agent_worker.max_usd_per_day has a limit")
         }
@@ -205,10 +215,14 @@ fn look(site: &Site, known: &Mutex<Option<Known>>, all: &[Place]) -> Looked {
     Looked { settings, agent, found, troubles }
 }
 
-fn is_installed(known: &Mutex<Option<Known>>, agent: &str) -> bool {
+/// What was found of an agent, as far as anybody has looked.
+fn found_of_agent<T>(
+    known: &Mutex<Option<Known>>,
+    agent: &str,
+    what: impl FnOnce(&Usable) -> T,
+) -> Option<T> {
     let known = known.lock();
-    let found = known.as_ref().and_then(|known| known.looked.of(agent));
-    found.is_some_and(|found| found.installed)
+    known.as_ref()?.looked.of(agent).map(what)
 }
 
 fn look_through(places: &Places, project: &Project, agents: bool, publish: bool) -> ended::Looked {
