@@ -17,14 +17,8 @@ pub fn authors<'a>(
     blamed: &Blamed,
     sessions: &'a [Known],
 ) -> Result<Vec<Answer<'a>>, GitError> {
-    let mut names = vec![path.to_owned()];
-    blamed.names.iter().for_each(|name| {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    });
     let file = File {
-        names,
+        names: names(path, blamed),
         lines: blamed.lines.clone(),
         origins: blamed.origins.iter().map(|origin| origin.map(|of| (of.commit, of.line))).collect(),
         commits: blamed.commits.iter().map(commit).collect(),
@@ -37,10 +31,30 @@ pub fn authors<'a>(
             None
         })
     };
-    // What cannot be looked at is not gone.
-    let is_gone = |path: &str| history.has(None, path).is_ok_and(|is_there| !is_there);
-    let answers = explain(sessions, &file, &mut at_commit, &is_gone);
+    let answers = explain(sessions, &file, &mut at_commit, &|path| is_gone(history, path));
     failed.map_or(Ok(answers), Err)
+}
+
+/// Whether what a session wrote into a file may be in the one at `path` now, by the path that the session knew it by.
+pub fn may_be_in<'a>(history: &'a History, path: &str, blamed: &Blamed) -> impl Fn(&str) -> bool + 'a {
+    let names = names(path, blamed);
+    move |path| names.iter().any(|name| name == path) || is_gone(history, path)
+}
+
+/// The paths that a file has, or had.
+fn names(path: &str, blamed: &Blamed) -> Vec<String> {
+    let mut names = vec![path.to_owned()];
+    blamed.names.iter().for_each(|name| {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    });
+    names
+}
+
+/// Whether the work tree has no such file. What cannot be looked at is not gone.
+fn is_gone(history: &History, path: &str) -> bool {
+    history.has(None, path).is_ok_and(|is_there| !is_there)
 }
 
 /// How many of the lines that a commit added a session wrote.
@@ -59,11 +73,15 @@ pub fn written(
 }
 
 fn commit(info: &CommitInfo) -> Commit {
-    let trailers = info.message.lines().rev().take_while(|line| !line.trim().is_empty());
-    let named = trailers.filter_map(|line| line.strip_prefix(TRAILER)).next();
+    // git sees no difference between large and small letters there.
+    let mut trailers = info.message.trim_end().lines().rev().take_while(|line| !line.trim().is_empty());
+    let named = |line: &str| {
+        let (key, value) = line.split_at_checked(TRAILER.len())?;
+        key.eq_ignore_ascii_case(TRAILER).then(|| value.trim().to_owned())
+    };
     Commit {
         author: info.authored,
         committer: info.committed,
-        session: named.unwrap_or_default().trim().to_owned(),
+        session: trailers.find_map(named).unwrap_or_default(),
     }
 }

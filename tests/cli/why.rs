@@ -139,3 +139,94 @@ fn commits_of_a_session_are_found_by_content_also_when_they_are_others() {
 fn git2_head(repo: &Path) -> String {
     git2::Repository::open(repo).unwrap().head().unwrap().target().unwrap().to_string()
 }
+
+/// A session of another machine that wrote `path`: in the ledger are its edits, and a pointer in place of what was said.
+fn of_another(env: &TestEnv, repo: &Path, name: &str, path: &str, text: &str) -> PathBuf {
+    let dir = dir(env, repo).with_file_name(name);
+    fs::create_dir_all(&dir).unwrap();
+    let call = json!({ "type": "tool", "seq": 1, "timestamp": "2026-03-12T09:11:30Z", "tool_name": "Write", "call_id": "c",
+        "tool_input": json!({ "file_path": repo.join(path), "content": text }).to_string() });
+    fs::write(dir.join("raw.jsonl"), format!("{call}\n")).unwrap();
+    ox::sessions::edits::write(&dir, repo, &ox::redact::Redactor::new()).unwrap();
+    let pointer =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 100\n", "0".repeat(64));
+    fs::write(dir.join("raw.jsonl"), pointer).unwrap();
+    dir
+}
+
+#[test]
+fn what_a_session_of_another_machine_wrote_leads_to_its_title_and_to_what_brings_it() {
+    let (env, repo, own) = with_history();
+    fs::remove_dir_all(&own).unwrap();
+    let name = "2026-03-12T11-10-bo-OxBoBo";
+    let dir = of_another(&env, &repo, name, "src/parse.rs", WRITTEN);
+    fs::write(dir.join("summary.json"), r#"{"title":"The parser"}"#).unwrap();
+    let told = env.ox_in(&repo, ["why", "src/parse.rs:2-6"]).ok();
+    assert!(told.stdout.trim_end().ends_with(&format!("{name}  \"The parser\"")), "{told:?}");
+    assert!(told.stderr.contains(&format!("next: ox session download {name}")), "{told:?}");
+}
+
+#[test]
+fn what_two_sessions_may_have_written_is_settled_by_the_one_that_the_commit_names() {
+    let (env, repo, _) = with_history();
+    let name = "2026-03-12T11-10-bo-OxBoBo";
+    // Twice in one file, by one session each: nobody could tell which is whose.
+    of_another(&env, &repo, name, "src/parse.rs", WRITTEN);
+    fs::write(repo.join("src/parse.rs"), format!("{WRITTEN}// between\n{WRITTEN}")).unwrap();
+    git_at(&env, &repo, &["add", "src"], "2026-03-12T10:00:00Z");
+    let amend = |message: &str| {
+        git_at(&env, &repo, &["commit", "-q", "--amend", "-m", message], "2026-03-12T10:00:00Z");
+        env.ox_in(&repo, ["why", "src/parse.rs:7-11", "--json"]).ok().json()["lines"][0].clone()
+    };
+    let open = amend("a parser");
+    assert_eq!(open["reason"], "ambiguous", "{open}");
+    assert_eq!(open["candidates"], json!([name, NAME]), "{open}");
+    for key in ["Ox-Session", "ox-session"] {
+        let settled = amend(&format!("a parser\n\nWhy not.\n\n{key}: {name}\nReviewed-by: Al"));
+        assert_eq!(settled["session"]["session_name"], name, "{settled}");
+    }
+    // What stands in the text of a message is no trailer.
+    let open = amend(&format!("a parser\n\nOx-Session: {name}\n\nThe end."));
+    assert_eq!(open["reason"], "ambiguous", "{open}");
+}
+
+#[test]
+fn strange_files_and_lines_are_told_about_and_nothing_breaks() {
+    let (env, repo, _) = with_history();
+    let all = env.ox_in(&repo, ["why", "src/parse.rs:2-18446744073709551615", "--json"]).ok().json();
+    assert_eq!(all["lines"][0]["to"], 6, "{all}");
+    for lines in ["0", "5-2", "0-0", "7-9"] {
+        let none = env.ox_in(&repo, ["why", &format!("src/parse.rs:{lines}")]).fails(2);
+        assert!(none.stderr.contains("hint: ox why src/parse.rs"), "{none:?}");
+    }
+    fs::write(repo.join("src/raw.bin"), b"a\0b").unwrap();
+    for file in ["src/raw.bin", "src", "src/none.rs"] {
+        let none = env.ox_in(&repo, ["why", file]).fails(2);
+        assert!(none.stderr.contains("there is no such file of text"), "{none:?}");
+    }
+    let outside = env.ox_in(&repo, ["why", "/etc/passwd"]).fails(2);
+    assert!(outside.stderr.contains("the file is not in the project"), "{outside:?}");
+    fs::write(repo.join("src/empty.rs"), "").unwrap();
+    assert_eq!(env.ox_in(&repo, ["why", "src/empty.rs", "--json"]).ok().json()["lines"], json!([]));
+    // Line ends of another system, and a name that would paint the screen.
+    fs::write(repo.join("src/parse.rs"), format!("use crate::Tree;\n{WRITTEN}").replace('\n', "\r\n"))
+        .unwrap();
+    let ends = env.ox_in(&repo, ["why", "src/parse.rs:3", "--json"]).ok().json();
+    assert_eq!(ends["lines"][0]["session"]["session_name"], NAME, "{ends}");
+    let name = "src/\u{1b}[31mred.rs";
+    fs::write(repo.join(name), b"fn a() { \xff }\n").unwrap();
+    let red = env.ox_in(&repo, ["why", name]).ok();
+    let far = env.ox_in(&repo, ["why", &format!("{name}:9")]).fails(2);
+    assert!(![red.stdout, far.stderr].concat().contains('\u{1b}'));
+    // A repository below has a history of its own.
+    env.run_in(&repo, "git", ["init", "-q", "below"]).ok();
+    fs::create_dir_all(repo.join("below/src")).unwrap();
+    fs::write(repo.join("below/src/a.rs"), "fn a() {}\n").unwrap();
+    let below = env.ox_in(&repo, ["why", "below/src/a.rs"]).fails(2);
+    assert!(below.stderr.contains("below has a history of its own"), "{below:?}");
+    // A branch without a commit.
+    env.run_in(&repo, "git", ["symbolic-ref", "HEAD", "refs/heads/unborn"]).ok();
+    let unborn = env.ox_in(&repo, ["why", "src/old.rs", "--json"]).ok().json();
+    assert_eq!(unborn["lines"][0]["commit"], Value::Null, "{unborn}");
+    env.ox_in(&repo, ["session", "commits", "OxTndR"]).ok();
+}

@@ -643,6 +643,51 @@ fn what_others_know_of_a_session_stays_and_no_address_gets_there() {
 }
 
 #[test]
+fn what_a_session_wrote_is_shared_with_it_and_goes_here_unless_it_is_nowhere_else() {
+    let s = Scene::new();
+    let dir = s.finished();
+    assert!(s.answer(&dir, GOOD).valid);
+    let lines: String = (0..19_000).map(|n| format!("let value_{n} = {};\n", n * 7919)).collect();
+    for large in [false, true] {
+        let content = if large { lines.as_str() } else { "fn a() {\n    one();\n}\n" };
+        let wrote = called(10, "Write", json!({ "file_path": s.root.join("p/a.rs"), "content": content }));
+        fs::create_dir_all(dir.with_file_name("of")).unwrap();
+        let mut writer = Writer::open(&dir.with_file_name("of"), &header(), &s.redactor).unwrap();
+        writer.append(&wrote).unwrap();
+        writer.commit().unwrap();
+        drop(writer);
+        let edits =
+            sessions::edits::collect(&dir.with_file_name("of"), &s.root.join("p"), &s.redactor).unwrap();
+        fs::remove_dir_all(dir.with_file_name("of")).unwrap();
+        let bytes = serde_json::to_vec(&edits).unwrap();
+        assert!(edits.lines() > 2);
+        fs::write(dir.join(sessions::edits::FILE), &bytes).unwrap();
+        let packed = s.pack(&dir).unwrap();
+        let in_content = packed.content.iter().find(|path| path.ends_with(sessions::edits::FILE));
+        assert_eq!(in_content.is_some(), large);
+        let packed_bytes = match in_content {
+            Some(path) => fs::read(path).unwrap(),
+            None => packed.plain(&[]).unwrap().into_iter().collect::<BTreeMap<_, _>>()["edits.json"].clone(),
+        };
+        assert!(large || packed_bytes == bytes, "it is shared as it is");
+        if large {
+            let mut stored: Vec<Stored> = packed.content.iter().map(|path| s.store(path)).collect();
+            stored.iter_mut().for_each(|one| {
+                one.storage = if one.name == "edits.json" { Storage::Here } else { Storage::Lfs };
+            });
+            assert_eq!(shared(&dir, &stored).unwrap(), Left::All, "it is nowhere else");
+            assert!(dir.join("edits.json").exists());
+        } else {
+            assert_eq!(s.share(&dir), Left::Nothing);
+            assert!(!dir.exists());
+            assert_eq!(sessions::edits::load(&s.in_ledger()).unwrap(), Some(edits));
+            let again = s.finished();
+            assert!(s.answer(&again, GOOD).valid);
+        }
+    }
+}
+
+#[test]
 fn sec_04_what_rules_of_today_find_is_taken_out_before_others_get_it() {
     let s = Scene::new();
     let dir = s.finished();

@@ -1,9 +1,18 @@
 //! Lines of files lead back to the sessions and prompts that they came from, whatever git did to the commits in between: histories by chance,
-//! of which the script knows who wrote each line.
+//! of which the script knows who wrote each line: it stands in its text, or, where several write the same, in white space at its end, which
+//! git carries along and neither an agent nor a comparison sees.
+//!
+//! Of twenty steps seven are a session's (one to three prompts with one to four edits each), three a person's, two commits, and one each an
+//! amend, a rebase, a squash, a cherry-pick, a split, a rename, a revert and a fixup. Of a session's edits a quarter make a file; of the
+//! others half put a block in, three eighths replace a line or three, one eighth is a command's that nobody sees, 8 % fail, and 10 % hand
+//! the file over as a whole ([`world::WHOLE_PERCENT`]): agents are told to replace pieces of a file that is there, and most of the whole
+//! files that they write are new ones, which are counted apart. With 15 % it is 95 % of the lines that are found: of a file that was
+//! written anew the lines that stood there and those that came cannot be told apart, and that is what is said of them.
 
 mod world;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ox::cli::lines::authors;
 use ox::git::History;
@@ -97,21 +106,29 @@ impl Tally {
     }
 }
 
-#[test]
-fn lines_lead_back_to_their_sessions_whatever_git_did_to_the_commits() {
-    let mut tally = Tally::default();
-    let histories = seed::named().map_or(0..seed::rounds(60, 300), |seed| seed..seed + 1);
-    let mut what: BTreeMap<&str, usize> = BTreeMap::new();
-    for seed in histories.clone() {
+/// Tries these histories.
+fn histories(seeds: Range<u64>) {
+    let (mut tally, mut what) = (Tally::default(), BTreeMap::<&str, usize>::new());
+    for seed in seeds.clone() {
         let world = World::new(seed).live();
         world.did.iter().for_each(|did| *what.entry(did).or_default() += 1);
         tally.of(&world);
     }
-    println!("{} histories: {what:?}", histories.end - histories.start);
+    println!("histories {seeds:?}: {what:?}");
     println!(
         "{} lines of sessions: {} found, {} with their prompt; not found: {:?}; lines of others: {:?}",
         tally.written, tally.found, tally.prompted, tally.missed, tally.others
     );
     assert!(tally.wrong.is_empty(), "{} wrong:\n{}", tally.wrong.len(), tally.wrong.join("\n"));
     assert!(tally.found * 100 >= tally.written * 95, "{} of {}", tally.found, tally.written);
+}
+
+#[test]
+fn lines_lead_back_to_their_sessions_whatever_git_did_to_the_commits() {
+    histories(seed::named().map_or(0..seed::rounds(45, 300), |seed| seed..seed + 1));
+}
+
+#[test]
+fn lines_lead_back_in_histories_that_nothing_was_tuned_by() {
+    histories(1_000..1_000 + seed::rounds(15, 300));
 }

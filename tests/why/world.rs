@@ -45,13 +45,15 @@ pub struct World {
     rng: Rng,
     /// Seconds since 1970.
     now: i64,
-    /// Who wrote a line of this text, without white space; of one that several have written nobody.
-    by: BTreeMap<String, By>,
+    /// Who wrote a line: by its text without white space, and by the mark at its end where several write the same.
+    by: BTreeMap<(String, String), By>,
     /// Numbers texts, files and branches.
     number: u64,
 }
 
 const PROGRAMS: [&str; 4] = ["claude-code", "codex", "gemini", "opencode"];
+/// Of a hundred changes of a file that is there, those that hand it over as a whole.
+pub const WHOLE_PERCENT: u64 = 10;
 /// Lines that several sessions and people write.
 const COMMON: [&str; 6] = [
     "        let mut result = Vec::new();",
@@ -378,7 +380,9 @@ impl World {
         if self.rng.chance(40) {
             let at = 1 + self.pick(lines.len());
             let from = self.pick(4);
-            let common = COMMON[from..from + 3].iter().map(|line| (*line).to_owned());
+            let common: Vec<String> =
+                COMMON[from..from + 3].iter().map(|line| format!("{line}{}", mark(n))).collect();
+            common.iter().for_each(|line| self.wrote(line, by));
             lines.splice(at..at, common);
             lines.push(self.line(by));
         }
@@ -543,11 +547,12 @@ impl World {
             let new: Vec<&String> = after.iter().filter(|line| !before.contains(line)).collect();
             println!("{} session {n} {} {path}: {new:?}", self.now, self.sessions[n].program);
         }
+        let (before, after) = (&unmarked(before)[..], &unmarked(after)[..]);
         let full = self.repo.join(path).display().to_string();
         let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
         let rest = before.len().min(after.len()) - head;
         let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count().min(rest);
-        let whole = before.is_empty() || self.rng.chance(10);
+        let whole = before.is_empty() || self.rng.chance(WHOLE_PERCENT);
         // Agents hand over as much around as makes it the only one; often one line, sometimes none.
         let mut around = self.pick(3);
         let (old, new) = loop {
@@ -625,26 +630,32 @@ impl World {
     pub fn truth(&self) -> Vec<(String, Vec<By>)> {
         let all = self.files().into_iter().map(|path| {
             let lines = self.read(&path);
-            let own: Vec<Option<By>> = lines.iter().map(|line| self.by.get(&key(line)).copied()).collect();
-            let of = |n: usize| {
-                own[n].unwrap_or_else(|| {
-                    // What several write is whose block it stands in; a brace may be left of one that is gone.
-                    let (above, below) = own.split_at(n);
-                    let above = above.iter().rev().find_map(|by| *by);
-                    let below = below.iter().find_map(|by| *by);
-                    let has_text = lines[n].chars().any(char::is_alphanumeric);
-                    above.filter(|_| has_text && above == below).unwrap_or(By::Unclear)
-                })
+            let of = |line: &String| {
+                let has_text = line.chars().any(char::is_alphanumeric);
+                if has_text { self.by[&key(line)] } else { By::Unclear }
             };
-            let by = (0..lines.len()).map(of).collect();
+            let by = lines.iter().map(of).collect();
             (path, by)
         });
         all.collect()
     }
 }
 
-fn key(line: &str) -> String {
-    line.split_whitespace().collect()
+/// What tells a line from all others: nobody but git sees its end.
+fn key(line: &str) -> (String, String) {
+    let words = line.trim_end();
+    (words.split_whitespace().collect(), line[words.len()..].to_owned())
+}
+
+/// The end of a line that is of this block, though others read the same: white space, which neither agents hand over nor a comparison sees.
+fn mark(block: u64) -> String {
+    let bits = (0..u64::BITS - block.leading_zeros()).map(|n| if block >> n & 1 == 1 { '\t' } else { ' ' });
+    bits.collect()
+}
+
+/// Lines as people and agents see them.
+fn unmarked(lines: &[String]) -> Vec<String> {
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 fn text(lines: &[String]) -> String {

@@ -10,17 +10,19 @@ use super::session::places;
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::lines::authors;
+use crate::cli::lines::{authors, may_be_in};
 use crate::cli::quoted::quoted;
 use crate::cli::ui::Tone;
 use crate::cli::ui::text::{clean, cut, relative};
 use crate::git::{Blamed, CommitInfo, History};
+use crate::kit::shell::word;
 use crate::project::Project;
 use crate::redact::Redactor;
 use crate::sessions::Glance;
 use crate::sessions::edits::Edit;
 use crate::sessions::edits::kept::{Kept, kept, prompts, says_changed};
 use crate::sessions::edits::why::{Answer, Reason};
+use crate::sessions::raw;
 
 /// Characters of a commit's id.
 const ID_SHOWN: usize = 8;
@@ -68,6 +70,12 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             .on(&path)
             .because_of(e.to_string())
     };
+    if let Some(other) = repository_of(&project.root, &path) {
+        return Err(Failure::new(Exit::Usage, "the file is in another repository")
+            .on(&path)
+            .because_of(format!("{other} has a history of its own"))
+            .hint(format!("cd {} && ox why FILE", word(&project.root.join(&other).to_string_lossy()))));
+    }
     let progress = cx.ui.progress("reading the history");
     let history = History::open(&project.root).map_err(|e| failed(&e))?;
     let blamed = history.blame(&path).map_err(|e| failed(&e))?;
@@ -82,14 +90,17 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         let has = crate::cli::ui::text::count(count as u64, "line");
         return Err(Failure::new(Exit::Usage, "there are no such lines")
             .on(&args.target)
-            .because_of(format!("the file has {has}")));
+            .because_of(format!("the file has {has}"))
+            .hint(format!("ox why {}", word(named))));
     }
+    let last = last.min(count);
     let redactor = cx.redactor(Some(&project));
     progress.phase("reading sessions", None);
-    let kept = kept(places(cx, &project).all().0, &project.root, &redactor);
+    let all = places(cx, &project).all().0;
+    let kept = kept(all, &project.root, &redactor, &may_be_in(&history, &path, &blamed));
     let answers = authors(&history, &path, &blamed, &kept.sessions).map_err(|e| failed(&e))?;
     drop(progress);
-    let answers = answers.iter().enumerate().skip(first - 1).take(last + 1 - first);
+    let answers = answers.iter().enumerate().skip(first - 1).take((last + 1).saturating_sub(first));
     let groups = groups(answers, &blamed, &kept, &path);
     let shown = shown(&groups, &kept);
     if cx.ui.json() {
@@ -144,6 +155,12 @@ fn in_project(cx: &Cx, project: &Project, named: &str) -> Outcome<String> {
     found.ok_or_else(outside)
 }
 
+/// The repository below the project's that a file lies in, a submodule for one.
+fn repository_of(root: &Path, path: &str) -> Option<String> {
+    let above = path.match_indices('/').map(|(end, _)| &path[..end]);
+    above.filter(|dir| root.join(dir).join(".git").symlink_metadata().is_ok()).last().map(str::to_owned)
+}
+
 fn groups<'a>(
     answers: impl Iterator<Item = (usize, &'a Answer<'a>)>,
     blamed: &'a Blamed,
@@ -190,7 +207,7 @@ fn shown(groups: &[Group<'_>], kept: &Kept) -> BTreeMap<usize, Shown> {
     }
     let of = |(session, wanted): (usize, BTreeSet<i64>)| {
         let found = &kept.found[session];
-        // What cannot be read has no words to show.
+        // What cannot be read, or is not here, has no words to show.
         let prompts = prompts(&found.dir, &wanted).unwrap_or_default();
         (session, Shown { glance: Glance::of(found), prompts })
     };
@@ -280,7 +297,12 @@ fn row(
 /// The command that leads on.
 fn next(group: &Group<'_>, kept: &Kept) -> Option<String> {
     match &group.what {
-        What::Session { session, .. } => Some(format!("ox session view {}", kept.sessions[*session].name)),
+        What::Session { session, .. } => {
+            let found = &kept.found[*session];
+            // What it wrote may be here without what was said.
+            let is_here = raw::is_pointer(&found.dir.join(raw::FILE)).is_ok_and(|is_pointer| !is_pointer);
+            Some(format!("ox session {} {}", if is_here { "view" } else { "download" }, found.name))
+        }
         What::Unknown { not_here: Some(n), .. } => {
             Some(format!("ox session download {}", kept.not_here[*n].name))
         }

@@ -196,11 +196,10 @@ impl History {
             for glob in ["refs/heads/*", "refs/remotes/*"] {
                 walk.push_glob(glob)?;
             }
-            match walk.push_head() {
-                Err(e) if !matches!(e.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => {
-                    return Err(e);
-                }
-                _ => {}
+            match self.repo.head() {
+                Ok(head) => walk.push(head.peel_to_commit()?.id())?,
+                Err(e) if matches!(e.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => {}
+                Err(e) => return Err(e),
             }
             let (mut all, mut older) = (Vec::new(), 0);
             for id in walk {

@@ -4,7 +4,8 @@
 //! be nobody else's. A line that an edit wrote once is in the text once: the place with the longest stretch has it. Where that leaves
 //! several edits for a line, these decide, in this order:
 //!
-//! 1. who had not written it yet when the line was committed is out;
+//! 1. who had not written it yet when the line was committed is out; if more of their edit stands around the line than of anybody else's,
+//!    git has taken it for an older one that reads the same, and it is open which of the two it is;
 //! 2. the longest stretch, and whatever is there from its first to its last line;
 //! 3. the newest, for it put the line where there was none; but of one that wrote a file anew that it had read, it is not known which lines
 //!    were there before: then who wrote the line before it, if the file was not committed in between without it, and else nobody.
@@ -19,10 +20,8 @@ use super::hash::{Hash, alone, letters, normal, pair};
 use super::limits::{LETTERS_MIN, MOVED_LINES_MIN, MOVED_PERCENT, PLACES_MAX};
 use super::{Edit, Edited, Edits, Run};
 
-/// Lines of a stretch that is not all of its run and yet speaks for itself.
-const SURE_LINES: usize = 3;
-/// Letters and digits of a shorter one that does.
-const SURE_LETTERS: usize = 3 * LETTERS_MIN;
+/// Lines of a stretch that is not all of its run and yet speaks for itself: three in a row may be anybody's.
+const SURE_LINES: usize = 4;
 /// Lines that may be others between two stretches of one run.
 const GAP_MAX: usize = 2;
 /// Letters and digits of two neighbours by which stretches are looked for.
@@ -200,10 +199,13 @@ impl<'a> Index<'a> {
 
     fn stretches(&self, text: &Text) -> Vec<Stretch> {
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
+        // What stands there over and over says nothing, and to follow each place of it would take all memory there is.
+        let mut times: HashMap<Hash, usize> = HashMap::new();
+        text.pairs.iter().for_each(|hash| *times.entry(*hash).or_default() += 1);
         for from in 0..text.pairs.len() {
             let places = self.pairs.get(&text.pairs[from]).map_or(&[][..], Vec::as_slice);
             let is_seed = text.letters[from] + text.letters[from + 1] >= SEED_LETTERS;
-            if !is_seed || places.len() > PLACES_MAX {
+            if !is_seed || places.len() > PLACES_MAX || times[&text.pairs[from]] > PLACES_MAX {
                 continue;
             }
             for (run, at) in places {
@@ -249,14 +251,7 @@ impl<'a> Index<'a> {
 
     /// Those that speak for themselves, and what stands near one of these.
     fn trusted(&self, all: Vec<Stretch>) -> Vec<Stretch> {
-        let is_sure = |s: &Stretch| {
-            let run = self.runs[s.run].run;
-            s.letters >= LETTERS_MIN
-                && match s.lines {
-                    1 => run.lines() == 1,
-                    n => s.complete || n >= SURE_LINES || s.letters >= SURE_LETTERS,
-                }
-        };
+        let is_sure = |s: &Stretch| s.letters >= LETTERS_MIN && (s.complete || s.lines >= SURE_LINES);
         let mut sure: HashMap<usize, Vec<Stretch>> = HashMap::new();
         all.iter()
             .filter(|s| s.lines > 1 && is_sure(s))
@@ -275,6 +270,8 @@ impl<'a> Index<'a> {
     /// Who wrote each line of `text`.
     pub(super) fn matches(&self, text: &Text, around: &Around<'_>) -> Vec<Match<'a>> {
         let mut of_line: Vec<Vec<Candidate<'a>>> = vec![Vec::new(); text.lines()];
+        // Of each line the longest stretch of an edit that is out, for it came later.
+        let mut later: Vec<Option<(usize, usize)>> = vec![None; text.lines()];
         // Of each place in a run the longest stretch that it is in, and how many lines of the text have one as long.
         let mut best: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
         for stretch in self.stretches(text) {
@@ -286,6 +283,10 @@ impl<'a> Index<'a> {
                 }
                 let may = (around.may_be)(line, author.edit.at.0);
                 if may == May::NotBe {
+                    // What was written anew as a whole has what stood there in it.
+                    if !author.edit.whole {
+                        later[line] = later[line].max(Some((stretch.lines, author.session)));
+                    }
                     continue;
                 }
                 let since = may == May::BeSince;
@@ -299,13 +300,23 @@ impl<'a> Index<'a> {
                 }
             }
         }
-        of_line
-            .into_iter()
-            .map(|mut all| {
-                all.retain(|candidate| best[&candidate.place].0 == candidate.lines);
-                decide(&all, &|candidate| best[&candidate.place].1, around)
-            })
-            .collect()
+        let decided = of_line.into_iter().zip(later).map(|(mut all, later)| {
+            all.retain(|candidate| best[&candidate.place].0 == candidate.lines);
+            let longest = all.iter().map(|candidate| candidate.lines).max();
+            let later = later.filter(|(lines, _)| longest.is_none_or(|longest| longest < *lines));
+            match (decide(&all, &|candidate| best[&candidate.place].1, around), later) {
+                (Match::Found { author, at, .. }, Some((_, session))) if author.session == session => {
+                    Match::Found { author, edit_is_known: false, at }
+                }
+                (Match::Found { author, .. }, Some((_, session))) => {
+                    let sessions = BTreeSet::from([author.session, session]);
+                    Match::Several(sessions.into_iter().collect())
+                }
+                (Match::None, Some((_, session))) => Match::Several(vec![session]),
+                (decided, _) => decided,
+            }
+        });
+        decided.collect()
     }
 }
 
@@ -371,4 +382,24 @@ fn has_moved(session: usize, file: &Edited, text: &Text) -> bool {
     let found = found.iter().filter(|(run, at)| index.runs[*run].run.is_written(*at)).count();
     let written: usize = index.runs.iter().map(|piece| piece.run.lines()).sum();
     found >= MOVED_LINES_MIN && found * 100 >= written * MOVED_PERCENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hash::normal;
+    use super::super::runs::Piece;
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_text_over_and_over_is_not_followed_to_each_place() {
+        let lines = |n: usize| vec!["return Err(none_of_it);".to_owned(); n];
+        let pieces: Vec<Piece> =
+            lines(60).iter().map(|line| Piece { text: Some(normal(line)), written: true }).collect();
+        let edit = Edit { runs: Run::all(&pieces), ..Edit::default() };
+        let file = Edited { path: "a".into(), edits: vec![edit] };
+        let mut index = Index::default();
+        index.add(0, &file);
+        assert_eq!(index.stretches(&Text::new(&lines(60))).iter().filter(|s| s.lines == 60).count(), 1);
+        assert!(index.stretches(&Text::new(&lines(20_000))).is_empty());
+    }
 }

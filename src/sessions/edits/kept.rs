@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::find::Known;
 use super::limits::{COLLECTED_BYTES_MAX, COLLECTED_MAX};
-use super::{collect, load};
+use super::{collect, load_of};
 use crate::kit::file;
 use crate::redact::Redactor;
 use crate::sessions::place::{Found, Place};
@@ -31,11 +31,17 @@ pub struct Kept {
 }
 
 /// Reads what is known of `all`, the newest first. Transcripts are read of sessions of this machine alone: paths of another one lead nowhere;
-/// and of the newest alone. `workspace` is where those worked of which that is not noted.
-pub fn kept(all: Vec<Found>, workspace: &Path, redactor: &Redactor) -> Kept {
+/// and of the newest alone. `workspace` is where those worked of which that is not noted; of files that are not wanted by their paths it may only
+/// be known that they were edited.
+pub fn kept(
+    all: Vec<Found>,
+    workspace: &Path,
+    redactor: &Redactor,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Kept {
     let (mut kept, mut collected) = (Kept::default(), 0);
     for found in all {
-        if let Ok(Some(edits)) = load(&found.dir) {
+        if let Ok(Some(edits)) = load_of(&found.dir, is_wanted) {
             kept.sessions.push(Known { name: found.name.to_string(), edits });
             kept.found.push(found);
             continue;

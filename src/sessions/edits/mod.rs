@@ -17,13 +17,14 @@ pub mod kept;
 pub mod limits;
 mod paths;
 mod runs;
+mod stored;
 pub mod why;
 
 use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::raw::{self, Kind, Line};
 use super::recording::{Recording, State};
@@ -42,8 +43,7 @@ pub const FILE: &str = "edits.json";
 const VERSION: u32 = 1;
 
 /// What a session wrote.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Edits {
     version: u32,
     /// The session's id; may be empty.
@@ -57,8 +57,7 @@ pub struct Edits {
 }
 
 /// A file that a session changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Edited {
     /// Relative to the root of the work tree, with `/` between names.
     pub path: String,
@@ -67,8 +66,7 @@ pub struct Edited {
 }
 
 /// One edit of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Edit {
     /// The entry of the transcript, of a sub-agent that of its own.
     pub seq: i64,
@@ -168,11 +166,18 @@ pub fn write(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<Ed
 /// # Errors
 /// It cannot be read, or is none.
 pub fn load(dir: &Path) -> io::Result<Option<Edits>> {
+    load_of(dir, &|_| true)
+}
+
+/// As [`load`], but of files whose path is not wanted it is only told when they were edited: hashes are most of what is kept.
+///
+/// # Errors
+/// See [`load`].
+pub fn load_of(dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Option<Edits>> {
     let Some(bytes) = file::found(file::read_capped(&dir.join(FILE), limits::FILE_BYTES_MAX))? else {
         return Ok(None);
     };
-    let edits: Edits = serde_json::from_slice(&bytes)?;
-    Ok((edits.version == VERSION).then_some(edits))
+    stored::edits(&bytes, is_wanted)
 }
 
 /// The entries that were not to be shared: from each pause to the next resume.

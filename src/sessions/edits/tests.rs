@@ -158,3 +158,15 @@ fn a_file_of_a_newer_version_or_none_is_not_taken_for_one() {
     fs::write(dir.path().join(FILE), "{").unwrap();
     assert!(load(dir.path()).is_err());
 }
+
+#[test]
+fn of_files_that_are_not_wanted_it_is_only_told_when_they_were_edited() {
+    let mut bench = Bench::new();
+    for path in ["a\"b.rs", "c.rs"] {
+        bench.call("Write", &json!({"file_path": path, "content": "one\ntwo\n"}));
+    }
+    let all = bench.edits();
+    let some = load_of(&bench.tmp.path().join("s"), &|path| path == "a\"b.rs").unwrap().unwrap();
+    assert_eq!((&some.files[0], some.began(), some.lines()), (&all.files[0], all.began(), all.lines()));
+    assert_eq!((&*some.files[1].path, some.files[1].edits[0].runs.len()), ("c.rs", 0));
+}

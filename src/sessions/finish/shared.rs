@@ -55,6 +55,8 @@ pub fn shared(dir: &Path, stored: &[Stored]) -> Result<Left, FinishError> {
             return Ok(Left::Changed);
         }
     }
+    // A large one of these is kept as content is.
+    is_elsewhere &= PLAIN.iter().all(|name| of(name).is_none_or(|one| one.storage != Storage::Here));
     file::found(fs::remove_dir_all(dir.join(SHARE)))?;
     if is_elsewhere && holds_nothing_else(dir, stored)? {
         remove(dir)?;

@@ -42,14 +42,16 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
     };
     let redactor = cx.redactor(Some(&project));
     let progress = cx.ui.progress("reading sessions");
-    let all = kept(places(cx, &project).all().0, &project.root, &redactor);
+    let all = kept(places(cx, &project).all().0, &project.root, &redactor, &|_| true);
     let Some(session) = all.found.iter().position(|one| one.name == found.name) else {
         let failure = Failure::new(Exit::Usage, "it is not known what the session wrote").on(&*found.name);
         return Err(match all.not_here.iter().any(|one| one.name == found.name) {
             true => failure
                 .because_of("its transcript is not on this machine")
                 .hint(format!("ox session download {}", found.name)),
-            false => failure.because_of("no edits were kept when it was recorded"),
+            false => failure
+                .because_of("no edits were kept when it was recorded")
+                .hint(format!("ox session view {}", found.name)),
         });
     };
     let history = History::open(&project.root).map_err(|e| failed(&e))?;
