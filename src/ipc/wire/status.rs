@@ -396,6 +396,7 @@ pub struct AgentWorkStatus {
     /// Counters.
     pub stats: AgentWorkStats,
     /// Ours: it can be asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub agent_usable: bool,
     /// Ours: what was found of the agent, in words.
     #[serde(skip_serializing_if = "String::is_empty")]
