@@ -17,9 +17,9 @@ use crate::support::{TestEnv, census, send, until, until_or};
 /// What the model says.
 const SUMMARY: &str = r#"{"title":"Parser split into lexer and tree","summary":"The parser was split into a lexer and a tree builder, so that an error can name its token.","key_actions":["split the parser","tested it","removed the old pass"],"outcome":"success","quality_score":0.8}"#;
 
-struct Scene {
-    env: TestEnv,
-    repo: PathBuf,
+pub(super) struct Scene {
+    pub(super) env: TestEnv,
+    pub(super) repo: PathBuf,
     ledger: PathBuf,
     bare: PathBuf,
     model: Server,
@@ -28,9 +28,12 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::with(model(200, SUMMARY))
+    }
+
+    pub(super) fn with(model: Server) -> Scene {
         let env = TestEnv::new();
         let (repo, bare) = (env.repo("p"), env.bare("ledger"));
-        let model = model(200, SUMMARY);
         for (key, value) in [
             ("agent", "chat"),
             ("chat_url", &model.url("/v1")),
@@ -45,12 +48,12 @@ impl Scene {
         Scene { env, repo, ledger, bare, model, sessions: Vec::new() }
     }
 
-    fn local(&self, name: &str) -> PathBuf {
+    pub(super) fn local(&self, name: &str) -> PathBuf {
         self.ledger.join(".sageox/cache/sessions").join(name)
     }
 
     /// One more session that has ended.
-    fn session(&mut self, n: usize) -> String {
+    pub(super) fn session(&mut self, n: usize) -> String {
         let name = format!("2026-03-12T{:02}-{:02}-dana-OxTndR", n / 60, n % 60);
         let line = |at: usize| {
             let kind = if at.is_multiple_of(2) { "user" } else { "assistant" };

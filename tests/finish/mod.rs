@@ -1,9 +1,11 @@
 //! Finished sessions: what is owed to them, what is made of agents' answers, and what others get, whoever is killed when.
 
 mod daemon;
+mod failures;
 mod killed;
 mod long;
 mod prompts;
+mod sharers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +16,8 @@ use ox::kit::pointer::{Storage, Stored};
 use ox::project::{Dirs, Env};
 use ox::redact::Redactor;
 use ox::sessions::finish::{
-    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Wanted, accept, discard,
-    look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy,
+    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Wanted, accept, count,
+    discard, fail, look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy, uncount,
 };
 use ox::sessions::raw::{Entry, Header, Kind, Writer};
 use ox::sessions::summary::{Disposition, Thresholds};
@@ -149,7 +151,7 @@ impl Scene {
         for (name, bytes) in packed.plain(&stored).unwrap() {
             fs::write(there.join(name), bytes).unwrap();
         }
-        shared(dir, &stored).unwrap()
+        shared(dir, &packed, &stored).unwrap()
     }
 
     fn store(&self, path: &Path) -> Stored {
@@ -336,7 +338,7 @@ fn a_session_gets_its_summary_is_shared_and_a_second_time_nothing_changes() {
     assert_eq!(s.files(), before);
 
     assert_eq!(s.needs(), [Need::Upload]);
-    let content = s.transcript();
+    let (content, packed) = (s.transcript(), s.pack(&dir).unwrap());
     assert_eq!(s.share(&dir), Left::Nothing);
     assert!(!dir.exists());
     assert_eq!(s.needs(), []);
@@ -348,7 +350,7 @@ fn a_session_gets_its_summary_is_shared_and_a_second_time_nothing_changes() {
     );
     let before = s.files();
     assert_eq!(s.drive(GOOD), 0);
-    assert_eq!(shared(&dir, &[]).unwrap(), Left::Nothing);
+    assert_eq!(shared(&dir, &packed, &[]).unwrap(), Left::Nothing);
     assert_eq!(s.files(), before);
 }
 
@@ -634,9 +636,9 @@ fn what_others_know_of_a_session_stays_and_no_address_gets_there() {
     assert_eq!(meta["files"]["session.md"]["storage"], "lfs");
     assert!(meta.get("disposition").is_none());
     // With a file on it that nobody else has it stays; what has changed since is told.
-    assert_eq!(shared(&dir, &stored).unwrap(), Left::All);
+    assert_eq!(shared(&dir, &packed, &stored).unwrap(), Left::All);
     fs::write(dir.join("session.md"), "other").unwrap();
-    assert_eq!(shared(&dir, &stored).unwrap(), Left::Changed);
+    assert_eq!(shared(&dir, &packed, &stored).unwrap(), Left::Changed);
     // What of others cannot be read is not written over.
     fs::write(s.in_ledger().join("meta.json"), "{").unwrap();
     assert!(matches!(s.pack(&dir), Err(FinishError::Meta(_))));
@@ -741,4 +743,34 @@ fn agt_02_a_wanted_summary_that_fails_leaves_the_one_that_is_there() {
     writer.append(&said(Kind::User, 40, "One more thing")).unwrap();
     writer.close(now()).unwrap();
     assert!(matches!(accept(&dir, &prepared, GOOD, s.by()), Err(FinishError::Changed)));
+}
+
+#[test]
+fn an_agent_that_is_asked_is_counted_before_it_answers_and_given_back_where_it_was_not_heard() {
+    let s = Scene::new();
+    let dir = s.finished();
+    let attempts = || s.json(&dir, "meta.json")["summary_attempts"].clone();
+    let asked = || {
+        let mut prepared = s.prepare(&dir).unwrap();
+        count(&dir, &mut prepared, &s.redactor).unwrap();
+        prepared
+    };
+    uncount(&dir, &asked(), &s.redactor).unwrap();
+    assert_eq!(attempts(), 0);
+    assert_eq!(fail(&dir, &asked(), "it crashed", &s.redactor).unwrap().attempts, 1);
+    let meta = s.json(&dir, "meta.json");
+    assert_eq!((&meta["validation_error"], &meta["summary_attempts"]), (&json!("it crashed"), &json!(1)));
+    // What cannot be written down was paid for all the same.
+    fs::remove_file(dir.join("session.md")).unwrap();
+    fs::create_dir(dir.join("session.md")).unwrap();
+    for n in 2..=3 {
+        assert!(accept(&dir, &asked(), GOOD, s.by()).is_err());
+        assert_eq!(attempts(), n);
+    }
+    assert!(matches!(s.prepare(&dir), Err(FinishError::GivenUp)));
+    fs::remove_dir(dir.join("session.md")).unwrap();
+    assert!(ox::sessions::finish::is_stuck(&dir));
+    ox::sessions::finish::again(&dir, false, &s.redactor).unwrap();
+    assert!(accept(&dir, &asked(), GOOD, s.by()).unwrap().valid);
+    assert_eq!(attempts(), 0);
 }

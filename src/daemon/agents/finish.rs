@@ -9,7 +9,7 @@ use super::publish::{PublishError, Sharer, publish};
 use crate::agents::budget::Cost;
 use crate::agents::limits::{BYTES_A_TOKEN, PROMPT_MAX};
 use crate::agents::manager::{End, Ended};
-use crate::agents::runner::{Ask as AskAgent, Runner};
+use crate::agents::runner::{self, Ask as AskAgent, Runner, Which};
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
 use crate::project::{AgentWorker, Project, RedactRules};
@@ -53,7 +53,15 @@ impl Means<'_> {
         let rules = RedactRules::read(&self.site.dirs, Some(&project));
         rules.trouble.iter().for_each(|trouble| log::warn!("{trouble}"));
         let redactor = Redactor::with_rules(rules.rules);
-        let places = places(self.site, self.place, &project);
+        let ended = self.finish_in(&project, name, &redactor);
+        // An agent or a server may say the key that it refuses.
+        Ended { error: redactor.redact(&ended.error).into_owned(), ..ended }
+    }
+
+    fn finish_in(&self, project: &Project, name: &Name, redactor: &Redactor) -> Ended {
+        let nothing = Some(Cost::default());
+        let failed = |end: End, error: String| Ended { end, error, exit_code: 0, cost: nothing };
+        let places = places(self.site, self.place, project);
         let dir = match own_copy(&places, name) {
             Ok(Some(dir)) => dir,
             // Somebody else has finished it meanwhile.
@@ -62,13 +70,13 @@ impl Means<'_> {
         };
         let (mut cost, mut rejected) = (nothing, None);
         if let Some(runner) = self.runner {
-            match self.summary(runner, &project, &dir, &redactor) {
+            match self.summary(runner, project, &dir, redactor) {
                 (Step::End(ended), _, _) => return ended,
                 (Step::Go, took, error) => (cost, rejected) = (took, error),
             }
         }
-        let done = match self.worker.publishes(&project) {
-            true => self.share(&project, &dir, &redactor),
+        let done = match self.worker.publishes(project) {
+            true => self.share(project, &dir, redactor),
             false => Ok(()),
         };
         let (end, error) = match (done, rejected) {
@@ -105,7 +113,7 @@ impl Means<'_> {
         let end = |end: End, error: String| Ended { end, error, exit_code: 0, cost: nothing };
         let tokens = usize::try_from(PROMPT_MAX / BYTES_A_TOKEN).unwrap_or(usize::MAX);
         let ask = Ask { tokens, force: false, root: &project.root };
-        let prepared = match finish::prepare(dir, ask, redactor) {
+        let mut prepared = match finish::prepare(dir, ask, redactor) {
             Ok(prepared) => prepared,
             // What is left is to share it.
             Err(FinishError::Finished | FinishError::GivenUp) => return (Step::Go, nothing, None),
@@ -114,7 +122,14 @@ impl Means<'_> {
             }
             Err(e) => return (Step::End(end(End::Rejected, e.to_string())), nothing, None),
         };
-        let (said, cost, failure) = match &prepared.prompt {
+        let prompt = prepared.prompt.take();
+        if prompt.is_some()
+            && let Err(e) = finish::count(dir, &mut prepared, redactor)
+        {
+            return (Step::End(end(End::Unfinished, e.to_string())), nothing, None);
+        }
+        let mut is_attempt = true;
+        let (said, cost, failure) = match &prompt {
             None => (String::new(), nothing, None),
             Some(prompt) => {
                 let ask = AskAgent {
@@ -132,6 +147,7 @@ impl Means<'_> {
                         (ran.answer.text, cost, None)
                     }
                     Err(failed) => {
+                        is_attempt = failed.end == End::Failed && !is_servers(runner, &failed);
                         let ended = Ended {
                             end: failed.end,
                             error: failed.error,
@@ -144,9 +160,12 @@ impl Means<'_> {
             }
         };
         match failure {
-            // A wall, a login and our own end are no attempts.
-            Some(ended) if ended.end != End::Failed => (Step::End(ended), cost, None),
-            Some(ended) => match self.accept(dir, &prepared, "", redactor) {
+            // A wall, a login, our own end and a server that is away are no attempts.
+            Some(ended) if !is_attempt => match finish::uncount(dir, &prepared, redactor) {
+                Ok(()) | Err(FinishError::Changed) => (Step::End(ended), cost, None),
+                Err(e) => (Step::End(Ended { error: format!("{}; {e}", ended.error), ..ended }), cost, None),
+            },
+            Some(ended) => match finish::fail(dir, &prepared, &ended.error, redactor) {
                 // The last one: what can be told without an agent is shared.
                 Ok(accepted) if accepted.given_up => (Step::Go, cost, Some(ended.error)),
                 Ok(_) => (Step::End(ended), cost, None),
@@ -155,8 +174,9 @@ impl Means<'_> {
             None => match self.accept(dir, &prepared, &said, redactor) {
                 Ok(accepted) => (Step::Go, cost, accepted.error),
                 Err(e) => {
-                    let ended = Ended { end: End::Unfinished, error: e.to_string(), exit_code: 0, cost };
-                    (Step::End(ended), cost, None)
+                    // It is to be asked about once more, which is not for nothing.
+                    let end = if prompt.is_some() { End::Failed } else { End::Unfinished };
+                    (Step::End(Ended { end, error: e.to_string(), exit_code: 0, cost }), cost, None)
                 }
             },
         }
@@ -175,6 +195,11 @@ impl Means<'_> {
         };
         finish::accept(dir, prepared, said, By { thresholds, redactor })
     }
+}
+
+/// Whether it failed because a server could not be reached or failed itself: nothing came of which anybody knows what it took.
+fn is_servers(runner: &Runner, failed: &runner::Failed) -> bool {
+    matches!(runner.which(), Which::Chat(_)) && failed.cost.is_none()
 }
 
 /// Where sessions of the project lie.

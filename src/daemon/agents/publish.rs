@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
+use crate::kit::file;
 use crate::kit::pointer::Stored;
 use crate::project::Project;
 use crate::redact::Redactor;
@@ -27,7 +28,7 @@ pub enum Sharer {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The commit of the remote that has it.
+    /// The commit of the remote that has it; empty where somebody else has shared it meanwhile.
     pub commit: String,
     /// Its files, and where each is kept.
     pub stored: Vec<Stored>,
@@ -75,9 +76,17 @@ pub fn publish(
     cancel: &Cancel,
 ) -> Result<Published, PublishError> {
     let ledger = sync::locate(site, target).ok().map(|(_, at)| at.path);
+    let name = dir.file_name().unwrap_or_default();
+    let there = ledger.as_ref().map(|ledger| ledger.join("sessions").join(name));
+    let _held = finish::hold(dir, cancel)?;
+    if file::is_gone(dir)
+        && let Some(there) = &there
+        && let Some(stored) = finish::stored(there).map_err(FinishError::Meta)?
+    {
+        // Somebody else has shared it meanwhile.
+        return Ok(Published { commit: String::new(), stored, left: Left::Nothing });
+    }
     for _ in 0..ROUNDS {
-        let name = dir.file_name().unwrap_or_default();
-        let there = ledger.as_ref().map(|ledger| ledger.join("sessions").join(name));
         let pack = finish::pack(dir, there.as_deref(), &project.root, redactor)?;
         let plain = |stored: &[Stored]| pack.plain(stored);
         let message = match sharer {
@@ -86,7 +95,7 @@ pub fn publish(
         };
         let parcel = Parcel { name: &pack.name, content: pack.content.clone(), plain: &plain, message };
         let shared = share(site, target, &parcel, on_progress, cancel).map_err(PublishError::Share)?;
-        match finish::shared(dir, &shared.stored)? {
+        match finish::shared(dir, &pack, &shared.stored)? {
             Left::Changed => {}
             left => return Ok(Published { commit: shared.commit.to_string(), stored: shared.stored, left }),
         }

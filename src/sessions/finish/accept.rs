@@ -66,6 +66,72 @@ pub fn accept(dir: &Path, prepared: &Prepared, said: &str, by: By<'_>) -> Result
     }
 }
 
+/// The lock of `meta.json`, where the transcript is the one that was read: one that went from here meanwhile is not made anew.
+fn still(dir: &Path, prepared: &Prepared) -> Result<meta::Locked, FinishError> {
+    let locked = meta::lock(dir)?;
+    if Stamp::of(&dir.join(raw::FILE))? != prepared.transcript {
+        return Err(FinishError::Changed);
+    }
+    Ok(locked)
+}
+
+/// The same, with the summary of an agent noted as owed: until it is there the session goes nowhere.
+fn owed(dir: &Path, prepared: &Prepared) -> Result<meta::Locked, FinishError> {
+    let locked = still(dir, prepared)?;
+    notes::owe(dir)?;
+    Ok(locked)
+}
+
+/// Counts that an agent is asked about the session in `dir`: before it is, for whoever is killed has asked all the same.
+///
+/// # Errors
+/// See [`FinishError`]; then nobody may be asked, for nobody would know of it.
+pub fn count(dir: &Path, prepared: &mut Prepared, redactor: &Redactor) -> Result<(), FinishError> {
+    own(dir)?;
+    let locked = owed(dir, prepared)?;
+    let before = if prepared.forced { 0 } else { Notes::read(dir)?.attempts(prepared.bytes) };
+    let bytes = prepared.bytes;
+    meta::change(&locked, redactor, |all| {
+        all.insert(OF.into(), bytes.into());
+        all.insert(ATTEMPTS.into(), (before + 1).min(ATTEMPTS_MAX).into());
+    })
+    .map_err(FinishError::Meta)?;
+    prepared.counted = true;
+    Ok(())
+}
+
+/// The agent was not heard, and it was no fault of the session's: what was counted is taken back.
+///
+/// # Errors
+/// See [`FinishError`].
+pub fn uncount(dir: &Path, prepared: &Prepared, redactor: &Redactor) -> Result<(), FinishError> {
+    if !prepared.counted {
+        return Ok(());
+    }
+    own(dir)?;
+    let locked = still(dir, prepared)?;
+    let attempts = Notes::read(dir)?.attempts(prepared.bytes).saturating_sub(1);
+    let change = |all: &mut Map<String, Value>| drop(all.insert(ATTEMPTS.into(), attempts.into()));
+    meta::change(&locked, redactor, change).map_err(FinishError::Meta)
+}
+
+/// Notes that the agent that was asked about the session in `dir` failed, and why: as [`accept`] does of an answer that is none.
+///
+/// # Errors
+/// As those of [`accept`].
+pub fn fail(
+    dir: &Path,
+    prepared: &Prepared,
+    why: &str,
+    redactor: &Redactor,
+) -> Result<Accepted, FinishError> {
+    own(dir)?;
+    match by_another(dir, prepared)? {
+        Some(done) => Ok(done),
+        None => bad(dir, prepared, &redactor.redact(why), redactor),
+    }
+}
+
 /// What somebody else made of the session since it was read.
 fn by_another(dir: &Path, prepared: &Prepared) -> Result<Option<Accepted>, FinishError> {
     if Stamp::of(&dir.join(artifacts::JSON))? == prepared.summary
@@ -93,9 +159,9 @@ fn good(dir: &Path, prepared: &Prepared, mut summary: Summary, by: By<'_>) -> Re
     let title = title(prepared, &summary.title, &notes, dir, by.redactor);
     let made = made(dir, prepared, &summary, &title, by.redactor);
     // From here on it is owed until all of it is there.
-    notes::owe(dir)?;
+    drop(owed(dir, prepared)?);
     made.session()?;
-    let locked = meta::lock(dir)?;
+    let locked = still(dir, prepared)?;
     if let Some(done) = by_another(dir, prepared)? {
         return Ok(done);
     }
@@ -132,12 +198,11 @@ fn bad(dir: &Path, prepared: &Prepared, why: &str, redactor: &Redactor) -> Resul
         let attempts = notes.attempts(prepared.bytes);
         return Ok(Accepted { disposition, valid: false, title: there, attempts, given_up: false, error });
     }
-    notes::owe(dir)?;
-    let locked = meta::lock(dir)?;
+    let locked = owed(dir, prepared)?;
     // Somebody else may have counted meanwhile.
     let before = Notes::read(dir)?.attempts(prepared.bytes);
-    let before = if prepared.forced { 0 } else { before };
-    let attempts = (before + 1).min(ATTEMPTS_MAX);
+    let before = if prepared.forced && !prepared.counted { 0 } else { before };
+    let attempts = if prepared.counted { before } else { (before + 1).min(ATTEMPTS_MAX) };
     let given_up = attempts >= ATTEMPTS_MAX;
     let status = if given_up { Status::Unrecoverable } else { Status::Failed };
     let mut summary = match there {

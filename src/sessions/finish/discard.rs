@@ -36,6 +36,12 @@ pub fn discard(dir: &Path) -> Result<(), FinishError> {
     Ok(())
 }
 
+/// Where the session that lay in `dir` is when it was thrown away.
+pub fn discarded(dir: &Path) -> PathBuf {
+    let all = dir.parent().unwrap_or(dir).with_file_name(DISCARDED);
+    all.join(crate::sessions::name_of(dir))
+}
+
 /// Removes a session's directory: gone in one step, whoever is ended when.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(move_to(dir, DROPPED)?)

@@ -71,11 +71,16 @@ pub(super) fn complete(dir: &Path, root: &Path, max: u64, redactor: &Redactor) -
         redactor,
     };
     if there.is_none() {
+        let locked = meta::lock(dir)?;
+        if artifacts::read(dir)?.is_some() {
+            // Somebody else has made one meanwhile, with an agent.
+            drop(locked);
+            return complete(dir, root, max, redactor);
+        }
         if notes.attempts(bytes) < notes::ATTEMPTS_MAX {
             notes::owe(dir)?;
         }
         made.json(Status::Local, None, bytes)?;
-        let locked = meta::lock(dir)?;
         meta::change(&locked, redactor, |all| {
             let attempts = notes.attempts(bytes);
             if attempts == 0 {
@@ -84,8 +89,10 @@ pub(super) fn complete(dir: &Path, root: &Path, max: u64, redactor: &Redactor) -
             told(all, &summary, &title);
         })
         .map_err(FinishError::Meta)?;
+        made.summary()?;
+        drop(locked);
     }
-    if !is_there(SUMMARY)? || there.is_none() {
+    if !is_there(SUMMARY)? {
         made.summary()?;
     }
     if !has_session {

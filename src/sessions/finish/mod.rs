@@ -4,8 +4,9 @@
 //! Files: in a session's directory `summary.json`, `summary.md` and `session.md` (the artifacts), `meta.json` with what was decided,
 //! `.needs-summary` while the summary of an agent is owed, `.to-share` while others have not all of what is there, `.downloaded` in one that
 //! came from others, `.share` with what is shared in place of what is here. `discarded` and `dropped` beside the directory of the sessions:
-//! what was thrown away within the last days, and what is being removed.
-//! Locks: `meta.json.lock`, which is the innermost; `raw.jsonl.lock` while a transcript is written anew.
+//! what was thrown away within the last days, and what is being removed; `sharing` there with a lock for each session that is being shared.
+//! Locks: `sharing/<name>.lock`, which is the outermost, while a session is shared and goes from here; `meta.json.lock`, which is the innermost;
+//! `raw.jsonl.lock` while a transcript is written anew.
 //! Promises: whoever is killed leaves what the same call completes, and a second call changes no byte; a directory that git keeps is never
 //! written to; an agent is asked three times about a transcript and no more; nothing is removed here before somebody else has it.
 
@@ -14,6 +15,7 @@ mod again;
 mod artifacts;
 mod collect;
 mod discard;
+mod held;
 mod local;
 mod look;
 mod notes;
@@ -25,13 +27,14 @@ mod shared;
 use std::io;
 use std::path::Path;
 
-pub use accept::{Accepted, By, accept};
+pub use accept::{Accepted, By, accept, count, fail, uncount};
 pub use again::{again, is_downloaded, is_stuck, summary_of};
-pub use discard::{DISCARDED_FOR, Tidied, discard, tidy};
+pub use discard::{DISCARDED_FOR, Tidied, discard, discarded, tidy};
+pub use held::{Held, hold};
 pub use local::summarize_locally;
 pub use look::{Candidate, Looked, Need, Trouble, Wanted, bring_here, look, mark_downloaded};
 pub use notes::ATTEMPTS_MAX;
-pub use pack::{Pack, pack};
+pub use pack::{Pack, pack, stored};
 pub use paused::Paused;
 pub use prepare::{Ask, Prepared, prepare};
 pub use shared::{Left, shared};

@@ -92,7 +92,9 @@ impl Notes {
 
     /// An agent was asked, and in vain.
     pub(super) fn has_failed(&self) -> bool {
-        [Status::Failed, Status::Unrecoverable].iter().any(|status| self.status == status.name())
+        let all = [Status::Failed, Status::Unrecoverable];
+        all.iter().any(|status| self.status == status.name())
+            || !self.is_ok() && self.attempts >= ATTEMPTS_MAX
     }
 
     /// What was decided; sharing where nobody has.

@@ -1,16 +1,17 @@
 //! What of a session others get.
 
-use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::local::complete;
 use super::notes::{ATTEMPTS, DISPOSITION, Notes, OF, mark};
 use super::paused::Paused;
 use super::{FinishError, SHARE, TO_SHARE, artifacts, own, size_of};
 use crate::kit::file;
+use crate::kit::hex::hex;
 use crate::kit::pointer::{Storage, Stored};
 use crate::redact::{Findings, Redactor};
 use crate::sessions::raw::{self, Line};
@@ -42,6 +43,8 @@ pub struct Pack {
     plain: Vec<(String, Vec<u8>)>,
     /// What is known of it, without where its content is.
     meta: Map<String, Value>,
+    /// Those files of [`PLAIN`] as they lay here: digest and size, none where there was none.
+    pub(super) seen: Vec<(&'static str, Option<(String, u64)>)>,
 }
 
 /// Makes the session in `dir` ready to be shared: what is not there yet of its artifacts is made without an agent, all of it is looked at for
@@ -76,16 +79,27 @@ pub fn pack(dir: &Path, there: Option<&Path>, root: &Path, redactor: &Redactor) 
             content.push(if name == raw::FILE { to_share(dir, &paused)? } else { path });
         }
     }
-    let mut plain = Vec::new();
-    for name in [artifacts::JSON, usage::FILE, EDITS] {
+    let is_told = |name: &&str| *name != EDITS || paused.is_empty();
+    let mut large = Vec::new();
+    for name in [usage::FILE, EDITS].into_iter().filter(is_told) {
         let path = dir.join(name);
-        let Some(meta) = file::look(&path)?.filter(fs::Metadata::is_file) else { continue };
-        if name == EDITS && !paused.is_empty() {
-            continue;
-        }
-        if meta.len() > PLAIN_MAX && name != artifacts::JSON {
+        if file::look(&path)?.is_some_and(|meta| meta.is_file() && meta.len() > PLAIN_MAX) {
             clean(dir, name, redactor)?;
             content.push(path);
+            large.push(name);
+        }
+    }
+    // All of one summary, or of the other: whoever writes another one has this lock while it does.
+    let _locked = meta::lock(dir)?;
+    let mut seen = Vec::new();
+    for name in PLAIN {
+        seen.push((name, seen_of(&dir.join(name))?));
+    }
+    let mut plain = Vec::new();
+    let is_plain = |name: &&str| is_told(name) && !large.contains(name);
+    for name in [artifacts::JSON, usage::FILE, EDITS].into_iter().filter(is_plain) {
+        let path = dir.join(name);
+        if !file::look(&path)?.is_some_and(|meta| meta.is_file()) {
             continue;
         }
         let bytes = file::read_capped(&path, usize::MAX - 1)?;
@@ -97,7 +111,19 @@ pub fn pack(dir: &Path, there: Option<&Path>, root: &Path, redactor: &Redactor) 
     let mut meta = Value::Object(known(dir, there).map_err(FinishError::Meta)?);
     redactor.redact_json(&mut meta);
     let Value::Object(meta) = meta else { return Err(io::Error::other("meta.json is no object").into()) };
-    Ok(Pack { name: name_of(dir).to_owned(), content, plain, meta })
+    Ok(Pack { name: name_of(dir).to_owned(), content, plain, meta, seen })
+}
+
+/// How a file lies here.
+pub(super) fn seen_of(path: &Path) -> io::Result<Option<(String, u64)>> {
+    if file::look(path)?.is_some_and(|meta| meta.is_file()) { digest(path).map(Some) } else { Ok(None) }
+}
+
+/// The digest and the size of a file, whatever its size.
+pub(super) fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut hash = Sha256::new();
+    let size = io::copy(&mut raw::open(path)?, &mut hash)?;
+    Ok((hex(&hash.finalize()), size))
 }
 
 /// What is known of the session here, over what others know of it.
@@ -127,6 +153,24 @@ fn known(dir: &Path, there: Option<&Path>) -> io::Result<Map<String, Value>> {
         all.insert("username".into(), name.into());
     }
     Ok(all)
+}
+
+/// Where the files of a shared session are, as the `meta.json` in its directory in the ledger says; none where there is no such file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn stored(there: &Path) -> io::Result<Option<Vec<Stored>>> {
+    if file::look(&there.join(meta::FILE))?.is_none() {
+        return Ok(None);
+    }
+    let all = meta::read(there)?;
+    let row = |(name, file): (&String, &Value)| {
+        let oid = file["oid"].as_str()?;
+        let storage = file["storage"].as_str().map_or(Some(Storage::Lfs), Storage::named)?;
+        let oid = oid.strip_prefix("sha256:").unwrap_or(oid).to_owned();
+        Some(Stored { name: name.clone(), oid, size: file["size"].as_u64()?, storage })
+    };
+    Ok(Some(all.get("files").and_then(Value::as_object).into_iter().flatten().filter_map(row).collect()))
 }
 
 impl Pack {

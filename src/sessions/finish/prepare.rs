@@ -62,6 +62,8 @@ pub struct Prepared {
     pub(super) paused: Paused,
     /// Somebody wanted it: it is counted anew.
     pub(super) forced: bool,
+    /// That an agent is asked is counted already.
+    pub(super) counted: bool,
     pub(super) transcript: Option<Stamp>,
     pub(super) summary: Option<Stamp>,
 }
@@ -118,6 +120,7 @@ pub fn prepare(dir: &Path, ask: Ask<'_>, redactor: &Redactor) -> Result<Prepared
         collected,
         paused,
         forced: ask.force,
+        counted: false,
         transcript,
         summary,
     })

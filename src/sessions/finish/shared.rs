@@ -4,15 +4,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::discard::remove;
 use super::notes::{is_marked, unmark};
-use super::pack::{CONTENT, PLAIN, to_share};
+use super::pack::{CONTENT, PLAIN, Pack, digest, seen_of, to_share};
 use super::paused::Paused;
 use super::{FinishError, NEEDS_SUMMARY, SHARE, TO_SHARE, own};
 use crate::kit::file;
-use crate::kit::hex::hex;
 use crate::kit::pointer::{Storage, Stored};
 use crate::sessions::{meta, raw};
 
@@ -28,18 +25,27 @@ pub enum Left {
 }
 
 /// Others have the session in `dir` as it was packed, and where its files are was confirmed: what is here goes, unless something of it is
-/// nowhere else, or the summary of an agent is owed. A second call changes nothing.
+/// nowhere else, or the summary of an agent is owed. A second call changes nothing. Nobody else may share it meanwhile: see [`hold`](super::hold).
 ///
 /// # Errors
 /// See [`FinishError`].
-pub fn shared(dir: &Path, stored: &[Stored]) -> Result<Left, FinishError> {
+pub fn shared(dir: &Path, packed: &Pack, stored: &[Stored]) -> Result<Left, FinishError> {
     if file::look(dir)?.is_none() {
         return Ok(Left::Nothing);
     }
     own(dir)?;
+    // Until it is gone: whoever writes another summary does it before, and is seen, or finds nothing to write it for.
+    let _locked = meta::lock(dir)?;
+    for (name, seen) in &packed.seen {
+        if seen_of(&dir.join(name))? != *seen {
+            return Ok(Left::Changed);
+        }
+    }
     let paused = Paused::of_dir(dir).map_err(FinishError::Meta)?;
     let of = |name: &str| stored.iter().find(|one| one.name == name);
-    let mut is_elsewhere = paused.is_empty() && !is_marked(dir, NEEDS_SUMMARY)?;
+    let mut is_elsewhere = paused.is_empty()
+        && !is_marked(dir, NEEDS_SUMMARY)?
+        && stored.iter().all(|one| one.storage != Storage::Here);
     for name in CONTENT {
         let path = dir.join(name);
         if file::look(&path)?.is_none() || raw::is_pointer(&path)? {
@@ -49,7 +55,6 @@ pub fn shared(dir: &Path, stored: &[Stored]) -> Result<Left, FinishError> {
             is_elsewhere = false;
             continue;
         };
-        is_elsewhere &= one.storage != Storage::Here;
         let path = if name == raw::FILE { to_share(dir, &paused)? } else { path };
         if digest(&path)? != (one.oid.clone(), one.size) {
             return Ok(Left::Changed);
@@ -79,11 +84,4 @@ fn holds_nothing_else(dir: &Path, stored: &[Stored]) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// The digest and the size of a file, whatever its size.
-fn digest(path: &Path) -> io::Result<(String, u64)> {
-    let mut hash = Sha256::new();
-    let size = io::copy(&mut raw::open(path)?, &mut hash)?;
-    Ok((hex(&hash.finalize()), size))
 }
