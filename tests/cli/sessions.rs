@@ -409,3 +409,50 @@ fn a_session_is_called_by_the_time_of_the_zone_that_is_named() {
     assert!(imported["session_name"].as_str().unwrap().starts_with("2026-03-12T18-01-"), "{imported}");
     env.stop_daemon();
 }
+
+#[test]
+fn what_nobody_can_sum_up_anew_stays_as_it_is() {
+    let (env, repo, ledger) = with_sessions();
+    env.ox(["config", "set", "agent_worker.agent", "none"]).ok();
+    let dir = ledger.join(".sageox/cache/sessions/2026-03-12T11-09-dana-OxTndR");
+    let meta = r#"{"summary_status":"ok","disposition":"local_only","title":"T"}"#;
+    fs::write(dir.join("meta.json"), meta).unwrap();
+    for command in ["regenerate", "retry"] {
+        let failed = env.ox_in(&repo, ["session", command, "OxTndR"]).fails(1);
+        assert!(failed.stderr.contains("no agent is run in the background"), "{failed:?}");
+        assert_eq!(fs::read_to_string(dir.join("meta.json")).unwrap(), meta, "{command}");
+        assert!(!dir.join(".needs-summary").exists(), "{command}");
+    }
+    env.stop_daemon();
+}
+
+#[test]
+fn a_download_brings_all_of_a_session_or_leaves_nothing_and_mends_what_was_left_of_one() {
+    let (env, repo, ledger) = with_sessions();
+    let name = "2026-03-13T11-09-bo-OxBBBB";
+    let (own, shared) =
+        (ledger.join(".sageox/cache/sessions").join(name), ledger.join("sessions").join(name));
+    let size = fs::metadata(shared.join("raw.jsonl")).unwrap().len();
+    let kept = |oid: &str| {
+        let files =
+            json!({ "raw.jsonl": { "oid": format!("sha256:{oid}"), "size": size, "storage": "git" } });
+        fs::write(shared.join("meta.json"), json!({ "files": files }).to_string()).unwrap();
+    };
+    let raw = fs::read(shared.join("raw.jsonl")).unwrap();
+    // What was left of one that failed: it hides the session.
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join(".downloaded"), "").unwrap();
+    kept(&"0".repeat(64));
+    env.ox_in(&repo, ["session", "download", name]).fails(1);
+    kept(&crate::support::lfs::oid(&raw));
+    env.ox_in(&repo, ["session", "download", name]).ok();
+    assert_eq!(fs::read(own.join("raw.jsonl")).unwrap(), raw);
+    assert!(own.join(".downloaded").exists());
+    fs::remove_dir_all(&own).unwrap();
+    fs::write(shared.join("raw.jsonl"), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        .unwrap();
+    kept(&"0".repeat(64));
+    env.ox_in(&repo, ["session", "download", name]).fails(1);
+    assert!(!own.exists());
+    env.stop_daemon();
+}

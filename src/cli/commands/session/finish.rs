@@ -1,5 +1,6 @@
 //! What becomes of a session when it has ended: `ox session finalize`, `retry`, `regenerate` and `push-summary`.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::kit::clock::pause;
 use crate::project::settings::Settings;
 use crate::project::{Instance, Project};
 use crate::sessions::finish::{self, Ask, By, FinishError};
-use crate::sessions::summary::Thresholds;
+use crate::sessions::summary::{Disposition, Thresholds};
 use crate::sessions::{Found, Name, Place, Recording, State};
 
 /// Between two questions how far it is.
@@ -90,15 +91,22 @@ pub fn finalize(cx: &Cx, args: &Finalize) -> Outcome {
 pub fn retry(cx: &Cx, args: &Retry) -> Outcome {
     let project = cx.project()?;
     let places = places(cx, &project);
+    let ours = Instance::all(&project.root);
+    let is_ours = |found: &Found| is_ours(&ours, found);
     let meant = match &args.session {
-        Some(word) => vec![find_named(&places, word)?],
-        None => places.here().into_iter().filter(|found| finish::is_stuck(&found.dir)).collect(),
+        Some(word) => {
+            let found = find_named(&places, word)?;
+            refuse_others(&found, is_ours(&found))?;
+            vec![found]
+        }
+        // Also those that were shared as they were, when no agent could sum them up.
+        None => {
+            let is_meant = |found: &Found| is_ours(found) && finish::is_stuck(&found.dir);
+            places.all().0.into_iter().filter(is_meant).collect()
+        }
     };
-    let redactor = cx.redactor(Some(&project));
-    for found in &meant {
-        refuse_recorded(found)?;
-        finish::again(&found.dir, false, &redactor).map_err(|e| failed(found, &e))?;
-    }
+    meant.iter().try_for_each(refuse_recorded)?;
+    let meant = again(cx, &project, meant, false)?;
     if meant.is_empty() && !cx.ui.json() {
         cx.ui.note("every session of this machine is finished, or was not tried yet");
     }
@@ -109,10 +117,7 @@ pub fn regenerate(cx: &Cx, args: &Regenerate) -> Outcome {
     let project = cx.project()?;
     let places = places(cx, &project);
     let ours = Instance::all(&project.root);
-    let is_ours = |found: &Found| {
-        matches!(found.place, Place::Local | Place::Cache) && !finish::is_downloaded(&found.dir)
-            || found.place == Place::Ledger && ours.contains_key(found.name.agent())
-    };
+    let is_ours = |found: &Found| is_ours(&ours, found);
     let meant: Vec<Found> = match args.all {
         true => {
             let is_done = |found: &Found| matches!(Recording::load(&found.dir), State::None);
@@ -121,11 +126,7 @@ pub fn regenerate(cx: &Cx, args: &Regenerate) -> Outcome {
         false => {
             let found = find(cx, &args.which)?;
             refuse_recorded(&found)?;
-            if !is_ours(&found) {
-                return Err(Failure::new(Exit::Usage, "the session was not recorded on this machine")
-                    .on(&*found.name)
-                    .because_of("whoever recorded it sums it up"));
-            }
+            refuse_others(&found, is_ours(&found))?;
             vec![found]
         }
     };
@@ -136,18 +137,55 @@ pub fn regenerate(cx: &Cx, args: &Regenerate) -> Outcome {
         }
         return cx.ui.print(&meant.iter().map(|found| &*found.name).collect::<Vec<_>>().join("\n"));
     }
-    let redactor = cx.redactor(Some(&project));
+    let here = again(cx, &project, meant, true)?;
+    run(cx, &project, "session_regenerate", &here, args.no_wait)
+}
+
+/// Whether a session was recorded on this machine, of whose agents `ours` are.
+fn is_ours(ours: &BTreeMap<String, Instance>, found: &Found) -> bool {
+    matches!(found.place, Place::Local | Place::Cache) && !finish::is_downloaded(&found.dir)
+        || found.place == Place::Ledger && ours.contains_key(found.name.agent())
+}
+
+fn refuse_others(found: &Found, is_ours: bool) -> Outcome {
+    if is_ours {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "the session was not recorded on this machine")
+        .on(&*found.name)
+        .because_of("whoever recorded it sums it up"))
+}
+
+/// Notes of sessions that they are to be finished once more, if there is who does it. Answers where they lie then.
+fn again(cx: &Cx, project: &Project, meant: Vec<Found>, anew: bool) -> Outcome<Vec<Found>> {
+    let Some(first) = meant.first() else { return Ok(meant) };
+    serve(cx, project)?;
+    refuse_unable(cx, project, &first.name)?;
+    let redactor = cx.redactor(Some(project));
     let mut here = Vec::new();
     for found in meant {
         // What was shared and went from here comes back first.
         let found = match found.place {
-            Place::Ledger => fetch(cx, &project, &found, false)?,
+            Place::Ledger => fetch(cx, project, &found)?,
             _ => found,
         };
-        finish::again(&found.dir, true, &redactor).map_err(|e| failed(&found, &e))?;
+        finish::again(&found.dir, anew, &redactor).map_err(|e| failed(&found, &e))?;
         here.push(found);
     }
-    run(cx, &project, "session_regenerate", &here, args.no_wait)
+    Ok(here)
+}
+
+/// Asks the daemon, which knows from then on what the configuration says now, whether it finishes sessions.
+fn refuse_unable(cx: &Cx, project: &Project, name: &Name) -> Outcome {
+    let work = Client::new(cx.dirs.host_socket()).agent_work(&AgentWorkAsk::default());
+    let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
+    let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
+    if work.enabled || worker.publishes(project) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, "no agent is run in the background")
+        .because_of(work.agent_detail)
+        .hint(format!("ox agents status, or ox session upload {name} to share it as it is")))
 }
 
 pub fn push_summary(cx: &Cx, args: &PushSummary) -> Outcome {
@@ -183,7 +221,19 @@ pub fn push_summary(cx: &Cx, args: &PushSummary) -> Outcome {
             "disposition": accepted.disposition.name(), "summary_path": found.dir.join("summary.json"),
         }));
     }
-    cx.ui.done(&format!("{}: {}", found.name, accepted.title))
+    cx.ui.done(&format!("{}: {}", found.name, accepted.title))?;
+    match accepted.disposition {
+        Disposition::Upload => {}
+        Disposition::LocalOnly => cx.ui.note("by its score it stays on this machine"),
+        Disposition::Discard => {
+            let aside = finish::discarded(&found.dir);
+            cx.ui.note(&format!(
+                "by its score it was thrown away: it lies in {} for seven days",
+                aside.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Tells the daemon that a session may be finished. False where none runs that hears it.
@@ -218,16 +268,7 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
     // The first look that this has done may begin what is asked for.
     let begun = cx.now();
     let host = Client::new(cx.dirs.host_socket());
-    // Asked first: from then on it knows what the configuration says now.
-    let work = host.agent_work(&AgentWorkAsk::default());
-    let work = work.map_err(|e| of_client("the daemon gave no answer", &e))?;
-    let worker = Settings::load(&cx.env, &cx.dirs, None).0.agent_worker().0;
-    if !work.enabled && !worker.publishes(project) {
-        let name = &all[0].name;
-        return Err(Failure::new(Exit::Failed, "no agent is run in the background")
-            .because_of(work.agent_detail)
-            .hint(format!("ox agents status, or ox session upload {name} to share it as it is")));
-    }
+    refuse_unable(cx, project, &all[0].name)?;
     let mut done = Vec::new();
     for found in all {
         client

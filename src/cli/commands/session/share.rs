@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Which, find, places};
 use crate::cli::context::Cx;
@@ -14,14 +14,11 @@ use crate::daemon::{PublishError, Sharer, publish};
 use crate::kit::cancel::Cancel;
 use crate::kit::file;
 use crate::kit::pointer::{Storage, Stored};
-use crate::project::Project;
+use crate::project::{Instance, Project};
 use crate::sessions::finish::{self, FinishError, Left};
 use crate::sessions::{Found, Place, raw};
 use crate::sync::share::fetch_content;
 use crate::sync::{Failure as SyncFailure, Site, Target};
-
-/// A larger `meta.json` is none, in bytes.
-const META_MAX: usize = 1 << 20;
 
 /// Flags of `ox session upload`.
 #[derive(Debug, clap::Args)]
@@ -108,10 +105,7 @@ pub fn download(cx: &Cx, args: &Download) -> Outcome {
     let project = cx.project()?;
     let found = find(cx, &args.which)?;
     let is_here = || raw::is_substantive(&found.dir.join(raw::FILE)).unwrap_or(false);
-    let there = match found.place {
-        Place::Ledger if !is_here() => fetch(cx, &project, &found, true)?,
-        _ => found,
-    };
+    let there = if is_here() { found } else { fetch(cx, &project, &found)? };
     if cx.ui.json() {
         return cx.ui.document(&json!({ "success": true, "session_name": &*there.name, "path": there.dir }));
     }
@@ -120,23 +114,17 @@ pub fn download(cx: &Cx, args: &Download) -> Outcome {
     Ok(())
 }
 
-/// Brings the content of a session that lies in the ledger here, beside those of this machine. `others`: it is another machine's, and is
-/// finished there.
-pub fn fetch(cx: &Cx, project: &Project, found: &Found, others: bool) -> Outcome<Found> {
+/// Brings the content of a session that lies in the ledger here, beside those of this machine: all of it, or nothing. One of another
+/// machine is finished there.
+pub fn fetch(cx: &Cx, project: &Project, found: &Found) -> Outcome<Found> {
     let failed = |e: &dyn std::fmt::Display| {
         Failure::new(Exit::Failed, "the session cannot be fetched").on(&*found.name).because_of(e.to_string())
     };
     let all = places(cx, project);
-    let into = all.own().join(&*found.name);
-    let meta = file::read_capped(&found.dir.join("meta.json"), META_MAX).map_err(|e| failed(&e))?;
-    let meta: Map<String, Value> = serde_json::from_slice(&meta).map_err(|e| failed(&e))?;
-    let wanted: Vec<Stored> = meta
-        .get("files")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, file)| stored(name, file))
-        .collect();
+    let (target_dir, into) = (all.own().join(&*found.name), all.own().join(format!(".fetch-{}", found.name)));
+    let ledger = all.dirs().find(|(place, _)| *place == Place::Ledger);
+    let shared = ledger.map_or(found.dir.clone(), |(_, dir)| dir.join(&*found.name));
+    let wanted = finish::stored(&shared).map_err(|e| failed(&e))?.unwrap_or_default();
     if !wanted.iter().any(|one| one.name == raw::FILE) {
         return Err(failed(&"its meta.json does not say where its transcript is")
             .hint("the machine that recorded it: ox session upload"));
@@ -145,15 +133,14 @@ pub fn fetch(cx: &Cx, project: &Project, found: &Found, others: bool) -> Outcome
     let progress = cx.ui.progress(&format!("fetching {}", found.name));
     let on_progress = &mut |_: &str, percent: Option<u8>, text: &str| progress.phase(text, percent);
     file::make_dirs(&into, 0o700).map_err(|e| failed(&e))?;
-    // Before there is anything in it that could be taken for ours.
-    if others {
+    if !Instance::all(&project.root).contains_key(found.name.agent()) {
         finish::mark_downloaded(&into).map_err(|e| failed(&e))?;
     }
     let name = &*found.name;
     let done = fetch_content(&site, &target(project), name, &wanted, &into, on_progress, &Cancel::default());
     drop(progress);
     done.map_err(|e| of_sync(Failure::new(Exit::Failed, "the session cannot be fetched").on(name), &e))?;
-    let entries = fs::read_dir(&found.dir).map_err(|e| failed(&e))?;
+    let entries = fs::read_dir(&shared).map_err(|e| failed(&e))?;
     for entry in entries.filter_map(Result::ok) {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let is_plain = entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -167,19 +154,17 @@ pub fn fetch(cx: &Cx, project: &Project, found: &Found, others: bool) -> Outcome
             _ => {}
         }
     }
-    Ok(Found { name: found.name.clone(), dir: into, place: Place::Local })
+    // What older versions left of a fetch that failed hides the session, and holds nothing.
+    if finish::is_downloaded(&target_dir) && file::is_gone(&target_dir.join(raw::FILE)) {
+        fs::remove_dir_all(&target_dir).map_err(|e| failed(&e))?;
+    }
+    file::rename_new(&into, &target_dir).map_err(|e| failed(&e))?;
+    file::sync_dir(&target_dir).map_err(|e| failed(&e))?;
+    Ok(Found { name: found.name.clone(), dir: target_dir, place: Place::Local })
 }
 
 /// What git keeps of a session is no larger, in bytes.
 const PLAIN_MAX: usize = 5 << 20;
-
-/// A row of the manifest in `meta.json`.
-fn stored(name: &str, file: &Value) -> Option<Stored> {
-    let oid = file["oid"].as_str()?;
-    let storage = file["storage"].as_str().map_or(Some(Storage::Lfs), Storage::named)?;
-    let oid = oid.strip_prefix("sha256:").unwrap_or(oid).to_owned();
-    Some(Stored { name: name.to_owned(), oid, size: file["size"].as_u64()?, storage })
-}
 
 fn not_shared(found: &Found, e: &PublishError) -> Failure {
     let failure = Failure::new(Exit::of_class(e.class()), "the session is not shared").on(&*found.name);
