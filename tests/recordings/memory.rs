@@ -33,7 +33,7 @@ fn agt_13_a_long_transcript_is_followed_in_little_memory() {
     for program in Program::ALL {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
-        let (size, most) = seed::rounds((50_u64 << 20, 32_u64), (500 << 20, 64));
+        let (size, most) = seed::rounds((50_u64 << 20, 40_u64), (500 << 20, 64));
         let path = dir.join("transcript.jsonl");
         let mut file = BufWriter::new(fs::File::create(&path).unwrap());
         let size = write_long(program, size, &mut file).unwrap();

@@ -96,7 +96,9 @@ impl Bench {
         machine.env.ox_in(&machine.repo, ["up"]).ok();
         let (name, raw) = machine.record();
         let done = machine.ox(&["session", "finalize", &name]);
-        assert_eq!(done["sessions"][0]["status"], "completed", "{done}");
+        // What was told that it has ended may have been finished before anybody asked for it.
+        let status = done["sessions"][0]["status"].as_str().unwrap();
+        assert!(["completed", "nothing to do"].contains(&status), "{done}");
         let there = |file: &str| machine.env.git(bare, ["show", &format!("main:sessions/{name}/{file}")]);
         let meta: Value = serde_json::from_str(&there("meta.json")).unwrap();
         assert_eq!(meta["title"], "Parser split into lexer and tree");
