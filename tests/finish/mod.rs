@@ -677,7 +677,7 @@ fn what_a_session_wrote_is_shared_with_it_and_goes_here_unless_it_is_nowhere_els
             stored.iter_mut().for_each(|one| {
                 one.storage = if one.name == "edits.json" { Storage::Here } else { Storage::Lfs };
             });
-            assert_eq!(shared(&dir, &stored).unwrap(), Left::All, "it is nowhere else");
+            assert_eq!(shared(&dir, &packed, &stored).unwrap(), Left::All, "it is nowhere else");
             assert!(dir.join("edits.json").exists());
         } else {
             assert_eq!(s.share(&dir), Left::Nothing);

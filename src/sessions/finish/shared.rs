@@ -43,9 +43,7 @@ pub fn shared(dir: &Path, packed: &Pack, stored: &[Stored]) -> Result<Left, Fini
     }
     let paused = Paused::of_dir(dir).map_err(FinishError::Meta)?;
     let of = |name: &str| stored.iter().find(|one| one.name == name);
-    let mut is_elsewhere = paused.is_empty()
-        && !is_marked(dir, NEEDS_SUMMARY)?
-        && stored.iter().all(|one| one.storage != Storage::Here);
+    let mut is_elsewhere = paused.is_empty() && !is_marked(dir, NEEDS_SUMMARY)?;
     for name in CONTENT {
         let path = dir.join(name);
         if file::look(&path)?.is_none() || raw::is_pointer(&path)? {
@@ -55,6 +53,7 @@ pub fn shared(dir: &Path, packed: &Pack, stored: &[Stored]) -> Result<Left, Fini
             is_elsewhere = false;
             continue;
         };
+        is_elsewhere &= one.storage != Storage::Here;
         let path = if name == raw::FILE { to_share(dir, &paused)? } else { path };
         if digest(&path)? != (one.oid.clone(), one.size) {
             return Ok(Left::Changed);
