@@ -148,16 +148,7 @@ pub fn remove(data: &Path, word: &str) -> io::Result<bool> {
 }
 
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    let mut key = [0; 32];
-    if digits.len() != 2 * key.len() {
-        return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(key)
+    hex::unhex(text)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ox::cli::args;
 use ox::cli::docs::{DOCUMENTS, Page, pages};
 use ox::kit::cancel::Cancel;
 use ox::kit::child;
+use ox::kit::clock::{Clock as _, SystemClock};
 
 use crate::support::TestEnv;
 
@@ -269,8 +270,9 @@ fn the_documents_hold_what_the_manual_promises() {
             "ox session recover" => {
                 let dir = repo.join(".sageox/ledger/.sageox/cache/sessions/2026-03-13T11-09-dana-OxTndR");
                 fs::create_dir_all(&dir).unwrap();
-                let left = r#"{"agent_id":"OxTndR","stopped_at":"2026-03-13T10:00:00Z"}"#;
-                fs::write(dir.join(".recording.json"), left).unwrap();
+                // So young that the daemon leaves it alone.
+                let left = serde_json::json!({ "agent_id": "OxTndR", "started_at": SystemClock.now().wall });
+                fs::write(dir.join(".recording.json"), left.to_string()).unwrap();
                 words.push("2026-03-13T11-09-dana-OxTndR".into());
             }
             "ox session import" => {

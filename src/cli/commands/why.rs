@@ -157,8 +157,8 @@ fn in_project(cx: &Cx, project: &Project, named: &str) -> Outcome<String> {
 
 /// The repository below the project's that a file lies in, a submodule for one.
 fn repository_of(root: &Path, path: &str) -> Option<String> {
-    let above = path.match_indices('/').map(|(end, _)| &path[..end]);
-    above.filter(|dir| root.join(dir).join(".git").symlink_metadata().is_ok()).last().map(str::to_owned)
+    let mut above = path.match_indices('/').map(|(end, _)| &path[..end]);
+    above.rfind(|dir| root.join(dir).join(".git").symlink_metadata().is_ok()).map(str::to_owned)
 }
 
 fn groups<'a>(

@@ -1,14 +1,14 @@
 //! Pieces of what an edit wrote: hashes of each line and of each two neighbours, with the lines around where these are known.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Serialize, Serializer};
 
 use super::hash::{Hash, WIDTH, alone, pair};
+use crate::kit::hex::{hex, unhex};
 
 /// Lines that an edit wrote one below the other, with the line above and the one below where the edit shows them.
 ///
-/// Written as base64 of a byte that tells whether there is a line above (1) and below (2), a hash of each line that was written (0 if it has
+/// Written as hexadecimal digits, which no rule for secrets takes for one, of a byte that tells whether there is a line above (1) and below (2),
+/// a hash of each line that was written (0 if it has
 /// none of its own), and a hash of each two neighbours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
@@ -62,7 +62,7 @@ impl Run {
 
     /// Reads what was written; `None` of anything else.
     pub(super) fn read(text: &str) -> Option<Run> {
-        let bytes = BASE64.decode(text).ok()?;
+        let bytes = unhex(text)?;
         let (flags, hashes) = bytes.split_first()?;
         let hash = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
         let all: Vec<Hash> = hashes.chunks(WIDTH).map(hash).collect();
@@ -98,7 +98,7 @@ impl Serialize for Run {
         for hash in self.alone.iter().chain(&self.pairs) {
             bytes.extend_from_slice(&hash.to_be_bytes()[8 - WIDTH..]);
         }
-        to.serialize_str(&BASE64.encode(bytes))
+        to.serialize_str(&hex(&bytes))
     }
 }
 

@@ -36,7 +36,7 @@ struct One<'a> {
     at: GoTime,
     whole: bool,
     lines: u64,
-    // The letters of base64 are never escaped.
+    // Hexadecimal digits are never escaped.
     #[serde(borrow)]
     runs: Vec<&'a str>,
 }
