@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::kit::file;
-use crate::kit::hex::hex;
+use crate::kit::hex::{self, hex};
 
 /// No such file is longer, in bytes.
 const SIZE_MAX: usize = 4096;
