@@ -24,6 +24,8 @@ pub const PLACES_MAX: usize = 64;
 pub const MOVED_LINES_MIN: usize = 5;
 /// See [`MOVED_LINES_MIN`].
 pub const MOVED_PERCENT: usize = 50;
+/// Of a longer transcript beginning and end are read, in bytes: whoever stops a session does not wait longer for a long one (lesson agt-13).
+pub const READ_MAX: u64 = 16 << 20;
 /// Transcripts that are read because nothing is kept of the session's edits; the newest.
 pub const COLLECTED_MAX: usize = 50;
 /// A larger one is not, in bytes.

@@ -111,8 +111,8 @@ pub fn collect(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<
     };
     let mut calls = Calls::new();
     let mut prompts: Vec<(Timestamp, i64)> = Vec::new();
-    let (mut prompt, mut session_id) = (None, String::new());
-    each_line(dir, &mut |line| {
+    let (mut prompt, mut session_id, mut next) = (None, String::new(), None);
+    let is_whole = each_line(dir, &mut |line| {
         let entry = match line {
             Line::Header(header) => {
                 session_id = header.session_id;
@@ -123,8 +123,14 @@ pub fn collect(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<
         };
         let seq = entry.seq.unwrap_or_default();
         if unshared.iter().any(|(from, to)| (*from..*to).contains(&seq)) {
+            next = Some(seq.saturating_add(1));
             return;
         }
+        // What was asked for in a gap is not known.
+        if next.is_some_and(|next| seq > next) {
+            prompt = None;
+        }
+        next = Some(seq.saturating_add(1));
         if entry.kind == Kind::User {
             prompt = Some(seq);
             prompts.extend(entry.timestamp.map(|at| (at, seq)));
@@ -146,6 +152,7 @@ pub fn collect(dir: &Path, workspace: &Path, redactor: &Redactor) -> io::Result<
         }
     }
     let mut edits = calls.edits(&mut Paths::new(workspace), redactor);
+    edits.truncated |= !is_whole;
     (edits.version, edits.session_id) = (VERSION, session_id);
     Ok(edits)
 }
@@ -196,11 +203,11 @@ fn unshared(recording: &Recording) -> Vec<(i64, i64)> {
 }
 
 /// Hands out the lines of a transcript that is here.
-fn each_line(dir: &Path, on_line: &mut dyn FnMut(Line)) -> io::Result<()> {
+fn each_line(dir: &Path, on_line: &mut dyn FnMut(Line)) -> io::Result<bool> {
     let path = dir.join(raw::FILE);
     match file::found(raw::is_pointer(&path))? {
-        Some(false) => raw::read(&path, on_line),
-        Some(true) | None => Ok(()),
+        Some(false) => raw::read_ends(&path, limits::READ_MAX, on_line),
+        Some(true) | None => Ok(true),
     }
 }
 
