@@ -16,8 +16,8 @@ use ox::kit::pointer::{Storage, Stored};
 use ox::project::{Dirs, Env};
 use ox::redact::Redactor;
 use ox::sessions::finish::{
-    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Wanted, accept, count,
-    discard, fail, look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy, uncount,
+    Accepted, Ask, By, Candidate, FinishError, Left, Looked, Need, Pack, Prepared, Wanted, accept, again,
+    count, discard, fail, look, mark_downloaded, pack, prepare, shared, summarize_locally, tidy, uncount,
 };
 use ox::sessions::raw::{Entry, Header, Kind, Writer};
 use ox::sessions::summary::{Disposition, Thresholds};
@@ -487,6 +487,18 @@ fn what_is_to_stay_stays_and_what_is_to_go_goes_after_a_week() {
     fs::remove_file(dir.join("summary.md")).unwrap();
     assert_eq!(s.needs(), [], "it is not summarized again either");
     assert!(matches!(s.pack(&dir), Err(FinishError::NotShared)));
+    // Somebody wants it summed up anew: until there is an answer it stays where it is, also where there never is one.
+    again(&dir, true, &s.redactor).unwrap();
+    assert_eq!(s.needs(), [Need::Summary]);
+    for _ in 0..3 {
+        assert!(matches!(s.pack(&dir), Err(FinishError::NotShared)));
+        assert!(!s.answer(&dir, "no").valid);
+    }
+    assert_eq!(s.needs(), [], "nor is it shared without one");
+    again(&dir, false, &s.redactor).unwrap();
+    assert!(s.answer(&dir, GOOD).valid);
+    assert_eq!(s.needs(), [Need::Upload]);
+    assert!(!s.json(&dir, "meta.json").to_string().contains("disposition_before"));
 
     let s = Scene::new();
     let dir = s.finished();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::artifacts::{self, Made};
 use super::look::lacks;
-use super::notes::{self, ATTEMPTS, ATTEMPTS_MAX, DISPOSITION, ERROR, Notes, OF, STATUS, Status};
+use super::notes::{self, ATTEMPTS, ATTEMPTS_MAX, BEFORE, DISPOSITION, ERROR, Notes, OF, STATUS, Status};
 use super::prepare::{Prepared, Stamp};
 use super::{FinishError, NEEDS_SUMMARY, TO_SHARE, discard, own};
 use crate::redact::Redactor;
@@ -170,6 +170,7 @@ fn good(dir: &Path, prepared: &Prepared, mut summary: Summary, by: By<'_>) -> Re
     meta::change(&locked, by.redactor, |all| {
         decided(all, disposition, Status::Ok, prepared.bytes, 0);
         all.remove(ERROR);
+        all.remove(BEFORE);
         told(all, &summary, &title);
     })
     .map_err(FinishError::Meta)?;

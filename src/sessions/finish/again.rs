@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::artifacts::JSON;
-use super::notes::{self, ATTEMPTS, DISPOSITION, ERROR, Notes, OF, STATUS, Status, is_marked};
+use super::notes::{self, ATTEMPTS, BEFORE, DISPOSITION, ERROR, Notes, OF, STATUS, Status, is_marked};
 use super::{DOWNLOADED, FinishError, TO_SHARE, own, size_of};
 use crate::kit::file;
 use crate::redact::Redactor;
@@ -32,7 +32,11 @@ pub fn again(dir: &Path, anew: bool, redactor: &Redactor) -> Result<(), FinishEr
     notes::owe(dir)?;
     forget(dir)?;
     meta::change(&locked, redactor, |all| {
-        [ATTEMPTS, DISPOSITION, ERROR, OF].iter().for_each(|key| drop(all.remove(*key)));
+        // It holds until there is another summary.
+        if let Some(before) = all.remove(DISPOSITION) {
+            all.insert(BEFORE.into(), before);
+        }
+        [ATTEMPTS, ERROR, OF].iter().for_each(|key| drop(all.remove(*key)));
         all.insert(STATUS.into(), Status::Local.name().into());
     })
     .map_err(FinishError::Meta)

@@ -129,6 +129,7 @@ fn need(
         Need::Summary
     } else if let Some(shared) = shared
         && wanted.publish
+        && notes.may_share()
         && (is_marked(dir, TO_SHARE)? || file::look(&shared)?.is_none())
     {
         Need::Upload

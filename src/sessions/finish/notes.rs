@@ -16,6 +16,8 @@ pub const ATTEMPTS_MAX: u32 = 3;
 
 /// Keys.
 pub(super) const DISPOSITION: &str = "disposition";
+/// What was decided before somebody wanted it summed up anew. Ours, additive, and nobody else's to know.
+pub(super) const BEFORE: &str = "disposition_before";
 pub(super) const STATUS: &str = "summary_status";
 pub(super) const ATTEMPTS: &str = "summary_attempts";
 pub(super) const ERROR: &str = "validation_error";
@@ -52,6 +54,7 @@ pub(super) struct Notes {
     pub(super) is_draft: bool,
     pub(super) title: String,
     disposition: String,
+    before: String,
     status: String,
     attempts: u32,
     of: Option<u64>,
@@ -65,6 +68,7 @@ impl Notes {
             is_draft: all.get("draft").and_then(Value::as_bool).unwrap_or(false),
             title: text("title"),
             disposition: text(DISPOSITION),
+            before: text(BEFORE),
             status: text(STATUS),
             attempts: u32::try_from(attempts).unwrap_or(u32::MAX).min(ATTEMPTS_MAX),
             of: all.get(OF).and_then(Value::as_u64),
@@ -83,6 +87,11 @@ impl Notes {
             true => self.attempts,
             false => 0,
         }
+    }
+
+    /// Whether others may have it: also not where it was to stay, and what is to decide that anew has not been found.
+    pub(super) fn may_share(&self) -> bool {
+        self.disposition() == Disposition::Upload && self.before != Disposition::LocalOnly.name()
     }
 
     /// There is a good summary.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::local::complete;
-use super::notes::{ATTEMPTS, DISPOSITION, Notes, OF, mark};
+use super::notes::{ATTEMPTS, BEFORE, DISPOSITION, Notes, OF, mark};
 use super::paused::Paused;
 use super::{FinishError, SHARE, TO_SHARE, artifacts, own, size_of};
 use crate::kit::file;
@@ -15,7 +15,6 @@ use crate::kit::hex::hex;
 use crate::kit::pointer::{Storage, Stored};
 use crate::redact::{Findings, Redactor};
 use crate::sessions::raw::{self, Line};
-use crate::sessions::summary::Disposition;
 use crate::sessions::{PLAN, meta, name_of, usage};
 
 /// Files that are kept apart from the repository where that can be done (agentwork and sessions, 4.3). Nothing else is shared.
@@ -30,7 +29,7 @@ const PLAIN_MAX: u64 = 256 << 10;
 /// A file of a session that is none of text, or a single line larger than this, is not looked at: it is not shared.
 const LINE_MAX: u64 = 64 << 20;
 /// What is only ours to know.
-const OURS: [&str; 2] = [DISPOSITION, "lifecycle"];
+const OURS: [&str; 3] = [DISPOSITION, BEFORE, "lifecycle"];
 
 /// A session as it is shared.
 #[derive(Clone, Debug)]
@@ -56,7 +55,7 @@ pub struct Pack {
 pub fn pack(dir: &Path, there: Option<&Path>, root: &Path, redactor: &Redactor) -> Result<Pack, FinishError> {
     own(dir)?;
     size_of(dir)?;
-    if Notes::read(dir)?.disposition() != Disposition::Upload {
+    if !Notes::read(dir)?.may_share() {
         return Err(FinishError::NotShared);
     }
     if !raw::is_substantive(&dir.join(raw::FILE))? {
