@@ -17,6 +17,8 @@ mod subagents;
 mod usage;
 mod view;
 
+use jiff::tz::TimeZone;
+
 use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
@@ -253,12 +255,21 @@ fn find(cx: &Cx, which: &Which) -> Outcome<Found> {
     let project = cx.project()?;
     let places = places(cx, &project);
     let Some(word) = &which.session else {
-        let newest = places.all().0.into_iter().next();
-        return newest.ok_or_else(|| {
+        return newest(places.all().0).ok_or_else(|| {
             Failure::new(Exit::Usage, "there is no session here yet").hint("ox session list")
         });
     };
     find_named(&places, word)
+}
+
+/// The one that began last: names tell the minute, and of those of one minute what they say of themselves counts.
+fn newest(all: Vec<Found>) -> Option<Found> {
+    let minute = |found: &Found| found.name.began(&TimeZone::UTC);
+    let last = all.first().and_then(minute);
+    let of_it: Vec<Found> = all.into_iter().take_while(|found| minute(found) == last).collect();
+    let began = |found: &Found| Info::of(found).ok().and_then(|info| info.header.created_at);
+    // The last of several that are alike is the first by name.
+    of_it.into_iter().rev().max_by_key(began)
 }
 
 /// The session that `word` means.
