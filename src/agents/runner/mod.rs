@@ -196,14 +196,6 @@ impl Runner {
         &self.which
     }
 
-    /// Whether it is there: the program lies where it is looked for, or the server's address is one that is asked.
-    pub fn is_available(&self, env: &Env) -> bool {
-        match &self.which {
-            Which::Chat(server) => self.client.accepts(&server.url),
-            which => usable::program(which.word(), env).is_some(),
-        }
-    }
-
     /// Asks it. Costs what it costs.
     ///
     /// # Errors
