@@ -7,8 +7,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::relay::event_names;
 use super::{
-    AgentWorker, Config, Dirs, ENDPOINT_VAR, Endpoint, Env, Error, Marker, Project, UserConfig,
+    AgentWorker, Config, Dirs, ENDPOINT_VAR, Endpoint, Env, Error, Marker, Project, Relay, UserConfig,
     format_duration, parse_duration,
 };
 
@@ -55,6 +56,25 @@ const WORKER_OLD: [&str; 2] = ["agent_worker.enabled", "agent_worker.agent_type"
 const CHAT_KEY: &str = "agent_worker.chat_key_env";
 /// Where a model server is.
 const CHAT_URL: &str = "agent_worker.chat_url";
+
+/// Overrides whether the relay is used: `0` or `1`.
+pub const RELAY_VAR: &str = "OX_RELAY";
+/// Overrides where the relay's server is.
+pub const RELAY_URL_VAR: &str = "OX_RELAY_URL";
+/// Overrides whose certificates the relay trusts.
+pub const RELAY_CA_FILE_VAR: &str = "OX_RELAY_CA_FILE";
+/// Whether events are sent to a server.
+const RELAY: &str = "relay.enabled";
+/// Where the relay's server is.
+const RELAY_URL: &str = "relay.url";
+/// Which events are sent.
+const RELAY_EVENTS: &str = "relay.events";
+/// Where a collector is.
+const OTLP_URL: &str = "relay.otlp_url";
+/// The header of its key.
+const OTLP_HEADER: &str = "relay.otlp_header";
+/// The variable that has its key.
+const OTLP_KEY: &str = "relay.otlp_key_env";
 
 /// Keys and blocks of the user's file that the Go program reads and this one does not (sync-and-workspaces, agentwork-and-sessions).
 const FOREIGN: [&str; 11] = [
@@ -188,7 +208,7 @@ const fn user(key: &'static str, kind: Kind, default: &'static str, doc: &'stati
 }
 
 /// All keys there are.
-pub static SETTINGS: [Setting; 35] = [
+pub static SETTINGS: [Setting; 49] = [
     user(
         "daemon.sync_interval_read",
         Kind::Duration { floor: Duration::from_secs(10), never: false },
@@ -390,6 +410,101 @@ pub static SETTINGS: [Setting; 35] = [
         "For the agent chat: the name of the environment variable that has the server's key. The key itself never stands in a file.",
     ),
     Setting {
+        env: Some(RELAY_VAR),
+        ..user(
+            RELAY,
+            Kind::Bool,
+            "false",
+            "Whether events of agents are sent to a server that you are logged in to and have agreed to. The variable may be 0 or 1.",
+        )
+    },
+    Setting {
+        env: Some(RELAY_URL_VAR),
+        ..user(
+            RELAY_URL,
+            Kind::Text,
+            "",
+            "The server that events are sent to, such as https://relay.example.com. There is none unless you name one.",
+        )
+    },
+    user(
+        "relay.transport",
+        Kind::Word(&["auto", "ws", "http"]),
+        "auto",
+        "How events are sent. auto: by WebSocket, and by HTTP while that does not work. ws, http: by that alone.",
+    ),
+    user(
+        "relay.allow_insecure",
+        Kind::Bool,
+        "false",
+        "Whether the server may be one without TLS. One on this machine always may.",
+    ),
+    Setting {
+        env: Some(RELAY_CA_FILE_VAR),
+        ..user(
+            "relay.ca_file",
+            Kind::Text,
+            "",
+            "A PEM file of the authorities whose certificates are trusted for the server. Empty: those of the platform.",
+        )
+    },
+    user(
+        "relay.max_queue_bytes",
+        Kind::Number { least: 1 << 20, most: u32::MAX },
+        "52428800",
+        "So much waits on this machine at most while the server cannot be reached. Beyond it the oldest events go, and are counted. At \
+         least 1048576.",
+    ),
+    user(
+        "relay.flush_ms",
+        Kind::Number { least: 100, most: 60_000 },
+        "2000",
+        "How often new events are sent while connected, in milliseconds. From 100 to 60000.",
+    ),
+    user(
+        "relay.batch_events",
+        Kind::Number { least: 1, most: 100 },
+        "100",
+        "So many events are sent at a time. At most 100.",
+    ),
+    user(
+        "relay.cwd_hash",
+        Kind::Word(&["hmac", "sha256", "none"]),
+        "hmac",
+        "What is sent of the path of a working directory. hmac: a digest that only this installation can make. sha256: one that is the same \
+         on every machine, and that whoever guesses the path can check. none: nothing.",
+    ),
+    user(
+        RELAY_EVENTS,
+        Kind::Text,
+        "",
+        "The events that are sent, by name and separated by commas, such as SessionStart,Stop. Empty: all.",
+    ),
+    user(
+        "relay.sink",
+        Kind::Word(&["relay", "otlp"]),
+        "relay",
+        "What takes the events. relay: the server at relay.url. otlp: the OpenTelemetry collector at relay.otlp_url.",
+    ),
+    user(
+        OTLP_URL,
+        Kind::Text,
+        "",
+        "For the sink otlp: where the collector takes OTLP over HTTP, such as http://127.0.0.1:4318. Logs go to /v1/logs below it.",
+    ),
+    user(
+        OTLP_HEADER,
+        Kind::Text,
+        "Authorization",
+        "For the sink otlp: the header that the collector wants its key in.",
+    ),
+    user(
+        OTLP_KEY,
+        Kind::Text,
+        "",
+        "For the sink otlp: the name of the environment variable that has the header's value. The value itself never stands in a file.",
+    ),
+    Setting {
         key: "endpoint",
         kind: Kind::Text,
         default: "local",
@@ -586,10 +701,15 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The value of the environment, for a key whose variable says one of its words.
+    /// The value of the environment, for a key whose variable may say whatever the key may be.
     fn in_environment(&self, setting: &Setting) -> Option<Result<(String, Origin), Error>> {
-        let name = setting.env.filter(|_| matches!(setting.kind, Kind::Word(_)))?;
+        let name = setting.env.filter(|name| *name != DAEMON_VAR)?;
         let text = self.env.get(name).filter(|text| !text.is_empty())?;
+        let text = match (setting.kind, text) {
+            (Kind::Bool, "0") => "false",
+            (Kind::Bool, "1") => "true",
+            (_, text) => text,
+        };
         Some(match accept(setting, text) {
             Ok(text) => Ok((text, Origin::Environment(name))),
             Err(reason) => Err(bad(setting, format!("{reason} (environment {name})"))),
@@ -720,6 +840,11 @@ impl<'a> Settings<'a> {
         AgentWorker::read(self)
     }
 
+    /// What the user wants of the relay, and what is wrong with the values that could not be used.
+    pub fn relay(&self) -> (Relay, Vec<Error>) {
+        Relay::read(self)
+    }
+
     /// Whether an agent is told of uncommitted changes of others in a file that it is about to edit.
     pub fn warns_of_collisions(&self) -> bool {
         self.text(HOOKS_COLLISIONS) == "true"
@@ -814,6 +939,17 @@ pub fn archive_sessions(dirs: &Dirs, on: bool) -> Result<(), Error> {
     set(dirs, SESSION_ARCHIVE, if on { "on" } else { "off" })
 }
 
+/// Says in the user's file whether events are sent to a server, and to which if that is to be said.
+///
+/// # Errors
+/// What [`UserConfig::set`] says, or `BadValue` if it is no address of a server.
+pub fn use_relay(dirs: &Dirs, url: Option<&str>, on: bool) -> Result<(), Error> {
+    if let Some(url) = url {
+        set(dirs, RELAY_URL, url)?;
+    }
+    set(dirs, RELAY, if on { "true" } else { "false" })
+}
+
 /// Says in the user's file whether the hooks of one agent, or of all of them, are used. To use those of one is to use hooks at all.
 ///
 /// # Errors
@@ -883,12 +1019,16 @@ fn accept(setting: &Setting, text: &str) -> Result<String, String> {
         Kind::Word(words) if words.contains(&text) => Ok(text.to_owned()),
         Kind::Word(words) => Err(format!("must be {}, not {text:?}", words.join(" or "))),
         // What is meant to be a name may be the key itself: it is not shown.
-        Kind::Text if setting.key == CHAT_KEY && !is_name(text) => {
+        Kind::Text if [CHAT_KEY, OTLP_KEY].contains(&setting.key) && !is_name(text) => {
             Err("must be the name of an environment variable, not a key".to_owned())
         }
-        Kind::Text if setting.key == CHAT_URL && !is_url(text) => {
+        Kind::Text if [CHAT_URL, RELAY_URL, OTLP_URL].contains(&setting.key) && !is_url(text) => {
             Err("must begin with https:// or http://, and have no login in it".to_owned())
         }
+        Kind::Text if setting.key == OTLP_HEADER && !is_header(text) => {
+            Err("must be the name of a header, without its value".to_owned())
+        }
+        Kind::Text if setting.key == RELAY_EVENTS => event_list(text),
         Kind::Text => Ok(text.to_owned()),
     }
 }
@@ -905,6 +1045,20 @@ fn accept_bool(text: &str) -> Result<String, String> {
 fn is_name(text: &str) -> bool {
     !text.starts_with(|c: char| c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// That of a header, or nothing.
+fn is_header(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// The list in the one form that is written and compared.
+fn event_list(text: &str) -> Result<String, String> {
+    let names: Vec<_> = event_names(text).collect();
+    if let Some(name) = names.iter().find(|name| !name.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Err(format!("must be names of events separated by commas, and {name:?} is none"));
+    }
+    Ok(names.join(","))
 }
 
 /// That of a server, without a login, or nothing.

@@ -323,3 +323,49 @@ fn numbers_are_checked_and_a_key_is_never_shown() {
     let (values, errors) = f.values();
     assert!(errors.len() == 2 && !format!("{values:?} {errors:?}").contains("canary"), "{errors:?}");
 }
+
+#[test]
+fn the_relay_is_off_until_somebody_says_so_and_no_project_has_a_say() {
+    let of = |f: &Fixture| {
+        let (env, project) = (f.env(), Project::discover(&f.env()).unwrap());
+        let (relay, errors) = Settings::load(&env, &f.dirs(), Some(&project)).0.relay();
+        (relay, errors.into_iter().map(|e| e.to_string()).collect::<Vec<_>>())
+    };
+    let f = Fixture::new("", r#"{"relay":{"enabled":true,"url":"https://a.example"},"relay.enabled":true}"#);
+    let (off, errors) = of(&f);
+    assert_eq!((off.enabled, off.url.as_str(), off.target(), errors.len()), (false, "", "", 0));
+    assert_eq!((off.max_queue_bytes, off.batch_events), (50 << 20, 100));
+    assert_eq!(
+        (off.transport, off.cwd_hash),
+        (super::super::RelayTransport::Auto, super::super::CwdHash::Hmac)
+    );
+    assert!(off.sends("Stop") && off.ca_file.is_none() && off.flush == Duration::from_secs(2));
+    use_relay(&f.dirs(), Some("https://r.example"), true).unwrap();
+    set(&f.dirs(), "relay.events", " Stop, SessionStart,").unwrap();
+    let (on, _) = of(&f);
+    assert!(on.enabled && on.target() == "https://r.example");
+    assert_eq!(on.events, ["Stop", "SessionStart"]);
+    assert!(on.sends("Stop") && !on.sends("PreToolUse"));
+    set(&f.dirs(), "relay.sink", "otlp").unwrap();
+    assert_eq!(of(&f).0.target(), "", "the other server is not asked instead");
+    for (key, value) in [
+        ("relay.url", "https://me:secret@r.example"),
+        ("relay.url", "ftp://r.example"),
+        ("relay.events", "Stop;Start"),
+        ("relay.otlp_header", "Authorization: Bearer x"),
+        ("relay.otlp_key_env", "sk-12345"),
+        ("relay.max_queue_bytes", "1000"),
+        ("relay.batch_events", "101"),
+    ] {
+        assert!(set(&f.dirs(), key, value).is_err(), "{key} {value}");
+    }
+    let f =
+        f.with(RELAY_VAR, "0").with(RELAY_URL_VAR, "http://127.0.0.1:1").with(RELAY_CA_FILE_VAR, "/ca.pem");
+    let (off, _) = of(&f);
+    assert_eq!((off.enabled, off.url.as_str()), (false, "http://127.0.0.1:1"));
+    assert_eq!(off.ca_file.as_deref(), Some(std::path::Path::new("/ca.pem")));
+    f.check("relay.enabled", "false", "environment OX_RELAY");
+    let f = Fixture::new("relay:\n  batch_events: 1000\n", "{}").with(RELAY_VAR, "perhaps");
+    let (off, errors) = of(&f);
+    assert_eq!((off.enabled, off.batch_events, errors.len()), (false, 100, 2), "{errors:?}");
+}
