@@ -13,6 +13,7 @@
 //! | [`hooks`] | events of agents: taken in from hooks, read from transcripts, kept as one |
 //! | [`agents`] | background work of agents: what waits, when it runs, what it may cost, how an agent is run for an answer |
 //! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
+//! | [`relay`] | events of agents on their way to a server: what is told of them, where they wait, what is sent |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`watch`] | what changed on disk: tracked set, kernel watches, comparing scan, batches |
@@ -36,6 +37,7 @@ pub mod ipc;
 pub mod kit;
 pub mod project;
 pub mod redact;
+pub mod relay;
 pub mod sessions;
 pub mod sync;
 pub mod tail;

@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sessions", &["kit", "redact", "project", "harness", "tail"]),
     ("hooks", &["kit", "redact", "project", "harness", "tail"]),
     ("agents", &["kit", "project", "http", "harness"]),
+    ("relay", &["kit", "redact", "project", "http"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
@@ -28,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "kit", "redact", "project", "http", "git", "watch", "harness", "health", "ipc", "sync",
-            "whispers", "sessions", "hooks", "agents",
+            "whispers", "sessions", "hooks", "agents", "relay",
         ],
     ),
     (
@@ -39,7 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
-            "sessions", "hooks", "agents", "daemon", "doctor",
+            "sessions", "hooks", "agents", "relay", "daemon", "doctor",
         ],
     ),
 ];
