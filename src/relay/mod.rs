@@ -9,5 +9,6 @@
 
 pub mod account;
 pub mod frame;
+pub mod otlp;
 pub mod queue;
 pub mod record;
