@@ -4,8 +4,9 @@
 //! keeps lines that were no JSON; `lock` is held by the one process that has the queue open. A record is on disk before
 //! [`Queue::append`] returns. A reader sees each record at least once, in order, and again after a crash between reading and
 //! [`Queue::ack`]. Whatever is given up is counted. Who cannot open it or wait for the disk puts records in at its door, an
-//! [`Inlet`].
+//! [`Inlet`]. Beside the cursor stands a note of the queue's owner, which changes with it in one step.
 
+mod group;
 mod inlet;
 
 use std::collections::VecDeque;
@@ -19,13 +20,15 @@ use serde::{Deserialize, Serialize};
 pub use inlet::{Inlet, TakenIn, Waiting, waiting};
 
 use super::Class;
-use super::file::{NOFOLLOW, private_dir, read_capped, sync_dir, write_durable};
+use super::file::{NOFOLLOW, found, private_dir, read_capped, sync_dir, write_durable};
 use super::lock::FileLock;
 
 /// The damaged lines kept aside fill at most two files of this size, in bytes.
 const DAMAGED_MAX: u64 = 1 << 20;
 /// The cursor file is far smaller than this, in bytes.
-const CURSOR_MAX: usize = 4096;
+const CURSOR_MAX: usize = 8192;
+/// The longest note beside the cursor, in bytes.
+pub const NOTE_MAX: usize = 2048;
 
 /// How much a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +130,31 @@ struct Cursor {
     losses: Losses,
 }
 
+/// Segments from the first number up to before the second, which went although older ones stay.
+type Gap = (u64, u64);
+
+/// The cursor file as it is read.
+#[derive(Default, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    cursor: Cursor,
+    #[serde(default)]
+    gaps: Vec<Gap>,
+    #[serde(default)]
+    note: String,
+}
+
+/// The cursor file as it is written.
+#[derive(Serialize)]
+struct Storing<'a> {
+    #[serde(flatten)]
+    cursor: Cursor,
+    #[serde(skip_serializing_if = "<[Gap]>::is_empty")]
+    gaps: &'a [Gap],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Segment {
     number: u64,
@@ -140,10 +168,19 @@ pub struct Queue {
     dir: PathBuf,
     limits: Limits,
     cursor: Cursor,
+    /// At most one behind each segment that is held.
+    gaps: Vec<Gap>,
+    note: String,
     /// Oldest first.
     segments: VecDeque<Segment>,
     /// The last segment, if it can be appended to.
     tail: Option<File>,
+    /// Segments up to this one do not go for room.
+    held: u64,
+    /// Bytes that others take of the total.
+    beside: u64,
+    /// Whether a line is a record.
+    is_record: fn(&[u8]) -> bool,
     _lock: FileLock,
 }
 
@@ -153,6 +190,18 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Busy`] while somebody else has it open, [`QueueError::Limits`], or the disk's.
     pub fn open(dir: &Path, limits: Limits) -> Result<(Queue, Found), QueueError> {
+        Queue::open_of(dir, limits, is_json)
+    }
+
+    /// As [`Queue::open`], of records that are more than JSON: a line of which `is_record` says no is a damaged one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_of(
+        dir: &Path,
+        limits: Limits,
+        is_record: fn(&[u8]) -> bool,
+    ) -> Result<(Queue, Found), QueueError> {
         if limits.record as u64 >= limits.segment || limits.total / 2 < limits.segment {
             return Err(QueueError::Limits { limits });
         }
@@ -160,14 +209,28 @@ impl Queue {
         let lock = FileLock::try_acquire(&dir.join("lock")).map_err(at(dir))?;
         let lock = lock.ok_or_else(|| QueueError::Busy { dir: dir.into() })?;
         remove_cursors(dir)?;
-        let segments = list(dir)?;
+        let mut segments = list(dir)?;
         let stored = read_cursor(dir)?;
+        let (stored, gaps, note) = stored.map_or_else(Default::default, |s| (Some(s.cursor), s.gaps, s.note));
         let mut found = Found { cursor_lost: stored.is_none() && !segments.is_empty(), ..Found::default() };
         let mut cursor = stored.unwrap_or_default();
         if segments.is_empty() {
             cursor.read.segment = cursor.read.segment.max(1);
         }
-        let mut queue = Queue { dir: dir.into(), limits, cursor, segments, tail: None, _lock: lock };
+        remove_gaps(dir, &gaps, &mut segments)?;
+        let mut queue = Queue {
+            dir: dir.into(),
+            limits,
+            cursor,
+            gaps,
+            note,
+            segments,
+            tail: None,
+            held: 0,
+            beside: 0,
+            is_record,
+            _lock: lock,
+        };
         queue.cut_torn_tail(&mut found)?;
         queue.mend_cursor(&mut found)?;
         if stored.is_none() {
@@ -186,19 +249,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::NotJson`], [`QueueError::TooLong`], or the disk's: then the record is not in the queue.
     pub fn append(&mut self, record: &[u8]) -> Result<u64, QueueError> {
-        if record.len() > self.limits.record {
-            return Err(QueueError::TooLong { length: record.len(), limit: self.limits.record });
-        }
-        if record.contains(&b'\n') || !is_json(record) {
-            return Err(QueueError::NotJson);
-        }
-        let mut line = Vec::with_capacity(record.len() + 1);
-        line.extend_from_slice(record);
-        line.push(b'\n');
-        self.open_tail(line.len() as u64)?;
-        let dropped = self.make_room(line.len() as u64)?;
-        self.write(&line)?;
-        Ok(dropped)
+        self.append_all(&[record])
     }
 
     /// Reads records from `from` on, at most `records` of them and, beyond the first, at most `bytes` in all. Start at
@@ -221,7 +272,7 @@ impl Queue {
                 if line.whole && line.bytes.is_empty() {
                     // Two who put records in found the same line without an end.
                     self.pass_over(None, place, next)?;
-                } else if line.whole && is_json(&line.bytes) {
+                } else if line.whole && (self.is_record)(&line.bytes) {
                     size += line.bytes.len();
                     if out.len() == records || (size > bytes && !out.is_empty()) {
                         return Ok(out);
@@ -246,13 +297,18 @@ impl Queue {
     /// # Errors
     /// The disk's; then nothing is acknowledged.
     pub fn ack(&mut self, upto: Position) -> Result<(), QueueError> {
-        let end = self.segments.back().map_or(self.cursor.read, Segment::end);
-        let read = upto.min(end);
+        let read = self.acked(upto);
         if read <= self.cursor.read {
             return Ok(());
         }
-        self.save(Cursor { read: self.past_sealed(read), ..self.cursor })?;
+        self.save(Cursor { read, ..self.cursor })?;
         self.remove_read()
+    }
+
+    /// Where reading goes on once everything before `upto` is acknowledged.
+    fn acked(&self, upto: Position) -> Position {
+        let end = self.segments.back().map_or(self.cursor.read, Segment::end);
+        self.past_sealed(upto.min(end)).max(self.cursor.read)
     }
 
     /// Bytes not acknowledged yet.
@@ -280,7 +336,9 @@ impl Queue {
     /// Makes `cursor` the durable one.
     fn save(&mut self, cursor: Cursor) -> Result<(), QueueError> {
         let path = self.dir.join("cursor");
-        let text = serde_json::to_vec(&cursor).map_err(|e| at(&path)(e.into()))?;
+        self.gaps.retain(|(_, to)| cursor.read.segment < *to);
+        let text = serde_json::to_vec(&Storing { cursor, gaps: &self.gaps, note: &self.note });
+        let text = text.map_err(|e| at(&path)(e.into()))?;
         write_durable(&path, &text, 0o600).map_err(at(&path))?;
         self.cursor = cursor;
         Ok(())
@@ -312,32 +370,48 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets the oldest segments go until `more` bytes fit. Returns how many unread records went.
+    /// Lets the oldest segments go that are not held until `more` bytes fit. Returns how many unread records went.
     fn make_room(&mut self, more: u64) -> Result<u64, QueueError> {
         let mut dropped = 0;
-        while self.segments.len() > 1 && self.size() + more > self.limits.total {
-            let (oldest, next) = (self.segments[0], self.segments[1]);
+        while self.size() + self.beside + more > self.limits.total
+            && let Some(n) = self.segments.iter().position(|s| s.number > self.held)
+            && let Some(next) = self.segments.get(n + 1).map(|s| s.number)
+        {
+            let oldest = self.segments[n];
             let from = if oldest.number == self.cursor.read.segment { self.cursor.read.offset } else { 0 };
             let unread = count_lines(&self.path(oldest.number), from, oldest.length)?;
             let mut cursor = self.cursor;
-            cursor.read = cursor.read.max(Position { segment: next.number, offset: 0 });
             cursor.losses.dropped += unread;
-            self.save(cursor)?;
-            self.remove_read()?;
+            if n == 0 {
+                cursor.read = cursor.read.max(Position { segment: next, offset: 0 });
+                self.save(cursor)?;
+                self.remove_read()?;
+            } else {
+                let before = self.gaps.clone();
+                match self.gaps.last_mut() {
+                    Some((_, to)) if *to == oldest.number => *to = next,
+                    _ => self.gaps.push((oldest.number, next)),
+                }
+                if let Err(e) = self.save(cursor) {
+                    self.gaps = before;
+                    return Err(e);
+                }
+                remove_gaps(&self.dir, &self.gaps, &mut self.segments)?;
+            }
             dropped += unread;
         }
         Ok(dropped)
     }
 
-    /// Writes and syncs one line at the end of the tail; on failure the tail is as it was before, or not used any more.
-    fn write(&mut self, line: &[u8]) -> Result<(), QueueError> {
+    /// Writes and syncs lines at the end of the tail; on failure the tail is as it was before, or not used any more.
+    fn write(&mut self, lines: &[u8]) -> Result<(), QueueError> {
         let (Some(file), Some(last)) = (&mut self.tail, self.segments.back_mut()) else {
             return Err(at(&self.dir)(io::ErrorKind::NotFound.into()));
         };
-        let written = file.write_all(line);
+        let written = file.write_all(lines);
         let sync_failed = written.is_ok();
         let Err(error) = written.and_then(|()| file.sync_data()) else {
-            last.length += line.len() as u64;
+            last.length += lines.len() as u64;
             return Ok(());
         };
         let number = last.number;
@@ -448,7 +522,8 @@ impl Queue {
     fn mend_cursor(&mut self, found: &mut Found) -> Result<(), QueueError> {
         let read = self.cursor.read;
         let numbers = self.segments.iter().map(|s| s.number);
-        found.missing = numbers.clone().zip(numbers.skip(1)).map(|(a, b)| b - a - 1).sum();
+        let gone = numbers.clone().zip(numbers.skip(1)).flat_map(|(a, b)| a + 1..b);
+        found.missing = gone.filter(|number| !is_in(&self.gaps, *number)).count() as u64;
         let Some(first) = self.segments.front().copied() else {
             if read.offset > 0 {
                 found.missing = 1;
@@ -534,8 +609,22 @@ fn list(dir: &Path) -> Result<VecDeque<Segment>, QueueError> {
     Ok(segments.into())
 }
 
+fn is_in(gaps: &[Gap], number: u64) -> bool {
+    gaps.iter().any(|(from, to)| (*from..*to).contains(&number))
+}
+
+/// Removes the segments of gaps, which a crash may have left.
+fn remove_gaps(dir: &Path, gaps: &[Gap], segments: &mut VecDeque<Segment>) -> Result<(), QueueError> {
+    while let Some(n) = segments.iter().position(|s| is_in(gaps, s.number)) {
+        let path = dir.join(file_name(segments[n].number));
+        found(fs::remove_file(&path)).map_err(at(&path))?;
+        segments.remove(n);
+    }
+    Ok(())
+}
+
 /// Reads the cursor; `None` if it is not there or cannot be understood.
-fn read_cursor(dir: &Path) -> Result<Option<Cursor>, QueueError> {
+fn read_cursor(dir: &Path) -> Result<Option<Stored>, QueueError> {
     let path = dir.join("cursor");
     match read_capped(&path, CURSOR_MAX) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),

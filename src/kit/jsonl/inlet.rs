@@ -219,7 +219,7 @@ pub fn waiting(dir: &Path) -> Result<Waiting, QueueError> {
     if file::is_gone(dir) {
         return Ok(Waiting::default());
     }
-    let read = read_cursor(dir)?.map_or(Position::default(), |cursor| cursor.read);
+    let read = read_cursor(dir)?.map_or(Position::default(), |stored| stored.cursor.read);
     let mut files: Vec<(PathBuf, u64, u64)> = Vec::new();
     for segment in list(dir)?.into_iter().filter(|s| s.number >= read.segment) {
         let from = if segment.number == read.segment { read.offset.min(segment.length) } else { 0 };
