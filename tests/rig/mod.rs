@@ -9,6 +9,7 @@ mod finished;
 mod hooked;
 mod model;
 mod nested;
+mod optimised;
 mod probed;
 mod recorded;
 mod told;
