@@ -58,6 +58,8 @@ const COMMANDS: &[(&str, &str)] = &[
     (START, "record this session; it stays on this machine"),
     ("session list --all", "what was done before, by you and by others"),
     ("session search \"words\"", "the same by what was said and done"),
+    ("why FILE:LINE", "which session and prompt a line came from"),
+    ("session upload", "share the session that you recorded; ask your user first"),
     ("status", "the state of the project"),
     ("sync", "bring the ledger up to date now"),
     ("sync --all-teams", "bring the team contexts up to date now"),
