@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Name;
+use super::finish::is_to_be_shared;
 use super::place::{Found, Place};
 use super::raw::{self, Header, Kind, Line};
 use super::recording::{Recording, State};
@@ -162,7 +163,7 @@ impl Info {
         let mut title = recording.as_ref().map(|r| r.title.clone()).unwrap_or_default();
         fill(&mut title, &[&summary.title, &meta.title, &seen.first]);
         Ok(Info {
-            status: status(found.place, recording.as_deref()),
+            status: status(found, recording.as_deref()),
             title,
             header,
             entries: if is_here { Some(seen.entries) } else { meta.entry_count },
@@ -199,13 +200,15 @@ impl Info {
     }
 }
 
-fn status(place: Place, recording: Option<&Recording>) -> Status {
-    match (recording, place) {
+fn status(found: &Found, recording: Option<&Recording>) -> Status {
+    match (recording, found.place) {
         (Some(r), _) if !r.stopped_at.is_zero() => Status::Stopped,
         (Some(r), _) if !lives(r) => Status::Orphaned,
         (Some(r), _) if r.is_paused() => Status::Paused,
         (Some(_), _) => Status::Recording,
         (None, Place::Ledger) => Status::Shared,
+        // A copy that was kept, because something is owed to it or somebody fetched it.
+        (None, _) if found.in_ledger && !is_to_be_shared(&found.dir) => Status::Shared,
         (None, _) => Status::Local,
     }
 }
@@ -283,7 +286,12 @@ mod tests {
     use super::*;
 
     fn session(dir: &Path, place: Place) -> Found {
-        Found { name: Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap(), dir: dir.to_owned(), place }
+        Found {
+            name: Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap(),
+            dir: dir.to_owned(),
+            place,
+            in_ledger: false,
+        }
     }
 
     #[test]

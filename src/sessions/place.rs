@@ -33,6 +33,8 @@ pub struct Found {
     pub dir: PathBuf,
     /// Which place that is in.
     pub place: Place,
+    /// The ledger has it too: this is a copy that was kept. Not known of what [`Places::here`] finds.
+    pub in_ledger: bool,
 }
 
 /// The directories that may hold sessions of a project.
@@ -83,7 +85,9 @@ impl Places {
         let own = self.dirs().filter(|(place, _)| matches!(place, Place::Local | Place::Cache));
         let of = |(place, dir): (Place, &Path)| {
             let names = names(dir).unwrap_or_default().into_iter();
-            names.map(|name| Found { dir: dir.join(&*name), place, name }).collect::<Vec<_>>()
+            names
+                .map(|name| Found { dir: dir.join(&*name), place, name, in_ledger: false })
+                .collect::<Vec<_>>()
         };
         let mut all: Vec<Found> = own.flat_map(of).collect();
         all.sort_by(|a, b| b.name.cmp(&a.name));
@@ -97,8 +101,10 @@ impl Places {
             match names(dir) {
                 Ok(names) => {
                     for name in names {
-                        let session = Found { dir: dir.join(&*name), place, name: name.clone() };
-                        found.entry(name).or_insert(session);
+                        let session =
+                            || Found { dir: dir.join(&*name), place, name: name.clone(), in_ledger: false };
+                        let known = found.entry(name.clone()).or_insert_with(session);
+                        known.in_ledger |= place == Place::Ledger;
                     }
                 }
                 Err(e) => unread.push((dir.to_owned(), e)),

@@ -75,7 +75,7 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let name = Name::parse("2026-03-12T11-09-dana-OxTndR").unwrap();
         let began = name.began(&TimeZone::system()).unwrap();
-        let found = Found { dir: tmp.path().join(&*name), name, place: Place::Local };
+        let found = Found { dir: tmp.path().join(&*name), name, place: Place::Local, in_ledger: false };
         let check = |files: &[(&str, &str)], hours: i64, is_gone: bool| {
             fs::create_dir_all(&found.dir).unwrap();
             for (name, text) in files {

@@ -456,3 +456,52 @@ fn a_download_brings_all_of_a_session_or_leaves_nothing_and_mends_what_was_left_
     assert!(!own.exists());
     env.stop_daemon();
 }
+
+#[test]
+fn a_copy_of_what_the_ledger_has_is_no_session_of_this_machine_alone() {
+    let (env, repo, ledger) = with_sessions();
+    let name = "2026-03-12T11-09-dana-OxTndR";
+    let own = ledger.join(".sageox/cache/sessions").join(name);
+    session(&ledger.join("sessions"), name, &[]);
+    let status = || {
+        let list = env.ox_in(&repo, ["session", "list", "--all", "--json"]).ok().json();
+        list["sessions"][1]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(), "shared");
+    // Not all of it is there yet.
+    fs::write(own.join(".to-share"), "").unwrap();
+    assert_eq!(status(), "local");
+    fs::remove_file(own.join(".to-share")).unwrap();
+    let none = env.ox_in(&repo, ["session", "remove", "--all", "--yes"]).ok();
+    assert!(none.stderr.contains("no session is on this machine alone") && own.exists(), "{none:?}");
+    let asked = env.ox_in(&repo, ["session", "remove", name]).fails(2);
+    assert!(asked.stderr.contains("The ledger keeps it"), "{asked:?}");
+    // While somebody shares it, it is theirs.
+    let held = ox::sessions::finish::hold(&own, &Default::default()).unwrap();
+    let shared = env.ox_in(&repo, ["session", "remove", name, "--yes"]).fails(1);
+    assert!(shared.stderr.contains("the session is being shared") && own.exists(), "{shared:?}");
+    drop(held);
+    env.ox_in(&repo, ["session", "remove", name, "--yes"]).ok();
+    assert!(!own.exists() && ledger.join("sessions").join(name).exists());
+    env.stop_daemon();
+}
+
+#[test]
+fn of_sessions_of_one_minute_the_one_that_began_last_comes_first() {
+    let (env, repo, ledger) = with_sessions();
+    let own = ledger.join(".sageox/cache/sessions");
+    for (agent, second) in [("OxAAAA", 40), ("OxZZZZ", 10), ("OxMMMM", 50)] {
+        let dir = own.join(format!("2026-03-15T11-09-dana-{agent}"));
+        fs::create_dir_all(&dir).unwrap();
+        let header = json!({ "type": "header", "metadata": { "version": "1.0", "agent_id": agent,
+            "created_at": format!("2026-03-15T10:09:{second}Z") }});
+        fs::write(dir.join("raw.jsonl"), format!("{header}\n")).unwrap();
+    }
+    let list = env.ox_in(&repo, ["session", "list", "--all", "--json"]).ok().json();
+    let agents: Vec<&str> = list["sessions"].as_array().unwrap()[..3]
+        .iter()
+        .map(|row| row["agent_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(agents, ["OxMMMM", "OxAAAA", "OxZZZZ"]);
+    env.stop_daemon();
+}

@@ -15,7 +15,7 @@ use crate::support::seed::{named, rounds};
 use crate::support::{TestEnv, census, send, until, until_or};
 
 /// What the model says.
-const SUMMARY: &str = r#"{"title":"Parser split into lexer and tree","summary":"The parser was split into a lexer and a tree builder, so that an error can name its token.","key_actions":["split the parser","tested it","removed the old pass"],"outcome":"success","quality_score":0.8}"#;
+pub(super) const SUMMARY: &str = r#"{"title":"Parser split into lexer and tree","summary":"The parser was split into a lexer and a tree builder, so that an error can name its token.","key_actions":["split the parser","tested it","removed the old pass"],"outcome":"success","quality_score":0.8}"#;
 
 pub(super) struct Scene {
     pub(super) env: TestEnv,
@@ -54,7 +54,12 @@ impl Scene {
 
     /// One more session that has ended.
     pub(super) fn session(&mut self, n: usize) -> String {
-        let name = format!("2026-03-12T{:02}-{:02}-dana-OxTndR", n / 60, n % 60);
+        self.session_of(n, "OxTndR")
+    }
+
+    /// The same, of this agent.
+    pub(super) fn session_of(&mut self, n: usize, agent: &str) -> String {
+        let name = format!("2026-03-12T{:02}-{:02}-dana-{agent}", n / 60, n % 60);
         let line = |at: usize| {
             let kind = if at.is_multiple_of(2) { "user" } else { "assistant" };
             format!("{{\"type\":\"{kind}\",\"content\":\"Split parser {n}, step {at}\",\"seq\":{at}}}\n")
@@ -68,7 +73,7 @@ impl Scene {
     }
 
     /// What the remote has of a file.
-    fn there(&self, name: &str, file: &str) -> Option<String> {
+    pub(super) fn there(&self, name: &str, file: &str) -> Option<String> {
         let path = format!("main:sessions/{name}/{file}");
         let show = self.env.cmd("git").dir(&self.bare).args(["show", &path]);
         let ran = ox::kit::child::run(show, &ox::kit::cancel::Cancel::new()).unwrap();

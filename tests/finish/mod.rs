@@ -459,6 +459,7 @@ fn agt_12_whatever_is_answered_no_title_is_empty_where_it_is_shown() {
                     name: Name::parse(NAME).unwrap(),
                     dir: dir.clone(),
                     place: Place::Local,
+                    in_ledger: false,
                 };
                 let titles = [
                     Info::of(&found).unwrap().title,

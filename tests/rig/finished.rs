@@ -123,12 +123,20 @@ impl Bench {
         let (head, puts) = (self.head(), lfs.count(Step::Put));
         let again = machine.ox(&["session", "finalize", &name]);
         assert_eq!(again["sessions"][0]["status"], "nothing to do", "{again}");
-        assert_eq!((self.head(), lfs.count(Step::Put)), (head, puts));
+        assert_eq!((self.head(), lfs.count(Step::Put)), (head.clone(), puts));
         assert_eq!(machine.ox(&["agents", "status"])["work"]["stats"]["total_invocations"], 1);
         // It was nobody's session.
         assert_eq!(machine.ox(&["events", "list"])["events"], json!([]));
         assert_eq!(machine.ox(&["session", "list"])["sessions"].as_array().unwrap().len(), 1);
         self.others_have(&name, &raw, oid);
+        // Who recorded it fetches it as their own: it is no other's, and the ledger has it still.
+        machine.ox(&["session", "download", &name]);
+        assert_eq!(fs::read(own.join("raw.jsonl")).unwrap(), raw);
+        assert!(!own.join(".downloaded").exists());
+        assert_eq!(machine.ox(&["session", "regenerate", &name, "--dry-run"])["sessions"], json!([name]));
+        assert_eq!(machine.ox(&["session", "list"])["sessions"][0]["status"], "shared");
+        machine.ox(&["session", "finalize", &name]);
+        assert_eq!(self.head(), head);
         self.ends();
     }
 

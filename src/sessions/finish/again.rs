@@ -59,6 +59,11 @@ pub fn is_stuck(dir: &Path) -> bool {
     is_given_up() || is_marked(dir, TO_SHARE).unwrap_or(false)
 }
 
+/// Whether an agent, or what needs none, has summed the session in `dir` up, and nothing is owed to it.
+pub fn is_finished(dir: &Path) -> bool {
+    Notes::read(dir).is_ok_and(|notes| notes.is_ok())
+}
+
 /// What the session in `dir` was about, if anybody has said so: an agent, or what could be told without one.
 pub fn summary_of(dir: &Path) -> Option<Summary> {
     super::artifacts::read(dir).ok().flatten().map(|there| there.summary)

@@ -28,16 +28,30 @@ impl Drop for Held {
     }
 }
 
+/// The lock of the session in `dir`.
+fn lock_of(dir: &Path) -> io::Result<PathBuf> {
+    let (Some(sessions), Some(name)) = (dir.parent(), dir.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no session's directory"));
+    };
+    Ok(sessions.with_file_name(SHARING).join(name).with_extension("lock"))
+}
+
+/// As [`hold`], without waiting; `None` where somebody shares the session now.
+///
+/// # Errors
+/// The disk refuses.
+pub fn try_hold(dir: &Path) -> io::Result<Option<Held>> {
+    let path = lock_of(dir)?;
+    Ok(FileLock::try_acquire(&path)?.map(|lock| Held { _lock: lock, path }))
+}
+
 /// Has nobody else share the session in `dir`, and waits for whoever does. The lock lies outside of the directory, which may be gone when
 /// it is got: whoever has it looks again. It is taken before that of a clone and that of `meta.json`.
 ///
 /// # Errors
 /// Somebody else keeps it, or the disk refuses.
 pub fn hold(dir: &Path, cancel: &Cancel) -> Result<Held, FinishError> {
-    let (Some(sessions), Some(name)) = (dir.parent(), dir.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no session's directory").into());
-    };
-    let path = sessions.with_file_name(SHARING).join(name).with_extension("lock");
+    let path = lock_of(dir)?;
     let mut got = Ok(None);
     wait_until(WAIT, || {
         got = FileLock::try_acquire(&path);

@@ -95,7 +95,7 @@ pub fn look(places: &Places, wanted: &Wanted<'_>) -> Looked {
             // What older versions left there is read and nothing else.
             Place::Ledger | Place::Project => continue,
         };
-        let Found { name, dir, place } = found;
+        let Found { name, dir, place, .. } = found;
         match need {
             Ok(Some((need, bytes))) => looked.candidates.push(Candidate { name, dir, place, need, bytes }),
             Ok(None) => {}

@@ -28,9 +28,9 @@ use std::io;
 use std::path::Path;
 
 pub use accept::{Accepted, By, accept, count, fail, uncount};
-pub use again::{again, is_downloaded, is_stuck, summary_of};
+pub use again::{again, is_downloaded, is_finished, is_stuck, summary_of};
 pub use discard::{DISCARDED_FOR, Tidied, discard, discarded, tidy};
-pub use held::{Held, hold};
+pub use held::{Held, hold, try_hold};
 pub use local::summarize_locally;
 pub use look::{Candidate, Looked, Need, Trouble, Wanted, bring_here, look, mark_downloaded};
 pub use notes::ATTEMPTS_MAX;
@@ -85,6 +85,11 @@ pub enum FinishError {
     /// The disk refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Whether the session in `dir` waits for being shared, or for being shared anew.
+pub fn is_to_be_shared(dir: &Path) -> bool {
+    notes::is_marked(dir, TO_SHARE).unwrap_or(true)
 }
 
 /// Whether `dir` is a session of this machine alone that is not being recorded: nothing else may be written to.

@@ -293,15 +293,21 @@ fn run(cx: &Cx, project: &Project, kind: &str, all: &[Found], no_wait: bool) -> 
             false => cx.ui.done(&format!("asked for {}", count(all.len() as u64, "session"))),
         };
     }
-    report(cx, kind, &done)
+    report(cx, project, kind, &done)
 }
 
-fn report(cx: &Cx, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outcome {
+fn report(cx: &Cx, project: &Project, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outcome {
     let is_failed = |run: &Option<AgentWorkRun>| run.as_ref().is_some_and(|run| run.status == "failed");
+    // Whoever was told that it has ended may have finished it before.
+    let places = places(cx, project);
+    let summary = |found: &Found| {
+        let there = places.find(&found.name).ok().filter(|there| finish::is_finished(&there.dir))?;
+        Some(there.dir.join("summary.md"))
+    };
     let row = |(found, run): &(&Found, Option<AgentWorkRun>)| {
         let status = run.as_ref().map_or("nothing to do", |run| run.status.as_str());
         let error = run.as_ref().map(|run| run.error.as_str()).filter(|error| !error.is_empty());
-        json!({ "session_name": &*found.name, "status": status, "error": error })
+        json!({ "session_name": &*found.name, "status": status, "error": error, "summary_path": summary(found) })
     };
     let rows: Vec<Value> = done.iter().map(row).collect();
     if let Some((found, run)) = done.iter().find(|(_, run)| is_failed(run)) {
@@ -319,7 +325,14 @@ fn report(cx: &Cx, kind: &str, done: &[(&Found, Option<AgentWorkRun>)]) -> Outco
     for (found, run) in done {
         match run {
             Some(_) => cx.ui.done(&format!("finished {}", found.name))?,
-            None => cx.ui.note(&format!("{}: there was nothing to do", found.name)),
+            None => match summary(found) {
+                Some(path) => cx.ui.note(&format!(
+                    "{} was finished already; its summary: {}",
+                    found.name,
+                    cx.ui.with_tilde(&path.to_string_lossy())
+                )),
+                None => cx.ui.note(&format!("{}: there was nothing to do", found.name)),
+            },
         }
     }
     if let [(found, _)] = done {

@@ -175,6 +175,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             },
         }
     }
+    // Of those of a minute the one that began last comes first.
+    rows.sort_by_key(|(_, row)| Reverse(row.started_at));
     if cx.ui.json() {
         let rows: Vec<&Row> = rows.iter().map(|(_, row)| row).collect();
         return cx.ui.document(&json!({ "sessions": rows, "total": count }));
@@ -239,7 +241,7 @@ mod tests {
                 let dir = tmp.path().join(&*name);
                 fs::create_dir(&dir).unwrap();
                 fs::write(dir.join("meta.json"), format!("{{\"native_session\":\"s{day}\"}}")).unwrap();
-                Found { dir, place: Place::Local, name }
+                Found { dir, place: Place::Local, name, in_ledger: false }
             })
             .collect();
         let mut ids = NativeIds::of(&recorded);

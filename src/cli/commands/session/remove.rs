@@ -9,7 +9,7 @@ use crate::cli::context::Cx;
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::ui::text::count;
-use crate::sessions::{Found, Place, Recording, State};
+use crate::sessions::{Found, Place, Recording, State, finish};
 
 /// Flags of `ox session remove`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,8 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         }
         None => {
             let (all, _) = places(cx, &project).all();
-            all.into_iter().filter(|found| is_own(found) && !is_recorded(found)).collect()
+            let is_alone = |found: &Found| is_own(found) && !found.in_ledger && !is_recorded(found);
+            all.into_iter().filter(is_alone).collect()
         }
     };
     if !meant.is_empty() {
@@ -54,12 +55,16 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
             [one] => one.name.to_string(),
             several => count(several.len() as u64, "session"),
         };
-        cx.ui.confirm(&format!("Remove {what}? Nobody else has it."), args.yes)?;
+        let question = match &meant[..] {
+            [one] if one.in_ledger => {
+                format!("Remove the copy of {what} on this machine? The ledger keeps it.")
+            }
+            _ => format!("Remove {what}? Nobody else has it."),
+        };
+        cx.ui.confirm(&question, args.yes)?;
     }
     for found in &meant {
-        fs::remove_dir_all(&found.dir).map_err(|e| {
-            Failure::new(Exit::Failed, "the session cannot be removed").on_path(&found.dir).because(&e)
-        })?;
+        remove(found)?;
     }
     if cx.ui.json() {
         let names: Vec<&str> = meant.iter().map(|found| &*found.name).collect();
@@ -72,5 +77,23 @@ pub fn run(cx: &Cx, args: &Args) -> Outcome {
         }
         [one] => cx.ui.done(&format!("removed {}", one.name)),
         several => cx.ui.done(&format!("removed {}", count(several.len() as u64, "session"))),
+    }
+}
+
+/// Removes it, unless somebody shares it now: that would then be a part of it.
+fn remove(found: &Found) -> Outcome {
+    let failed = |e: &std::io::Error| {
+        Failure::new(Exit::Failed, "the session cannot be removed").on_path(&found.dir).because(e)
+    };
+    let Some(_held) = finish::try_hold(&found.dir).map_err(|e| failed(&e))? else {
+        return Err(Failure::new(Exit::Failed, "the session is being shared")
+            .on(&*found.name)
+            .because_of("it goes from here by itself when the ledger has it")
+            .hint("ox session list"));
+    };
+    match fs::remove_dir_all(&found.dir) {
+        // Whoever shared it has removed it meanwhile.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|e| failed(&e)),
     }
 }

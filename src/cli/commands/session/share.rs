@@ -49,7 +49,9 @@ pub fn upload(cx: &Cx, args: &Upload) -> Outcome {
             let wanted = finish::Wanted { agents: false, publish: true, is_ours: &never };
             let looked = finish::look(&places(cx, &project), &wanted);
             let found = looked.candidates.into_iter();
-            found.map(|one| Found { name: one.name, dir: one.dir, place: one.place }).collect()
+            found
+                .map(|one| Found { name: one.name, dir: one.dir, place: one.place, in_ledger: false })
+                .collect()
         }
         false => vec![find(cx, &args.which)?],
     };
@@ -160,7 +162,7 @@ pub fn fetch(cx: &Cx, project: &Project, found: &Found) -> Outcome<Found> {
     }
     file::rename_new(&into, &target_dir).map_err(|e| failed(&e))?;
     file::sync_dir(&target_dir).map_err(|e| failed(&e))?;
-    Ok(Found { name: found.name.clone(), dir: target_dir, place: Place::Local })
+    Ok(Found { name: found.name.clone(), dir: target_dir, place: Place::Local, in_ledger: true })
 }
 
 /// What git keeps of a session is no larger, in bytes.
