@@ -263,6 +263,16 @@ impl Dirs {
         self.of_slug(&endpoint.slug()).join("state").join(name)
     }
 
+    /// What the user agreed to send to which server.
+    pub fn relay_consent(&self) -> PathBuf {
+        self.config.join("relay-consent.json")
+    }
+
+    /// What the relay keeps: events that wait for a server, of all accounts.
+    pub fn relay(&self) -> PathBuf {
+        self.data.join("relay")
+    }
+
     /// The git hosts the user said yes to.
     pub fn trusted_hosts(&self) -> PathBuf {
         self.config.join("trusted-hosts.json")

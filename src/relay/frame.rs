@@ -1,5 +1,44 @@
 //! The bytes that go to a server: one encoder for who sends and for who shows what would be sent.
 
+use sha2::{Digest as _, Sha256};
+
+use super::otlp;
+
+/// How a batch is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As the text of one message on a WebSocket.
+    Frame,
+    /// As the body of one request.
+    Body,
+    /// As the body of one request to a collector of OpenTelemetry.
+    Otlp,
+}
+
+impl Shape {
+    /// The bytes of a batch.
+    pub fn encode(self, records: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Shape::Frame => batch_frame(&batch_id(records), records),
+            Shape::Body => batch_body(records),
+            Shape::Otlp => otlp::body(records),
+        }
+    }
+}
+
+/// The id of a batch, a UUID: the same whenever the same records are sent, so that what is shown is what is sent, and that a late
+/// acknowledgement is still one of the same records.
+pub fn batch_id(records: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for record in records {
+        hash.update((record.len() as u64).to_be_bytes());
+        hash.update(record);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
 /// The text of one batch on a WebSocket. The id stands there as it is: it is one of our own.
 pub fn batch_frame(batch_id: &str, records: &[&[u8]]) -> Vec<u8> {
     events(format!("{{\"batch_id\":\"{batch_id}\",\"events\":["), records)
@@ -43,5 +82,17 @@ mod tests {
         assert_eq!(frame.len(), frame_len(2, records[0].len() + records[1].len()));
         assert_eq!(batch_body(&records[1..]), br#"{"events":[{"x":null}]}"#);
         assert_eq!(batch_frame(id, &[]).len(), frame_len(0, 0));
+    }
+
+    #[test]
+    fn the_same_records_have_the_same_id_and_no_others() {
+        let id = |records: &[&[u8]]| batch_id(records);
+        assert_eq!(id(&[b"{}", b"[]"]), id(&[b"{}", b"[]"]));
+        let others: [&[&[u8]]; 4] = [&[b"{}"], &[b"{}", b"[] "], &[b"{}[]"], &[b"[]", b"{}"]];
+        for other in others {
+            assert_ne!(id(&[b"{}", b"[]"]), id(other));
+        }
+        let frame: serde_json::Value = serde_json::from_slice(&Shape::Frame.encode(&[b"{}"])).unwrap();
+        assert!(uuid::Uuid::parse_str(frame["batch_id"].as_str().unwrap()).is_ok());
     }
 }

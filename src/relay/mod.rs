@@ -10,5 +10,6 @@
 pub mod account;
 pub mod frame;
 pub mod otlp;
+pub mod preview;
 pub mod queue;
 pub mod record;

@@ -9,8 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::kit::hex::hex;
-use crate::kit::text::cut;
-use crate::project::CwdHash;
+use crate::project::{CwdHash, DataKind, RelayConsent};
 use crate::redact::{Redactor, hide_home};
 
 /// The form of records.
@@ -107,6 +106,13 @@ pub struct Told {
     pub models: bool,
     /// The project's id and the digest of the working directory.
     pub projects: bool,
+}
+
+impl Told {
+    /// What somebody agreed to.
+    pub fn by(consent: &RelayConsent) -> Told {
+        Told { models: consent.allows(DataKind::Models), projects: consent.allows(DataKind::Projects) }
+    }
 }
 
 /// Makes records.
@@ -250,7 +256,9 @@ impl Recorder {
     fn text(&self, text: &str) -> String {
         let mut text = hide_home(text, &self.home).into_owned();
         self.redactor.redact_text(&mut text);
-        cut(&text, TEXT_MAX).to_owned()
+        let end = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
+        text.truncate(end);
+        text
     }
 
     fn cwd(&self, cwd: &Cwd) -> Option<String> {

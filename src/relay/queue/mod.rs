@@ -175,15 +175,11 @@ impl AccountQueue {
         let max = max.max(TOTAL_MIN);
         let segment = (max / SEGMENTS).min(SEGMENT_MAX);
         let limits = Limits { record: RECORD_MAX + line::AROUND, segment, total: max };
-        for dir in [relay, &relay.join("queue"), &dir] {
+        for dir in [relay, &relay.join("queue")] {
             private_dir(dir).map_err(at(dir))?;
         }
-        let is_new = own(&dir, account)?;
         let (queue, found) = Queue::open_of(&dir, limits, line::is_one)?;
-        // Somebody else may have been faster.
-        if is_new && own(&dir, account)? {
-            return Err(Error::NoAccount { path: dir.join(ACCOUNT), reason: "it is gone".to_owned() });
-        }
+        own(&dir, account)?;
         let note: Note = serde_json::from_str(queue.note()).unwrap_or_default();
         let last = queue.last()?.and_then(|line| line::split(&line).map(|(mark, _)| mark));
         let fed = last.map_or(note.fed, |last| last.max(note.fed));
@@ -417,15 +413,15 @@ pub fn purge(relay: &Path, account: &Account) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Makes sure that the directory is the account's: says so where nothing lies there yet. Whether it was new.
-fn own(dir: &Path, account: &Account) -> Result<bool, Error> {
+/// Makes sure that the directory is the account's: says so where nothing lies there yet.
+fn own(dir: &Path, account: &Account) -> Result<(), Error> {
     let path = dir.join(ACCOUNT);
     let unknown = |reason: String| Error::NoAccount { path: path.clone(), reason };
     match read_capped(&path, ACCOUNT_MAX) {
         Ok(bytes) => {
             let owner: Account = serde_json::from_slice(&bytes).map_err(|e| unknown(e.to_string()))?;
             if owner == *account {
-                return Ok(false);
+                return Ok(());
             }
             let owner = format!("{} at {}", owner.user_id, owner.server_url);
             Err(Error::WrongAccount { dir: dir.to_owned(), owner })
@@ -438,8 +434,7 @@ fn own(dir: &Path, account: &Account) -> Result<bool, Error> {
                 }
             }
             let text = serde_json::to_vec_pretty(account).map_err(|e| at(&path)(e.into()))?;
-            write_durable(&path, &text, 0o600).map_err(at(&path))?;
-            Ok(true)
+            write_durable(&path, &text, 0o600).map_err(at(&path))
         }
         Err(e) => Err(at(&path)(e)),
     }
