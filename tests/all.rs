@@ -28,6 +28,7 @@ mod machines;
 mod queue;
 mod reclone;
 mod recordings;
+mod relay;
 mod rig;
 mod share;
 mod sim;

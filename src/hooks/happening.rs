@@ -68,6 +68,8 @@ pub struct Happening {
     pub detail: String,
     /// The project.
     pub repo_id: String,
+    /// HMAC-SHA-256 of the working directory under the installation's key, in hex; only hooks tell it.
+    pub cwd_hash: String,
     /// SHA-256 of the prompt, in hex.
     pub prompt_sha256: String,
     /// The same of the answer.
@@ -109,6 +111,7 @@ impl From<&Record> for Happening {
             tool_name: r.tool_name,
             detail: r.detail,
             repo_id: r.repo_id,
+            cwd_hash: r.cwd_hash,
             prompt_sha256: r.prompt_sha256,
             message_sha256: r.message_sha256,
             input_sha256: r.input_sha256,

@@ -659,12 +659,13 @@ fn starts_line(path: &Path, offset: u64) -> io::Result<bool> {
     Ok(byte == *b"\n")
 }
 
-/// How many lines lie between two offsets.
+/// How many lines that are not empty lie between two offsets.
 fn count_lines(path: &Path, from: u64, to: u64) -> Result<u64, QueueError> {
     let mut lines = Lines::open(path, from, to, 0)?;
     let mut count = 0;
-    while lines.take()?.is_some() {
-        count += 1;
+    while let Some(line) = lines.take()? {
+        // With no room for bytes, only an empty line is whole.
+        count += u64::from(!line.whole);
     }
     Ok(count)
 }

@@ -1,15 +1,17 @@
 //! Events of agents on their way to a server that the user has agreed to: what is told of them, where they wait, what exactly is sent.
 //!
 //! Threads: none of its own; every function runs on its caller's.
-//! Files: `<data>/relay/queue/<account>/`, of one account each: `account.json`, the queue, `dead/` with what the server or this program
-//! refused; `<config>/relay-consent.json`.
-//! Locks: that of each account's queue; a kernel lock beside the consent file while it is changed.
+//! Files: `<data>/relay/queue/<account>/`, of one account each: `account.json`, the queue, `damaged` with lines that were no records,
+//! `dead/` with records that the server refused.
+//! Locks: those of each account's queue, held by the one who has it open.
 //! Promises: nothing leaves, nor waits, without consent for its server and kind; a queue is only ever sent for the account it was filled
 //! for; an event has one id whoever tells of it and however often; what waits survives a kill at any moment and has a limit.
 
 pub mod account;
 pub mod frame;
+pub mod gate;
 pub mod otlp;
 pub mod preview;
 pub mod queue;
 pub mod record;
+pub mod settle;

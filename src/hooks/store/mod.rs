@@ -4,6 +4,7 @@
 //! the id of its line in the spool, what a transcript tells by the id of its fact: told again it changes nothing, also no count of events
 //! that are alike.
 
+mod after;
 mod effects;
 mod error;
 mod forget;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+pub use after::After;
 pub use error::StoreError;
 pub use keep::{AGE_MAX, Kept, SIZE_MAX};
 pub use query::{Count, Event, Filter, LIVE_FOR, Live, Rest, Stats};

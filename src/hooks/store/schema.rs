@@ -72,6 +72,7 @@ const SCHEMA: &str = "
         relay_state INTEGER NOT NULL DEFAULT 0,
         fact INTEGER,
         payload TEXT,
+        cwd_hash TEXT,
         UNIQUE (session, event_type, dedup_key)
     );
     CREATE INDEX events_by_time ON events (coalesce(transcript_at_ms, hook_at_ms));
@@ -92,7 +93,9 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 /// Version of the layout.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+/// What the second version has more than the first.
+const SECOND: &str = "ALTER TABLE events ADD COLUMN cwd_hash TEXT";
 /// So long whoever writes is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -150,13 +153,17 @@ fn prepare(conn: &Connection) -> rusqlite::Result<i64> {
          PRAGMA journal_size_limit = 4194304;",
     )?;
     let found = version(conn)?;
-    if found != 0 {
+    if found >= VERSION {
         return Ok(found);
     }
     let new = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
     // Another process may have been first.
-    if version(&new)? == 0 {
-        new.execute_batch(SCHEMA)?;
+    match version(&new)? {
+        0 => new.execute_batch(SCHEMA)?,
+        1 => new.execute_batch(SECOND)?,
+        _ => {}
+    }
+    if version(&new)? < VERSION {
         new.pragma_update(None, "user_version", VERSION)?;
     }
     new.commit()?;

@@ -37,8 +37,8 @@ const FORKS_MAX: usize = 16;
 const NEW: &str = "
     INSERT INTO events (session, event_type, dedup_key, hook_event_name, sources, hook_at_ms, transcript_at_ms, tool_name,
         tool_name_raw, tool_use_id, turn_id, agent_id, agent_type, source_detail, reason, input_sha256, input_bytes,
-        output_bytes, is_error, fact, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+        output_bytes, is_error, fact, payload, cwd_hash)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
     ON CONFLICT DO ";
 
 const MERGE: &str = concat!(
@@ -56,7 +56,8 @@ const MERGE: &str = concat!(
         "input_sha256",
         "input_bytes",
         "output_bytes",
-        "payload"
+        "payload",
+        "cwd_hash"
     ),
     "sources = sources | excluded.sources, hook_at_ms = coalesce(hook_at_ms, excluded.hook_at_ms),
      transcript_at_ms = coalesce(transcript_at_ms, excluded.transcript_at_ms), is_error = max(is_error, excluded.is_error),
@@ -330,6 +331,7 @@ impl Batch<'_> {
                 h.is_error,
                 h.fact,
                 h.payload,
+                text(&h.cwd_hash),
             ])
         };
         if execute("NOTHING")? == 1 {

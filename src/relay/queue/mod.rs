@@ -382,6 +382,11 @@ impl AccountQueue {
         Ok(dropped)
     }
 
+    /// Whether the next records cost older ones.
+    pub fn is_full(&self) -> bool {
+        self.size() + (self.max / SEGMENTS).min(SEGMENT_MAX) > self.max
+    }
+
     /// Bytes that it takes of its limit.
     fn size(&self) -> u64 {
         self.queue.size() + self.queue.aside() + self.dead.size()
