@@ -2,21 +2,24 @@
 
 use std::fmt;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::error::HttpError;
 use super::limits::{
-    CONNECT, HEAD_CAP, IDLE, INPUT_BUFFER, KEPT_LOOPBACK, KEPT_PER_HOST, KEPT_TLS, OUTPUT_BUFFER,
+    AUTHORITIES_CAP, CONNECT, HEAD_CAP, IDLE, INPUT_BUFFER, KEPT_LOOPBACK, KEPT_PER_HOST, KEPT_TLS,
+    OUTPUT_BUFFER,
 };
 use super::names::Names;
 use super::request::Request;
 use super::target::Target;
 use super::transport::WatchConnector;
 use crate::kit::clock::Clock;
+use crate::kit::file;
 
 /// The HTTP client. Cheap to clone; clones share their connections. Nothing is read or connected before the first request.
 #[derive(Clone)]
@@ -31,14 +34,36 @@ pub(super) struct Shared {
     loopback: OnceLock<Agent>,
     tls: OnceLock<Agent>,
     proxy: OnceLock<Option<Proxy>>,
+    trust: Trust,
+}
+
+/// Which servers a client takes beside those that every client does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Those without TLS, wherever they are.
+    pub insecure: bool,
+    /// Those whose certificates these authorities vouch for, a PEM file, and of those with TLS no others.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Client {
     /// A client that speaks for the command line.
     pub fn new(clock: Arc<dyn Clock>) -> Client {
+        Client::trusting("ox", clock, Trust::default())
+    }
+
+    /// A client beside this one that speaks for the same program to servers which the user trusts by name. It has connections of its own.
+    pub fn with_trust(&self, trust: Trust) -> Client {
+        if trust == self.shared.trust {
+            return self.clone();
+        }
+        Client::trusting(self.program, Arc::clone(&self.shared.clock), trust)
+    }
+
+    fn trusting(program: &'static str, clock: Arc<dyn Clock>, trust: Trust) -> Client {
         let names = Names::new(Arc::clone(&clock));
         let (loopback, tls, proxy) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Client { program: "ox", shared: Arc::new(Shared { clock, names, loopback, tls, proxy }) }
+        Client { program, shared: Arc::new(Shared { clock, names, loopback, tls, proxy, trust }) }
     }
 
     /// The same, connections included, speaking for the daemon.
@@ -68,7 +93,12 @@ impl Client {
 
     /// Whether requests to `url` are possible at all: `https`, or `http` to this machine; no login in it; no SOCKS proxy on the way.
     pub fn accepts(&self, url: &str) -> bool {
-        Target::parse(url).and_then(|t| self.proxy(&t).map(drop)).is_ok()
+        self.target(url).and_then(|t| self.proxy(&t).map(drop)).is_ok()
+    }
+
+    /// Where a request of this client may go.
+    pub(super) fn target(&self, url: &str) -> Result<Target, HttpError> {
+        Target::parse(url, self.shared.trust.insecure)
     }
 
     /// The agent for a target.
@@ -80,7 +110,14 @@ impl Client {
                 .loopback
                 .get_or_init(|| self.build(KEPT_LOOPBACK, None, RootCerts::WebPki)));
         }
-        Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.cloned(), roots())))
+        if let Some(agent) = self.shared.tls.get() {
+            return Ok(agent);
+        }
+        let roots = match &self.shared.trust.ca_file {
+            Some(path) => authorities(path)?,
+            None => roots(),
+        };
+        Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.cloned(), roots)))
     }
 
     /// The environment's proxy. What stays on this machine never takes one.
@@ -141,6 +178,22 @@ fn roots() -> RootCerts {
         return RootCerts::WebPki;
     }
     found.certs.iter().map(|c| Certificate::from_der(c).to_owned()).into()
+}
+
+/// The authorities of a PEM file. One that cannot be used trusts nobody.
+fn authorities(path: &Path) -> Result<RootCerts, HttpError> {
+    let bad = || HttpError::BadRequest {
+        why: "the file of trusted authorities holds no certificate that can be read",
+    };
+    let bytes = file::read_capped(path, AUTHORITIES_CAP)
+        .map_err(|source| HttpError::File { what: "reading the trusted authorities from", source })?;
+    let mut found = Vec::new();
+    for item in parse_pem(&bytes) {
+        if let PemItem::Certificate(certificate) = item.map_err(|_| bad())? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err(bad()) } else { Ok(found.into_iter().into()) }
 }
 
 /// Go's name of the operating system.

@@ -43,5 +43,8 @@ pub const LOOKUPS: usize = 8;
 /// A `Retry-After` beyond this counts as this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
+/// Bytes of a file of trusted authorities; a larger one is an error.
+pub const AUTHORITIES_CAP: usize = 4 << 20;
+
 // At most 32 idle connections in all.
 const _: () = assert!(KEPT_TLS + KEPT_LOOPBACK == 32 && KEPT_PER_HOST <= KEPT_LOOPBACK);

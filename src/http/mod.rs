@@ -13,6 +13,6 @@ mod request;
 mod target;
 mod transport;
 
-pub use client::Client;
+pub use client::{Client, Trust};
 pub use error::HttpError;
 pub use request::{Reply, Request};

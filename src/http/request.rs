@@ -40,6 +40,7 @@ pub struct Request {
     stall: Option<Duration>,
     range: Option<String>,
     bare: bool,
+    stays: bool,
     moved: Option<Arc<AtomicU64>>,
     cancel: Option<Cancel>,
     repeatable: bool,
@@ -76,6 +77,7 @@ impl Request {
             stall: None,
             range: None,
             bare: false,
+            stays: false,
             moved: None,
             cancel: None,
             repeatable: true,
@@ -132,6 +134,11 @@ impl Request {
     /// Follows a GET's redirects to other servers too, and takes none of the headers along on any.
     pub fn bare_redirects(self) -> Request {
         Request { bare: true, ..self }
+    }
+
+    /// Follows no redirect at all, not even on the same server: it is the answer.
+    pub fn no_redirects(self) -> Request {
+        Request { stays: true, ..self }
     }
 
     /// Sends the body only when the server has agreed to it, or has said nothing for a second.
@@ -194,13 +201,13 @@ impl Request {
     }
 
     fn run(self, take: Take<'_>) -> Result<Reply, HttpError> {
-        let mut target = Target::parse(&self.url)?;
+        let mut target = self.client.target(&self.url)?;
         let mut headers = self.headers(false)?;
         let start = self.client.shared.clock.now().mono;
         let mut followed = 0;
         loop {
             let reply = self.exchange(&target, &headers, start, take)?;
-            let may_follow = matches!(self.body, Payload::None) && followed < REDIRECTS;
+            let may_follow = matches!(self.body, Payload::None) && !self.stays && followed < REDIRECTS;
             let to = reply.header(LOCATION.as_str()).filter(|_| may_follow);
             let next = match reply.status {
                 301 | 302 | 303 | 307 | 308 if self.bare => to.and_then(|to| target.elsewhere(to)),
@@ -431,7 +438,7 @@ impl Read for Outgoing<'_> {
             Err(io::Error::other("given up"))
         };
         if self.request.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
-            let host = Target::parse(&self.request.url).map(|t| t.host).unwrap_or_default();
+            let host = self.request.client.target(&self.request.url).map(|t| t.host).unwrap_or_default();
             return fail(HttpError::Cancelled { host });
         }
         let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
@@ -459,7 +466,7 @@ impl fmt::Debug for Request {
             Payload::Bytes(_) => "POST",
             Payload::File(..) => "PUT",
         };
-        let host = Target::parse(&self.url).map(|t| t.host).unwrap_or_default();
+        let host = self.client.target(&self.url).map(|t| t.host).unwrap_or_default();
         f.debug_struct("Request").field("method", &method).field("host", &host).finish_non_exhaustive()
     }
 }

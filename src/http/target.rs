@@ -1,4 +1,4 @@
-//! Where a request may go: `https` anywhere, `http` only to this machine.
+//! Where a request may go: `https` anywhere, `http` only to this machine unless the user trusts a server without TLS.
 
 use std::net::IpAddr;
 
@@ -14,11 +14,13 @@ pub(super) struct Target {
     /// Host, and port if it is named: what errors may say.
     pub(super) host: String,
     pub(super) tls: bool,
+    /// `http` to other machines is agreed to.
+    insecure: bool,
 }
 
 impl Target {
-    /// Checks a URL.
-    pub(super) fn parse(url: &str) -> Result<Target, HttpError> {
+    /// Checks a URL; with `insecure` one without TLS may lead anywhere.
+    pub(super) fn parse(url: &str, insecure: bool) -> Result<Target, HttpError> {
         let bad = |why| HttpError::BadRequest { why };
         if url.len() > URL_CAP {
             return Err(bad("the URL is too long"));
@@ -33,12 +35,12 @@ impl Target {
         }
         let tls = match uri.scheme_str() {
             Some("https") => true,
-            Some("http") if is_loopback(authority.host()) => false,
+            Some("http") if insecure || is_loopback(authority.host()) => false,
             Some("http") => return Err(bad("http without TLS is for this machine only")),
             _ => return Err(bad("the URL is neither https nor http")),
         };
         let host = authority.as_str().to_ascii_lowercase();
-        Ok(Target { uri, host, tls })
+        Ok(Target { uri, host, tls, insecure })
     }
 
     /// The URL itself.
@@ -51,16 +53,19 @@ impl Target {
         let same = |t: &Target| t.host == self.host && t.tls == self.tls;
         if location.starts_with('/') && !location.starts_with("//") {
             let scheme = if self.tls { "https" } else { "http" };
-            return Target::parse(&format!("{scheme}://{}{location}", self.host)).ok().filter(same);
+            return Target::parse(&format!("{scheme}://{}{location}", self.host), self.insecure)
+                .ok()
+                .filter(same);
         }
-        Target::parse(location).ok().filter(same)
+        Target::parse(location, self.insecure).ok().filter(same)
     }
 }
 
 impl Target {
     /// Where a redirect from here leads that takes nothing along: any server over TLS; without TLS only from this machine to itself.
     pub(super) fn elsewhere(&self, location: &str) -> Option<Target> {
-        self.redirected(location).or_else(|| Target::parse(location).ok().filter(|t| t.tls || !self.tls))
+        self.redirected(location)
+            .or_else(|| Target::parse(location, self.insecure).ok().filter(|t| t.tls || !self.tls))
     }
 }
 
@@ -77,7 +82,7 @@ mod tests {
     #[test]
     fn only_https_and_this_machine_are_let_through() {
         let check = |url: &str, expected: Option<(&str, bool)>| {
-            let found = Target::parse(url).ok().map(|t| (t.host, t.tls));
+            let found = Target::parse(url, false).ok().map(|t| (t.host, t.tls));
             assert_eq!(found.as_ref().map(|(h, t)| (h.as_str(), *t)), expected, "{url}");
         };
         check("https://Git.Example/x?y", Some(("git.example", true)));
@@ -98,9 +103,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_without_tls_is_taken_where_that_is_agreed_to_and_nothing_else_changes() {
+        let check = |url: &str, taken: bool| assert_eq!(Target::parse(url, true).is_ok(), taken, "{url}");
+        check("http://example.org/x", true);
+        check("https://example.org/x", true);
+        check("http://user:word@example.org/x", false);
+        check("ftp://example.org/x", false);
+        let tls = Target::parse("https://h/a", true).unwrap();
+        assert!(tls.elsewhere("http://other/b").is_none() && tls.redirected("http://h/b").is_none());
+    }
+
+    #[test]
     fn a_redirect_without_headers_may_go_elsewhere_but_never_from_tls_to_none() {
         let check = |from: &str, to: &str, expected: Option<&str>| {
-            let from = Target::parse(from).unwrap();
+            let from = Target::parse(from, false).unwrap();
             assert_eq!(from.elsewhere(to).map(|t| t.url()).as_deref(), expected, "{to}");
         };
         check("https://h/a", "https://other/b?c", Some("https://other/b?c"));
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_redirect_stays_on_its_server() {
-        let from = Target::parse("https://h:8443/a/b?c").unwrap();
+        let from = Target::parse("https://h:8443/a/b?c", false).unwrap();
         let check = |to: &str, expected: Option<&str>| {
             assert_eq!(from.redirected(to).map(|t| t.url()).as_deref(), expected, "{to}");
         };
