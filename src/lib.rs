@@ -14,6 +14,7 @@
 //! | [`agents`] | background work of agents: what waits, when it runs, what it may cost, how an agent is run for an answer |
 //! | [`sessions`] | sessions of agents: recorded, read, kept, counted |
 //! | [`relay`] | events of agents on their way to a server: what is told of them, where they wait, what is sent |
+//! | [`cloud`] | logging in: to relay servers and to servers of the vendor's API |
 //! | [`health`] | issues, history and metrics |
 //! | [`ipc`] | the wire: messages, framing, the socket loop, the client |
 //! | [`watch`] | what changed on disk: tracked set, kernel watches, comparing scan, batches |
@@ -26,6 +27,7 @@
 
 pub mod agents;
 pub mod cli;
+pub mod cloud;
 pub mod daemon;
 pub mod doctor;
 pub mod git;

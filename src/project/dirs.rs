@@ -252,6 +252,11 @@ impl Dirs {
         self.config.join("auth.json")
     }
 
+    /// The logins at relay servers.
+    pub fn relay_auth(&self) -> PathBuf {
+        self.config.join("relay-auth.json")
+    }
+
     /// Held while an endpoint is asked for new credentials, so that of many that want some one asks.
     pub fn refresh_lock(&self, slug: &str) -> PathBuf {
         self.of_slug(slug).join("locks").join("refresh.lock")

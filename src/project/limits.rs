@@ -50,6 +50,8 @@ pub const CREDENTIAL_FILES_MAX: usize = 64;
 pub const EXPIRING_SOON: Duration = Duration::from_secs(60 * 60);
 /// The most endpoints of the token file.
 pub const LOGINS_MAX: usize = 100;
+/// The longest token, in bytes.
+pub const TOKEN_MAX: usize = 64 * 1024;
 /// The longest team id, in bytes.
 pub const TEAM_ID_MAX: usize = 128;
 /// The most teams of one machine-local configuration or one project.

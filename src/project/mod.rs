@@ -1,7 +1,8 @@
 //! Who and where: ids, endpoints, directories, and the formats of all configuration files.
 //!
 //! Threads: none; every function runs on its caller's.
-//! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `relay-consent.json`, `auth.json` and `git-credentials-*.json`;
+//! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `relay-consent.json`, `auth.json`, `relay-auth.json` and
+//! `git-credentials-*.json`;
 //! `REDACT.md` of team, repository and user; `sync-state.json` and `sync.manifest` of a clone; `agent_instances.jsonl` of a project;
 //! a file for each session of an agent program below the temporary directory.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
@@ -31,6 +32,8 @@ mod private;
 mod redaction;
 mod relay;
 mod relay_consent;
+mod relay_auth;
+mod relay_server;
 mod remembered;
 mod remote;
 pub mod scaffold;
@@ -64,6 +67,9 @@ pub(crate) use private::or_default;
 pub use redaction::{RedactRules, RuleFile, RulesStamp};
 pub use relay::{CwdHash, Relay, RelaySink, RelayTransport};
 pub use relay_consent::{DataKind, RelayConsent, RelayConsents};
+pub(crate) use relay_auth::is_token;
+pub use relay_auth::{RelayLogin, RelayLogins, RelayLoginsLock};
+pub use relay_server::{BATCH_BYTES, BATCH_EVENTS, RelayPaths, RelayServer};
 pub use remembered::{Lost, common_dir, recall, remember};
 pub use remote::{RemoteKind, RemoteUrl};
 pub use sync_state::SyncState;

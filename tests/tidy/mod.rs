@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("hooks", &["kit", "redact", "project", "harness", "tail"]),
     ("agents", &["kit", "project", "http", "harness"]),
     ("relay", &["kit", "redact", "project", "http"]),
+    ("cloud", &["kit", "project", "http"]),
     ("ipc", &["kit"]),
     ("sync", &["kit", "redact", "project", "http", "git", "health"]),
     ("whispers", &["kit", "redact", "project", "git"]),
@@ -29,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "kit", "redact", "project", "http", "git", "watch", "harness", "health", "ipc", "sync",
-            "whispers", "sessions", "hooks", "agents", "relay",
+            "whispers", "sessions", "hooks", "agents", "relay", "cloud",
         ],
     ),
     (
@@ -40,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "kit", "redact", "project", "http", "git", "harness", "health", "ipc", "sync", "whispers",
-            "sessions", "hooks", "agents", "relay", "daemon", "doctor",
+            "sessions", "hooks", "agents", "relay", "cloud", "daemon", "doctor",
         ],
     ),
 ];
