@@ -116,7 +116,7 @@ impl AccessError {
         }
     }
 
-    fn of_project(error: &project::Error) -> AccessError {
+    pub(super) fn of_project(error: &project::Error) -> AccessError {
         match error.class() {
             Class::Auth | Class::Usage | Class::Damage => AccessError::Unusable { reason: error.to_string() },
             _ => AccessError::Transient { reason: error.to_string(), retry_after: None },

@@ -7,9 +7,18 @@
 //! the login is whole; of many that want a new token at once one asks for it.
 
 mod access;
+pub mod browser;
 mod calls;
+pub mod device;
+mod login;
+mod relay;
+mod vendor;
 
 pub use access::{
-    AccessError, RelayAccess, RelayIdentity, RelayState, TOKEN_VAR, Want, relay_access, relay_identity,
+    AccessError, LOCK_WAIT, REFRESH_BEFORE, REFRESH_RETRIES, REFRESH_TOTAL, RETRY_FIRST, RelayAccess,
+    RelayIdentity, RelayState, TOKEN_VAR, Want, relay_access, relay_identity,
 };
 pub use calls::{CallError, Calls, RELAY_TIMEOUTS, Timeouts, VENDOR_TIMEOUTS};
+pub use login::{LoginError, Prompt};
+pub use relay::{RelayLogout, relay_login, relay_logout};
+pub use vendor::{vendor_access, vendor_login, vendor_revoke};

@@ -21,6 +21,7 @@ use super::Class;
 use super::cancel::Cancel;
 use super::clock::{Clock, Mono, SystemClock};
 use super::supervise::Supervisor;
+use super::thread;
 
 /// Between TERM and KILL.
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
@@ -744,6 +745,21 @@ pub fn spawn_detached(cmd: &Cmd) -> Result<Detached, ChildError> {
     command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(io)?).stderr(writer);
     let child = command.spawn().map_err(|e| cmd.failed(e))?;
     Ok(Detached { output, child })
+}
+
+/// Starts a program that nobody listens to and nobody waits for, in a group of its own: an interrupt of ours is none of its. It is reaped if it
+/// ends before we do.
+///
+/// # Errors
+/// As [`run`].
+pub fn spawn_unattended(cmd: &Cmd) -> Result<(), ChildError> {
+    keep_descriptors_private();
+    let (mut command, _) = cmd.command().map_err(|source| ChildError::Io { program: cmd.name(), source })?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(|e| cmd.failed(e))?;
+    // Without a thread it stays a zombie until we end, which is soon where none can be made.
+    let _ = thread::spawn("reap", thread::STACK_SMALL, move || child.wait());
+    Ok(())
 }
 
 /// Has a person read `text` in the pager that the shell command `pager` starts, on our own terminal, and waits until they leave it.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::private::or_default;
 use super::{Dirs, Endpoint, Error, limits, lock, private};
 use crate::kit::gotime::GoTime;
+use crate::kit::lock::FileLock;
 use crate::kit::secret::Secret;
 
 /// One login.
@@ -194,14 +195,7 @@ impl Logins {
     /// # Errors
     /// `DamagedSecret` if the file is there and cannot be understood: it is left alone. `Busy`, `Read` or `Write`.
     pub fn set(dirs: &Dirs, endpoint: &Endpoint, login: Login) -> Result<(), Error> {
-        Logins::change(dirs, endpoint, |logins| {
-            match logins.tokens.iter_mut().find(|(known, _)| known == endpoint.as_str()) {
-                Some((_, old)) => old.take(login),
-                None => logins.tokens.push((endpoint.as_str().to_owned(), login)),
-            }
-            true
-        })
-        .map(drop)
+        Logins::lock(dirs)?.set(endpoint, login)
     }
 
     /// Takes an endpoint's login out of the file, under its lock. True if there was one.
@@ -216,16 +210,83 @@ impl Logins {
         })
     }
 
+    /// Keeps a login that was just made, under the lock of the file. Of the one before nothing is left but, of the same user, keys that are not
+    /// known here.
+    ///
+    /// # Errors
+    /// As [`Logins::set`].
+    pub fn replace(dirs: &Dirs, endpoint: &Endpoint, mut login: Login) -> Result<(), Error> {
+        Logins::change(dirs, endpoint, |logins| {
+            match logins.tokens.iter_mut().find(|(known, _)| known == endpoint.as_str()) {
+                Some((_, old)) => {
+                    if old.user_info.user_id == login.user_info.user_id {
+                        let fresh = std::mem::replace(&mut login.other, std::mem::take(&mut old.other));
+                        login.other.extend(fresh);
+                    }
+                    *old = login;
+                }
+                None => logins.tokens.push((endpoint.as_str().to_owned(), login)),
+            }
+            true
+        })
+        .map(drop)
+    }
+
+    /// Takes the lock of the file, where other programs take it too: for who asks a server for new tokens, from before the old ones are read
+    /// until the new ones are written.
+    ///
+    /// # Errors
+    /// `Busy` or `Write`.
+    pub fn lock(dirs: &Dirs) -> Result<LoginsLock, Error> {
+        let path = dirs.auth_file();
+        let held = lock::hold(&path.with_extension("json.lock"), &path)?;
+        Ok(LoginsLock { _held: held, dirs: dirs.clone() })
+    }
+
     /// Reads the file, lets `change` change it and replaces it if that says so.
     fn change(
         dirs: &Dirs,
         current: &Endpoint,
         change: impl FnOnce(&mut Logins) -> bool,
     ) -> Result<bool, Error> {
-        let path = dirs.auth_file();
-        // Beside the file, where other programs take it too.
-        let _lock = lock::hold(&path.with_extension("json.lock"), &path)?;
-        let mut logins = Logins::load(dirs, current)?;
+        Logins::lock(dirs)?.change(current, change)
+    }
+}
+
+/// The right to change the file, until dropped.
+#[derive(Debug)]
+pub struct LoginsLock {
+    _held: FileLock,
+    dirs: Dirs,
+}
+
+impl LoginsLock {
+    /// The logins as they are now.
+    ///
+    /// # Errors
+    /// As [`Logins::load`].
+    pub fn load(&self, current: &Endpoint) -> Result<Logins, Error> {
+        Logins::load(&self.dirs, current)
+    }
+
+    /// As [`Logins::set`].
+    ///
+    /// # Errors
+    /// As there, but for `Busy`.
+    pub fn set(&self, endpoint: &Endpoint, login: Login) -> Result<(), Error> {
+        self.change(endpoint, |logins| {
+            match logins.tokens.iter_mut().find(|(known, _)| known == endpoint.as_str()) {
+                Some((_, old)) => old.take(login),
+                None => logins.tokens.push((endpoint.as_str().to_owned(), login)),
+            }
+            true
+        })
+        .map(drop)
+    }
+
+    fn change(&self, current: &Endpoint, change: impl FnOnce(&mut Logins) -> bool) -> Result<bool, Error> {
+        let path = self.dirs.auth_file();
+        let mut logins = self.load(current)?;
         if !change(&mut logins) {
             return Ok(false);
         }
@@ -437,6 +498,23 @@ mod tests {
         let read = f.load().unwrap().get(&f.here).cloned().unwrap();
         assert_eq!((read.access_token.expose(), read.refresh_token.expose()), ("two", "r-1"));
         assert_eq!(read.user_info.email, "a@example.org");
+    }
+
+    #[test]
+    fn sec_08_a_new_login_leaves_nothing_of_another_users() {
+        let f = Fixture::new();
+        let end = "2026-04-10T09:00:00Z";
+        let mut first = login("one", end);
+        first.other.insert("label".into(), 1.into());
+        Logins::set(&f.dirs, &f.here, first).unwrap();
+        let again = Login { refresh_token: Secret::default(), ..login("two", end) };
+        Logins::replace(&f.dirs, &f.here, again).unwrap();
+        let read = f.load().unwrap().get(&f.here).cloned().unwrap();
+        assert_eq!((read.refresh_token.is_empty(), read.other.contains_key("label")), (true, true));
+        let mut other = login("three", end);
+        other.user_info.user_id = "u2".into();
+        Logins::replace(&f.dirs, &f.here, other).unwrap();
+        assert!(!f.text().contains("label") && f.token() == "three", "{}", f.text());
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl Endpoint {
         &self.0
     }
 
+    /// The base URL: `https` unless it says otherwise or is on this machine.
+    pub fn base_url(&self) -> String {
+        if self.0.contains("://") {
+            return self.0.clone();
+        }
+        let scheme = if self.slug() == "localhost" { "http" } else { "https" };
+        format!("{scheme}://{}", self.0)
+    }
+
     /// Whether there is no server: then nothing ever speaks HTTP to one, whatever the environment says.
     pub fn is_local(&self) -> bool {
         self.0 == LOCAL
@@ -118,6 +127,16 @@ mod tests {
         check("http://u:p@../x", "http://u:p@../x", "unknown");
         assert_eq!(Endpoint::parse(" / "), None);
         assert_eq!(Endpoint::parse(""), None);
+    }
+
+    #[test]
+    fn a_base_is_a_url() {
+        let check =
+            |text: &str, expected: &str| assert_eq!(Endpoint::parse(text).unwrap().base_url(), expected);
+        check("https://api.sageox.ai/", "https://sageox.ai");
+        check("sageox.ai", "https://sageox.ai");
+        check("localhost:3000", "http://localhost:3000");
+        check("http://127.0.0.1:9", "http://127.0.0.1:9");
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod vendor;
 
 pub use agent_session::AgentSession;
 pub use agent_worker::AgentWorker;
-pub use auth::{Login, Logins, UserInfo};
+pub use auth::{Login, Logins, LoginsLock, UserInfo};
 pub use clone_path::{check_clone_path, check_named_path};
 pub use config::{CONFIG_VERSION, Config, PROJECT_DIR, Team};
 pub use credentials::{CredentialRepo, CredentialStatus, FreshCredentials, GitCredentials};

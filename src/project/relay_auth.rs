@@ -109,12 +109,20 @@ pub(crate) fn is_token(text: &str) -> bool {
 }
 
 /// All logins at relay servers.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RelayLogins {
     /// The accounts by server, in the order of the file, also those that are not whole.
     accounts: Map<String, Value>,
     /// The rest of the file, so that what is not known here stays.
     document: Map<String, Value>,
+}
+
+impl Default for RelayLogins {
+    fn default() -> RelayLogins {
+        let keys = [("version", VERSION.into()), ("current", "".into()), ("accounts", Value::Null)];
+        let document = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        RelayLogins { accounts: Map::new(), document }
+    }
 }
 
 impl fmt::Debug for RelayLogins {
@@ -276,10 +284,6 @@ impl RelayLoginsLock {
 
     fn write(&self, logins: RelayLogins) -> Result<(), Error> {
         let RelayLogins { accounts, mut document } = logins;
-        document.insert("version".to_owned(), VERSION.into());
-        if !document.contains_key("current") {
-            document.insert("current".to_owned(), "".into());
-        }
         document.insert("accounts".to_owned(), accounts.into());
         let mut text =
             serde_json::to_vec_pretty(&document).map_err(|e| Error::write(&self.file, e.into()))?;

@@ -73,7 +73,7 @@ impl<'a> Api<'a> {
         if bearer.is_empty() {
             return Err(ApiError::NoLogin(endpoint.to_string()));
         }
-        Ok(Api { http, base: base_of(endpoint), bearer, cancel, now })
+        Ok(Api { http, base: endpoint.base_url(), bearer, cancel, now })
     }
 
     /// `GET /api/v1/cli/repos`: fresh credentials for git, and the user's team contexts.
@@ -156,16 +156,6 @@ impl Notes {
     }
 }
 
-/// The base URL of an endpoint: `https` unless it says otherwise or is on this machine.
-fn base_of(endpoint: &Endpoint) -> String {
-    let text = endpoint.as_str();
-    if text.contains("://") {
-        return text.to_owned();
-    }
-    let scheme = if endpoint.slug() == "localhost" { "http" } else { "https" };
-    format!("{scheme}://{text}")
-}
-
 /// An id as one part of a path: nothing in it could lead elsewhere.
 fn segment(id: &str) -> Result<&str, ApiError> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
@@ -176,16 +166,6 @@ fn segment(id: &str) -> Result<&str, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_base_is_a_url() {
-        let check =
-            |text: &str, expected: &str| assert_eq!(base_of(&Endpoint::parse(text).unwrap()), expected);
-        check("https://api.sageox.ai/", "https://sageox.ai");
-        check("sageox.ai", "https://sageox.ai");
-        check("localhost:3000", "http://localhost:3000");
-        check("http://127.0.0.1:9", "http://127.0.0.1:9");
-    }
 
     #[test]
     fn sec_02_no_id_leads_to_another_call() {
