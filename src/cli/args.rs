@@ -7,7 +7,8 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 
 use super::commands::{
     agent, agents, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper,
-    hooks, init, ledger, murmur, rescue, session, status, sync, team, up, version, whispers, why, workspaces,
+    hooks, init, ledger, login, murmur, rescue, session, status, sync, team, up, version, whispers, why,
+    workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -23,7 +24,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
         &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "why", "hooks", "events"],
     ),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
-    ("Service", &["daemon", "ledger", "config", "completions", "docs"]),
+    ("Service", &["daemon", "login", "logout", "whoami", "ledger", "config", "completions", "docs"]),
 ];
 
 /// Keeps the ledger and the team contexts of a project in sync
@@ -136,6 +137,19 @@ pub enum Command {
     /// under its former name.
     #[command(alias = "workspaces")]
     Clones(workspaces::Args),
+    /// Log in to a server, by a code that is confirmed in a browser
+    ///
+    /// Prints an address and a code, and opens the page where there is a screen; over SSH open it anywhere. There is no server built in. With
+    /// --relay it is the server that events of agents are sent to, and the command asks whether they are; otherwise the one that names ledgers
+    /// and teams. The tokens are kept in your configuration directory, for you alone.
+    Login(login::Args),
+    /// Log out of a server: its tokens are taken back, and deleted here
+    ///
+    /// They are deleted also where the server cannot be reached. Events that wait for a relay server stay for the same user of the same server,
+    /// unless --purge is given.
+    Logout(login::LogoutArgs),
+    /// Show who is logged in where; nobody is asked
+    Whoami(login::WhoamiArgs),
     /// Move the ledger to another git remote
     Ledger(ledger::Args),
     /// List and restore uncommitted work and clones that were kept aside
@@ -246,6 +260,9 @@ impl Command {
             | Command::Sessions(_)
             | Command::Events(_)
             | Command::Config(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Whoami(_)
             | Command::Hooks(_)
             | Command::Version(_)
             | Command::Completions(_)

@@ -213,6 +213,11 @@ impl Ui {
         }
     }
 
+    /// Lines on stderr without which whoever runs the command cannot go on: always.
+    pub fn must_see(&self, text: &str) {
+        self.stderr(text);
+    }
+
     /// The next step after a command that is used once; at most one.
     pub fn next_step(&self, command: &str) {
         if !self.quiet && !self.json {
@@ -261,6 +266,24 @@ impl Ui {
         let mut answer = String::new();
         let read = io::Read::take(io::stdin().lock(), ANSWER_MAX).read_line(&mut answer);
         Some(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Asks which of several; `None` if nobody can be asked, the number of one that is not there for none of them.
+    pub fn choose(&self, question: &str, options: &[String]) -> Option<usize> {
+        if !self.ask {
+            return None;
+        }
+        let mut err = io::stderr().lock();
+        let lines =
+            options.iter().enumerate().map(|(n, option)| format!("  {}  {}", n + 1, text::clean(option)));
+        let lines = lines.collect::<Vec<String>>().join("\n");
+        let asked = format!("{}\n{lines}\nNumber, or nothing for none: ", text::clean(question));
+        let _ = write!(err, "{asked}").and_then(|()| err.flush()); // the answer decides, not the prompt
+        let mut answer = String::new();
+        let read = io::Read::take(io::stdin().lock(), ANSWER_MAX).read_line(&mut answer);
+        let number =
+            answer.trim().parse::<usize>().ok().filter(|n| read.is_ok() && (1..=options.len()).contains(n));
+        Some(number.map_or(options.len(), |n| n - 1))
     }
 
     /// Prints a failure and returns its exit code.

@@ -16,6 +16,7 @@ pub mod gotime;
 pub mod hex;
 pub mod human;
 pub mod id;
+pub mod interrupt;
 pub mod jsonl;
 pub mod line;
 pub mod lock;

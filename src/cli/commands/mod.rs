@@ -14,6 +14,7 @@ pub mod git_credential_helper;
 pub mod hooks;
 pub mod init;
 pub mod ledger;
+pub mod login;
 pub mod murmur;
 pub mod rescue;
 pub mod session;
