@@ -20,11 +20,13 @@ use super::target::Target;
 use super::transport::WatchConnector;
 use crate::kit::clock::Clock;
 use crate::kit::file;
+use crate::kit::contact::Purpose;
 
 /// The HTTP client. Cheap to clone; clones share their connections. Nothing is read or connected before the first request.
 #[derive(Clone)]
 pub struct Client {
     program: &'static str,
+    purpose: Purpose,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -63,12 +65,23 @@ impl Client {
     fn trusting(program: &'static str, clock: Arc<dyn Clock>, trust: Trust) -> Client {
         let names = Names::new(Arc::clone(&clock));
         let (loopback, tls, proxy) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Client { program, shared: Arc::new(Shared { clock, names, loopback, tls, proxy, trust }) }
+        let shared = Arc::new(Shared { clock, names, loopback, tls, proxy, trust });
+        Client { program, purpose: Purpose::Other, shared }
     }
 
     /// The same, connections included, speaking for the daemon.
     pub fn for_daemon(&self) -> Client {
         Client { program: "ox-daemon", ..self.clone() }
+    }
+
+    /// The same, connections included, whose requests are for that.
+    pub fn meant_for(&self, purpose: Purpose) -> Client {
+        Client { purpose, ..self.clone() }
+    }
+
+    /// What its requests are for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Who it says it is: `ox/<version> (<os>; <architecture>)`, or `ox-daemon/…`, with Go's names of both.
@@ -135,6 +148,12 @@ impl Client {
             });
         }
         Ok(proxy)
+    }
+
+    /// Host and port of the proxy on the way to a target.
+    pub(super) fn via(&self, target: &Target) -> Option<String> {
+        let proxy = self.proxy(target).ok()??;
+        (!proxy.is_no_proxy(&target.uri)).then(|| format!("{}:{}", proxy.host(), proxy.port()))
     }
 
     fn build(&self, kept: usize, proxy: Option<Proxy>, roots: RootCerts) -> Agent {

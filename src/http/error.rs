@@ -7,6 +7,10 @@ use super::limits::CONNECT;
 use super::transport::{Cancelled, Stalled};
 use crate::kit::Class;
 
+const REFUSED: &str = "connection refused";
+const UNKNOWN: &str = "the name is not known";
+const TLS: &str = "TLS";
+
 /// Why a request has no answer. Its text names the host and the reason, never a path, query, login or header.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -87,6 +91,23 @@ impl HttpError {
         }
     }
 
+    /// In a word or two, without the host.
+    pub fn word(&self) -> &'static str {
+        match self {
+            HttpError::Unreachable { reason, .. } if reason == REFUSED => "refused",
+            HttpError::Unreachable { reason, .. } if reason == UNKNOWN => "unknown host",
+            HttpError::Unreachable { reason, .. } if reason.starts_with(TLS) => "tls",
+            HttpError::Unreachable { .. } => "unreachable",
+            HttpError::Timeout { .. } => "timeout",
+            HttpError::Stalled { .. } => "stalled",
+            HttpError::File { .. } => "file",
+            HttpError::Malformed { .. } => "not http",
+            HttpError::TooLarge { .. } => "too large",
+            HttpError::Cancelled { .. } => "cancelled",
+            HttpError::BadRequest { .. } => "bad request",
+        }
+    }
+
     /// What the library's error means for a call to `host` that had `deadline`.
     pub(super) fn of(error: ureq::Error, host: &str, deadline: Duration) -> HttpError {
         use ureq::Error as E;
@@ -98,10 +119,10 @@ impl HttpError {
             }
             E::Timeout(_) => HttpError::Timeout { host, after: deadline },
             E::Io(e) => unreachable(reason_of(&e)),
-            E::HostNotFound => unreachable("the name is not known".to_owned()),
+            E::HostNotFound => unreachable(UNKNOWN.to_owned()),
             E::ConnectionFailed => unreachable("no connection".to_owned()),
-            E::Tls(e) => unreachable(format!("TLS: {e}")),
-            E::Rustls(e) => unreachable(format!("TLS: {e}")),
+            E::Tls(e) => unreachable(format!("{TLS}: {e}")),
+            E::Rustls(e) => unreachable(format!("{TLS}: {e}")),
             // The proxy's own words may repeat what it was sent.
             E::ConnectProxyFailed(_) => unreachable("the proxy refused to connect".to_owned()),
             E::LargeResponseHeader(..) => HttpError::Malformed { host, reason: "its head is too large" },
@@ -131,7 +152,7 @@ pub(super) fn is_hangup(error: &ureq::Error) -> bool {
 fn reason_of(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::UnexpectedEof => "the connection ended before the answer did".to_owned(),
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         _ => e.to_string(),
     }

@@ -3,7 +3,8 @@
 //! Threads: every call runs on the caller's; only a name being looked up has a short one of its own (`resolve`).
 //! Files: reads the system's certificate authorities, at the first `https` request.
 //! Locks: small ones in memory, never held over I/O.
-//! Promises: a file that is sent or received takes no memory by its size; no request outlives its deadline or cancel; no login leaves for another host; no secret is in an error.
+//! Promises: a file that is sent or received takes no memory by its size; no request outlives its deadline or cancel; no login leaves for another host; no secret is in an error; each
+//! exchange with a server is told of once ([`crate::kit::contact`]).
 
 mod client;
 mod error;

@@ -22,9 +22,10 @@ use super::client::Client;
 use super::error::{HttpError, is_hangup};
 use super::limits::{ANSWER_STALLS, BODY_CAP, DEADLINE, IDLE, PIECE, REDIRECTS, RETRY_AFTER_MAX};
 use super::target::Target;
-use super::transport::{Limits, watch};
+use super::transport::{Limits, Traffic, watch};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Mono;
+use crate::kit::contact::{self, Contact, End, Peer};
 use crate::kit::secret::Secret;
 
 /// A request about to be sent. Without more it has 30 s and accepts 8 MiB.
@@ -264,15 +265,18 @@ impl Request {
             |stall| if matches!(self.body, Payload::File(..)) { stall * ANSWER_STALLS } else { stall };
         let stall = self.stall.map(|stall| (stall, within(stall)));
         let limits = Limits { cancel: self.cancel.clone(), stall };
-        let (result, connected) = watch(&limits, || self.attempt(target, headers, start, IDLE, take));
+        let (result, mut traffic) = watch(&limits, || self.attempt(target, headers, start, IDLE, take));
         let result = match result {
-            Err(e) if self.repeatable && !connected && is_hangup(&e) => {
+            Err(e) if self.repeatable && !traffic.connected && is_hangup(&e) => {
                 let again = || self.attempt(target, headers, start, Duration::ZERO, take);
-                watch(&limits, again).0
+                let (result, more) = watch(&limits, again);
+                traffic = traffic.and(more);
+                result
             }
             other => other,
         };
         let result = result.map_err(|e| HttpError::of(e, &target.host, self.deadline)).and_then(|r| r);
+        self.tell(target, traffic, &result);
         if matches!(
             result,
             Err(HttpError::Unreachable { .. } | HttpError::Timeout { .. } | HttpError::Stalled { .. })
@@ -280,6 +284,27 @@ impl Request {
             self.client.shared.names.forget(target.uri.host().unwrap_or_default());
         }
         result
+    }
+
+    /// Tells of an exchange, if there was one at all.
+    fn tell(&self, target: &Target, traffic: Traffic, result: &Result<Reply, HttpError>) {
+        let (end, was_tried) = match result {
+            Ok(reply) => (End::Status(reply.status), true),
+            Err(e) => {
+                let was_tried = matches!(e, HttpError::Unreachable { .. } | HttpError::Timeout { .. });
+                (End::Failed(e.word()), was_tried)
+            }
+        };
+        if !(was_tried || traffic.connected || traffic.sent > 0) {
+            return;
+        }
+        let Some(peer) = Peer::of_url(&target.url()) else { return };
+        contact::tell(Contact {
+            via: self.client.via(target),
+            sent: Some(traffic.sent),
+            received: Some(traffic.received),
+            ..Contact::new(self.client.purpose(), peer, end)
+        });
     }
 
     /// Sends and reads, on a connection that has been idle for less than `idle`. The outer error is the connection's.

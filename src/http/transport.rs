@@ -14,7 +14,29 @@ use crate::kit::cancel::Cancel;
 /// way to tell a connection, which outlives calls, which one it serves.
 struct Call {
     limits: Limits,
-    connected: bool,
+    traffic: Traffic,
+}
+
+/// What went over the network in a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    /// A new connection was made.
+    pub(super) connected: bool,
+    /// Bytes that went out, as the network has them.
+    pub(super) sent: u64,
+    /// Bytes that came in, as the network has them.
+    pub(super) received: u64,
+}
+
+impl Traffic {
+    /// Both together.
+    pub(super) fn and(self, other: Traffic) -> Traffic {
+        Traffic {
+            connected: self.connected || other.connected,
+            sent: self.sent + other.sent,
+            received: self.received + other.received,
+        }
+    }
 }
 
 /// What may end a call early.
@@ -29,12 +51,19 @@ thread_local! {
     static CALL: RefCell<Option<Call>> = const { RefCell::new(None) };
 }
 
-/// Runs one call on this thread. The second answer is whether it made a new connection.
-pub(super) fn watch<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, bool) {
-    CALL.set(Some(Call { limits: limits.clone(), connected: false }));
+/// Runs one call on this thread. The second answer is what of it went over the network.
+pub(super) fn watch<T>(limits: &Limits, run: impl FnOnce() -> T) -> (T, Traffic) {
+    CALL.set(Some(Call { limits: limits.clone(), traffic: Traffic::default() }));
     let result = run();
-    let call = CALL.take();
-    (result, call.is_some_and(|c| c.connected))
+    (result, CALL.take().map(|call| call.traffic).unwrap_or_default())
+}
+
+fn count(add: impl FnOnce(&mut Traffic)) {
+    CALL.with_borrow_mut(|call| {
+        if let Some(call) = call {
+            add(&mut call.traffic);
+        }
+    });
 }
 
 fn limits() -> Limits {
@@ -77,7 +106,7 @@ impl<In: Transport> Connector<In> for WatchConnector {
     type Out = Watched<In>;
 
     fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Watched<In>>, Error> {
-        CALL.with_borrow_mut(|call| call.iter_mut().for_each(|c| c.connected = true));
+        count(|traffic| traffic.connected = true);
         Ok(chained.map(Watched))
     }
 }
@@ -85,12 +114,24 @@ impl<In: Transport> Connector<In> for WatchConnector {
 #[derive(Debug)]
 pub(super) struct Watched<T>(T);
 
+impl<T: Transport> Watched<T> {
+    /// Waits for bytes of the connection below, and counts what came.
+    fn take_in(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let before = self.0.buffers().input().len();
+        let result = self.0.await_input(timeout);
+        let came = self.0.buffers().input().len().saturating_sub(before);
+        count(|traffic| traffic.received += came as u64);
+        result
+    }
+}
+
 impl<T: Transport> Transport for Watched<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        count(|traffic| traffic.sent += amount as u64);
         let stall = limits().stall.map(|(out, _)| out).filter(|stall| *stall < *timeout.after);
         let Some(stall) = stall else { return self.0.transmit_output(amount, timeout) };
         match self.0.transmit_output(amount, NextTimeout { after: stall.into(), ..timeout }) {
@@ -108,14 +149,14 @@ impl<T: Transport> Transport for Watched<T> {
             (result, _) => result,
         };
         let Some(cancel) = cancel else {
-            return ended(self.0.await_input(NextTimeout { after: left.into(), ..timeout }));
+            return ended(self.take_in(NextTimeout { after: left.into(), ..timeout }));
         };
         loop {
             if cancel.is_cancelled() {
                 return Err(Error::Other(Box::new(Cancelled)));
             }
             let slice = left.min(CANCEL_SLICE);
-            match self.0.await_input(NextTimeout { after: slice.into(), ..timeout }) {
+            match self.take_in(NextTimeout { after: slice.into(), ..timeout }) {
                 Err(Error::Timeout(_)) if left > slice => left -= slice,
                 other => return ended(other),
             }
