@@ -216,6 +216,11 @@ impl Dirs {
         self.data.join("events/events.db")
     }
 
+    /// A line for each contact over a network.
+    pub fn receipts(&self) -> PathBuf {
+        self.data.join("net/receipts.jsonl")
+    }
+
     /// The user's own prices of tokens.
     pub fn prices(&self) -> PathBuf {
         self.config.join("prices.json")

@@ -4,7 +4,7 @@
 //! Files: `.sageox/` of a project; the user's `config.yaml`, `trusted-hosts.json`, `relay-consent.json`, `auth.json`, `relay-auth.json` and
 //! `git-credentials-*.json`;
 //! `REDACT.md` of team, repository and user; `sync-state.json` and `sync.manifest` of a clone; `agent_instances.jsonl` of a project;
-//! a file for each session of an agent program below the temporary directory.
+//! a file for each session of an agent program below the temporary directory; `net/receipts.jsonl` with a line for each contact.
 //! Locks: a kernel lock beside our data around each read-modify-write of a shared file; no lock in memory.
 //! Promises: one place for every path and format; foreign keys and comments stay; a damaged file is never read as an empty one.
 
@@ -29,6 +29,7 @@ mod lock;
 mod manifest;
 mod marker;
 mod private;
+mod receipts;
 mod redaction;
 mod relay;
 mod relay_consent;
@@ -64,6 +65,7 @@ pub use local::{LocalConfig, LocalLedger, LocalTeam};
 pub use manifest::{Manifest, Resolve, Warning as ManifestWarning};
 pub use marker::Marker;
 pub(crate) use private::or_default;
+pub use receipts::{Dealings, Receipt, Receipts, dealings, keep_receipts};
 pub use redaction::{RedactRules, RuleFile, RulesStamp};
 pub use relay::{CwdHash, Relay, RelaySink, RelayTransport};
 pub use relay_consent::{DataKind, RelayConsent, RelayConsents};
