@@ -14,6 +14,7 @@ use super::output::UNKNOWN_OPTION;
 use super::remote::discover::local_path;
 use super::remote::login::{Login, Logins};
 use super::remote::smart::Smart;
+use super::told::Contacting;
 use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, Cmd, Output};
@@ -283,7 +284,8 @@ impl Git {
         // For a remote on this machine git starts the sending side itself, as a child of its own.
         let is_bounded = url.is_some_and(|url| local_path(url).is_none());
         let memory = is_bounded.then_some(self.bounds.memory);
-        Invocation { git: self, sub, host, cmd, dir, config, args, deadline, memory, stall: false }
+        let contact = url.and_then(|url| Contacting::of(sub, url));
+        Invocation { git: self, sub, host, contact, cmd, dir, config, args, deadline, memory, stall: false }
     }
 
     /// The environment that every child has.
@@ -307,7 +309,11 @@ impl Git {
         line.push(" \"$@\"");
         let cmd = Cmd::new("sh").arg("-c").arg(line).arg("ssh").args(args);
         let cmd = self.with_env(cmd, false).deadline(self.bounds.deadline);
-        child::run(cmd, cancel).map_err(|e| GitError::child("lfs", Some(&host_of(url)), e))
+        let ran = child::run(cmd, cancel).map_err(|e| GitError::child("lfs", Some(&host_of(url)), e));
+        if let Some(contact) = Contacting::of("lfs", url) {
+            contact.tell("lfs", &ran);
+        }
+        ran
     }
 
     /// What ended a child that talked to a remote, if it was one of its bounds or a redirect.
@@ -447,6 +453,7 @@ pub(super) struct Invocation<'g> {
     sub: &'static str,
     /// Host and port of the remote, if it talks to one.
     host: Option<String>,
+    contact: Option<Contacting>,
     cmd: Cmd,
     dir: Option<PathBuf>,
     config: Vec<String>,
@@ -507,6 +514,9 @@ impl Invocation<'_> {
     /// For a command that works in the clone's files, and only may have to talk to the remote.
     pub(super) fn in_tree(mut self) -> Self {
         self.memory = self.memory.map(|_| self.git.bounds.tree_memory);
+        if let (Some(contact), Some(dir)) = (self.contact.take(), &self.dir) {
+            self.contact = Some(contact.only_if_needed(dir));
+        }
         self
     }
 
@@ -552,16 +562,21 @@ impl Invocation<'_> {
         self.output(cancel, &mut |_| ())
     }
 
-    fn output(self, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, GitError> {
+    fn output(mut self, cancel: &Cancel, on_stderr: &mut dyn FnMut(&[u8])) -> Result<Output, GitError> {
         let (sub, git, host, memory) = (self.sub, self.git, self.host.clone(), self.memory);
+        let contact = self.contact.take();
         let now = || git.now().mono;
         let mut payload = self.stall.then(|| Payload::new(git.bounds.server_work, now()));
         let mut is_alive = |bytes: &[u8]| {
             on_stderr(bytes);
             payload.as_mut().is_none_or(|p| p.feed(bytes, now()))
         };
-        let out = child::run_with(self.build(), cancel, &mut is_alive)
-            .map_err(|e| GitError::child(sub, host.as_deref(), e))?;
+        let ran = child::run_with(self.build(), cancel, &mut is_alive)
+            .map_err(|e| GitError::child(sub, host.as_deref(), e));
+        if let Some(contact) = contact {
+            contact.tell(sub, &ran);
+        }
+        let out = ran?;
         let failed_at = host.filter(|_| !out.status.success());
         failed_at.and_then(|host| git.refusal(sub, host, memory, &out)).map_or(Ok(out), Err)
     }

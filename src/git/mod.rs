@@ -23,6 +23,7 @@ mod output;
 mod read;
 mod remote;
 mod rescue;
+mod told;
 
 pub use bounds::Bounds;
 pub use caller::{Caller, way_to_remotes};

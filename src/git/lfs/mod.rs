@@ -29,6 +29,7 @@ use super::remote::discover::local_path;
 use crate::http::Client;
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
+use crate::kit::contact::Purpose;
 use crate::kit::pointer::Pointer;
 
 /// A content that goes to the server.
@@ -55,7 +56,7 @@ pub type OnMoved<'a> = &'a mut dyn FnMut(u64, u64);
 /// The large files of one remote.
 pub struct Lfs<'a> {
     git: &'a Git,
-    client: &'a Client,
+    client: Client,
     /// The remote as git has it, without the slashes at its end.
     url: String,
     /// The file in which it is kept whether there is a server.
@@ -76,7 +77,8 @@ impl<'a> Lfs<'a> {
         };
         let url = url.trim_end_matches('/').to_owned();
         let (kept, grants) = (kept.to_owned(), Mutex::default());
-        Ok(Lfs { git, client: smart.client(), url, kept, cancel, grants })
+        let client = smart.client().meant_for(Purpose::Lfs);
+        Ok(Lfs { git, client, url, kept, cancel, grants })
     }
 
     /// Whether the remote keeps large files. A repository on this machine's disk does not; of any other it is asked once, and again when the
