@@ -12,6 +12,7 @@ use crate::http::{Client, HttpError};
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, ChildError, Cmd};
 use crate::kit::clock::{Clock as _, Mono, SystemClock};
+use crate::kit::contact::Purpose;
 use crate::kit::thread;
 use crate::project::{AgentWorker, Env};
 
@@ -154,7 +155,7 @@ pub fn usable_chat(server: &Result<ChatServer, String>, client: &Client) -> Usab
     if !client.accepts(&url) {
         return found(false, false, "asked by https only, or on this machine".to_owned());
     }
-    let mut request = client.get(&url);
+    let mut request = client.meant_for(Purpose::Chat).get(&url);
     if let Some(key) = &server.key {
         request = request.bearer(key);
     }

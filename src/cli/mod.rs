@@ -55,6 +55,7 @@ use me::Me;
 use crate::hooks::entry;
 use crate::kit::process::survive_file_limit;
 use crate::kit::supervise;
+use crate::project::keep_receipts;
 
 /// Runs the command named by the process's arguments.
 pub fn main() -> ExitCode {
@@ -98,6 +99,7 @@ fn start(args: Args, agent: Option<String>) -> ExitCode {
         Ok(cx) => cx,
         Err(refused) => return refused.0.fail(&refused.1).into(),
     };
+    keep_receipts(&cx.dirs, "ox");
     match dispatch(&cx, args.command) {
         Ok(code) => code,
         Err(failure) => cx.ui.fail(&failure).into(),

@@ -27,7 +27,7 @@ use crate::kit::clock::{Clock, Mono, SystemClock, pause};
 use crate::kit::lock::FileLock;
 use crate::kit::thread::{self, STACK_LARGE, STACK_SMALL};
 use crate::kit::{child, file};
-use crate::project::{Dirs, Env, find_root};
+use crate::project::{Dirs, Env, find_root, keep_receipts};
 use crate::sync::{PendingCommits, Site};
 
 /// A starter sets this variable to be told on standard output when the daemon answers, and to have it leave the starter's session.
@@ -132,6 +132,7 @@ fn start_up(dirs: &Dirs, env: &Env, start: Mono, starter: &mut Starter) -> Resul
     let json = env.get(LOG_FORMAT) == Some("json");
     log_file::start(&dirs.log(), level, json).map_err(|e| home("log", &dirs.log(), e))?;
     log_panics();
+    keep_receipts(dirs, "daemon");
     // A directory that stays: the one we were started in may be deleted any time.
     std::env::set_current_dir(dirs.data()).map_err(|e| home("data directory", dirs.data(), e))?;
     dirs.make_runtime_dirs().map_err(|e| home("runtime directory", &dirs.daemon_dir(), e))?;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::git::{self, Caller, Git, GitError, ManagedClone, Profile};
 use crate::http::Client;
 use crate::kit::clock::{Clock, SystemClock};
+use crate::kit::contact::Purpose;
 use crate::project::{Dirs, Env, GitCredentials};
 
 /// What others lay beside clones to be committed in them: a sync does that before it pushes.
@@ -48,7 +49,7 @@ impl Site {
         let caller = Caller::default();
         let git = |profile| {
             let git = Git::new(profile, git::Env::of_process(), Arc::clone(&clock), &machine);
-            git.with_http(http.clone()).with_caller(caller.clone())
+            git.with_http(http.meant_for(Purpose::Sync)).with_caller(caller.clone())
         };
         let self_hosted = git(Profile::SelfHosted);
         let mut vendor = git(Profile::Vendor).with_logins(logins(&dirs, &clock));

@@ -8,6 +8,7 @@ use crate::agents::answer::{Answer, Reader, Speech};
 use crate::agents::limits::STDOUT_MAX;
 use crate::agents::manager::End;
 use crate::http::{Client, HttpError, Reply};
+use crate::kit::contact::Purpose;
 use crate::kit::text::cut;
 
 /// The address of what it serves under that name.
@@ -27,7 +28,8 @@ pub(super) fn ask(client: &Client, server: &ChatServer, ask: &Ask<'_>) -> Result
     if let Some(model) = model {
         body["model"] = model.into();
     }
-    let mut request = client.post(&url, "application/json", body.to_string().into_bytes());
+    let mut request =
+        client.meant_for(Purpose::Chat).post(&url, "application/json", body.to_string().into_bytes());
     if let Some(key) = &server.key {
         request = request.bearer(key);
     }

@@ -27,6 +27,7 @@ use crate::http::Client;
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, ChildError, Cmd};
 use crate::kit::clock::Clock;
+use crate::kit::contact::{self, Contact, Peer, Purpose};
 use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
 use crate::kit::supervise::Supervisor;
@@ -250,6 +251,10 @@ impl Runner {
             &mut |piece| hear.take(piece),
             &mut |piece| tail.take(piece),
         );
+        // The program reaches its vendor by itself: where, and with how much, only it knows.
+        if let Some(end) = contact::End::of_run(&ran) {
+            contact::tell(Contact::new(Purpose::Agent, Peer::Program(word), end));
+        }
         let now = ask.clock.now().wall;
         let exit_code = ran.as_ref().map_or(0, |output| output.status.code().unwrap_or(-1));
         let heard = hear.finish(&tail.text());

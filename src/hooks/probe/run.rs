@@ -13,6 +13,7 @@ use crate::harness::hooks::{CLAUDE, CODEX, GEMINI, Hooks};
 use crate::hooks::entry::{DEPTH, MODE, STORE};
 use crate::kit::cancel::Cancel;
 use crate::kit::child::{self, ChildError, Cmd, Output};
+use crate::kit::contact::{self, Contact, End, Peer, Purpose};
 use crate::kit::{file, id};
 use crate::project::Env;
 use crate::project::settings::RECORDING_VAR;
@@ -97,6 +98,10 @@ pub(super) fn run(hooks: &Hooks, program: &Path, dir: &Path, private: &Path) -> 
         cmd = cmd.env(name, value);
     }
     let ended = child::run(cmd.stdout_cap(OUTPUT_MAX), &Cancel::new());
+    // It is led to the model server here, and may ask its vendor for other things.
+    if let Some(end) = End::of_run(&ended) {
+        contact::tell(Contact::new(Purpose::Agent, Peer::Program(hooks.word), end));
+    }
     let served = stub.served();
     match ended {
         Ok(output) => Ok(Ran { served, failed: failure(&output) }),

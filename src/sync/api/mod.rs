@@ -16,6 +16,7 @@ pub use shapes::{Access, Ledger, LedgerState, Merge, Moved, RepoDetail, RepoTeam
 
 use crate::http::{Client, Reply};
 use crate::kit::cancel::Cancel;
+use crate::kit::contact::Purpose;
 use crate::kit::mask::sanitise;
 use crate::kit::secret::Secret;
 use crate::project::Endpoint;
@@ -103,7 +104,8 @@ impl<'a> Api<'a> {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ApiError> {
-        let request = self.http.get(&format!("{}{path}", self.base)).bearer(self.bearer);
+        let client = self.http.meant_for(Purpose::VendorApi);
+        let request = client.get(&format!("{}{path}", self.base)).bearer(self.bearer);
         let request = request.header("Accept", "application/json").deadline(DEADLINE).cap(BODY_MAX);
         let reply = request.cancel(self.cancel).send()?;
         self.judge(&reply)
