@@ -7,7 +7,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 
 use super::commands::{
     agent, agents, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper,
-    hooks, init, ledger, login, murmur, rescue, session, status, sync, team, up, version, whispers, why,
+    hooks, init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why,
     workspaces,
 };
 use super::global::{Global, HEADING};
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 /// The commands in the groups of `ox --help`.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Start", &["up", "init", "sync"]),
-    ("Look", &["status", "clones", "version"]),
+    ("Look", &["status", "clones", "net", "version"]),
     (
         "Team and agents",
         &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "why", "hooks", "events"],
@@ -150,6 +150,16 @@ pub enum Command {
     Logout(login::LogoutArgs),
     /// Show who is logged in where; nobody is asked
     Whoami(login::WhoamiArgs),
+    /// Show whom ox can contact over a network, and whom it has
+    ///
+    /// First what the configuration leads to: remotes of the project here and of those that the daemon serves, their server, a relay, a
+    /// collector, a chat server, agent programs; with -v also what is not configured. Then what was done: every contact leaves a
+    /// receipt on this machine, with host, port, purpose, outcome and bytes, and nothing of a path, a login or content. The newest
+    /// receipts are kept, in 2 MiB at most.
+    ///
+    /// What git and ssh do is told by the address of the remote; settings of your own may lead them elsewhere. How many bytes they moved
+    /// is not counted. Looking up names is the system's, and leaves no receipt.
+    Net(net::Args),
     /// Move the ledger to another git remote
     Ledger(ledger::Args),
     /// List and restore uncommitted work and clones that were kept aside
@@ -263,6 +273,7 @@ impl Command {
             | Command::Login(_)
             | Command::Logout(_)
             | Command::Whoami(_)
+            | Command::Net(_)
             | Command::Hooks(_)
             | Command::Version(_)
             | Command::Completions(_)

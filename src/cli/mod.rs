@@ -45,7 +45,7 @@ pub use hooked::after_hook;
 use args::{Args, Command};
 use commands::{
     agent, agents, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks,
-    init, ledger, login, murmur, rescue, session, status, sync, team, up, version, whispers, why, workspaces,
+    init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why, workspaces,
 };
 use context::Cx;
 use exit::Exit;
@@ -139,6 +139,7 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Login(args) => login::run(cx, &args).map(done),
         Command::Logout(args) => login::run_logout(cx, &args).map(done),
         Command::Whoami(args) => login::run_whoami(cx, &args).map(done),
+        Command::Net(args) => net::run(cx, &args).map(done),
         Command::Ledger(args) => ledger::run(cx, &args).map(done),
         Command::Rescue(args) => rescue::run(cx, &args).map(ExitCode::from),
         Command::Debug(args) => debug::run(cx, &args).map(done),

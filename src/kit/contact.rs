@@ -19,7 +19,7 @@ use super::child::{ChildError, Output};
 const HOST_MAX: usize = 253;
 
 /// What a contact is for: told with each, never to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Nothing that has a name here.
     #[default]
@@ -48,7 +48,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// In a word or two, as receipts have it.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Purpose::Other => "other",
             Purpose::Sync => "sync",

@@ -16,6 +16,7 @@ pub mod init;
 pub mod ledger;
 pub mod login;
 pub mod murmur;
+pub mod net;
 pub mod rescue;
 pub mod session;
 pub mod status;

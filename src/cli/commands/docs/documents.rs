@@ -31,6 +31,16 @@ pub const DOCUMENTS: &[Document] = &[
         &["workspaces", "daemon", "problems"],
         "each clone has id, type, path, exists, status, sync_failures, read_only, shallow and partial",
     ),
+    (
+        "ox net",
+        &["contacts_nobody", "can_contact", "contacted", "receipts_since", "problems"],
+        "can_contact has what, purposes, to, scheme, on and setting; contacted has host, port, program, purpose, contacts, failures, first, last, outcome, sent, received and uncounted: the contacts whose bytes were not counted",
+    ),
+    (
+        "ox net list",
+        &["receipts"],
+        "newest first; each has time, by, purpose and outcome; scheme, host and port, or program; via, sent and received where known",
+    ),
     ("ox version", &["version", "wire_version", "protocol", "system", "machine"], ""),
     ("ox team add", &["success", "team"], ""),
     ("ox team remove", &["success", "team_id", "team_name", "path", "clone_stays"], ""),

@@ -128,6 +128,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("~/.local/share/sageox/events/events.db", "what agents did in the last 30 days; see ox-events(1)"),
     ("~/.local/share/sageox/daemon.lock", "held by the one daemon of the user"),
     ("$XDG_RUNTIME_DIR/sageox/daemon/", "sockets, pid files and the registry"),
+    ("~/.local/share/sageox/net/receipts.jsonl", "a receipt of each contact over a network (ox net)"),
     ("~/.cache/sageox/logs/daemon.log", "the log of the daemon"),
     ("~/.cache/sageox/logs/crash.log", "report of the last fault in ox itself"),
 ];
