@@ -25,6 +25,7 @@ mod ipc;
 mod lfs;
 mod lifecycle;
 mod machines;
+mod net;
 mod queue;
 mod reclone;
 mod recordings;

@@ -17,23 +17,23 @@ use crate::vendor::world::{REPO, World, ask, put};
 /// The forms in which a token may stand somewhere.
 fn forms(w: &World) -> Vec<String> {
     let login = format!("oauth2:{}", w.pat);
-    // Whatever stands before it, the middle of its base64 is one of three.
-    let shifted = (0..3).map(|n| {
-        let text = base64(format!("{}{}", "x".repeat(n), w.pat).as_bytes());
-        text[4..text.len() - 4].to_owned()
-    });
-    let bearer = (0..3).map(|n| {
-        let text = base64(format!("{}{}", "x".repeat(n), w.bearer).as_bytes());
-        text[4..text.len() - 4].to_owned()
-    });
-    let url = w.pat.replace('-', "%2D");
-    let mut all = vec![w.pat.clone(), w.bearer.clone(), base64(login.as_bytes()), url];
-    all.extend(shifted.chain(bearer));
+    let mut all = forms_of(&w.pat);
+    all.extend(forms_of(&w.bearer));
+    all.push(base64(login.as_bytes()));
     all
 }
 
+/// Those of one token: as it is, in a URL, and in base64, where whatever stands before it, its middle is one of three.
+pub fn forms_of(token: &str) -> Vec<String> {
+    let shifted = (0..3).map(|n| {
+        let text = base64(format!("{}{token}", "x".repeat(n)).as_bytes());
+        text[4..text.len() - 4].to_owned()
+    });
+    [token.to_owned(), token.replace('-', "%2D")].into_iter().chain(shifted).collect()
+}
+
 /// What of `forms` stands in `bytes`.
-fn found<'f>(bytes: &[u8], forms: &'f [String]) -> Option<&'f String> {
+pub fn found<'f>(bytes: &[u8], forms: &'f [String]) -> Option<&'f String> {
     // One search for a letter, then comparisons: files may be large.
     forms.iter().find(|form| {
         let form = form.as_bytes();
@@ -49,8 +49,8 @@ pub fn files_with(dir: &Path, forms: &[String]) -> Vec<String> {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             let name = entry.file_name().to_string_lossy().into_owned();
-            let allowed =
-                name == "auth.json" || (name.starts_with("git-credentials") && name.ends_with(".json"));
+            let allowed = matches!(name.as_str(), "auth.json" | "relay-auth.json")
+                || (name.starts_with("git-credentials") && name.ends_with(".json"));
             if kind.is_dir() {
                 todo.push(path);
             } else if kind.is_symlink() {
@@ -132,6 +132,9 @@ impl Said<'_> {
             &["workspaces", "--json"],
             &["team", "list", "--json"],
             &["rescue", "list", "--json"],
+            &["net"],
+            &["net", "--json"],
+            &["net", "list", "--limit", "100000", "--json"],
         ] {
             self.ox(args);
         }
