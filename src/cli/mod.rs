@@ -45,7 +45,8 @@ pub use hooked::after_hook;
 use args::{Args, Command};
 use commands::{
     agent, agents, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks,
-    init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why, workspaces,
+    init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why,
+    workspaces,
 };
 use context::Cx;
 use exit::Exit;

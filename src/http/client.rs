@@ -19,8 +19,8 @@ use super::request::Request;
 use super::target::Target;
 use super::transport::WatchConnector;
 use crate::kit::clock::Clock;
-use crate::kit::file;
 use crate::kit::contact::Purpose;
+use crate::kit::file;
 
 /// The HTTP client. Cheap to clone; clones share their connections. Nothing is read or connected before the first request.
 #[derive(Clone)]
