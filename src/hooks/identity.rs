@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use super::happening::Happening;
 use crate::kit::hex::hex;
@@ -136,15 +135,6 @@ pub(super) fn base(happening: &Happening) -> Base {
     })
 }
 
-/// The id under which an event is told to others: the same on every attempt, whichever source told of it first.
-pub fn event_id(install_id: &str, agent: &str, session_id: &str, event_type: &str, dedup_key: &str) -> Uuid {
-    let parts = [install_id, agent, session_id, event_type, dedup_key].map(str::as_bytes);
-    let hash = digest(&[parts[0], b"\0", parts[1], b"\0", parts[2], b"\0", parts[3], b"\0", parts[4]]);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,13 +215,5 @@ mod tests {
                 Happening { event: event.into(), payload_sha256: "s".into(), ..Happening::default() };
             assert_eq!(base(&happening) == nth("x:s"), is_known_by_payload(event), "{event}");
         }
-    }
-
-    #[test]
-    fn an_id_is_always_the_same() {
-        let id = event_id("i", "codex", "s", "Stop", "u:t:0");
-        assert_eq!(id, event_id("i", "codex", "s", "Stop", "u:t:0"));
-        assert_ne!(id, event_id("i", "codex", "sS", "top", "u:t:0"));
-        assert_eq!((id.get_version_num(), id.get_variant()), (8, uuid::Variant::RFC4122));
     }
 }

@@ -14,4 +14,5 @@ pub mod otlp;
 pub mod preview;
 pub mod queue;
 pub mod record;
+mod scrub;
 pub mod settle;

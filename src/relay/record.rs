@@ -8,6 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::scrub::Scrub;
 use crate::kit::hex::hex;
 use crate::project::{CwdHash, DataKind, RelayConsent};
 use crate::redact::{Redactor, hide_home};
@@ -123,6 +124,7 @@ pub struct Recorder {
     policy: CwdHash,
     home: String,
     told: Told,
+    scrub: Scrub,
     redactor: Redactor,
 }
 
@@ -156,8 +158,16 @@ struct Record<'a> {
 impl Recorder {
     /// One for an installation with this id and key. Of paths that begin with `home` only the rest is told.
     pub fn new(install_id: &str, key: [u8; 32], policy: CwdHash, home: &str, told: Told) -> Recorder {
-        let redactor = Redactor::new();
-        Recorder { install_id: install_id.to_owned(), key, policy, home: home.to_owned(), told, redactor }
+        let (scrub, redactor) = (Scrub::new(), Redactor::new());
+        Recorder {
+            install_id: install_id.to_owned(),
+            key,
+            policy,
+            home: home.to_owned(),
+            told,
+            scrub,
+            redactor,
+        }
     }
 
     /// The record of an event: one line, without its newline.
@@ -254,7 +264,7 @@ impl Recorder {
 
     /// Free text as it may be told.
     fn text(&self, text: &str) -> String {
-        let mut text = hide_home(text, &self.home).into_owned();
+        let mut text = self.scrub.scrub(hide_home(text, &self.home).into_owned());
         self.redactor.redact_text(&mut text);
         let end = text.char_indices().nth(TEXT_MAX).map_or(text.len(), |(at, _)| at);
         text.truncate(end);

@@ -200,3 +200,69 @@ fn a_session_that_was_another_programs_is_given_to_it() {
     assert!(events.len() == 3 && events.iter().all(|event| event.agent == "claude-code"), "{events:?}");
     assert_eq!(bench.store().stats().unwrap().sessions, 1);
 }
+
+#[test]
+fn events_are_told_on_in_the_order_in_which_they_came_and_without_content() {
+    let mut bench = Bench::new();
+    assert_eq!((bench.store().last_seq().unwrap(), bench.store().after(0, 9, 9).unwrap().len()), (0, 0));
+    let at = |n: i64| second(n).as_millisecond();
+    // The later one came first.
+    let mut start = record("SessionStart", "s", at(1));
+    start.detail = "startup".into();
+    start.cwd_hash = "ab".repeat(32);
+    start.repo_id = "repo_1".into();
+    let end = Record { detail: "clear".into(), ..record("SessionEnd", "s", at(3)) };
+    bench.store().take(&[record("PostToolUse", "s", at(2)), start]).unwrap();
+    bench.store().take(&[end, Record { agent: FOREIGN.into(), ..record("Stop", "f", at(4)) }]).unwrap();
+    assert_eq!(bench.store().last_seq().unwrap(), 4);
+    let all = bench.store().after(0, i64::MAX, 10).unwrap();
+    assert_eq!(all.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let names: Vec<_> = all.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(names, ["PostToolUse", "SessionStart", "SessionEnd", "Stop"]);
+    assert_eq!((all[0].tool_name.as_deref(), all[0].tool_use_id.as_deref()), (Some("Bash"), Some("toolu_1")));
+    assert_eq!((all[0].model.as_deref(), all[0].dedup_key.as_str()), (Some("m"), "t:toolu_1"));
+    assert_eq!(all[1].cwd_hash, Some("ab".repeat(32)));
+    assert_eq!((all[1].reason.as_deref(), all[2].reason.as_deref()), (Some("startup"), Some("clear")));
+    assert_eq!((all[0].cwd_hash.as_deref(), all[0].repo_id.as_deref()), (None, Some("repo_1")));
+    assert_eq!(
+        (all[1].at_ms, all[1].sources.as_slice(), all[3].agent.as_str()),
+        (at(1), &["hook"][..], FOREIGN)
+    );
+    let db = bench.db.clone();
+    let seqs = |after, upto, limit| {
+        let store = Store::look(&db).unwrap().unwrap();
+        store.after(after, upto, limit).unwrap().iter().map(|event| event.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(seqs(1, 3, 10), [2, 3]);
+    assert_eq!(seqs(1, 4, 2), [2, 3]);
+    assert_eq!(seqs(4, 9, 10), Vec::<i64>::new());
+    // What is told again is no other event, and what is removed was one.
+    let mut again = record("PostToolUse", "s", at(2));
+    again.cwd_hash = "cd".repeat(32);
+    bench.store().take(&[again]).unwrap();
+    assert_eq!(seqs(0, i64::MAX, 10), [1, 2, 3, 4]);
+    let last = bench.store().last_seq().unwrap();
+    let conn = rusqlite::Connection::open(&bench.db).unwrap();
+    conn.execute("DELETE FROM events", []).unwrap();
+    assert_eq!((bench.store().last_seq().unwrap(), bench.events().len()), (last, 0));
+    bench.store().take(&[record("Stop", "s", at(5))]).unwrap();
+    assert!(seqs(last, bench.store().last_seq().unwrap(), 10).len() == 1 && last >= 4);
+}
+
+#[test]
+fn a_store_of_the_first_layout_gets_what_the_second_has_more() {
+    let mut bench = Bench::new();
+    bench.store().take(&[record("Stop", "s", 1)]).unwrap();
+    bench.store = None;
+    let conn = rusqlite::Connection::open(&bench.db).unwrap();
+    conn.execute_batch("ALTER TABLE events DROP COLUMN cwd_hash; PRAGMA user_version = 1").unwrap();
+    drop(conn);
+    // Who only looks leaves it as it is.
+    let looked = Store::look(&bench.db).unwrap().unwrap();
+    assert_eq!(looked.list(&Filter { limit: 9, ..Filter::default() }).unwrap().len(), 1);
+    bench.reopen();
+    let told = Record { cwd_hash: "ab".into(), ..record("Stop", "t", 2) };
+    bench.store().take(&[told]).unwrap();
+    let all = bench.store().after(0, 9, 9).unwrap();
+    assert_eq!((all[0].cwd_hash.as_deref(), all[1].cwd_hash.as_deref()), (None, Some("ab")));
+}

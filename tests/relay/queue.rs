@@ -88,7 +88,8 @@ fn a9_06_an_event_has_its_id_before_it_is_sent_and_keeps_it() {
             serde_json::from_slice::<Value>(raw).unwrap()["client_event_id"].as_str().unwrap().to_owned()
         })
         .collect();
-    assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).unwrap().get_version_num() == 8));
+    let form = |id: &String| uuid::Uuid::parse_str(id).map(|id| (id.get_version_num(), id.get_variant()));
+    assert!(ids.iter().all(|id| form(id) == Ok((8, uuid::Variant::RFC4122))));
     let on_disk = fs::read_to_string(&segments(&bench.dir())[0]).unwrap();
     assert!(ids.iter().all(|id| on_disk.contains(id)));
     // Again after a lost connection, after a start, and after the server refused it once.

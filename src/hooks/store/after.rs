@@ -69,7 +69,7 @@ impl After {
 }
 
 impl Store {
-    /// The number of the event that was stored last, whether it is still there or not; zero before the first.
+    /// A number that no event is above yet, and later ones will be; zero before the first. It never falls, also when events go.
     ///
     /// # Errors
     /// The database cannot be read.
