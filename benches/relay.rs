@@ -29,6 +29,8 @@ const MEMORY: f64 = 8.0;
 /// The limit of a queue, and a batch (relay and hooks, A.1 and A.6).
 const FULL: u64 = 50 << 20;
 const EVENTS: usize = 100;
+/// So many events the feeder puts in at a time.
+const GROUP: i64 = 512;
 const BYTES: usize = 256 << 10;
 
 fn main() {
@@ -74,21 +76,31 @@ fn of_append() {
     let (recorder, settings) = (recorder(), settings());
     let terms = Terms { recorder: &recorder, relay: &settings, since_ms: 0 };
     let line = recorder.line(&fact(1)).unwrap();
-    let (mut ours, mut floor, mut next) = (Times::default(), Times::default(), 0);
     let path = tmp.path().join("floor");
-    for _ in 0..rounds(300) {
-        let rows = (0..EVENTS as i64).map(|n| (next + n + 1, fact(next + n)));
-        ours.push(time(|| assert_eq!(queue.feed(rows, &terms, 0).unwrap().queued, EVENTS as u64)));
-        next += EVENTS as i64;
-        // The same events one by one, as who has no queue would put them in.
-        floor.push(time(|| {
-            for _ in 0..EVENTS {
-                let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
-                file.write_all(&line).unwrap();
+    let mut next = 0;
+    // As many as the feeder has put in with one sync where it is behind, and as it has them while an agent works.
+    for (count, budget) in [(GROUP, Some(APPEND)), (100, None)] {
+        let (mut ours, mut floor) = (Times::default(), Times::default());
+        for _ in 0..rounds(300) {
+            let rows: Vec<_> = (next..next + count).map(|n| (n + 1, fact(n))).collect();
+            next += count;
+            ours.push(time(|| queue.feed(rows.into_iter(), &terms, 0).unwrap()));
+            // The same events one by one, as who has no queue would put them in.
+            floor.push(time(|| {
+                for _ in 0..count {
+                    let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+                    file.write_all(&line).unwrap();
+                }
+            }));
+        }
+        match budget {
+            Some(budget) => {
+                let what = format!("{count} events taken up / open, write, close each");
+                ratio(&what, ours.p50(), floor.p50(), "ms", budget);
             }
-        }));
+            None => note(&format!("{count} events taken up"), ours.p50(), "ms"),
+        }
     }
-    ratio("100 events taken up / open, write, close each", ours.p50(), floor.p50(), "ms", APPEND);
     let mut made = Times::default();
     for n in 0..rounds(2000) {
         let fact = fact(n as i64);

@@ -3,4 +3,5 @@
 mod facts;
 mod feed;
 mod kills;
+mod otlp;
 mod queue;
