@@ -24,6 +24,7 @@ mod http;
 mod ipc;
 mod lfs;
 mod lifecycle;
+mod login;
 mod machines;
 mod net;
 mod queue;

@@ -169,7 +169,20 @@ pub fn relay_access(
     let relay = settings(dirs, env);
     let http = http.with_trust(trust_of(&relay));
     let calls = Calls { http: &http, clock: &SystemClock, pause: &pause, cancel, timeouts: RELAY_TIMEOUTS };
-    access(dirs, env, &relay, &calls, want)
+    relay_access_with(&calls, dirs, env, want)
+}
+
+/// As [`relay_access`], with what it is made with.
+///
+/// # Errors
+/// As there.
+pub fn relay_access_with(
+    calls: &Calls<'_>,
+    dirs: &Dirs,
+    env: &Env,
+    want: &Want,
+) -> Result<RelayAccess, AccessError> {
+    access(dirs, env, &settings(dirs, env), calls, want)
 }
 
 /// How the login stands, without asking anybody.
@@ -204,12 +217,12 @@ pub fn relay_identity(dirs: &Dirs, env: &Env) -> RelayIdentity {
 }
 
 /// What the user wants of the relay; values that cannot be used are as none, and told by whoever shows settings.
-pub(super) fn settings(dirs: &Dirs, env: &Env) -> Relay {
+fn settings(dirs: &Dirs, env: &Env) -> Relay {
     Settings::load(env, dirs, None).0.relay().0
 }
 
 /// Which servers the settings trust beside the usual ones.
-pub(super) fn trust_of(relay: &Relay) -> Trust {
+fn trust_of(relay: &Relay) -> Trust {
     Trust { insecure: relay.allow_insecure, ca_file: relay.ca_file.clone() }
 }
 
@@ -222,8 +235,9 @@ fn static_access(env: &Env, relay: &Relay) -> Result<Option<RelayAccess>, Access
     let text = env.get(TOKEN_VAR).unwrap_or_default().trim();
     let quoted = ['"', '\''].iter().find_map(|q| text.strip_prefix(*q)?.strip_suffix(*q));
     let text = quoted.unwrap_or(text).trim();
-    let word = text.split_once(' ').filter(|(word, _)| word.eq_ignore_ascii_case("bearer"));
-    let token = word.map_or(text, |(_, rest)| rest.trim());
+    // As it stands in a header, where somebody has copied that.
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let token = if word.eq_ignore_ascii_case("bearer") { rest.trim() } else { text };
     if !is_token(token) {
         return Err(unusable("is set and is no token: it must be one word of visible ASCII characters"));
     }
@@ -260,8 +274,7 @@ fn stored(dirs: &Dirs, relay: &Relay) -> Result<(RelayServer, RelayLogin), Acces
     Ok((server_of(relay, &login.server_url)?, login))
 }
 
-/// As [`relay_access`], with what it is made with.
-pub(super) fn access(
+fn access(
     dirs: &Dirs,
     env: &Env,
     relay: &Relay,

@@ -16,7 +16,7 @@ mod vendor;
 
 pub use access::{
     AccessError, LOCK_WAIT, REFRESH_BEFORE, REFRESH_RETRIES, REFRESH_TOTAL, RETRY_FIRST, RelayAccess,
-    RelayIdentity, RelayState, TOKEN_VAR, Want, relay_access, relay_identity,
+    RelayIdentity, RelayState, TOKEN_VAR, Want, relay_access, relay_access_with, relay_identity,
 };
 pub use calls::{CallError, Calls, RELAY_TIMEOUTS, Timeouts, VENDOR_TIMEOUTS};
 pub use login::{LoginError, Prompt};
