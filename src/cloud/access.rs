@@ -66,6 +66,8 @@ pub struct RelayAccess {
     pub user_id: String,
     /// The user's address; empty with a static token.
     pub email: String,
+    /// Since when, in milliseconds since 1970, events are this user's; zero with a static token.
+    pub since_ms: i64,
     /// The token.
     pub token: Secret,
     /// When it ends; unknown of a static one.
@@ -135,6 +137,8 @@ pub struct RelayIdentity {
     pub user_id: String,
     /// As in [`RelayAccess`].
     pub email: String,
+    /// As in [`RelayAccess`].
+    pub since_ms: i64,
     /// When the token ends; it is renewed by itself.
     pub expires_at: Option<Timestamp>,
 }
@@ -192,14 +196,22 @@ pub fn relay_identity(dirs: &Dirs, env: &Env) -> RelayIdentity {
         server_url: String::new(),
         user_id: String::new(),
         email: String::new(),
+        since_ms: 0,
         expires_at: None,
     };
     let relay = settings(dirs, env);
     let found = match static_access(env, &relay) {
         Err(e) => return nobody(RelayState::Unusable(e.to_string())),
         Ok(Some(access)) => {
-            let RelayAccess { server_url, user_id, email, .. } = access;
-            return RelayIdentity { state: RelayState::Static, server_url, user_id, email, expires_at: None };
+            let RelayAccess { server_url, user_id, email, since_ms, .. } = access;
+            return RelayIdentity {
+                state: RelayState::Static,
+                server_url,
+                user_id,
+                email,
+                since_ms,
+                expires_at: None,
+            };
         }
         Ok(None) => stored(dirs, &relay),
     };
@@ -209,6 +221,7 @@ pub fn relay_identity(dirs: &Dirs, env: &Env) -> RelayIdentity {
         Ok((_, login)) => RelayIdentity {
             state: if login.needs_login { RelayState::NeedsLogin } else { RelayState::LoggedIn },
             expires_at: Some(login.ends()),
+            since_ms: login.since_ms,
             server_url: login.server_url,
             user_id: login.user_id,
             email: login.user_email,
@@ -252,6 +265,7 @@ fn static_access(env: &Env, relay: &Relay) -> Result<Option<RelayAccess>, Access
         server_url: relay.url.clone(),
         user_id: format!("token-{}", digits.get(..16).unwrap_or_default()),
         email: String::new(),
+        since_ms: 0,
         token: Secret::new(token),
         expires_at: None,
         refresh_error: None,
@@ -454,6 +468,7 @@ impl Renewal<'_> {
             server: self.server.clone(),
             paths: login.paths(self.server),
             expires_at: Some(login.ends()),
+            since_ms: login.since_ms,
             server_url: login.server_url,
             user_id: login.user_id,
             email: login.user_email,

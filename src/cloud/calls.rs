@@ -8,6 +8,7 @@ use crate::http::{Client, HttpError, Reply, Request};
 use crate::kit::Class;
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock, Mono};
+use crate::kit::contact::Purpose;
 use crate::kit::mask::sanitise;
 
 /// Bytes of an answer; more is an error.
@@ -173,8 +174,13 @@ impl Calls<'_> {
         body: &Value,
         limit: Duration,
     ) -> Result<Reply, CallError> {
-        let request = self.http.post(url, "application/json", body.to_string().into_bytes());
+        let request = self.client().post(url, "application/json", body.to_string().into_bytes());
         self.send(call, request, limit)
+    }
+
+    /// The client, as receipts of contacts have it.
+    pub(super) fn client(&self) -> Client {
+        self.http.meant_for(Purpose::Login)
     }
 
     /// The document of an answer that is a success.

@@ -44,6 +44,8 @@ pub fn relay_login(
         calls.post(TOKEN, &paths.device_token, &body, limit)
     };
     let grant = confirmed(calls, server.host(), &mut device, &poll)?;
+    // Who only logs in again is who they were.
+    let before = RelayLogins::load(dirs)?.get(server).filter(|before| before.user_id == grant.user_id);
     let login = RelayLogin {
         expires_at: ends(calls.clock.now().wall, grant.expires_in.as_ref()),
         access_token: grant.access_token,
@@ -51,6 +53,7 @@ pub fn relay_login(
         user_email: grant.email,
         user_id: grant.user_id,
         server_url: server.as_str().to_owned(),
+        since_ms: before.map_or(calls.clock.now().wall.as_millisecond(), |before| before.since_ms),
         needs_login: false,
         well_known,
     };
@@ -63,7 +66,7 @@ pub fn relay_login(
 
 /// Which paths the server names, and its document to be kept; null where it has none.
 fn paths(calls: &Calls<'_>, server: &RelayServer) -> Result<(RelayPaths, Value), LoginError> {
-    let request = calls.http.get(&server.well_known());
+    let request = calls.client().get(&server.well_known());
     let reply = calls.send(PATHS, request, calls.timeouts.login).map_err(or_cancelled)?;
     if reply.status >= 500 {
         return Err(calls.document(PATHS, &reply).err().map_or(LoginError::Cancelled, LoginError::from));

@@ -119,7 +119,7 @@ impl Exchanged {
 
 /// Exchanges a token for one that calls are made with. Older servers have the answer in an envelope.
 fn exchange(calls: &Calls<'_>, base: &str, token: &Secret, limit: Duration) -> Result<Exchanged, CallError> {
-    let request = calls.http.get(&format!("{base}/api/v1/cli/auth/token")).bearer(token);
+    let request = calls.client().get(&format!("{base}/api/v1/cli/auth/token")).bearer(token);
     let reply = calls.send(EXCHANGE, request, limit)?;
     let document = calls.document(EXCHANGE, &reply)?;
     let inner = document.get("data").filter(|data| data.is_object()).unwrap_or(&document);
@@ -136,7 +136,7 @@ fn exchange(calls: &Calls<'_>, base: &str, token: &Secret, limit: Duration) -> R
 
 /// Asks who a token belongs to. Some servers use the names of OpenID Connect.
 fn user(calls: &Calls<'_>, base: &str, token: &Secret) -> Result<UserInfo, CallError> {
-    let request = calls.http.get(&format!("{base}/oauth2/userinfo")).bearer(token);
+    let request = calls.client().get(&format!("{base}/oauth2/userinfo")).bearer(token);
     let reply = calls.send(USER, request, calls.timeouts.login)?;
     let document = calls.document(USER, &reply)?;
     let text = |key: &str| document.get(key).and_then(Value::as_str).map(sanitise).filter(|t| !t.is_empty());
@@ -227,7 +227,7 @@ fn renew(calls: &Calls<'_>, base: &str, login: &Login, credential: &Secret) -> R
     let limit = calls.timeouts.refresh;
     let fields =
         [("grant_type", "refresh_token"), ("client_id", CLIENT), ("refresh_token", credential.expose())];
-    let request = calls.http.post(&format!("{base}/oauth2/token"), FORM, form(&fields));
+    let request = calls.client().post(&format!("{base}/oauth2/token"), FORM, form(&fields));
     let reply = calls.send(RENEW, request, limit)?;
     let document = calls.document(RENEW, &reply)?;
     let text = |key: &str| document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -260,7 +260,7 @@ pub fn vendor_revoke(calls: &Calls<'_>, endpoint: &Endpoint, login: &Login) -> R
         true => (&login.access_token, "access_token"),
     };
     let fields = [("token", token.expose()), ("token_type_hint", hint), ("client_id", CLIENT)];
-    let request = calls.http.post(&format!("{}/oauth2/revoke", endpoint.base_url()), FORM, form(&fields));
+    let request = calls.client().post(&format!("{}/oauth2/revoke", endpoint.base_url()), FORM, form(&fields));
     let reply = calls.send(REVOKE, request, calls.timeouts.logout)?;
     if reply.status == 200 {
         return Ok(());

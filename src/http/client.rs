@@ -59,7 +59,7 @@ impl Client {
         if trust == self.shared.trust {
             return self.clone();
         }
-        Client::trusting(self.program, Arc::clone(&self.shared.clock), trust)
+        Client::trusting(self.program, Arc::clone(&self.shared.clock), trust).meant_for(self.purpose)
     }
 
     fn trusting(program: &'static str, clock: Arc<dyn Clock>, trust: Trust) -> Client {

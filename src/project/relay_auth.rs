@@ -34,6 +34,8 @@ pub struct RelayLogin {
     pub user_id: String,
     /// Where the server is, as it was given at the login.
     pub server_url: String,
+    /// When it was logged in, in milliseconds since 1970: nothing that was before that is this user's to send.
+    pub since_ms: i64,
     /// The server has refused the login; nothing but a new one helps.
     pub needs_login: bool,
     /// The paths that the server named at the login; null where it named none.
@@ -66,6 +68,7 @@ impl RelayLogin {
             user_email: text("user_email")?.to_owned(),
             user_id: text("user_id").filter(|id| !id.is_empty())?.to_owned(),
             server_url: text("server_url")?.to_owned(),
+            since_ms: value.get("logged_in_at_ms").and_then(Value::as_i64).unwrap_or_default(),
             needs_login: value.get("needs_login").and_then(Value::as_bool).unwrap_or_default(),
             well_known: value.get("well_known").cloned().unwrap_or_default(),
         };
@@ -82,6 +85,7 @@ impl RelayLogin {
         set("user_email", self.user_email.as_str().into());
         set("user_id", self.user_id.as_str().into());
         set("server_url", self.server_url.as_str().into());
+        set("logged_in_at_ms", self.since_ms.into());
         for (key, value) in [
             ("needs_login", if self.needs_login { Value::Bool(true) } else { Value::Null }),
             ("well_known", self.well_known.clone()),
@@ -345,6 +349,7 @@ mod tests {
             user_email: format!("{user}@example.org"),
             user_id: user.to_owned(),
             server_url: url.to_owned(),
+            since_ms: 1_700_000_000_000,
             needs_login: false,
             well_known: Value::Null,
         }
@@ -364,7 +369,8 @@ mod tests {
       "expires_at": 1800000000,
       "user_email": "u1@example.org",
       "user_id": "u1",
-      "server_url": "https://api.relay.example/"
+      "server_url": "https://api.relay.example/",
+      "logged_in_at_ms": 1700000000000
     }
   }
 }

@@ -254,6 +254,18 @@ fn the_documents_hold_what_the_manual_promises() {
                 fs::write(repo.join("a.rs"), "one\n").unwrap();
                 words.push("a.rs".into());
             }
+            // Somebody who is logged in already; whoever comes next is, too.
+            "ox login" => {
+                let url = "http://127.0.0.1:1".to_owned();
+                let account = serde_json::json!({
+                    "access_token": "a", "refresh_token": "", "expires_at": 4_000_000_000_i64, "user_email": "a@example.org",
+                    "user_id": "u1", "server_url": url,
+                });
+                let file = serde_json::json!({ "version": 1, "current": url, "accounts": { &url: account } });
+                fs::write(env.config().join("sageox/relay-auth.json"), file.to_string()).unwrap();
+                words.extend(["--relay".into(), url]);
+            }
+            "ox logout" => words.push("--relay".into()),
             "ox hooks test" => words.push("codex".into()),
             "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),
             "ox session archive restore" => {

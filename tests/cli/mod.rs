@@ -144,6 +144,13 @@ const CALLS: &[(&[&str], i32)] = &[
     (&["rescue", "show", "00000000"], 2),
     (&["rescue", "restore", "00000000"], 2),
     (&["doctor", "--fix-slug", "nonsense"], 2),
+    (&["login"], 2),
+    (&["login", "--relay"], 2),
+    (&["login", "--relay", "http://relay.example.com"], 2),
+    (&["logout"], 0),
+    (&["logout", "--relay"], 0),
+    (&["logout", "--all", "--purge"], 0),
+    (&["whoami"], 1),
     (&["nonsense"], 2),
     (&["status", "--nonsense"], 2),
 ];

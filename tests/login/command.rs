@@ -72,6 +72,9 @@ fn sec_06_in_and_out_again_without_a_token_anywhere_but_in_its_file() {
     assert!(relay_part["expires_at"].is_i64());
     assert_eq!(env.ox(["config", "get", "relay.enabled"]).ok().stdout, "true\n");
     assert_eq!(env.ox(["config", "get", "relay.url"]).ok().stdout, format!("{}\n", relay.url()));
+    // The yes is one for this server and these kinds of data.
+    let consent = fs::read_to_string(env.config().join("sageox/relay-consent.json")).unwrap();
+    assert!(consent.contains(&relay.url()) && consent.contains("models"), "{consent}");
     let again = env.ox(["login", "--relay"]).ok();
     assert!(again.stdout.starts_with("already logged in as u1@example.org"), "{again:?}");
     assert_eq!(files_with_canary(env.root()), ["relay-auth.json"]);
@@ -106,6 +109,7 @@ fn with_json_a_login_is_one_document_and_the_code_is_seen_anyway() {
     without_canary(&[&ran.stdout, &ran.stderr]);
     // Nobody said that events are sent: they are not, and the server is known all the same.
     assert_eq!(env.ox(["config", "get", "relay.enabled"]).ok().stdout, "false\n");
+    assert!(!env.config().join("sageox/relay-consent.json").exists());
     let out = env.ox(["logout", "--relay", "--json"]).ok().json();
     assert_eq!(out["logged_out"][0]["revoked"], json!(true));
 }

@@ -64,6 +64,7 @@ fn a_login_survives_whatever_comes_before_it_is_confirmed() {
         &json!({
             "access_token": ACCESS, "refresh_token": REFRESH_TOKEN, "expires_at": now + 3600,
             "user_email": "u1@example.org", "user_id": "u1", "server_url": relay.url(),
+            "logged_in_at_ms": w.now().as_millisecond(),
         })
     );
     assert_eq!((&file["version"], &file["current"]), (&json!(1), &json!(relay.url())));

@@ -203,6 +203,7 @@ impl World {
             user_email: format!("{user}@example.org"),
             user_id: user.to_owned(),
             server_url: url.to_owned(),
+            since_ms: 0,
             needs_login: false,
             well_known: Value::Null,
         };

@@ -322,6 +322,21 @@ pub const DOCUMENTS: &[Document] = &[
     ),
     ("ox daemon errors", &["errors"], ""),
     ("ox daemon logs", &["path", "lines"], ""),
+    (
+        "ox login",
+        &["success", "already_logged_in", "server_url", "email", "user_id", "expires_at"],
+        "with --relay also relay_enabled; expires_at counts seconds since 1970",
+    ),
+    (
+        "ox whoami",
+        &["logged_in", "relay", "endpoints"],
+        "each login has logged_in, email, user_id, server_url, expires_at, expired and needs_login; relay is null where nobody is logged in to one",
+    ),
+    (
+        "ox logout",
+        &["success", "logged_out"],
+        "each has server_url, revoked, purged and error, which says why the server may still take the login",
+    ),
     ("ox ledger set-remote", &["success", "from", "to", "commit"], ""),
     ("ox config list", &[], "each setting has key, value and origin"),
     ("ox config get", &["key", "value", "origin"], ""),

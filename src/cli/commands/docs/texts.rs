@@ -66,6 +66,10 @@ pub const SITUATIONS: &[(&str, &str)] = &[
         "`ox up` asks about each new host once. Without a terminal: `ox up --yes`.",
     ),
     (
+        "the server does not accept the login any more",
+        "`ox login`, or `ox login --relay` for the relay server. Over SSH open the address that it prints in any browser.",
+    ),
+    (
         "git has no password for a host",
         "Run `git ls-remote URL` once in a terminal, with a credential helper that keeps the password, then `ox up`.",
     ),
@@ -119,6 +123,8 @@ pub const FILES: &[(&str, &str)] = &[
         "more that counts as a secret: in blocks fenced as redact, lines of the form literal \"text\" -> [TOKEN] or regex \"pattern\" -> [TOKEN]",
     ),
     ("~/.config/sageox/config.yaml", "settings of the user; see ox-config(5)"),
+    ("~/.config/sageox/auth.json", "logins at servers of ledgers and teams; for the user alone"),
+    ("~/.config/sageox/relay-auth.json", "logins at relay servers; for the user alone"),
     ("~/.config/sageox/trusted-hosts.json", "git hosts the user trusts"),
     ("~/.local/share/sageox/<endpoint>/ledgers/<repo id>/", "the clone of a project's ledger"),
     ("~/.local/share/sageox/<endpoint>/teams/<team id>/", "the clone of a team context, for all projects"),
@@ -144,6 +150,12 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("OX_PROJECT_ROOT", "the project, instead of the one around the current directory"),
     ("SAGEOX_ENDPOINT", "the server of a project that does not say local; see ox-config(5)"),
+    ("OX_RELAY, OX_RELAY_URL, OX_RELAY_CA_FILE", "settings of the relay; see ox-config(5)"),
+    (
+        "OX_RELAY_TOKEN",
+        "a token for the server of relay.url, instead of a login; it is not renewed and never written down. One that is no token is an error (exit code 5)",
+    ),
+    ("SKIP_BROWSER", "1: ox login opens no browser"),
     ("OX_LOG", "how much the daemon logs: error, warn, info, debug"),
     ("OX_LOG_FORMAT", "json: the daemon logs one JSON object a line"),
     ("OX_USER_CONFIG", "the user's configuration file"),
@@ -167,6 +179,11 @@ pub const EXITS: &[(&str, &str)] = &[
     ("ox sync", "6 if only some of the team contexts were synced."),
     ("ox doctor", "1 if a check failed."),
     ("ox hooks test", "1 if the events of an agent that was tested do not get through."),
+    (
+        "ox login",
+        "1 if it was denied, refused or not confirmed in time; 7 if the server could not be reached; 130 if it was interrupted, and nothing is written then.",
+    ),
+    ("ox whoami", "1 if nobody is logged in; 5 if OX_RELAY_TOKEN is set and is no token."),
     ("ox daemon status", "3 if the daemon is not running, 4 if it does not answer."),
 ];
 

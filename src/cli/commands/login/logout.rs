@@ -1,5 +1,7 @@
 //! `ox logout`: tokens are taken back at the server, and whatever comes of that, they are gone here.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{client, interrupts};
@@ -11,11 +13,16 @@ use crate::cli::ui::text::clean;
 use crate::cloud::{Calls, RELAY_TIMEOUTS, Timeouts, VENDOR_TIMEOUTS, relay_logout, vendor_revoke};
 use crate::http::{Client, Trust};
 use crate::kit::cancel::Cancel;
-use crate::kit::clock::{SystemClock, pause};
-use crate::kit::file::found;
+use crate::kit::clock::{SystemClock, pause, wait_until};
+use crate::kit::jsonl::QueueError;
+use crate::kit::shell;
 use crate::project::settings::Settings;
 use crate::project::{Endpoint, Error, GitCredentials, Logins, RelayLogin, RelayLogins, RelayServer};
-use crate::relay::account::account_key;
+use crate::relay::account::Account;
+use crate::relay::queue;
+
+/// So long the daemon may still have what waits for an account.
+const PURGE_WAIT: Duration = Duration::from_secs(10);
 
 /// Flags of `ox logout`.
 #[derive(Debug, clap::Args)]
@@ -121,9 +128,6 @@ fn relays(cx: &Cx, args: &LogoutArgs, logins: &RelayLogins) -> Outcome<Vec<Place
     });
     let all: Vec<Place> =
         all.filter(|place| named.as_ref().is_none_or(|server| server.is(place.url()))).collect();
-    if all.is_empty() {
-        cx.ui.note("nobody is logged in to a relay server");
-    }
     Ok(all)
 }
 
@@ -211,9 +215,18 @@ fn site<'a>(http: &'a Client, cancel: &'a Cancel, timeouts: Timeouts) -> Calls<'
 
 /// Deletes what waits for an account. True if anything did.
 fn purge(cx: &Cx, login: &RelayLogin) -> Outcome<bool> {
-    let dir = cx.dirs.data().join("relay/queue").join(account_key(&login.server_url, &login.user_id));
-    found(std::fs::remove_dir_all(&dir)).map(|done| done.is_some()).map_err(|e| {
-        Failure::new(Exit::Failed, "the events that wait could not be deleted").on_path(&dir).because(&e)
+    let account = Account::new(&login.server_url, &login.user_id);
+    let mut purged = Ok(false);
+    // The daemon lets go of it when it sees that nobody is logged in any more.
+    wait_until(PURGE_WAIT, || {
+        purged = queue::purge(&cx.dirs.relay(), &account);
+        !matches!(purged, Err(queue::Error::Queue(QueueError::Busy { .. })))
+    });
+    purged.map_err(|e| {
+        let dir = queue::dir_of(&cx.dirs.relay(), &account);
+        let what = "logged out, but the events that wait could not be deleted";
+        let rest = format!("rm -r {}", shell::word(&dir.to_string_lossy()));
+        Failure::new(Exit::Failed, what).because(&e).hint(rest)
     })
 }
 

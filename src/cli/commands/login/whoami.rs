@@ -105,7 +105,7 @@ pub(super) fn run(cx: &Cx, _: &WhoamiArgs) -> Outcome {
 
 /// The login at the relay server, if there is one.
 fn identity(relay: RelayIdentity) -> Option<Identity> {
-    let RelayIdentity { state, server_url, user_id, email, expires_at } = relay;
+    let RelayIdentity { state, server_url, user_id, email, expires_at, .. } = relay;
     let (needs_login, note) = match state {
         RelayState::LoggedOut | RelayState::Unusable(_) => return None,
         RelayState::LoggedIn => (false, " (relay)"),
