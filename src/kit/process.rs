@@ -92,7 +92,12 @@ pub fn may_live(pid: u32) -> bool {
 /// Whether the system knows a process of this number, if only by what remains of it.
 fn is_known(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
+    pid.is_some_and(|pid| is_there(test_kill_process(pid)))
+}
+
+/// What the answer to signal 0 says: one that may not be asked is there, and belongs to somebody else.
+fn is_there(answer: Result<(), Errno>) -> bool {
+    !matches!(answer, Err(Errno::SRCH))
 }
 
 /// Looks at a process.
@@ -185,6 +190,17 @@ mod tests {
     use super::*;
     use crate::kit::cancel::Cancel;
     use crate::kit::child::{Cmd, run};
+
+    #[test]
+    fn a9_10_rly_10_a_process_of_somebody_else_is_alive() {
+        assert!(is_there(Ok(())));
+        assert!(is_there(Err(Errno::PERM)));
+        assert!(!is_there(Err(Errno::SRCH)));
+        // Could not look: nothing is cleared or started because of it.
+        assert!(is_there(Err(Errno::INVAL)));
+        // Everybody's first process, whoever we are.
+        assert!(may_live(1));
+    }
 
     #[test]
     fn the_kernels_line_is_read_whatever_the_name() {

@@ -88,7 +88,7 @@ pub(super) fn run(cx: &Cx, args: &LogoutArgs) -> Outcome {
     let mut places = Vec::new();
     if relay {
         match RelayLogins::load(&cx.dirs) {
-            Ok(logins) => places.extend(relays(cx, args, &logins)?),
+            Ok(logins) => places.extend(relays(args, &logins)?),
             // Somebody who says it of this very file can leave it.
             Err(e @ Error::DamagedSecret { .. }) if args.relay.is_some() || args.all => {
                 return discard(cx, args, &e);
@@ -119,7 +119,7 @@ pub(super) fn run(cx: &Cx, args: &LogoutArgs) -> Outcome {
 }
 
 /// The relay servers that are meant.
-fn relays(cx: &Cx, args: &LogoutArgs, logins: &RelayLogins) -> Outcome<Vec<Place>> {
+fn relays(args: &LogoutArgs, logins: &RelayLogins) -> Outcome<Vec<Place>> {
     let named = args.relay.as_deref().filter(|url| !url.is_empty());
     let named = named.map(|url| RelayServer::parse(url, true)).transpose().map_err(|e| of_project(&e))?;
     let all = logins.all().into_iter().filter_map(|login| {

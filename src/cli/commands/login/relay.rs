@@ -59,8 +59,10 @@ fn server(
     relay: &Relay,
     logins: &RelayLogins,
 ) -> Outcome<Option<RelayServer>> {
-    let parse =
-        |url: &str| RelayServer::parse(url, relay.allow_insecure).map_err(|e| -> Failure { of_project(&e) });
+    let example = "ox login --relay https://relay.example.com";
+    let parse = |url: &str| {
+        RelayServer::parse(url, relay.allow_insecure).map_err(|e| -> Failure { of_project(&e).hint(example) })
+    };
     if !url.is_empty() {
         return parse(url).map(Some);
     }
@@ -72,8 +74,9 @@ fn server(
     }
     let suggested = cx.project_if_any()?.and_then(|project| project.config.word(SUGGESTED));
     let Some(suggested) = suggested else {
-        return Err(Failure::new(Exit::Usage, "no relay server is known: there is none built in")
-            .hint("ox login --relay https://relay.example.com"));
+        return Err(
+            Failure::new(Exit::Usage, "no relay server is known: there is none built in").hint(example)
+        );
     };
     let server = parse(&suggested)?;
     // A server that was logged in to was agreed to.
