@@ -163,6 +163,7 @@ impl Calls<'_> {
         limit: Duration,
     ) -> Result<Reply, CallError> {
         let request = request.header("Accept", "application/json").no_redirects().cap(BODY_MAX);
+        let request = request.meant_for(Purpose::Login);
         request.deadline(limit).cancel(self.cancel).send().map_err(|e| CallError::of(call, e))
     }
 

@@ -25,7 +25,7 @@ use super::target::Target;
 use super::transport::{Limits, Traffic, watch};
 use crate::kit::cancel::Cancel;
 use crate::kit::clock::Mono;
-use crate::kit::contact::{self, Contact, End, Peer};
+use crate::kit::contact::{self, Contact, End, Peer, Purpose};
 use crate::kit::secret::Secret;
 
 /// A request about to be sent. Without more it has 30 s and accepts 8 MiB.
@@ -165,6 +165,11 @@ impl Request {
     /// Ends the call when this is set.
     pub fn cancel(self, cancel: &Cancel) -> Request {
         Request { cancel: Some(cancel.clone()), ..self }
+    }
+
+    /// What it is for, if that is something else than the client is meant for.
+    pub fn meant_for(self, purpose: Purpose) -> Request {
+        Request { client: self.client.meant_for(purpose), ..self }
     }
 
     /// A POST that changes nothing: it may be sent again when a kept connection turns out to be dead. A GET always may.
