@@ -46,16 +46,20 @@ impl Contacting {
             Err(_) => None,
         };
         let failure = failure.as_ref().or(ran.as_ref().err());
-        if let Some((packs, before)) = &self.packs {
-            let now = changed(packs);
-            let has_fetched = now.is_none() || now != *before;
-            let has_failed = failure.is_some_and(|e| matches!(e.class(), Class::Network | Class::Auth));
-            if !(has_fetched || has_failed) {
-                return;
-            }
+        if !self.was_made(failure) {
+            return;
         }
         let end = failure.map_or(End::Done, |e| End::Failed(word(e, ran.as_ref().ok())));
         contact::tell(Contact::new(self.purpose, self.peer, end));
+    }
+
+    /// Whether there was a contact: always, but where contents only had to be fetched if they were missing. Then something was fetched, or
+    /// the way there failed.
+    fn was_made(&self, failure: Option<&GitError>) -> bool {
+        let Some((packs, before)) = &self.packs else { return true };
+        let now = changed(packs);
+        let has_fetched = now.is_none() || now != *before;
+        has_fetched || failure.is_some_and(|e| matches!(e.class(), Class::Network | Class::Auth))
     }
 }
 
@@ -79,5 +83,29 @@ fn word(e: &GitError, out: Option<&Output>) -> &'static str {
             Class::Conflict => "rejected",
             _ => "failed",
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_may_have_to_fetch_made_a_contact_if_it_fetched_or_failed_on_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let packs = temp.path().join(".git/objects/pack");
+        std::fs::create_dir_all(&packs).unwrap();
+        let of = |sub| Contacting::of(sub, "https://h/x").unwrap();
+        assert!(Contacting::of("fetch", "/srv/x.git").is_none(), "a path is nobody");
+        assert!(of("fetch").was_made(None));
+        let lazy = of("checkout").only_if_needed(temp.path());
+        assert!(!lazy.was_made(None));
+        let failed = |text| GitError::failed("checkout", Some(128), text);
+        assert!(!lazy.was_made(Some(&failed("error: unable to write file"))));
+        assert!(lazy.was_made(Some(&failed("fatal: unable to access: Connection refused"))));
+        std::fs::File::open(&packs).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(lazy.was_made(None), "contents came");
+        let unknown = of("checkout").only_if_needed(&temp.path().join("gone"));
+        assert!(unknown.was_made(None), "what cannot be looked at is never not there");
     }
 }
