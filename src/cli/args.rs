@@ -155,7 +155,7 @@ pub enum Command {
     /// First what the configuration leads to: remotes of the project here and of those that the daemon serves, their server, a relay, a
     /// collector, a chat server, agent programs; with -v also what is not configured. Then what was done: every contact leaves a
     /// receipt on this machine, with host, port, purpose, outcome and bytes, and nothing of a path, a login or content. The newest
-    /// receipts are kept, in 2 MiB at most.
+    /// receipts are kept, in 8 MiB at most.
     ///
     /// What git and ssh do is told by the address of the remote; settings of your own may lead them elsewhere. How many bytes they moved
     /// is not counted. Looking up names is the system's, and leaves no receipt.

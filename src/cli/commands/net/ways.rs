@@ -9,7 +9,7 @@ use crate::cli::context::Cx;
 use crate::daemon::attached_roots;
 use crate::kit::contact::{Peer, Purpose};
 use crate::project::settings::Settings;
-use crate::project::{AgentWorker, Logins, Project, Relay, RelaySink};
+use crate::project::{AgentWorker, Dirs, Endpoint, Logins, Project, Relay, RelayLogins, RelaySink};
 use crate::sync::{self, Site, Workspace};
 
 /// Whether a way is used.
@@ -104,6 +104,7 @@ pub(super) fn all(cx: &Cx) -> (Vec<Way>, Vec<String>) {
             Err(e) => drop(problems.insert(e.to_string())),
         }
     }
+    of_logins(&cx.dirs, &mut ways, &mut problems);
     let (settings, trouble) = Settings::load(&cx.env, &cx.dirs, None);
     let (relay, wrong) = settings.relay();
     let (worker, more) = settings.agent_worker();
@@ -162,6 +163,23 @@ fn of_project(
     }
 }
 
+/// The servers of logins that are kept: they are asked for new tokens, and told of a logout.
+fn of_logins(dirs: &Dirs, ways: &mut BTreeSet<Way>, problems: &mut BTreeSet<String>) {
+    let login = |url: &str| Way::new("login", &[Purpose::Login], "ox logout").to(url).used_if(true);
+    // Which of several spellings of one endpoint counts is nothing to us here.
+    match Logins::load(dirs, &Endpoint::local()) {
+        Ok(logins) => ways.extend(logins.endpoints().iter().map(|endpoint| login(&endpoint.base_url()))),
+        Err(e) => drop(problems.insert(e.to_string())),
+    }
+    match RelayLogins::load(dirs) {
+        Ok(logins) => ways.extend(logins.all().iter().map(|one| {
+            let why = one.needs_login.then(|| "its login was refused; ox login --relay".to_owned());
+            login(&one.server_url).used_if(why.is_none()).noting(why)
+        })),
+        Err(e) => drop(problems.insert(e.to_string())),
+    }
+}
+
 fn to_remote(way: Way, at: &Workspace) -> Way {
     let note = at.untrusted_host.as_ref().map(|_| "not trusted yet; ox up asks".to_owned());
     way.to(at.remote.as_str()).used_if(note.is_none()).noting(note)
@@ -195,7 +213,7 @@ fn of_worker(worker: &AgentWorker) -> [Way; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{Dirs, Env};
+    use crate::project::Env;
 
     #[test]
     fn what_is_not_configured_is_off_and_leads_nowhere() {
