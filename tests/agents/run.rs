@@ -1,13 +1,16 @@
 //! What a program is given, and how its end is told.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ox::agents::manager::End;
 use ox::agents::runner::{Failed, Which};
 use ox::kit::cancel::Cancel;
+use ox::kit::contact::{self, Contact, Peer, Purpose};
 
 use super::{Bench, long_prompt};
+use crate::support::own_process;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -61,6 +64,25 @@ fn agt_02_a_run_has_our_mark_and_nothing_of_another_session() {
         assert!(!env.lines().any(|line| line.starts_with(&format!("{name}="))), "{name}: {env}");
     }
     bench.is_clean();
+}
+
+#[test]
+fn a_run_is_told_of_without_a_host() {
+    own_process("agents::run::a_run_is_told_of_without_a_host", || {
+        let heard: Arc<Mutex<Vec<Contact>>> = Arc::default();
+        let hears = Arc::clone(&heard);
+        contact::record(move |contact| hears.lock().unwrap().push(contact.clone()));
+        let bench = Bench::new();
+        let ask = || bench.ask(Which::Claude, "x", MINUTE, &Cancel::new());
+        assert!(ask().is_err(), "it is not installed");
+        assert_eq!(*heard.lock().unwrap(), []);
+        bench.program("claude", &format!("cat >/dev/null; {YES}"));
+        ask().unwrap();
+        bench.program("claude", "cat >/dev/null; exit 3");
+        ask().unwrap_err();
+        let told = |end| Contact::new(Purpose::Agent, Peer::Program("claude"), end);
+        assert_eq!(*heard.lock().unwrap(), [told(contact::End::Done), told(contact::End::Failed("failed"))]);
+    });
 }
 
 fn failed(script: &str) -> Failed {

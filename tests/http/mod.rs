@@ -1,6 +1,7 @@
 //! The HTTP client against a server that does what it is told: real sockets, kept connections, and every way to misbehave.
 
 mod files;
+mod told;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

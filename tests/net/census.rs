@@ -81,6 +81,9 @@ fn a_remote_of_ones_own_and_one_that_refuses_are_told_of() {
     traced.daemon();
     assert_eq!(traced.ox(&["up", "--yes", "--ledger", &server.url("ledger.git")]), Some(0));
     assert_eq!(traced.ox(&["sync"]), Some(0));
+    let place = format!("http://{}", refusing.address());
+    assert!(traced.ox(&["login", "--relay", &place, "--no-browser", "--yes"]) > Some(0));
+    assert!(traced.ox(&["login", "--endpoint", &place, "--no-browser"]) > Some(0));
     traced.ox(&["team", "add", &format!("gone={nobody}"), "--yes"]);
     traced.ox(&["ledger", "set-remote", &format!("http://{}/l.git", refusing.address()), "--yes"]);
     let seen = traced.end();
@@ -96,6 +99,8 @@ fn a_remote_of_ones_own_and_one_that_refuses_are_told_of() {
         .map(|one| &one["outcome"])
         .collect();
     assert!(!refused.is_empty() && refused.iter().all(|outcome| **outcome == "refused"), "{refused:?}");
+    let purposes = purposes_of(&kept, refusing.address().port());
+    assert!(purposes.contains("login") && purposes.contains("sync"), "{purposes:?}");
 }
 
 #[test]

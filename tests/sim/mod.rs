@@ -19,9 +19,10 @@ mod whispers;
 mod work;
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::support::seed;
+use crate::support::{own_process, seed};
 use world::{Plan, Totals, World};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -112,6 +113,44 @@ fn res_01_a_day_offline_costs_less_than_two_thousand_attempts() {
         let totals = run(7, &plan);
         assert!((1000..2000).contains(&totals.offline), "{projects} projects: {} attempts", totals.offline);
     }
+}
+
+/// Counts what the log would get.
+struct Written(AtomicU64);
+
+static WRITTEN: Written = Written(AtomicU64::new(0));
+
+impl log::Log for Written {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target().starts_with("ox")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        // Time, level, process and project stand before the words.
+        const HEAD: usize = 100;
+        if self.enabled(record.metadata()) {
+            self.0.fetch_add((HEAD + record.args().to_string().len()) as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn res_06_a_day_offline_writes_less_than_a_mebibyte_of_log_and_of_receipts() {
+    /// A receipt of a contact with a host of a long name.
+    const RECEIPT: u64 = 256;
+    own_process("sim::res_06_a_day_offline_writes_less_than_a_mebibyte_of_log_and_of_receipts", || {
+        log::set_logger(&WRITTEN).unwrap();
+        log::set_max_level(log::LevelFilter::Info);
+        let plan = Plan { length: DAY * 2, offline_once: Some(DAY), ..Plan::calm(seed::rounds(3, 20)) };
+        let totals = run(7, &plan);
+        // Also without what leaves out a warning that was written in the last ten minutes.
+        let written = WRITTEN.0.load(Ordering::Relaxed);
+        println!("{written} bytes of log, {} attempts", totals.offline);
+        assert!((1..1 << 20).contains(&written), "{written} bytes of log");
+        assert!(totals.offline * RECEIPT < 1 << 20, "{} attempts", totals.offline);
+    });
 }
 
 #[test]
