@@ -29,7 +29,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
 
 /// Keeps the ledger and the team contexts of a project in sync
 ///
-/// One daemon per user serves all projects. Nothing is contacted but the git remotes you name, and nothing is committed
+/// One daemon per user serves all projects. Nobody is contacted but whom you name (`ox net` shows it), and nothing is committed
 /// to your repository unless you ask for it.
 #[derive(Debug, Parser)]
 #[command(
