@@ -1,9 +1,11 @@
 //! What a server is told of an event: one JSON object with the same keys in the same order for every event, without content, and without
 //! what nobody agreed to.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use hmac::{Hmac, Mac as _};
+use parking_lot::Mutex;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -19,6 +21,8 @@ pub const SCHEMA_VERSION: u32 = 2;
 pub const RECORD_MAX: usize = 32 << 10;
 /// A longer name or id is none, in bytes.
 const NAME_MAX: usize = 256;
+/// So many names are kept with what is told of them.
+const NAMES_MAX: usize = 256;
 /// Free text is cut to this, in characters.
 const TEXT_MAX: usize = 2048;
 /// Events of programs that say they are another one. Nobody knows whose they are, so nobody is told.
@@ -126,6 +130,8 @@ pub struct Recorder {
     told: Told,
     scrub: Scrub,
     redactor: Redactor,
+    /// Names that were looked at, and what is told of them: there are few, and each comes again and again.
+    names: Mutex<HashMap<String, String>>,
 }
 
 /// The record; the order of its fields is the order of its keys.
@@ -167,6 +173,7 @@ impl Recorder {
             told,
             scrub,
             redactor,
+            names: Mutex::default(),
         }
     }
 
@@ -258,8 +265,19 @@ impl Recorder {
 
     /// A name without secrets; none where it says nothing, or more than a name.
     fn name(&self, text: &str) -> Option<String> {
-        let fits = !text.is_empty() && text.len() <= NAME_MAX;
-        fits.then(|| self.text(text))
+        if text.is_empty() || text.len() > NAME_MAX {
+            return None;
+        }
+        let mut names = self.names.lock();
+        if let Some(told) = names.get(text) {
+            return Some(told.clone());
+        }
+        if names.len() >= NAMES_MAX {
+            names.clear();
+        }
+        let told = self.text(text);
+        names.insert(text.to_owned(), told.clone());
+        Some(told)
     }
 
     /// Free text as it may be told.

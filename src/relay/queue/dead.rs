@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::super::record::RECORD_MAX;
 use super::Error;
-use crate::kit::jsonl::{Limits, Position, Queue};
+use crate::kit::jsonl::{Limits, Position, Queue, Record};
 use crate::kit::text::cut;
 
 /// So much is kept at most, in bytes; beyond it the oldest goes.
@@ -76,16 +76,14 @@ impl Dead {
 
     pub(super) fn list(&mut self, limit: usize) -> Result<Vec<DeadRecord>, Error> {
         let read = self.queue.read(self.queue.position(), limit, usize::MAX)?;
-        Ok(read.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect())
+        Ok(parsed(&read))
     }
 
     /// The oldest records, and the place behind them; none if there are none.
-    pub(super) fn some(&mut self) -> Result<Option<(Vec<Vec<u8>>, Position)>, Error> {
+    pub(super) fn some(&mut self) -> Result<Option<(Vec<DeadRecord>, Position)>, Error> {
         let read = self.queue.read(self.queue.position(), SOME, usize::MAX)?;
         let Some(upto) = read.last().map(|line| line.next) else { return Ok(None) };
-        let record = |line: &[u8]| serde_json::from_slice::<DeadRecord>(line).ok();
-        let records = read.iter().filter_map(|line| record(&line.bytes));
-        Ok(Some((records.map(|dead| dead.record.get().as_bytes().to_vec()).collect(), upto)))
+        Ok(Some((parsed(&read), upto)))
     }
 
     pub(super) fn forget(&mut self, upto: Position) -> Result<(), Error> {
@@ -101,4 +99,8 @@ impl Dead {
         }
         Ok(count)
     }
+}
+
+fn parsed(lines: &[Record]) -> Vec<DeadRecord> {
+    lines.iter().filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect()
 }

@@ -346,7 +346,8 @@ impl AccountQueue {
     pub fn retry_dead(&mut self) -> Result<u64, Error> {
         let mut count = 0;
         while let Some((records, upto)) = self.dead.some()? {
-            let lines: Vec<_> = records.iter().map(|record| line::join(self.note.fed, record)).collect();
+            let line = |dead: &DeadRecord| line::join(self.note.fed, dead.record.get().as_bytes());
+            let lines: Vec<_> = records.iter().map(line).collect();
             self.append(&lines)?;
             self.dead.forget(upto)?;
             self.share();
