@@ -63,6 +63,11 @@ impl Login {
         !self.access_token.is_empty() && self.expires_at.0.is_some_and(|end| end > now)
     }
 
+    /// Whether a new access token can be asked for.
+    pub fn can_be_renewed(&self) -> bool {
+        !self.refresh_token.is_empty() || !self.session_token.is_empty()
+    }
+
     /// Takes `newer`'s values; nothing empty replaces a value.
     fn take(&mut self, newer: Login) {
         if !newer.access_token.is_empty() {

@@ -212,8 +212,10 @@ fn add_cloud(site: &Site, project: &Project, loaded: &mut Loaded) {
     let now = site.clock.now().wall;
     let login = match Logins::load(&site.dirs, &project.endpoint) {
         Ok(logins) => {
-            let valid = logins.get(&project.endpoint).filter(|login| login.is_valid(now));
-            valid.map(|login| cloud::fingerprint(&login.access_token))
+            // One that has ended is renewed before it is used.
+            let usable =
+                logins.get(&project.endpoint).filter(|login| login.is_valid(now) || login.can_be_renewed());
+            usable.map(|login| cloud::fingerprint(&login.access_token))
         }
         // A login that cannot be read is none: nothing is sent.
         Err(e) => {

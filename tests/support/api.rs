@@ -82,6 +82,8 @@ pub struct ApiRequest {
     pub bearer: bool,
     /// See above.
     pub authorized: bool,
+    /// What it brought.
+    pub body: String,
     /// The `User-Agent` header.
     pub agent: String,
     /// The number of its connection, from 0: equal numbers are a kept connection.
@@ -252,7 +254,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream, connection: usize) -> io::Resu
     stream.shutdown(Shutdown::Both)
 }
 
-/// Reads the next request, which has no body; `None` at the end of the connection.
+/// Reads the next request; `None` at the end of the connection.
 fn read_request(reader: &mut BufReader<&TcpStream>, shared: &Shared) -> io::Result<Option<ApiRequest>> {
     let line = read_line(reader)?;
     let mut words = line.split(' ').map(str::to_string);
@@ -261,12 +263,16 @@ fn read_request(reader: &mut BufReader<&TcpStream>, shared: &Shared) -> io::Resu
     while let Some((name, value)) = read_line(reader)?.split_once(':') {
         headers.insert(name.to_ascii_lowercase(), value.trim().to_string());
     }
+    let length = headers.get("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
     let token = headers.get("authorization");
     Ok(Some(ApiRequest {
         method,
         path,
         bearer: token.is_some(),
         authorized: token == Some(&shared.state().bearer),
+        body: String::from_utf8_lossy(&body).into_owned(),
         agent: headers.get("user-agent").cloned().unwrap_or_default(),
         connection: 0,
     }))

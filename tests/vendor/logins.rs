@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use ox::project::GitCredentials;
+use ox::kit::clock::{Clock, SystemClock};
+use ox::kit::gotime::GoTime;
+use ox::kit::secret::Secret;
+use ox::project::{GitCredentials, Login, Logins};
 use serde_json::json;
 
 use crate::support::api::{Answer, REPOS, detail_path};
@@ -61,6 +64,46 @@ fn a_login_that_is_refused_is_said_until_there_is_a_new_one() {
         (&json!(false), &json!("missing")),
         "{auth}"
     );
+}
+
+#[test]
+fn a_login_that_has_ended_or_is_refused_is_renewed_without_a_person() {
+    const RENEW: &str = "/oauth2/token";
+    let w = World::new();
+    w.all_well();
+    let renewable = |token: &str, seconds: i64| {
+        let end = SystemClock.now().wall.as_second() + seconds;
+        let login = Login {
+            access_token: Secret::new(token),
+            refresh_token: Secret::new("CANARYrenew"),
+            expires_at: GoTime(jiff::Timestamp::from_second(end).ok()),
+            ..Login::default()
+        };
+        Logins::set(&w.dirs, &w.endpoint, login).unwrap();
+    };
+    let gives = |token: &str| {
+        let answer = json!({ "access_token": token, "refresh_token": "CANARYrenew2", "expires_in": 3600 });
+        w.api.answer_once(RENEW, Answer::json(answer));
+    };
+    let renewals = || w.api.requests().iter().filter(|r| r.path == RENEW).count();
+    renewable("CANARYended", -60);
+    gives(&w.bearer);
+    w.start();
+    w.until_all_level();
+    let first = w.api.requests().into_iter().find(|r| r.path == RENEW).unwrap();
+    assert!(first.body.ends_with("refresh_token=CANARYrenew") && !first.bearer, "{first:?}");
+    assert_eq!((renewals(), w.issues()), (1, Vec::new()));
+    // It should be good for an hour, and the server thinks otherwise.
+    w.forget();
+    w.api.require("CANARYother");
+    gives("CANARYother");
+    GitCredentials::remove(&w.dirs, &w.endpoint.slug()).unwrap();
+    w.start();
+    w.until("git has a password again", || {
+        GitCredentials::load(&w.dirs, &w.endpoint.slug()).unwrap().is_some()
+    });
+    assert_eq!((renewals(), w.issues()), (2, Vec::new()));
+    assert!(!w.log().contains("CANARY"), "{}", w.log());
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! What workers do for accounts: they ask servers, and write down what a restart must not forget.
 
 use super::event::{Effect, Event, ServerAnswer};
+use crate::cloud::{AccessError, Calls, VENDOR_TIMEOUTS, Want, vendor_access};
 use crate::daemon::host::lanes::{Lane, Lanes};
 use crate::daemon::host::latest::Latest;
+use crate::kit::cancel::Cancel;
+use crate::kit::clock::pause;
+use crate::kit::secret::Secret;
 use crate::project::Endpoint;
+use crate::sync::Site;
 use crate::sync::TeamRef;
 use crate::sync::account::{Account, CallOutcome};
 use crate::sync::api::{Access, Notes, RepoTeam};
@@ -40,20 +45,44 @@ impl Work {
     }
 }
 
-/// Has a worker ask a server.
+/// Has a worker ask a server. A login that is about to end is renewed first, and one that the server refuses once.
 fn ask<T: Send + 'static>(
     lanes: &Lanes,
     endpoint: &str,
-    call: impl FnOnce(&Cloud<'_>) -> T + Send + 'static,
-    event: impl FnOnce(Option<T>) -> Event + Send + 'static,
+    call: impl Fn(&Cloud<'_>) -> (CallOutcome, T) + Send + 'static,
+    event: impl FnOnce(Option<(CallOutcome, T)>) -> Event + Send + 'static,
 ) {
     let (site, cancel) = (lanes.site.clone(), lanes.stop.clone());
     let endpoint = Endpoint::parse(endpoint).unwrap_or_else(Endpoint::local);
     let work = move || {
-        let (http, dirs, now) = (&site.http, &site.dirs, site.clock.now().wall);
-        call(&Cloud { http, dirs, endpoint: &endpoint, cancel: &cancel, now })
+        let (http, dirs, endpoint, cancel) = (&site.http, &site.dirs, &endpoint, &cancel);
+        let once = || call(&Cloud { http, dirs, endpoint, cancel, now: site.clock.now().wall });
+        let login = renewed(&site, cancel, endpoint, &Want::Fresh);
+        let done = once();
+        match login {
+            Some(not) if done.0 == CallOutcome::Unauthorized => {
+                let login = renewed(&site, cancel, endpoint, &Want::Forced { not });
+                login.map_or(done, |_| once())
+            }
+            _ => done,
+        }
     };
     lanes.start(Lane::Net, work, |ended| event(ended.ok()).into());
+}
+
+/// The token of a login as it is wanted, written down where others read it; `None` where there is none to be had.
+fn renewed(site: &Site, cancel: &Cancel, endpoint: &Endpoint, want: &Want) -> Option<Secret> {
+    let http = &site.http;
+    let calls = Calls { http, clock: &*site.clock, pause: &pause, cancel, timeouts: VENDOR_TIMEOUTS };
+    match vendor_access(&calls, &site.dirs, endpoint, want) {
+        Ok(token) => Some(token),
+        Err(e) => {
+            if e != AccessError::NotLoggedIn {
+                log::warn!("{endpoint}: {e}");
+            }
+            None
+        }
+    }
 }
 
 fn ask_repos(lanes: &Lanes, endpoint: String) {

@@ -66,9 +66,7 @@ pub(super) fn run(cx: &Cx, _: &WhoamiArgs) -> Outcome {
             email: user.email.clone(),
             user_id: user.user_id.clone(),
             expires_at: Some(login.expires_at.0.unwrap_or(Timestamp::UNIX_EPOCH)),
-            needs_login: login.refresh_token.is_empty()
-                && login.session_token.is_empty()
-                && !login.is_valid(now),
+            needs_login: !login.can_be_renewed() && !login.is_valid(now),
             note: "",
         })
     };
