@@ -51,7 +51,7 @@ pub struct LogoutArgs {
 #[derive(Clone, Debug)]
 enum Place {
     /// At a relay server.
-    Relay(RelayServer, RelayLogin),
+    Relay(RelayServer, Box<RelayLogin>),
     /// At a server of ledgers and teams.
     Vendor(Endpoint, String),
 }
@@ -124,7 +124,7 @@ fn relays(args: &LogoutArgs, logins: &RelayLogins) -> Outcome<Vec<Place>> {
     let named = named.map(|url| RelayServer::parse(url, true)).transpose().map_err(|e| of_project(&e))?;
     let all = logins.all().into_iter().filter_map(|login| {
         let server = RelayServer::parse(&login.server_url, true).ok()?;
-        Some(Place::Relay(server, login))
+        Some(Place::Relay(server, Box::new(login)))
     });
     let all: Vec<Place> =
         all.filter(|place| named.as_ref().is_none_or(|server| server.is(place.url()))).collect();
