@@ -36,7 +36,7 @@ fn what_stands_where_the_cursor_is() {
     check("ox config set murmur_send --ve", &["--verbose"]);
     check("ox agent OxAb12 mur", &["murmur"]);
     check("ox agent OxAb12 murmur --importance n", &["normal"]);
-    check("ox agent OxAb12 wh", &["whisper", "why", "whispers"]);
+    check("ox agent OxAb12 wh", &["whisper", "why", "whispers", "whoami"]);
     check("ox -q agent OxAb12 heart", &["heartbeat"]);
     check("ox agent agent", &[]);
     check("ox team list ", GLOBAL);
