@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::RootCertStore;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol};
@@ -127,14 +128,14 @@ impl Client {
             return Ok(agent);
         }
         let roots = match &self.shared.trust.ca_file {
-            Some(path) => authorities(path)?,
+            Some(path) => authorities(path)?.into_iter().into(),
             None => roots(),
         };
         Ok(self.shared.tls.get_or_init(|| self.build(KEPT_TLS, proxy.cloned(), roots)))
     }
 
     /// The environment's proxy. What stays on this machine never takes one.
-    fn proxy(&self, target: &Target) -> Result<Option<&Proxy>, HttpError> {
+    pub(super) fn proxy(&self, target: &Target) -> Result<Option<&Proxy>, HttpError> {
         if !target.tls {
             return Ok(None);
         }
@@ -154,6 +155,22 @@ impl Client {
     pub(super) fn via(&self, target: &Target) -> Option<String> {
         let proxy = self.proxy(target).ok()??;
         (!proxy.is_no_proxy(&target.uri)).then(|| format!("{}:{}", proxy.host(), proxy.port()))
+    }
+
+    /// Whom connections that are no requests trust.
+    pub(super) fn trusted(&self) -> Result<RootCertStore, HttpError> {
+        let mut store = RootCertStore::empty();
+        match &self.shared.trust.ca_file {
+            Some(path) => {
+                let found = authorities(path)?;
+                store.add_parsable_certificates(found.iter().map(|c| c.der().to_vec().into()));
+            }
+            None => {
+                store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let why = "no authority that certificates could be trusted by is known";
+        if store.is_empty() { Err(HttpError::BadRequest { why }) } else { Ok(store) }
     }
 
     fn build(&self, kept: usize, proxy: Option<Proxy>, roots: RootCerts) -> Agent {
@@ -200,7 +217,7 @@ fn roots() -> RootCerts {
 }
 
 /// The authorities of a PEM file. One that cannot be used trusts nobody.
-fn authorities(path: &Path) -> Result<RootCerts, HttpError> {
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
     let bad = || HttpError::BadRequest {
         why: "the file of trusted authorities holds no certificate that can be read",
     };
@@ -212,7 +229,7 @@ fn authorities(path: &Path) -> Result<RootCerts, HttpError> {
             found.push(certificate);
         }
     }
-    if found.is_empty() { Err(bad()) } else { Ok(found.into_iter().into()) }
+    if found.is_empty() { Err(bad()) } else { Ok(found) }
 }
 
 /// Go's name of the operating system.

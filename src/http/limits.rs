@@ -40,6 +40,8 @@ pub const NAMES_KEPT: Duration = Duration::from_secs(60);
 pub const NAMES_CAP: usize = 64;
 /// Name lookups at a time, those given up but not ended included; one more fails.
 pub const LOOKUPS: usize = 8;
+/// Bytes of a proxy's answer to being asked for a connection; more is an error.
+pub const PROXY_HEAD: usize = 8 << 10;
 /// A `Retry-After` beyond this counts as this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 

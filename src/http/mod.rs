@@ -11,9 +11,11 @@ mod error;
 pub mod limits;
 mod names;
 mod request;
+mod stream;
 mod target;
 mod transport;
 
 pub use client::{Client, Trust};
 pub use error::HttpError;
-pub use request::{Reply, Request};
+pub use request::{Reply, Request, retry_after};
+pub use stream::Stream;

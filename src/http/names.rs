@@ -6,13 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::limits::{CONNECT, LOOKUPS, NAMES_CAP, NAMES_KEPT};
+use super::limits::{CANCEL_SLICE, CONNECT, LOOKUPS, NAMES_CAP, NAMES_KEPT};
+use super::transport::Cancelled;
+use crate::kit::cancel::Cancel;
 use crate::kit::clock::{Clock, Mono};
 use crate::kit::semaphore::Semaphore;
 use crate::kit::thread::{STACK_SMALL, spawn};
@@ -44,7 +47,14 @@ impl Names {
         self.0.kept.lock().retain(|(name, _), _| name != host);
     }
 
-    fn find(&self, host: &str, port: u16, wait: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+    /// The addresses of a host, looked up for at most `wait`, and no longer once `cancel` is set.
+    pub(super) fn find(
+        &self,
+        host: &str,
+        port: u16,
+        wait: Duration,
+        cancel: Option<&Cancel>,
+    ) -> Result<Vec<SocketAddr>, ureq::Error> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
@@ -61,7 +71,7 @@ impl Names {
         {
             return Ok(found.clone());
         }
-        let found = self.look_up(host, port, wait)?;
+        let found = self.look_up(host, port, wait, cancel)?;
         let mut kept = self.0.kept.lock();
         if kept.len() >= NAMES_CAP {
             kept.clear();
@@ -71,7 +81,13 @@ impl Names {
     }
 
     /// The system's lookup cannot be ended, so it has a thread that is left to itself after `wait`.
-    fn look_up(&self, host: &str, port: u16, wait: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+    fn look_up(
+        &self,
+        host: &str,
+        port: u16,
+        wait: Duration,
+        cancel: Option<&Cancel>,
+    ) -> Result<Vec<SocketAddr>, ureq::Error> {
         let Some(slot) = self.0.lookups.acquire(wait) else {
             return Err(ureq::Error::Timeout(ureq::Timeout::Resolve));
         };
@@ -84,11 +100,19 @@ impl Names {
             drop(tell.send(found.map(|all| all.take(ADDRESSES).collect::<Vec<_>>())));
         };
         spawn("resolve", STACK_SMALL, look)?;
-        match told.recv_timeout(wait) {
-            Ok(Ok(found)) if found.is_empty() => Err(ureq::Error::HostNotFound),
-            // What the system says is the name's fault as far as can be told, and no error of a file of ours.
-            Ok(found) => found.map_err(|_| ureq::Error::HostNotFound),
-            Err(_) => Err(ureq::Error::Timeout(ureq::Timeout::Resolve)),
+        let mut left = wait;
+        loop {
+            let slice = if cancel.is_some() { left.min(CANCEL_SLICE) } else { left };
+            match told.recv_timeout(slice) {
+                Ok(Ok(found)) if found.is_empty() => return Err(ureq::Error::HostNotFound),
+                // What the system says is the name's fault as far as can be told, and no error of a file of ours.
+                Ok(found) => return found.map_err(|_| ureq::Error::HostNotFound),
+                Err(_) if cancel.is_some_and(Cancel::is_cancelled) => {
+                    return Err(ureq::Error::Other(Box::new(Cancelled)));
+                }
+                Err(RecvTimeoutError::Timeout) if left > slice => left -= slice,
+                Err(_) => return Err(ureq::Error::Timeout(ureq::Timeout::Resolve)),
+            }
         }
     }
 }
@@ -102,7 +126,7 @@ impl Resolver for Names {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-        let found = self.find(&host.to_ascii_lowercase(), port, CONNECT.min(*timeout.after))?;
+        let found = self.find(&host.to_ascii_lowercase(), port, CONNECT.min(*timeout.after), None)?;
         let mut result = self.empty();
         for address in config.ip_family().keep_wanted(found.into_iter()).take(ADDRESSES) {
             result.push(address);
@@ -125,7 +149,7 @@ mod tests {
     #[test]
     fn this_machine_and_addresses_need_no_name_server() {
         let names = Names::new(Arc::new(SystemClock));
-        let find = |host| names.find(host, 7, Duration::ZERO).unwrap();
+        let find = |host| names.find(host, 7, Duration::ZERO, None).unwrap();
         assert_eq!(find("127.0.0.1"), ["127.0.0.1:7".parse().unwrap()]);
         assert_eq!(find("[::1]"), ["[::1]:7".parse().unwrap()]);
         assert_eq!(find("localhost"), ["127.0.0.1:7".parse().unwrap(), "[::1]:7".parse().unwrap()]);
@@ -141,7 +165,7 @@ mod tests {
             names.0.kept.lock().insert((name.into(), 7), (clock.now().mono, there));
         };
         // Names below .invalid are never found, so only what is kept can answer.
-        let known = |name: &str| names.find(name, 7, Duration::from_secs(10)).is_ok();
+        let known = |name: &str| names.find(name, 7, Duration::from_secs(10), None).is_ok();
         keep("a.invalid");
         assert!(known("a.invalid"));
         clock.advance(NAMES_KEPT);

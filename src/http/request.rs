@@ -551,7 +551,8 @@ impl fmt::Debug for Reply {
     }
 }
 
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+/// What a `Retry-After` asks for.
+pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // A number too large for the type is beyond the bound anyway.
