@@ -10,6 +10,7 @@
 pub mod account;
 pub mod frame;
 pub mod gate;
+pub mod link;
 pub mod otlp;
 pub mod preview;
 pub mod queue;
