@@ -1,6 +1,6 @@
 //! Events of agents on their way to a server that the user has agreed to: what is told of them, where they wait, what exactly is sent.
 //!
-//! Threads: none of its own; every function runs on its caller's.
+//! Threads: none of its own; every function runs on its caller's. `link::run` keeps it, asleep unless something happens.
 //! Files: `<data>/relay/queue/<account>/`, of one account each: `account.json`, the queue, `damaged` with lines that were no records,
 //! `dead/` with records that the server refused.
 //! Locks: those of each account's queue, held by the one who has it open.

@@ -15,8 +15,9 @@ use super::frames::{self, SUBPROTOCOL, Said};
 use super::limits::{CONNECT, INBOUND};
 use super::machine::{Dialect, Failure};
 use super::upgrade::{Head, Upgraded, upgrade};
-use crate::http::{Client, Stream, retry_after};
+use crate::http::{Client, HttpError, Stream, retry_after};
 use crate::kit::cancel::Cancel;
+use crate::kit::contact::{self, Contact, End, Peer};
 use crate::kit::secret::Secret;
 
 /// Bytes that are read at once; messages of the server are small.
@@ -49,12 +50,16 @@ pub(super) fn connect(
     left: Duration,
     cancel: &Cancel,
 ) -> Result<(Socket, Dialect), Failure> {
-    let mut stream =
-        client.open(url, left.min(CONNECT), cancel).map_err(|e| Failure::Other(e.to_string()))?;
+    let told = format!("ws{}", url.strip_prefix("http").unwrap_or_default());
+    let mut stream = client.open(url, left.min(CONNECT), cancel).map_err(|e| {
+        if matches!(e, HttpError::Unreachable { .. } | HttpError::Timeout { .. }) {
+            tell(client, &told, End::Failed("failed"));
+        }
+        Failure::Other(e.to_string())
+    })?;
     // The library wants this scheme; what the connection is it does not ask.
-    let url = format!("ws{}", url.strip_prefix("http").unwrap_or_default());
     let bad = |_| Failure::Other("the server's address or the token cannot be sent".to_owned());
-    let mut request = url.into_client_request().map_err(|e| Failure::Other(e.to_string()))?;
+    let mut request = told.as_str().into_client_request().map_err(|e| Failure::Other(e.to_string()))?;
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(bad)?;
     bearer.set_sensitive(true);
     let agent = HeaderValue::from_str(&client.user_agent()).map_err(bad)?;
@@ -67,7 +72,13 @@ pub(super) fn connect(
         .write_buffer_size(0)
         .max_message_size(Some(INBOUND))
         .max_frame_size(Some(INBOUND));
-    let (head, tail) = match upgrade(&mut stream, request) {
+    let upgraded = upgrade(&mut stream, request);
+    let end = match &upgraded {
+        Ok(Upgraded::Open(head, _) | Upgraded::Refused(head)) => End::Status(head.status),
+        Err(_) => End::Failed("failed"),
+    };
+    tell(client, &told, end);
+    let (head, tail) = match upgraded {
         Ok(Upgraded::Open(head, tail)) => (head, tail),
         Ok(Upgraded::Refused(head)) => return Err(failure(&head, now)),
         Err(e) => return Err(Failure::Other(text(&Error::Io(e)))),
@@ -81,6 +92,13 @@ pub(super) fn connect(
     }
     socket.ws.get_mut().at_once();
     Ok((socket, dialect))
+}
+
+/// Tells of a contact, whatever came of it.
+fn tell(client: &Client, url: &str, end: End) {
+    if let Some(peer) = Peer::of_url(url) {
+        contact::tell(Contact::new(client.purpose(), peer, end));
+    }
 }
 
 fn failure(head: &Head, now: Timestamp) -> Failure {
