@@ -56,6 +56,7 @@ pub fn run(
         stopping: false,
         finished: false,
         said: None,
+        under_way: None,
     };
     let mut machine = Machine::new(link, Rng::new(seed));
     loop {
@@ -90,6 +91,8 @@ struct Driver<'a> {
     finished: bool,
     /// What was logged last, and when.
     said: Option<(String, Mono)>,
+    /// What the batch on its way is called on the wire, and by the machine.
+    under_way: Option<(String, String)>,
 }
 
 impl Driver<'_> {
@@ -110,7 +113,11 @@ impl Driver<'_> {
                 self.inputs.push_back(input);
             }
             Action::Send { id, from, to } => {
-                let frame = frame::batch_frame(&id, &self.records(from, to));
+                let records = self.records(from, to);
+                // On the wire a batch is called by its records, so that what was shown before is what is sent.
+                let called = frame::batch_id(&records);
+                let frame = frame::batch_frame(&called, &records);
+                self.under_way = Some((called, id));
                 self.queue.lock().sent(to - from);
                 self.on_socket(|socket| socket.say(frame));
             }
@@ -259,6 +266,7 @@ impl Driver<'_> {
     }
 
     fn read(&mut self) {
+        let under_way = self.under_way.clone();
         let Some(socket) = &mut self.socket else { return };
         for _ in 0..READ_AT_ONCE {
             let Some(came) = socket.read() else { return };
@@ -274,7 +282,7 @@ impl Driver<'_> {
             };
             self.inputs.push_back(Input::Heard);
             self.inputs.push_back(match said {
-                Said::Ack(id) => Input::Ack(id),
+                Said::Ack(id) => Input::Ack(named(under_way.as_ref(), id)),
                 Said::Hello { events, bytes } => Input::Hello { events, bytes },
                 Said::Error { code, batch_id, retryable, message, retry_after } => {
                     let code = crate::kit::text::plain(&code, false).into_owned();
@@ -284,6 +292,7 @@ impl Driver<'_> {
                             crate::kit::text::plain(&message, false)
                         );
                     }
+                    let batch_id = batch_id.map(|id| named(under_way.as_ref(), id));
                     Input::Error { code, batch_id, retryable, retry_after }
                 }
                 Said::Other => Input::Noise,
@@ -302,5 +311,13 @@ impl Driver<'_> {
         }
         log::warn!("relay: {error}");
         self.said = Some((error.clone(), now));
+    }
+}
+
+/// What the machine calls the batch of that name, where it is the one on its way.
+fn named(under_way: Option<&(String, String)>, called: String) -> String {
+    match under_way {
+        Some((wire, id)) if *wire == called => id.clone(),
+        _ => called,
     }
 }

@@ -535,15 +535,16 @@ impl Machine {
     fn lost(&mut self, now: Now, why: String, retry_after: Option<Duration>, counts: bool) {
         self.snapshot.last_error = Some(why);
         let was_sending = self.is_sending();
-        if let Some(work) = &mut self.work {
-            if was_sending && counts {
-                self.tries = self.tries.saturating_add(1);
-                if self.tries >= FAILURES && !work.failed() {
-                    // Nothing of it went through, so the server is what is wrong, as far as can be told.
-                    self.tries = 0;
-                    self.work = None;
-                    self.out.push(Action::Release);
-                }
+        if let Some(work) = &mut self.work
+            && was_sending
+            && counts
+        {
+            self.tries = self.tries.saturating_add(1);
+            if self.tries >= FAILURES && !work.failed() {
+                // Nothing of it went through, so the server is what is wrong, as far as can be told.
+                self.tries = 0;
+                self.work = None;
+                self.out.push(Action::Release);
             }
         }
         self.put_back();

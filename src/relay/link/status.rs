@@ -54,22 +54,44 @@ pub struct Snapshot {
 }
 
 /// The newest snapshot, for whoever asks. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Shared(Arc<Mutex<Arc<Snapshot>>>);
+#[derive(Clone, Default)]
+pub struct Shared {
+    newest: Arc<Mutex<Arc<Snapshot>>>,
+    tell: Option<Arc<Tell>>,
+}
+
+/// Who is told of each new one.
+type Tell = dyn Fn(&Snapshot) + Send + Sync;
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shared").field(&self.get()).finish()
+    }
+}
 
 impl Shared {
     /// The newest.
     pub fn get(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.lock())
+        Arc::clone(&self.newest.lock())
+    }
+
+    /// One of which `tell` hears each new snapshot, on the link's thread.
+    pub fn telling(tell: impl Fn(&Snapshot) + Send + Sync + 'static) -> Shared {
+        Shared { newest: Arc::default(), tell: Some(Arc::new(tell)) }
     }
 
     /// Makes `snapshot` the newest. Whether it says anything new.
     pub fn set(&self, snapshot: Snapshot) -> bool {
-        let mut held = self.0.lock();
-        if **held == snapshot {
+        let snapshot = Arc::new(snapshot);
+        let mut held = self.newest.lock();
+        if *held == snapshot {
             return false;
         }
-        *held = Arc::new(snapshot);
+        *held = Arc::clone(&snapshot);
+        drop(held);
+        if let Some(tell) = &self.tell {
+            tell(&snapshot);
+        }
         true
     }
 }
