@@ -9,6 +9,7 @@ use super::names::{Id, Via};
 use super::presence::event as presence;
 use super::projects::event as projects;
 use super::records::event as records;
+use super::relay::event as relay;
 use super::sessions::event as sessions;
 use super::trees::event as trees;
 use super::upkeep::event as upkeep;
@@ -43,6 +44,7 @@ pub enum Event {
     Archive(archive::Event),
     Hooks(hooks::Event),
     Agents(agents::Event),
+    Relay(relay::Event),
 }
 
 /// What the core wants done.
@@ -69,6 +71,7 @@ pub enum Effect {
     Archive(archive::Effect),
     Hooks(hooks::Effect),
     Agents(agents::Effect),
+    Relay(relay::Effect),
     Upkeep(upkeep::Effect),
 }
 
@@ -88,5 +91,6 @@ pub(super) enum Timer {
     Archive(archive::Timer),
     Hooks(hooks::Timer),
     Agents(agents::Timer),
+    Relay(relay::Timer),
     Upkeep(upkeep::Timer),
 }

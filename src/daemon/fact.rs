@@ -56,6 +56,8 @@ pub(super) enum Fact {
         /// The process.
         pid: u32,
     },
+    /// Events of agents were stored that were not before.
+    EventsStored,
     /// An agent was given whispers.
     Delivered { id: Id, agent: String },
     /// A clone is up to date.

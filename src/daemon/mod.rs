@@ -1,7 +1,7 @@
 //! The process: one daemon a user, serving all attached projects.
 //!
 //! Threads: `main` (signals, order of the end), `core` (the one owner of all state machines), `ipc` and `request-N`, `log` (for which nobody
-//! waits), and on demand up to 4 `git`, 3 `clone`, 2 `net`, 2 `disk`, 1 `scan` and 2 `agent` threads.
+//! waits), and on demand up to 4 `git`, 3 `clone`, 2 `net`, 2 `disk`, 1 `scan`, 2 `agent` and 1 `relay` threads.
 //! Files: instance lock, `attached.json`, restart history, log; per project a socket, a pid file and a registry entry.
 //! Locks: the instance lock, taken first and held for life; the registry's for one rewrite.
 //! Promises: at most one daemon a user; the core never does I/O nor waits for a lock that is held over I/O; an answer to `stop` is written
@@ -28,6 +28,7 @@ mod names;
 mod presence;
 mod projects;
 mod records;
+mod relay;
 mod requests;
 pub mod run;
 mod sessions;
@@ -51,6 +52,10 @@ pub use log_file::parse_line as parse_log_line;
 pub use names::{Id, JobId, Key, RunId, VERSION, Via, is_ours, shown_version};
 pub use projects::{EMPTY_MAX, Entry, Registry};
 pub use records::HEARTBEATS_EVERY;
+pub use relay::{
+    FLUSH_MAX, LOOK_EVERY, SETTLE, SendError, UNSENT_HOLD, relay_account, relay_preview, relay_queue,
+    send_once,
+};
 pub use upkeep::event::{CHECK_EVERY, FLUSH_EVERY, GC_EVERY, Handover, Periods};
 pub use upkeep::is_newer;
 pub use upkeep::{GRACE, SPACING};
@@ -65,6 +70,7 @@ pub mod parts {
     pub use super::presence::event as presence;
     pub use super::projects::event as projects;
     pub use super::records::event as records;
+    pub use super::relay::event as relay;
     pub use super::sessions::event as sessions;
     pub use super::trees::event as trees;
     pub use super::upkeep::event as upkeep;

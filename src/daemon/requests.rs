@@ -8,7 +8,7 @@ use crate::ipc::wire::{Doctor, Response};
 use crate::ipc::{ConnId, Request};
 
 pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, caller: &str, request: Request) {
-    let Parts { projects, clones, presence, records, whispers, sessions, hooks, agents, .. } = parts;
+    let Parts { projects, clones, presence, records, whispers, sessions, hooks, agents, relay, .. } = parts;
     if cx.closing && !is_one_way(&request) {
         return cx.reply(conn, Response::busy(STOPPING));
     }
@@ -50,6 +50,10 @@ pub(super) fn handle(parts: &mut Parts, cx: &mut Cx, conn: ConnId, via: Via, cal
         (Request::HooksSet(set), Via::Host) => hooks.asked(cx, conn, Ask::Set(set)),
         (Request::HooksReconcile, Via::Host) => hooks.asked(cx, conn, Ask::Reconcile),
         (Request::AgentWork(ask), Via::Host) => agents.asked(cx, conn, &ask),
+        (Request::RelayStatus, Via::Host) => relay.status_asked(cx, conn),
+        (Request::RelayReload, Via::Host) => relay.reload_asked(cx, conn),
+        (Request::RelayFlush, Via::Host) => relay.flush_asked(cx, conn),
+        (Request::RelayStop, Via::Host) => relay.stop_asked(cx, conn),
         (request, via) => {
             log::error!("bug: {request:?} came in at {via:?}");
             cx.reply(conn, Response::error(crate::ipc::wire::text::UNKNOWN_TYPE));

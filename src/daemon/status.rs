@@ -65,6 +65,7 @@ pub(super) fn snapshot(
         sync_metrics: Some(metrics(figures)),
         watching: parts.trees.status(id, now),
         agent_work: parts.agents.shown(now),
+        relay: parts.relay.shown(),
         ..StatusData::default()
     };
     Snapshot::new(status, history.syncs().map(sync_event).collect())

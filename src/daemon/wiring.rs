@@ -7,8 +7,8 @@ use super::names::{Id, Key};
 use super::projects::event::{Findable, Timer as ProjectTimer};
 use super::shared::{Project, Shared};
 use super::{
-    accounts, agents, archive, clones, hooks, presence, projects, records, requests, sessions, trees, upkeep,
-    whispers,
+    accounts, agents, archive, clones, hooks, presence, projects, records, relay, requests, sessions, trees,
+    upkeep, whispers,
 };
 use crate::health::Issue;
 
@@ -26,6 +26,7 @@ pub(super) struct Parts {
     pub(super) archive: archive::Archive,
     pub(super) hooks: hooks::Hooks,
     pub(super) agents: agents::Agents,
+    pub(super) relay: relay::Relay,
     pub(super) upkeep: upkeep::Upkeep,
 }
 
@@ -38,6 +39,7 @@ impl Parts {
         self.whispers.start(cx);
         self.hooks.start(cx);
         self.agents.start(cx);
+        self.relay.start(cx);
         self.upkeep.start(cx);
     }
 
@@ -58,6 +60,7 @@ impl Parts {
             Event::Archive(event) => self.archive.handle(cx, event),
             Event::Hooks(event) => self.hooks.handle(cx, event),
             Event::Agents(event) => self.agents.handle(cx, event),
+            Event::Relay(event) => self.relay.handle(cx, event),
         }
     }
 
@@ -68,7 +71,8 @@ impl Parts {
             Timer::Show(_) => {}
             Timer::Projects(ProjectTimer::Check) => self.projects.check(cx, self.findable(cx.shared)),
             Timer::Projects(ProjectTimer::Idle(id)) => {
-                let busy = self.clones.is_busy(&id) || self.agents.is_busy(&id);
+                let held = self.relay.holds(cx.now.mono);
+                let busy = held || self.clones.is_busy(&id) || self.agents.is_busy(&id);
                 self.projects.idle_due(cx, &id, busy);
             }
             Timer::Projects(ProjectTimer::Empty) => self.projects.end_if_empty(cx, "no project"),
@@ -82,6 +86,7 @@ impl Parts {
             Timer::Archive(timer) => self.archive.due(cx, timer),
             Timer::Hooks(timer) => self.hooks.due(cx, timer),
             Timer::Agents(timer) => self.agents.due(cx, timer),
+            Timer::Relay(timer) => self.relay.due(cx, timer),
             Timer::Upkeep(timer) => {
                 let busy = self.projects.is_attaching() || self.clones.is_any_busy();
                 self.upkeep.due(cx, timer, busy);
@@ -125,6 +130,7 @@ impl Parts {
                 self.archive.hear(cx, fact);
                 self.hooks.hear(cx, fact);
                 self.agents.hear(cx, fact);
+                self.relay.hear(cx, fact);
             }
             Fact::Heard { .. } => {
                 self.clones.hear(cx, fact);
@@ -133,6 +139,7 @@ impl Parts {
                 self.archive.hear(cx, fact);
                 self.hooks.hear(cx, fact);
                 self.agents.hear(cx, fact);
+                self.relay.hear(cx, fact);
                 self.upkeep.hear(cx, fact);
             }
             Fact::UpToDate { .. } => {
@@ -161,6 +168,7 @@ impl Parts {
             | Fact::TeamsLost { .. } => self.clones.hear(cx, fact),
             Fact::RunEnded(_) | Fact::LoginRefused { .. } => self.records.hear(cx, fact),
             Fact::AgentEnded { .. } => self.sessions.hear(cx, fact),
+            Fact::EventsStored => self.relay.hear(cx, fact),
             Fact::Delivered { .. } => self.presence.hear(cx, fact),
             Fact::TreeChanged { .. } => self.whispers.hear(cx, fact),
             Fact::Moved(_) => {
@@ -183,6 +191,7 @@ impl Parts {
         all.extend(self.sessions.issues_of(id));
         all.extend(self.hooks.issues());
         all.extend(self.agents.issues_of(id));
+        all.extend(self.relay.issues());
         all.sort_by(|a, b| b.kind.severity().cmp(&a.kind.severity()).then(a.since.cmp(&b.since)));
         all
     }
@@ -197,6 +206,7 @@ impl Parts {
             + self.archive.len()
             + self.hooks.len()
             + self.agents.len()
+            + self.relay.len()
     }
 
     /// The projects as others must find them.

@@ -44,6 +44,10 @@ pub enum IssueKind {
     AgentStuck,
     /// Sessions that have ended cannot be finished or shared.
     SessionStuck,
+    /// Events are to be sent to a server that nobody is logged in at.
+    RelayNeedsLogin,
+    /// The queue of events that are to be sent was full.
+    RelayQueueFull,
 }
 
 /// What a sync of a repository came to, as far as issues care.
@@ -71,11 +75,15 @@ pub enum Healed {
     AgentRun,
     /// Every session that was to be finished is.
     Finished,
+    /// Somebody is logged in at the relay's server, or nothing is to be sent.
+    RelayLoggedIn,
+    /// All events that were to be sent are.
+    RelaySent,
 }
 
 impl IssueKind {
     /// All kinds.
-    pub const ALL: [IssueKind; 17] = [
+    pub const ALL: [IssueKind; 19] = [
         IssueKind::MergeConflict,
         IssueKind::Diverged,
         IssueKind::GitLock,
@@ -93,6 +101,8 @@ impl IssueKind {
         IssueKind::HooksReconcile,
         IssueKind::AgentStuck,
         IssueKind::SessionStuck,
+        IssueKind::RelayNeedsLogin,
+        IssueKind::RelayQueueFull,
     ];
 
     /// Its name on the wire.
@@ -115,6 +125,8 @@ impl IssueKind {
             IssueKind::HooksReconcile => "hooks_reconcile",
             IssueKind::AgentStuck => "agent_stuck",
             IssueKind::SessionStuck => "session_stuck",
+            IssueKind::RelayNeedsLogin => "relay_needs_login",
+            IssueKind::RelayQueueFull => "relay_queue_full",
         }
     }
 
@@ -131,7 +143,9 @@ impl IssueKind {
             | IssueKind::HooksUntrusted
             | IssueKind::HooksReconcile
             | IssueKind::AgentStuck
-            | IssueKind::SessionStuck => Severity::Warning,
+            | IssueKind::SessionStuck
+            | IssueKind::RelayNeedsLogin
+            | IssueKind::RelayQueueFull => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -159,6 +173,8 @@ impl IssueKind {
             IssueKind::HooksUntrusted | IssueKind::HooksReconcile => healed == Healed::HooksRun,
             IssueKind::AgentStuck => healed == Healed::AgentRun,
             IssueKind::SessionStuck => healed == Healed::Finished,
+            IssueKind::RelayNeedsLogin => healed == Healed::RelayLoggedIn,
+            IssueKind::RelayQueueFull => healed == Healed::RelaySent,
             IssueKind::AuthExpiring => healed == Healed::LoggedIn,
         }
     }
@@ -248,7 +264,7 @@ impl Issues {
 mod tests {
     use super::*;
 
-    const HEALS: [Healed; 11] = [
+    const HEALS: [Healed; 13] = [
         Healed::Synced,
         Healed::Cloned,
         Healed::Clean,
@@ -260,6 +276,8 @@ mod tests {
         Healed::HooksRun,
         Healed::AgentRun,
         Healed::Finished,
+        Healed::RelayLoggedIn,
+        Healed::RelaySent,
     ];
 
     #[test]

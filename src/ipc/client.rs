@@ -19,7 +19,8 @@ use super::listen::{peer_pid, socket};
 use super::wire::{
     self, AgentWorkAsk, AgentWorkStatus, Attach, Attached, Checkout, CheckoutResult, Doctor, Envelope,
     Environment, HooksSet, HooksSetDone, HooksState, Instances, Line, Message, Progress, ProjectInfo,
-    Projects, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult, TriggerGc, TriggerGcAsk, text,
+    Projects, RelayFlushed, RelayStatus, Response, StatusData, SyncEvent, TeamSyncAsk, TeamSyncResult,
+    TriggerGc, TriggerGcAsk, text,
 };
 use crate::kit::Class;
 use crate::kit::clock::{Clock, Mono, SystemClock, pause};
@@ -495,6 +496,38 @@ impl Client {
     /// See [`ClientError`]; an older daemon knows no such message.
     pub fn agent_work(&self, ask: &AgentWorkAsk) -> Result<AgentWorkStatus, ClientError> {
         self.call_as(Message::AgentWork, Some(ask), limits::client::WORK)
+    }
+
+    /// Asks the host how the relay stands.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; an older daemon knows no such message.
+    pub fn relay_status(&self) -> Result<RelayStatus, ClientError> {
+        self.call_as(Message::RelayStatus, NO_PAYLOAD, limits::client::RELAY)
+    }
+
+    /// Has the host look at the relay's settings and login again, and answers how it stands then.
+    ///
+    /// # Errors
+    /// As [`relay_status`](Client::relay_status).
+    pub fn reload_relay(&self) -> Result<RelayStatus, ClientError> {
+        self.call_as(Message::RelayReload, NO_PAYLOAD, limits::client::RELAY)
+    }
+
+    /// Has the host end the relay's link, until the settings are looked at again.
+    ///
+    /// # Errors
+    /// As [`relay_status`](Client::relay_status).
+    pub fn stop_relay(&self) -> Result<(), ClientError> {
+        self.call(Message::RelayStop, NO_PAYLOAD, limits::client::RELAY).map(drop)
+    }
+
+    /// Has the host send all events that are stored.
+    ///
+    /// # Errors
+    /// As [`relay_status`](Client::relay_status); the relay is off.
+    pub fn flush_relay(&self) -> Result<RelayFlushed, ClientError> {
+        self.call_as(Message::RelayFlush, NO_PAYLOAD, limits::client::RELAY_FLUSH)
     }
 
     /// Asks the host what it serves.

@@ -147,6 +147,10 @@ pub mod client {
     pub const HOOKS: Duration = Duration::from_secs(10);
     /// `agent_work`: agents are looked at, which takes two seconds at most, and sessions of all projects.
     pub const WORK: Duration = Duration::from_secs(15);
+    /// `relay_status`, `relay_reload`, `relay_stop`: files are read, and a link that ends waits for a confirmation that is under way.
+    pub const RELAY: Duration = Duration::from_secs(5);
+    /// `relay_flush`: the daemon answers within 25 seconds.
+    pub const RELAY_FLUSH: Duration = Duration::from_secs(30);
     /// `status`, second attempt of `ox daemon status`.
     pub const STATUS_AGAIN: Duration = Duration::from_secs(2);
     /// Silence on a running `sync`.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use ox::agents::kept::Kept;
 use ox::agents::manager::{self, Ended};
 use ox::daemon::parts::projects::{AttachEnd, Attachable};
-use ox::daemon::parts::{agents, archive, clones, hooks, projects, sessions};
+use ox::daemon::parts::{agents, archive, clones, hooks, projects, relay, sessions};
 use ox::daemon::{Effect, Handover, Id, Identity, JobId, Key, Periods, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult, Heartbeat, Response, TeamSyncAsk, decode};
 use ox::ipc::{ConnId, Request};
 use ox::kit::Class;
 use ox::kit::clock::Now;
 use ox::kit::process::{Seen, StartedAt};
+use ox::relay::account::Account as RelayAccount;
 use ox::sessions::Name;
 use ox::sync::{
     Change, CloneInfo, End, Facts, Failure, Known, Loaded, Outcome, Saved, Source, TeamRef, Timing,
@@ -56,6 +57,7 @@ pub struct Steady {
     pub clone_takes: Duration,
     pub load_takes: Duration,
     pub interval: Duration,
+    pub idle_timeout: Duration,
     pub team_interval: Option<Duration>,
     /// What all projects' files say, if they do not say what [`Bench::says`] was told.
     pub loaded: Option<Loaded>,
@@ -78,6 +80,10 @@ pub struct Steady {
     pub hook_problems: Vec<hooks::Problem>,
     /// What storing the spool comes to.
     pub taken: hooks::Came,
+    /// Whose events are to be sent to a server.
+    pub relays: Result<RelayAccount, relay::Off>,
+    /// What putting events into its queue comes to.
+    pub fed: Result<relay::Fed, String>,
 }
 
 impl Script for Steady {
@@ -166,6 +172,14 @@ impl Script for Steady {
         self.taken.clone()
     }
 
+    fn relay_account(&mut self, _: Now) -> Result<RelayAccount, relay::Off> {
+        self.relays.clone()
+    }
+
+    fn fed(&mut self, _: Now, _: bool) -> Result<relay::Fed, String> {
+        self.fed.clone()
+    }
+
     fn probe(&mut self, pid: u32) -> Seen {
         self.processes.get(&pid).map_or(Seen::Gone, |at| Seen::Lives(Some(StartedAt(*at))))
     }
@@ -185,6 +199,7 @@ impl Bench {
             clone_takes: QUICK,
             load_takes: QUICK,
             interval: Duration::from_secs(60),
+            idle_timeout: Duration::ZERO,
             team_interval: None,
             loaded: None,
             saved: BTreeMap::new(),
@@ -197,6 +212,8 @@ impl Bench {
             work_ends: None,
             hook_problems: Vec::new(),
             taken: hooks::Came::All { new: false },
+            relays: Err(relay::Off::Disabled),
+            fed: Ok(relay::Fed { new: 0, more: relay::More::None, queued: 0 }),
         };
         let mut bench = FakeHost::with(steady, identity(), 1);
         bench.keeps_wanted = true;
@@ -300,7 +317,7 @@ impl Steady {
             socket: PathBuf::from(format!("/run/{id}.sock")),
             timing: Timing { interval: self.interval, debounce: Duration::from_millis(500) },
             team_interval: self.team_interval.unwrap_or(self.interval),
-            idle_timeout: Duration::ZERO,
+            idle_timeout: self.idle_timeout,
             loaded: self.loaded(&id),
             errors: Default::default(),
             root: root.to_path_buf(),

@@ -12,7 +12,8 @@ use ox::agents::manager::{self, Ended};
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::projects::{AttachEnd, Findable, Finding};
 use ox::daemon::parts::{
-    accounts, agents, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
+    accounts, agents, archive, clones, hooks, presence, projects, records, relay, sessions, trees, upkeep,
+    whispers,
 };
 use ox::daemon::{Core, Effect, Event, Id, Identity, JobId, Key, Via};
 use ox::ipc::wire::{Checkout, CheckoutResult};
@@ -21,6 +22,7 @@ use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, Now, SimClock};
 use ox::kit::process::Seen;
 use ox::kit::rng::Rng;
+use ox::relay::account::Account as RelayAccount;
 use ox::sessions::Name;
 use ox::sync::account::{Account, CallOutcome};
 use ox::sync::reclone::Reclone;
@@ -134,6 +136,16 @@ pub trait Script {
         None
     }
 
+    /// Whose events are to be sent to a server.
+    fn relay_account(&mut self, _now: Now) -> Result<RelayAccount, relay::Off> {
+        Err(relay::Off::Disabled)
+    }
+
+    /// What putting events into its queue comes to.
+    fn fed(&mut self, _now: Now, _all: bool) -> Result<relay::Fed, String> {
+        Ok(relay::Fed { new: 0, more: relay::More::None, queued: 0 })
+    }
+
     fn relay(&mut self, _key: &Key) -> (Duration, bool) {
         (QUICK, true)
     }
@@ -193,6 +205,8 @@ pub struct FakeHost<S> {
     pub turns: u64,
     coming: BTreeMap<(Mono, u64), Event>,
     serial: u64,
+    /// The relay's links that have not ended: one at most.
+    links: Vec<u64>,
     /// Print every event and effect: for one seed.
     trace: bool,
 }
@@ -227,6 +241,7 @@ impl<S: Script> FakeHost<S> {
             turns: 0,
             coming: BTreeMap::new(),
             serial: 0,
+            links: Vec::new(),
             trace: std::env::var_os("OX_SIM_TRACE").is_some(),
         };
         // What a new core wants before anything has happened.
@@ -237,6 +252,7 @@ impl<S: Script> FakeHost<S> {
     /// Another process begins; nobody waits for what the last one did.
     pub fn restart_as(&mut self, identity: Identity, seed: u64) {
         self.coming.clear();
+        self.links.clear();
         self.open.clear();
         self.core = Core::new(identity, self.clock.now(), seed);
         self.turn(None);
@@ -384,6 +400,7 @@ impl<S: Script> FakeHost<S> {
                 }
             }
             Effect::Agents(effect) => self.of_agents(now, effect),
+            Effect::Relay(effect) => self.of_relay(now, effect),
             Effect::Archive(archive::Effect::Look(id, _)) => {
                 let (looked, wait) = (self.script.archive(now, id), QUICK + self.disk());
                 self.after(wait, archive::Event::Looked(id.clone(), looked));
@@ -409,6 +426,46 @@ impl<S: Script> FakeHost<S> {
                 }
             }
             agents::Effect::Keep(_) => {}
+        }
+    }
+
+    /// The relay's link, if there is one.
+    pub fn link(&self) -> Option<u64> {
+        self.links.first().copied()
+    }
+
+    /// The relay's link ends by itself.
+    pub fn end_link(&mut self, why: &str) {
+        for run in std::mem::take(&mut self.links) {
+            self.event(relay::Event::Ended(run, Some(why.to_owned())));
+        }
+    }
+
+    fn of_relay(&mut self, now: Now, effect: &relay::Effect) {
+        let wait = QUICK + self.disk();
+        match effect {
+            relay::Effect::Look => {
+                let found = self.script.relay_account(now);
+                self.after(wait, relay::Event::Looked(found));
+            }
+            relay::Effect::Feed { all, .. } => {
+                let fed = self.script.fed(now, *all);
+                self.after(wait, relay::Event::Fed(fed));
+            }
+            relay::Effect::Open(run, _) => {
+                assert!(self.links.is_empty(), "a second link");
+                self.links.push(*run);
+            }
+            relay::Effect::Close => {
+                for run in std::mem::take(&mut self.links) {
+                    self.after(wait, relay::Event::Ended(run, None));
+                }
+            }
+            relay::Effect::Tell(conn, status) => {
+                let response = ox::ipc::wire::Response::data(status);
+                self.after(wait, relay::Event::Told(*conn, response));
+            }
+            relay::Effect::Wake | relay::Effect::LetGo => {}
         }
     }
 
@@ -670,6 +727,14 @@ impl<S: Script> FakeHost<S> {
                 let ended = Ended { end: manager::End::Failed, error: text(), exit_code: 0, cost: None };
                 agents::Event::Ended(*run, ended).into()
             }
+            Effect::Relay(relay::Effect::Look) => {
+                relay::Event::Looked(Err(relay::Off::Unknown(text()))).into()
+            }
+            Effect::Relay(relay::Effect::Feed { .. }) => relay::Event::Fed(Err(text())).into(),
+            Effect::Relay(relay::Effect::Open(run, _)) => relay::Event::Ended(*run, Some(text())).into(),
+            Effect::Relay(relay::Effect::Tell(conn, _)) => {
+                relay::Event::Told(*conn, ox::ipc::wire::Response::error(text())).into()
+            }
             Effect::Sessions(sessions::Effect::Look(id, ..)) => {
                 sessions::Event::Found(id.clone(), None).into()
             }
@@ -698,6 +763,7 @@ impl<S: Script> FakeHost<S> {
             | Effect::Records(_)
             | Effect::Whispers(_)
             | Effect::Trees(_)
+            | Effect::Relay(_)
             | Effect::Sessions(_)
             | Effect::Hooks(_)
             | Effect::Upkeep(_) => return None,

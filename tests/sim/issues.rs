@@ -127,7 +127,9 @@ fn cause(kind: IssueKind) -> Option<Run> {
         | IssueKind::HooksUntrusted
         | IssueKind::HooksReconcile
         | IssueKind::AgentStuck
-        | IssueKind::SessionStuck => return None,
+        | IssueKind::SessionStuck
+        | IssueKind::RelayNeedsLogin
+        | IssueKind::RelayQueueFull => return None,
     })
 }
 
@@ -135,7 +137,7 @@ fn cause(kind: IssueKind) -> Option<Run> {
 fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
     // What a work tree lacks is told by looks at it, not by runs, and what is not recorded by transcripts: `--test all sim::trees` and
     // `sim::sessions`; what of agents' hooks is not as wanted, by looks at their settings: `sim::hooks`; what cannot be
-    // finished in the background, by its runs: `sim::work`.
+    // finished in the background, by its runs: `sim::work`; what the relay lacks, by its link: `sim::relay`.
     let others = [
         IssueKind::WatchLimit,
         IssueKind::RecordingStuck,
@@ -143,6 +145,8 @@ fn syn_03_every_issue_is_raised_shown_healed_and_gone_within_one_cycle() {
         IssueKind::HooksReconcile,
         IssueKind::AgentStuck,
         IssueKind::SessionStuck,
+        IssueKind::RelayNeedsLogin,
+        IssueKind::RelayQueueFull,
     ];
     let is_of_runs = |kind: &IssueKind| !others.contains(kind);
     for kind in IssueKind::ALL.into_iter().filter(is_of_runs) {

@@ -12,6 +12,7 @@ mod exact;
 mod hooks;
 mod host;
 mod issues;
+mod relay;
 mod sessions;
 mod site;
 mod trees;

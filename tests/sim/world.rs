@@ -8,17 +8,19 @@ use std::time::Duration;
 use ox::daemon::parts::accounts::ServerAnswer;
 use ox::daemon::parts::archive::Looked;
 use ox::daemon::parts::projects::{AttachEnd, Attachable, Findable, Finding};
-use ox::daemon::parts::{accounts, clones, projects, trees, whispers};
+use ox::daemon::parts::{accounts, clones, hooks, projects, relay, trees, whispers};
 use ox::daemon::{CHECK_EVERY, Effect, Event, FLUSH_EVERY, GC_EVERY, Id, Identity, JobId, Key, Periods, Via};
 use ox::health::IssueKind;
 use ox::ipc::Request;
 use ox::ipc::wire::{
-    AgentRef, Attach, Checkout, CheckoutResult, Heartbeat, Murmur, TeamSyncAsk, TriggerGcAsk, WhispersAsk,
+    AgentRef, Attach, Checkout, CheckoutResult, Heartbeat, Murmur, RelayState, RelayStatus, TeamSyncAsk,
+    TriggerGcAsk, WhispersAsk,
 };
 use ox::kit::Class;
 use ox::kit::clock::{Clock, Mono, Now};
 use ox::kit::process::{Seen, StartedAt};
 use ox::kit::rng::Rng;
+use ox::relay::account::Account as RelayAccount;
 use ox::sync::account::{Account, CallOutcome};
 use ox::sync::reclone::{Reclone, Refusal};
 use ox::sync::{
@@ -155,6 +157,8 @@ pub struct Life {
     called: Option<CallOutcome>,
     /// A clone has just been synced well.
     up_to_date: Option<Key>,
+    /// Who is logged in at the relay's server: 0 for nobody wants it, 1 for nobody, then users.
+    relay_user: u64,
     totals: Totals,
 }
 
@@ -179,6 +183,7 @@ impl World {
             trees: BTreeMap::new(),
             called: None,
             up_to_date: None,
+            relay_user: 0,
             totals: Totals::default(),
         };
         let host = FakeHost::with(life, identity(plan), seed);
@@ -299,7 +304,7 @@ impl World {
         let n = life.rng.below(life.plan.projects as u64);
         let id = Id::from(format!("{n:08x}"));
         let via = Via::Project(id.clone());
-        match life.rng.below(120) {
+        match life.rng.below(126) {
             0..20 => self.ask(via, Request::Sync),
             20..35 => {
                 const WORDS: [&str; 6] = ["", "", "team_0", "Same", "nobody", "team_3"];
@@ -349,7 +354,8 @@ impl World {
                 let length = life.rng.up_to(Duration::from_secs(8 * 3600));
                 self.after(Duration::ZERO, Coming::Suspend(length));
             }
-            _ => self.agent_at_work(&id),
+            100..120 => self.agent_at_work(&id),
+            _ => self.relay_lives(),
         }
         // What comes in a burst meets what is still in progress.
         let rng = &mut self.host.script.rng;
@@ -357,6 +363,29 @@ impl World {
         let pause = rng.up_to(Duration::from_secs(most));
         if self.coming.values().filter(|c| matches!(c, Coming::Life)).count() == 0 {
             self.after(pause, Coming::Life);
+        }
+    }
+
+    /// Somebody logs in or out at the relay's server, or asks for the relay; events come in; the link says something.
+    fn relay_lives(&mut self) {
+        let rng = &mut self.host.script.rng;
+        match rng.below(8) {
+            0 => self.host.script.relay_user = rng.below(5),
+            1 => self.ask(Via::Host, Request::RelayStatus),
+            2 => self.ask(Via::Host, Request::RelayReload),
+            3 => self.ask(Via::Host, Request::RelayFlush),
+            4 => self.ask(Via::Host, Request::RelayStop),
+            5 => self.host.event(hooks::Event::Taken(hooks::Came::All { new: true })),
+            _ => {
+                use RelayState::{Backoff, Connected, HttpFallback, NeedsLogin};
+                let state = [Backoff, Connected, HttpFallback, NeedsLogin][rng.below(4) as usize];
+                let (queue_events, acked_total) = (rng.below(3) as i64, rng.below(1000) as i64);
+                let dropped_total = rng.below(3) as i64;
+                let status =
+                    RelayStatus { state, queue_events, acked_total, dropped_total, ..RelayStatus::default() };
+                let run = self.host.link().unwrap_or_else(|| self.host.rng.below(10));
+                self.host.event(relay::Event::Link(run, Box::new(status)));
+            }
         }
     }
 
@@ -707,6 +736,24 @@ impl Script for Life {
         self.totals.scanned += 1;
         let report = Report { baseline: matches!(task, Task::Scan { add: true }), ..report(&[]) };
         Some((self.rng.up_to(Duration::from_secs(3)), Some(report)))
+    }
+
+    fn relay_account(&mut self, _: Now) -> Result<RelayAccount, relay::Off> {
+        match self.relay_user {
+            0 => Err(relay::Off::Disabled),
+            1 => Err(relay::Off::LoggedOut),
+            n => Ok(RelayAccount::new("https://relay.example", &n.to_string())),
+        }
+    }
+
+    fn fed(&mut self, _: Now, _: bool) -> Result<relay::Fed, String> {
+        let more = match self.rng.below(4) {
+            0 => relay::More::Unsettled,
+            1 => relay::More::Settled,
+            2 => return Err("the disk is full".into()),
+            _ => relay::More::None,
+        };
+        Ok(relay::Fed { new: self.rng.below(3), more, queued: self.rng.below(3) })
     }
 
     fn relay(&mut self, key: &Key) -> (Duration, bool) {

@@ -166,6 +166,7 @@ impl Hooks {
                 if matches!(came, Came::All { new: true } | Came::More) {
                     self.import_soon(cx);
                     self.look_soon(cx);
+                    cx.tell(Fact::EventsStored);
                 }
                 let wait = self.take.ended(&came, TAKE_EVERY).or_else(|| {
                     let quiet = self.hinted.map(|at| at + HINT_EVERY);
@@ -181,6 +182,7 @@ impl Hooks {
                 }
                 if came == (Came::All { new: true }) {
                     self.look_soon(cx);
+                    cx.tell(Fact::EventsStored);
                 }
                 let wait = self.import.ended(&came, IMPORT_AFTER).or_else(|| self.goes_on(cx, &came));
                 self.import_at = wait.map(|wait| cx.now.mono + wait);

@@ -35,16 +35,19 @@ pub(in crate::daemon) enum Lane {
     Scan,
     /// Agents that are run in the background: up to 2.
     Agent,
+    /// The link to the relay's server: 1.
+    Relay,
 }
 
 /// Each lane with the name and number of its threads.
-const LANES: [(Lane, &str, usize); 6] = [
+const LANES: [(Lane, &str, usize); 7] = [
     (Lane::Git, "git", 4),
     (Lane::Clone, "clone", 3),
     (Lane::Net, "net", 2),
     (Lane::Disk, "disk", 2),
     (Lane::Scan, "scan", 1),
     (Lane::Agent, "agent", 2),
+    (Lane::Relay, "relay", 1),
 ];
 
 /// Why a job has no result.
@@ -101,13 +104,13 @@ impl Lanes {
         let pool = |(_, name, threads)| {
             Pool::new(PoolConfig { name, threads, queue: QUEUE, stack: STACK_LARGE, fixed: false })
         };
-        let [git, clone, net, disk, scan, agent] = LANES.map(pool);
+        let [git, clone, net, disk, scan, agent, relay] = LANES.map(pool);
         Ok(Lanes {
             site,
             server,
             inbox,
             stop: Cancel::new(),
-            pools: [git?, clone?, net?, disk?, scan?, agent?],
+            pools: [git?, clone?, net?, disk?, scan?, agent?, relay?],
             results: unbounded(),
             refused: Mutex::default(),
             watchers: Mutex::default(),

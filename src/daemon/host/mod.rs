@@ -13,7 +13,8 @@ use super::core::Core;
 use super::event::{Effect, Event};
 use super::upkeep::event::Handover;
 use super::{
-    accounts, agents, archive, clones, hooks, presence, projects, records, sessions, trees, upkeep, whispers,
+    accounts, agents, archive, clones, hooks, presence, projects, records, relay, sessions, trees, upkeep,
+    whispers,
 };
 use crate::ipc::wire::Response;
 use crate::ipc::{Inbound, ListenerId};
@@ -41,6 +42,7 @@ pub(super) struct Host {
     sessions: sessions::work::Work,
     hooks: hooks::work::Work,
     agents: agents::work::Work,
+    relay: relay::work::Work,
 }
 
 impl Host {
@@ -61,6 +63,7 @@ impl Host {
             sessions: sessions::work::Work::default(),
             hooks: hooks::work::Work::default(),
             agents: agents::work::Work::default(),
+            relay: relay::work::Work::default(),
             refused: VecDeque::new(),
             core,
             lanes,
@@ -147,6 +150,7 @@ impl Host {
             Effect::Archive(effect) => archive::work::perform(lanes, effect),
             Effect::Hooks(effect) => self.hooks.perform(lanes, effect),
             Effect::Agents(effect) => self.agents.perform(lanes, effect),
+            Effect::Relay(effect) => self.relay.perform(lanes, effect),
             Effect::Upkeep(effect) => upkeep::work::perform(lanes, effect),
             Effect::Exit { .. } => {}
         }
@@ -160,6 +164,7 @@ impl Host {
         let effects = self.core.close(self.lanes.site.clock.now());
         effects.into_iter().for_each(|effect| self.perform(effect));
         self.clones.cancel_all();
+        self.relay.end();
         let answers = self.lanes.server.close();
         let ended = self.lanes.close();
         self.accounts.end();

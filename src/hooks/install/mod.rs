@@ -164,6 +164,25 @@ pub fn reconcile(site: Site<'_>, asked: Asked<'_>) -> Result<Vec<Done>, Error> {
     Ok(done)
 }
 
+/// The key of digests and the id of this installation, made if nobody has needed them yet.
+///
+/// # Errors
+/// Somebody else is at it, or the disk refuses.
+pub fn identity(data: &Path) -> Result<([u8; 32], String), Error> {
+    let lock_path = flag::dir(data).join("installed.lock");
+    crate::kit::file::private_dir(&flag::dir(data)).map_err(|e| Error::disk(&flag::dir(data), e))?;
+    let lock = FileLock::acquire(&lock_path, LOCK_WAIT).map_err(|e| Error::disk(&lock_path, e))?;
+    let Some(_lock) = lock else { return Err(Error::Busy { path: lock_path }) };
+    let path = record::path(data);
+    let known = Record::read(data).map_err(|e| Error::disk(&path, e))?;
+    let mut record = known.clone();
+    let identity = record.identity().map_err(|e| Error::disk(&path, e))?;
+    if record != known {
+        record.write(data).map_err(|e| Error::disk(&path, e))?;
+    }
+    Ok(identity)
+}
+
 /// What [`reconcile`] would do for these agents if they were wanted, or not.
 ///
 /// # Errors

@@ -28,6 +28,19 @@ pub struct SyncEvent {
     pub files_changed: i64,
 }
 
+/// What came of having all sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RelayFlushed {
+    /// Events that were confirmed meanwhile.
+    pub sent: i64,
+    /// Events that still wait.
+    pub left: i64,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
 /// What a command or an agent tells about itself. Every field but the time may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -211,6 +211,14 @@ messages! {
     /// Ours, host socket only: how background work of agents stands, and that it is to pause or go on: [`AgentWorkAsk`],
     /// [`AgentWorkStatus`].
     AgentWork = "agent_work" Reply on Host => core (AgentWorkAsk);
+    /// Ours, host socket only: how the relay stands: [`RelayStatus`].
+    RelayStatus = "relay_status" Reply on Host => core;
+    /// Ours, host socket only: all that is stored is to be sent before the answer: [`RelayFlushed`].
+    RelayFlush = "relay_flush" Reply on Host => core;
+    /// Ours, host socket only: the link of the relay is to end; answered when it has.
+    RelayStop = "relay_stop" Reply on Host => core;
+    /// Ours, host socket only: settings or login of the relay have changed: [`RelayStatus`].
+    RelayReload = "relay_reload" Reply on Host => core;
 }
 
 const _: () = assert!(Message::ALL.len() <= 64, "Served is one 64-bit set");

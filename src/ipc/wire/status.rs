@@ -100,6 +100,9 @@ pub struct StatusData {
     /// State of background agent work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_work: Option<AgentWorkStatus>,
+    /// Ours: the relay, where somebody wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
     /// Clones that have called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<CallerInfo>,
@@ -476,6 +479,69 @@ pub struct AgentWorkRun {
     /// Exit code, if not 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub exit_code: i64,
+}
+
+/// What the relay does now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayState {
+    /// Nothing is sent.
+    #[default]
+    Disabled,
+    /// Nothing is sent before somebody logs in.
+    NeedsLogin,
+    /// There is nothing to send and no connection.
+    Idle,
+    /// A connection is being made.
+    Connecting,
+    /// There is a connection.
+    Connected,
+    /// The next attempt waits.
+    Backoff,
+    /// Events go by requests, since there is no connection that stays.
+    HttpFallback,
+    /// What another version says.
+    #[serde(other)]
+    Unknown,
+}
+
+/// State of the relay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RelayStatus {
+    /// What it does.
+    pub state: RelayState,
+    /// The server; empty if none is named.
+    pub server_url: String,
+    /// `ws`, `http` or `otlp`; empty if there is no link.
+    pub transport: String,
+    /// The process that sends.
+    pub leader_pid: i64,
+    /// Since when it is in this state; all times are milliseconds since 1970, 0 for never.
+    pub since_ms: i64,
+    /// Bytes that wait.
+    pub queue_bytes: i64,
+    /// Events that wait.
+    pub queue_events: i64,
+    /// When the oldest of them came.
+    pub oldest_event_ms: i64,
+    /// Events sent since the link began, those sent again included.
+    pub sent_total: i64,
+    /// Events that the server has confirmed since the link began.
+    pub acked_total: i64,
+    /// Events given up because the queue was full, over its life.
+    pub dropped_total: i64,
+    /// Events that the server has refused, over the life of the queue.
+    pub dead_total: i64,
+    /// When it confirmed something last.
+    pub last_ack_ms: i64,
+    /// What went wrong last.
+    pub last_error: String,
+    /// When the next attempt is.
+    pub next_retry_ms: i64,
+    /// Ours: why nothing is sent, with the command that leads out.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// Counters of background agent work.
