@@ -7,8 +7,8 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 
 use super::commands::{
     agent, agents, completions, config, daemon, debug, docs, doctor, events, gc, git_credential_helper,
-    hooks, init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why,
-    workspaces,
+    hooks, init, ledger, login, murmur, net, relay, rescue, session, status, sync, team, up, version,
+    whispers, why, workspaces,
 };
 use super::global::{Global, HEADING};
 
@@ -21,7 +21,10 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ("Look", &["status", "clones", "net", "version"]),
     (
         "Team and agents",
-        &["team", "agent", "agents", "murmur", "whispers", "session", "sessions", "why", "hooks", "events"],
+        &[
+            "team", "agent", "agents", "murmur", "whispers", "session", "sessions", "why", "hooks", "events",
+            "relay",
+        ],
     ),
     ("Repair", &["doctor", "rescue", "gc", "debug"]),
     ("Service", &["daemon", "login", "logout", "whoami", "ledger", "config", "completions", "docs"]),
@@ -121,6 +124,12 @@ pub enum Command {
     Events(events::Args),
     /// Have agents tell of their events, and show whether they do
     Hooks(hooks::Args),
+    /// Send events of agents to a server of yours
+    ///
+    /// Off unless you start it. What is sent was sanitised before it was stored: names of events and tools, sizes, digests, never what was
+    /// said or given. There is no built-in server: ox login --relay URL names one, or relay.otlp_url a collector of OpenTelemetry.
+    /// Each event gets there once, whatever happens: it waits on this disk until the server has confirmed it.
+    Relay(relay::Args),
     /// List what the agents of this machine were told
     Whispers(whispers::Args),
     /// Read and change settings
@@ -275,6 +284,7 @@ impl Command {
             | Command::Whoami(_)
             | Command::Net(_)
             | Command::Hooks(_)
+            | Command::Relay(_)
             | Command::Version(_)
             | Command::Completions(_)
             | Command::Debug(_)

@@ -45,7 +45,7 @@ pub use hooked::after_hook;
 use args::{Args, Command};
 use commands::{
     agent, agents, completions, config, daemon, debug, doctor, events, gc, git_credential_helper, hooks,
-    init, ledger, login, murmur, net, rescue, session, status, sync, team, up, version, whispers, why,
+    init, ledger, login, murmur, net, relay, rescue, session, status, sync, team, up, version, whispers, why,
     workspaces,
 };
 use context::Cx;
@@ -149,6 +149,7 @@ fn run_command(cx: &Cx, command: Command) -> Outcome<ExitCode> {
         Command::Sessions(args) => events::run_sessions(cx, &args).map(done),
         Command::Events(args) => events::run(cx, &args).map(done),
         Command::Hooks(args) => hooks::run(cx, &args).map(done),
+        Command::Relay(args) => relay::run(cx, &args).map(done),
         Command::Why(args) => why::run(cx, &args).map(done),
         Command::Whispers(args) => whispers::run(cx, &args).map(done),
         Command::Version(args) => version::run(cx, &args).map(done),

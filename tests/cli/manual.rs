@@ -265,6 +265,13 @@ fn the_documents_hold_what_the_manual_promises() {
                 fs::write(env.config().join("sageox/relay-auth.json"), file.to_string()).unwrap();
                 words.extend(["--relay".into(), url]);
             }
+            // A collector needs no login, and nothing is there that would be sent to it.
+            "ox relay start" => {
+                env.ox(["config", "set", "relay.sink", "otlp"]).ok();
+                env.ox(["config", "set", "relay.otlp_url", "http://127.0.0.1:1"]).ok();
+                words.push("--yes".into());
+            }
+            "ox relay dead clear" => words.push("--yes".into()),
             "ox logout" => words.push("--relay".into()),
             "ox hooks test" => words.push("codex".into()),
             "ox hooks install" => words.extend(["--agent", "codex", "--force"].map(Into::into)),

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod login;
 pub mod murmur;
 pub mod net;
+pub mod relay;
 pub mod rescue;
 pub mod session;
 pub mod status;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::agent::tokens;
+use super::relay;
 use super::version::OURS;
 use crate::cli::clones::{self, CloneFacts};
 use crate::cli::context::Cx;
@@ -19,7 +20,7 @@ use crate::cli::ui::{Paint, Tone};
 use crate::git::{CloneLock, Verdict, is_in_repository, verify};
 use crate::health::agents;
 use crate::hooks::spool;
-use crate::ipc::wire::{DaemonIssue, InstanceInfo, StatusData};
+use crate::ipc::wire::{DaemonIssue, InstanceInfo, RelayStatus, StatusData};
 use crate::project::{
     Config as ProjectConfig, CredentialStatus, GitCredentials, Logins, PROJECT_DIR, Project as ProjectFiles,
     SyncState,
@@ -46,6 +47,9 @@ pub struct Document {
     /// Events of agents that wait to be stored, longer than they should.
     #[serde(skip_serializing_if = "Option::is_none")]
     events_waiting: Option<EventsWaiting>,
+    /// The relay, where somebody wants it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<RelayStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     daemon: Option<Daemon>,
     version: Version,
@@ -288,6 +292,7 @@ fn document(cx: &Cx, project: Option<&ProjectFiles>) -> Outcome<Document> {
         team_contexts: teams,
         ai_coworkers,
         events_waiting: events_waiting(cx),
+        relay: live.and_then(|data| data.relay.clone()),
         daemon,
         way_out: live.and_then(way_out),
         version: Version { current: OURS },
@@ -474,6 +479,9 @@ fn page(document: &Document, home: &Path, now: Timestamp, paint: Paint, verbose:
         let since = waiting.since.map(|since| format!(", the oldest from {}", relative(since, now)));
         let many = count(waiting.events, "agent event");
         row("events", format!("{many} waiting to be stored{}", since.unwrap_or_default()));
+    }
+    if let Some(status) = &document.relay {
+        row("relay", relay::line(status, now));
     }
     if let Some(daemon) = &document.daemon {
         row("daemon", daemon_text(daemon));

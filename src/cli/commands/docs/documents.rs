@@ -79,6 +79,17 @@ pub const DOCUMENTS: &[Document] = &[
         &["budget", "daemon"],
         "budget has runs, runs_max, tokens, tokens_max, usd and, where there is a limit, usd_max",
     ),
+    ("ox relay start", &["success", "relay"], "relay is as in ox relay status"),
+    (
+        "ox relay status",
+        &["daemon", "relay"],
+        "relay has state (disabled, needs_login, idle, connecting, connected, backoff or http_fallback), server_url, transport, leader_pid, since_ms, queue_bytes, queue_events, oldest_event_ms, sent_total, acked_total, dropped_total, dead_total, last_ack_ms, last_error, next_retry_ms and, where nothing is sent, why; times are milliseconds since 1970, 0 for never",
+    ),
+    ("ox relay sync", &["success", "sent", "left"], ""),
+    ("ox relay preview", &["server_url", "events", "bytes"], "bytes is null where no event is stored"),
+    ("ox relay dead list", &["dead", "total"], "each has at_ms, code and record"),
+    ("ox relay dead retry", &["success", "events"], "and of ox relay dead clear"),
+    ("ox relay stop", &["success", "was_on"], ""),
     (
         "ox murmur",
         &["success", "id", "status"],

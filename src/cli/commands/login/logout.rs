@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{client, interrupts};
+use crate::cli::commands::relay::{end_link, tell_login};
 use crate::cli::context::Cx;
 use crate::cli::errors::of_project;
 use crate::cli::exit::Exit;
@@ -181,7 +182,11 @@ fn leave(cx: &Cx, args: &LogoutArgs, place: &Place, cancel: &Cancel) -> Outcome<
             let trust = Trust { insecure: relay.allow_insecure, ca_file: relay.ca_file };
             let http = client().with_trust(trust);
             let calls = site(&http, cancel, RELAY_TIMEOUTS);
-            let out = relay_logout(&calls, &cx.dirs, server).map_err(|e| of_project(&e))?;
+            // Before its token goes.
+            end_link(cx);
+            let out = relay_logout(&calls, &cx.dirs, server).map_err(|e| of_project(&e));
+            tell_login(cx);
+            let out = out?;
             let account = out.login.as_ref().unwrap_or(login);
             let has_token = !account.refresh_token.is_empty();
             Ok(Done {

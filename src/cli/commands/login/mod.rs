@@ -63,7 +63,7 @@ fn client() -> Client {
 }
 
 /// Interrupts end the command in order from here on.
-fn interrupts() -> Outcome<Interrupts> {
+pub(super) fn interrupts() -> Outcome<Interrupts> {
     Interrupts::watch().map_err(|e| Failure::new(Exit::Failed, "cannot watch for interrupts").because(&e))
 }
 

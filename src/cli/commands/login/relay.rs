@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Args, client, failed, interrupts, show};
+use crate::cli::commands::relay::{agree, tell_login};
 use crate::cli::context::Cx;
 use crate::cli::errors::of_project;
 use crate::cli::exit::Exit;
@@ -13,7 +14,7 @@ use crate::http::Trust;
 use crate::kit::clock::{SystemClock, pause};
 use crate::kit::shell;
 use crate::project::settings::{self, Settings};
-use crate::project::{DataKind, Relay, RelayConsents, RelayLogin, RelayLogins, RelayServer};
+use crate::project::{Relay, RelayLogin, RelayLogins, RelayServer};
 
 /// The key by which a project suggests a server.
 const SUGGESTED: &str = "relay_url";
@@ -93,31 +94,11 @@ fn server(
 
 /// Asks whether events are sent, and keeps the answer with the server. Whether they are.
 fn enable(cx: &Cx, args: &Args, server: &RelayServer, relay: &Relay) -> Outcome<bool> {
-    let consents = RelayConsents::load(&cx.dirs).map_err(|e| of_project(&e))?;
-    let agreed = consents.of(server.as_str());
-    let kinds = agreed.as_ref().map_or(DataKind::ALL.to_vec(), |agreed| agreed.kinds.clone());
-    let about: Vec<String> =
-        kinds.iter().map(|kind| format!("  {:<8} {}", kind.name(), kind.about())).collect();
-    if cx.ui.is_read_by_a_person() && !args.yes {
-        cx.ui.note(&format!("what can be sent to {}:\n{}", server.host(), about.join("\n")));
-    }
-    let question = format!("Send events of agents to {} from now on?", server.host());
-    let on = match cx.ui.answer(&question, args.yes) {
-        Some(answer) => answer,
-        // What was said of this server before still counts.
-        None => relay.enabled && server.is(&relay.url),
-    };
-    let now = cx.now();
-    let noted = match (on, agreed) {
-        (true, None) => RelayConsents::grant(&cx.dirs, server.as_str(), &kinds, now),
-        (true, Some(_)) if !relay.enabled || !server.is(&relay.url) => {
-            RelayConsents::resume(&cx.dirs, server.as_str(), now).map(drop)
-        }
-        _ => Ok(()),
-    };
-    noted
-        .and_then(|()| settings::use_relay(&cx.dirs, Some(server.as_str()), on))
-        .map_err(|e| of_project(&e))?;
+    // Where nobody can be asked, what was said of this server before still counts.
+    let before = relay.enabled && server.is(&relay.url);
+    let on = agree(cx, server.as_str(), None, args.yes)?.unwrap_or(before);
+    settings::use_relay(&cx.dirs, Some(server.as_str()), on).map_err(|e| of_project(&e))?;
+    tell_login(cx);
     Ok(on)
 }
 
@@ -135,7 +116,7 @@ fn done(cx: &Cx, login: &RelayLogin, enabled: bool, already: bool) -> Outcome {
         false => format!("logged in as {who} at {}", login.server_url),
     })?;
     if !enabled {
-        cx.ui.next_step("ox config set relay.enabled true, to send events there");
+        cx.ui.next_step("ox relay start, to send events there");
     }
     Ok(())
 }
