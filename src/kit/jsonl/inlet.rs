@@ -68,11 +68,13 @@ impl Inlet {
         let path = self.dir.join(CURRENT);
         let put = || -> io::Result<()> {
             let Some(file) = self.open(&path)? else { return self.put_aside(record) };
-            let length = put_line(&file, record)?;
-            if length >= self.limits.segment {
-                self.close(&file, &path)?;
-            }
-            Ok(())
+            let done = put_line(&file, record).and_then(|length| match length >= self.limits.segment {
+                true => self.close(&file, &path),
+                false => Ok(()),
+            });
+            // Closing is not enough: a child that was begun meanwhile has the file too until it runs its program, and the lock with it.
+            file.unlock()?;
+            done
         };
         put().map_err(at(&path))
     }
