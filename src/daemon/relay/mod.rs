@@ -255,7 +255,9 @@ impl Relay {
         }
         self.close(cx);
         self.account = Some(account);
-        (self.shown, self.unsent) = (RelayStatus::default(), None);
+        // Until the link says something.
+        self.shown = RelayStatus { state: RelayState::Connecting, ..RelayStatus::default() };
+        self.unsent = None;
         self.open(cx);
         self.feed(cx);
     }

@@ -155,7 +155,8 @@ fn told(snapshot: &Snapshot, queue: &Mutex<Option<Queue>>) -> RelayStatus {
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     RelayStatus {
         state: match snapshot.state {
-            State::Disabled => RelayState::Disabled,
+            // It has said nothing yet.
+            State::Disabled => RelayState::Connecting,
             State::NeedsLogin => RelayState::NeedsLogin,
             State::Idle => RelayState::Idle,
             State::Connecting => RelayState::Connecting,
