@@ -4,6 +4,7 @@
 
 pub mod event;
 mod once;
+mod waiting;
 pub(super) mod work;
 
 pub use once::{SendError, relay_account, relay_preview, relay_queue, send_once};
@@ -15,7 +16,7 @@ use super::fact::Fact;
 use crate::health::issues::Healed;
 use crate::health::{Issue, IssueKind, Issues};
 use crate::ipc::ConnId;
-use crate::ipc::wire::{RelayFlushed, RelayState, RelayStatus, Response};
+use crate::ipc::wire::{RelayState, RelayStatus, Response};
 use crate::kit::backoff::Backoff;
 use crate::kit::clock::Mono;
 use crate::relay::account::Account;
@@ -419,44 +420,6 @@ impl Relay {
             Some(Duration::ZERO) => self.feed(cx),
             wait => cx.set(Timer::Feed, wait.map(|wait| cx.now.mono + wait)),
         }
-    }
-
-    /// Answers those who wait until all is sent, with how far that is.
-    fn flushed(&mut self, cx: &mut Cx) {
-        let status = self.status();
-        for waiter in self.take(|one| matches!(one, Waiter::Flush(..))) {
-            let Waiter::Flush(conn, before) = waiter else { continue };
-            let error = if self.account.is_none() { status.why.clone() } else { status.last_error.clone() };
-            let left = status.queue_events;
-            let done = RelayFlushed {
-                sent: (status.acked_total - before).max(0),
-                left,
-                error: if left > 0 || self.account.is_none() { error } else { String::new() },
-            };
-            cx.reply(conn, Response::data(&done));
-        }
-        cx.set(Timer::Flush, None);
-    }
-
-    fn answer_ended(&mut self, cx: &mut Cx) {
-        if self.link.is_some() || self.feeding {
-            return;
-        }
-        let waiting = self.take(|who| matches!(who, Waiter::End(_)));
-        if !waiting.is_empty() {
-            cx.push(Effect::LetGo);
-        }
-        for who in waiting {
-            if let Waiter::End(conn) = who {
-                cx.reply(conn, Response::ok());
-            }
-        }
-    }
-
-    fn take(&mut self, who: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
-        let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(|one| who(one));
-        self.waiting = left;
-        taken
     }
 }
 
