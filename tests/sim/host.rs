@@ -465,7 +465,7 @@ impl<S: Script> FakeHost<S> {
                 let response = ox::ipc::wire::Response::data(status);
                 self.after(wait, relay::Event::Told(*conn, response));
             }
-            relay::Effect::Wake | relay::Effect::LetGo => {}
+            relay::Effect::Wake | relay::Effect::Login | relay::Effect::LetGo => {}
         }
     }
 

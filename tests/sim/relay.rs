@@ -10,7 +10,7 @@ use ox::ipc::wire::{RelayFlushed, RelayState, RelayStatus, decode};
 use ox::ipc::{ConnId, Request};
 use ox::relay::account::Account;
 
-use super::bench::Bench;
+use super::bench::{Bench, QUICK};
 
 const PROJECT: &str = "p";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,13 +85,17 @@ fn events_are_put_in_when_they_have_settled_and_sent_at_once() {
     assert_eq!(links(&mut bench), [(1, "a".to_owned())]);
     bench.wanted.clear();
     let at = bench.now();
-    bench.fed = Ok(Fed { new: 3, more: More::None, queued: 3 });
+    // They begin to settle when they are first looked at.
+    bench.fed = Ok(Fed { new: 0, more: More::Unsettled, queued: 0 });
     bench.event(hooks::Event::Taken(Came::All { new: true }));
     bench.pass(Duration::from_millis(500));
     bench.event(hooks::Event::Taken(Came::All { new: true }));
+    bench.fed = Ok(Fed { new: 3, more: More::None, queued: 3 });
     bench.pass(Duration::from_secs(60));
-    assert_eq!(feeds(&mut bench), [at + SETTLE]);
+    assert_eq!(feeds(&mut bench), [at, at + SETTLE + QUICK]);
     assert_eq!(when(&mut bench, |one| *one == Wanted::Wake).len(), 1);
+    // New ones end no wait of the link for a server that is not there.
+    assert_eq!(when(&mut bench, |one| *one == Wanted::Login), []);
     // What had not settled then follows when it has.
     bench.wanted.clear();
     bench.fed = Ok(Fed { new: 1, more: More::Unsettled, queued: 1 });
@@ -100,7 +104,7 @@ fn events_are_put_in_when_they_have_settled_and_sent_at_once() {
     bench.pass(SETTLE + Duration::from_millis(100));
     bench.fed = Ok(NOTHING);
     bench.pass(DAY);
-    assert_eq!(feeds(&mut bench), [at + SETTLE, at + SETTLE * 2 + super::bench::QUICK]);
+    assert_eq!(feeds(&mut bench), [at, at + SETTLE + QUICK, at + (SETTLE + QUICK) * 2]);
 }
 
 #[test]
@@ -155,13 +159,23 @@ fn a_stop_is_answered_when_the_link_has_ended_and_nothing_is_fed_after_it() {
 }
 
 #[test]
+fn what_was_looked_up_before_a_stop_begins_no_link_after_it() {
+    let mut bench = bench(Ok(account("a")));
+    bench.wanted.clear();
+    let (looked, stopped) = (ask(&mut bench, Request::RelayReload), ask(&mut bench, Request::RelayStop));
+    bench.pass(DAY);
+    assert_eq!(links(&mut bench), []);
+    assert_eq!((bench.answers(looked).len(), bench.answers(stopped).len()), (1, 1));
+}
+
+#[test]
 fn a_login_is_looked_for_while_there_is_none_and_said_once() {
     let mut bench = bench(Err(Off::LoggedOut));
     assert_eq!(bench.core.issues(PROJECT), [IssueKind::RelayNeedsLogin]);
     bench.wanted.clear();
     bench.pass(LOOK_EVERY * 10);
     let looks = when(&mut bench, |one| *one == Wanted::Look);
-    assert_eq!((looks.len(), looks[1] - looks[0]), (10, LOOK_EVERY + super::bench::QUICK));
+    assert_eq!((looks.len(), looks[1] - looks[0]), (10, LOOK_EVERY + QUICK));
     bench.relays = Ok(account("a"));
     bench.pass(LOOK_EVERY * 2);
     assert_eq!(bench.core.issues(PROJECT), []);

@@ -387,7 +387,7 @@ fn state(status: &RelayStatus, now: Timestamp) -> String {
             let next = at(status.next_retry_ms).filter(|at| *at > now).map(|at| relative(at, now));
             format!("not connected, tried again {}", next.unwrap_or_else(|| "soon".to_owned()))
         }
-        RelayState::NeedsLogin => "the server takes the login no longer; ox login --relay URL".to_owned(),
+        RelayState::NeedsLogin => "the server takes the login no longer; ox login --relay".to_owned(),
         RelayState::Disabled | RelayState::Unknown => "off".to_owned(),
     };
     let since = at(status.since_ms).map(|at| format!(" since {}", relative(at, now)));
@@ -484,9 +484,7 @@ const PREVIEW_MAX: usize = 100;
 fn dead(cx: &Cx, what: &What) -> Outcome {
     let site = Site::new(cx.dirs.clone(), cx.env.clone());
     if relay_account(&site).is_none() {
-        return Err(
-            Failure::new(Exit::Failed, "not logged in to a relay server").hint("ox login --relay URL")
-        );
+        return Err(Failure::new(Exit::Failed, "not logged in to a relay server").hint("ox login --relay"));
     }
     if let What::Clear { yes } = what {
         cx.ui.confirm("Delete the events that the server refused? Nobody else has them.", *yes)?;
@@ -557,6 +555,6 @@ fn off(text: &str) -> Failure {
     let failure = Failure::new(Exit::Failed, "no events are sent");
     match text.rsplit_once("; ") {
         Some((why, hint)) => failure.because_of(clean(why)).hint(clean(hint)),
-        None => failure.because_of(clean(text)).hint("ox relay status"),
+        None => failure.because_of(clean(text)).hint("ox whoami"),
     }
 }

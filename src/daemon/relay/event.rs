@@ -40,8 +40,8 @@ impl Off {
         match self {
             Off::Disabled => "off; ox relay start".to_owned(),
             Off::NoServer => "no server is named; ox login --relay URL".to_owned(),
-            Off::LoggedOut => "not logged in; ox login --relay URL".to_owned(),
-            Off::NeedsLogin => "the server takes the login no longer; ox login --relay URL".to_owned(),
+            Off::LoggedOut => "not logged in; ox login --relay".to_owned(),
+            Off::NeedsLogin => "the server takes the login no longer; ox login --relay".to_owned(),
             Off::NoConsent => "nobody agreed to anything being sent there; ox relay start".to_owned(),
             Off::Unknown(why) => why.clone(),
         }
@@ -101,6 +101,8 @@ pub enum Effect {
     Open(u64, Account),
     /// Something is there to be sent.
     Wake,
+    /// The login may be another one, or somebody wants all sent now: no wait goes on.
+    Login,
     /// The link is to end.
     Close,
     /// The queue is somebody else's for now.

@@ -3,11 +3,12 @@
 //! How the link behaves is [`crate::relay`]'s matter; this part says when there is one, and for whom.
 
 pub mod event;
-mod once;
+mod sending;
 mod waiting;
 pub(super) mod work;
 
-pub use once::{SendError, relay_account, relay_preview, relay_queue, send_once};
+pub use crate::relay::settle::SETTLE;
+pub use sending::{SendError, relay_account, relay_preview, relay_queue, send_once};
 
 use std::time::Duration;
 
@@ -23,8 +24,6 @@ use crate::relay::account::Account;
 use crate::sync::LEDGER;
 use event::{Effect, Event, Fed, More, Off, Timer};
 
-/// An event is put into the queue so long after it was stored: whoever else tells of it may add to it (relay and hooks, B.7).
-pub const SETTLE: Duration = Duration::from_secs(2);
 /// Whether there is a login is looked at again after this, if there is none (relay and hooks, A.1).
 pub const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Where nobody wants it, somebody at work has it looked again, this often at most.
@@ -59,6 +58,8 @@ pub(super) struct Relay {
     looks: u64,
     looking: bool,
     look_again: bool,
+    /// What the one under way finds is older than a stop, and counts for nothing.
+    look_is_old: bool,
     looked: Option<Mono>,
     feeding: bool,
     feed_again: bool,
@@ -125,7 +126,8 @@ impl Relay {
 
     pub(super) fn hear(&mut self, cx: &mut Cx, fact: &Fact) {
         match fact {
-            Fact::EventsStored if self.account.is_some() => cx.set_in_once(Timer::Feed, SETTLE),
+            // At once, for it is then that events begin to settle.
+            Fact::EventsStored if self.account.is_some() => cx.set_in_once(Timer::Feed, Duration::ZERO),
             // The configuration may say something else by now.
             Fact::Heard { .. } => {
                 let is_old = self.looked.is_some_and(|at| cx.now.mono.since(at) >= ASK_EVERY);
@@ -136,7 +138,7 @@ impl Relay {
             // A login may have ended meanwhile, and what the link waits for.
             Fact::Jumped if self.account.is_some() => {
                 self.look(cx);
-                cx.push(Effect::Wake);
+                cx.push(Effect::Login);
             }
             _ => {}
         }
@@ -162,7 +164,7 @@ impl Relay {
         if self.waits(cx, Waiter::Flush(conn, self.shown.acked_total)) {
             self.feed_all = true;
             self.feed(cx);
-            cx.push(Effect::Wake);
+            cx.push(Effect::Login);
             cx.set_in_once(Timer::Flush, FLUSH_MAX);
         }
     }
@@ -171,8 +173,7 @@ impl Relay {
     pub(super) fn stop_asked(&mut self, cx: &mut Cx, conn: ConnId) {
         if self.waits(cx, Waiter::End(conn)) {
             self.looked = Some(cx.now.mono);
-            // What a look under way finds is older than this.
-            self.look_again |= self.looking;
+            self.look_is_old = self.looking;
             self.leave(cx, Off::Disabled);
             self.answer_ended(cx);
         }
@@ -230,10 +231,12 @@ impl Relay {
     fn looked(&mut self, cx: &mut Cx, found: Result<Account, Off>) {
         self.looking = false;
         self.looked = Some(cx.now.mono);
+        let is_old = std::mem::take(&mut self.look_is_old);
         if std::mem::take(&mut self.look_again) {
             return self.look(cx);
         }
         match found {
+            _ if is_old => {}
             Ok(account) => self.found(cx, account),
             Err(off) => self.leave(cx, off),
         }
@@ -251,7 +254,7 @@ impl Relay {
         self.issues.heal(LEDGER, Healed::RelayLoggedIn);
         if self.account.as_ref() == Some(&account) {
             // What the link waits for may be there now.
-            cx.push(Effect::Wake);
+            cx.push(Effect::Login);
             return self.feed(cx);
         }
         self.close(cx);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::event::{Effect, Event, Off};
-use super::once::{Queue, access, feed, link_of, look, opened, settings};
+use super::sending::{Queue, access, feed, link_of, look, opened};
 use crate::daemon::host::lanes::{Lane, Lanes, NotDone};
 use crate::ipc::wire::{RelayState, RelayStatus, Response};
 use crate::kit::cancel::Cancel;
@@ -40,7 +40,7 @@ impl Work {
         match effect {
             Effect::Look => lanes.start(
                 Lane::Disk,
-                move || look(&site).map(|open| open.account),
+                move || look(&site).map(|(_, open)| open.account),
                 |found| Event::Looked(found.unwrap_or_else(|e| Err(Off::Unknown(e.to_string())))).into(),
             ),
             Effect::Feed { account, all } => {
@@ -55,6 +55,10 @@ impl Work {
             Effect::Wake => {
                 if let Some(running) = &*self.link.lock() {
                     running.waker.data();
+                }
+            }
+            Effect::Login => {
+                if let Some(running) = &*self.link.lock() {
                     running.waker.login();
                 }
             }
@@ -101,7 +105,7 @@ impl Work {
         *self.link.lock() = Some(running);
         let work = move || {
             let relay = match look(&site) {
-                Ok(open) if open.account == account => settings(&site),
+                Ok((relay, open)) if open.account == account => relay,
                 // Somebody else is logged in by now, or nobody: the core hears of it by its own look.
                 _ => return None,
             };

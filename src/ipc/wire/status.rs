@@ -513,7 +513,7 @@ pub struct RelayStatus {
     pub state: RelayState,
     /// The server; empty if none is named.
     pub server_url: String,
-    /// `ws`, `http` or `otlp`; empty if there is no link.
+    /// `ws` or `http`; empty if there is no link.
     pub transport: String,
     /// The process that sends.
     pub leader_pid: i64,

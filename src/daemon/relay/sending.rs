@@ -29,15 +29,15 @@ const READS: usize = 20;
 /// The queue of an account.
 pub(super) type Queue = std::sync::Arc<Mutex<AccountQueue>>;
 
-pub(super) fn settings(site: &Site) -> Relay {
+fn settings(site: &Site) -> Relay {
     let (settings, trouble) = Settings::load(&site.env, &site.dirs, None);
     let (relay, wrong) = settings.relay();
     trouble.iter().chain(&wrong).for_each(|e| log::warn!("{e}"));
     relay
 }
 
-/// Whose events are sent to where, and what of them.
-pub(super) fn look(site: &Site) -> Result<Open, Off> {
+/// What the settings say of it, and whose events are sent to where, and what of them.
+pub(super) fn look(site: &Site) -> Result<(Relay, Open), Off> {
     let mut relay = settings(site);
     if !relay.enabled {
         return Err(Off::Disabled);
@@ -58,12 +58,13 @@ pub(super) fn look(site: &Site) -> Result<Open, Off> {
         since_ms: login.since_ms,
     });
     let consents = RelayConsents::load(&site.dirs).map_err(|e| Off::Unknown(e.to_string()))?;
-    gate(&relay, login.as_ref(), &consents).map_err(|closed| match closed {
+    let open = gate(&relay, login.as_ref(), &consents).map_err(|closed| match closed {
         Closed::Off => Off::Disabled,
         Closed::NoServer | Closed::NoCollector => Off::NoServer,
         Closed::LoggedOut(_) => Off::LoggedOut,
         Closed::NoConsent(_) => Off::NoConsent,
-    })
+    })?;
+    Ok((relay, open))
 }
 
 /// The account's queue, which is opened if it is not; that of another account is closed first.
@@ -98,12 +99,11 @@ pub(super) fn feed(
     all: bool,
 ) -> Result<Fed, String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let open = match look(site) {
-        Ok(open) if open.account == *account => open,
+    let (relay, open) = match look(site) {
+        Ok((relay, open)) if open.account == *account => (relay, open),
         // The core hears of it by its own look.
         _ => return Ok(Fed { new: 0, more: More::None, queued: 0 }),
     };
-    let relay = settings(site);
     let queue = opened(held, site, account, relay.max_queue_bytes)?;
     let store = Store::look(&site.dirs.events()).map_err(|e| text(&e))?;
     let mut queue = queue.lock();
@@ -250,8 +250,7 @@ pub enum SendError {
 /// # Errors
 /// What was not sent stays.
 pub fn send_once(site: &Site, cancel: &Cancel) -> Result<usize, SendError> {
-    let open = look(site).map_err(|off| SendError::Off(off.text()))?;
-    let relay = settings(site);
+    let (relay, open) = look(site).map_err(|off| SendError::Off(off.text()))?;
     let held = Mutex::default();
     loop {
         let fed = feed(site, &held, &Mutex::default(), &open.account, true).map_err(SendError::Queue)?;
