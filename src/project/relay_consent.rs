@@ -109,11 +109,6 @@ impl RelayConsents {
         Some(RelayConsent { kinds, at: stored.at, since: stored.since })
     }
 
-    /// The servers.
-    pub fn servers(&self) -> impl Iterator<Item = &str> {
-        self.servers.keys().map(String::as_str)
-    }
-
     /// Notes that the user agreed to send these kinds, and no other, to a server from now on.
     ///
     /// # Errors

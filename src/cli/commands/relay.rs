@@ -48,8 +48,8 @@ enum Command {
     )]
     Start(Start),
     /// Send nothing any more; what waits stays in the queue
-    #[command(after_help = "Examples:\n  ox relay stop")]
-    Stop,
+    #[command(after_help = "Examples:\n  ox relay stop\n  ox relay stop --forget")]
+    Stop(Stop),
     /// Show whether events are sent, and what waits
     #[command(
         after_help = "Examples:\n  ox relay status\n  ox relay status --check\n  ox relay status --json"
@@ -125,6 +125,14 @@ fn kinds() -> PossibleValuesParser {
     PossibleValuesParser::new(DataKind::ALL.map(DataKind::name))
 }
 
+/// Flags of `ox relay stop`.
+#[derive(Debug, clap::Args)]
+struct Stop {
+    /// Take back your yes to the server too: the next start asks again
+    #[arg(long)]
+    forget: bool,
+}
+
 /// Flags of `ox relay status`.
 #[derive(Debug, clap::Args)]
 struct Status {
@@ -137,7 +145,7 @@ struct Status {
 pub fn run(cx: &Cx, args: &Args) -> Outcome {
     match &args.command {
         Command::Start(args) => start(cx, args),
-        Command::Stop => stop(cx),
+        Command::Stop(args) => stop(cx, args),
         Command::Status(args) => status(cx, args),
         Command::Sync => sync(cx),
         Command::Preview(args) => preview(cx, args),
@@ -165,9 +173,7 @@ fn answer<T>(said: Result<T, ClientError>) -> Outcome<T> {
         ClientError::Remote(text) if text == crate::ipc::wire::text::UNKNOWN_TYPE => {
             Failure::new(Exit::Failed, "the daemon is of another version").hint("ox daemon restart")
         }
-        ClientError::Remote(text) => Failure::new(Exit::Failed, "the relay does not do it")
-            .because_of(clean(&text))
-            .hint("ox relay status"),
+        ClientError::Remote(text) => off(&text),
         e => of_reach(&reach::ReachError::Client(e)),
     })
 }
@@ -301,8 +307,14 @@ fn is_begun(state: RelayState) -> Option<bool> {
     }
 }
 
-fn stop(cx: &Cx) -> Outcome {
+fn stop(cx: &Cx, args: &Stop) -> Outcome {
     let was_on = wanted(cx).enabled;
+    let site = Site::new(cx.dirs.clone(), cx.env.clone());
+    if args.forget
+        && let Some(account) = relay_account(&site)
+    {
+        RelayConsents::withdraw(&cx.dirs, &account.server_url).map_err(|e| of_project(&e))?;
+    }
     settings::set(&cx.dirs, "relay.enabled", "false").map_err(|e| of_project(&e))?;
     if let Some(host) = host(cx) {
         answer(host.stop_relay())?;

@@ -11,7 +11,7 @@ use crate::kit::cancel::Cancel;
 use crate::kit::contact::Purpose;
 use crate::kit::secret::Secret;
 use crate::project::settings::Settings;
-use crate::project::{Relay, RelayConsents, RelaySink};
+use crate::project::{Relay, RelayConsents, RelaySink, RelayTransport};
 use crate::relay::account::Account;
 use crate::relay::frame::Shape;
 use crate::relay::gate::{self, Closed, Open, gate};
@@ -294,6 +294,7 @@ pub fn relay_preview(site: &Site, events: usize) -> Result<Option<Preview>, Stri
     let relay = settings(site);
     let shape = match relay.sink {
         RelaySink::Otlp => Shape::Otlp,
+        RelaySink::Relay if relay.transport == RelayTransport::Http => Shape::Body,
         RelaySink::Relay => Shape::Frame,
     };
     let server = relay_account(site).map_or_else(|| relay.target().to_owned(), |account| account.server_url);

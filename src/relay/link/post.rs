@@ -9,6 +9,7 @@ use super::{Endpoints, Link, Sink};
 use crate::http::{HttpError, Reply};
 use crate::kit::cancel::Cancel;
 use crate::kit::secret::Secret;
+use crate::kit::text::plain;
 use crate::relay::{frame, otlp};
 
 const JSON: &str = "application/json";
@@ -68,7 +69,15 @@ fn answer(sink: &Sink, reply: &Reply, now: Timestamp) -> Answer {
     let retry_after = reply.retry_after(now);
     let failed = |why: String, reached| Answer::Failed { why, reached };
     match (reply.status, sink) {
-        (200..=299, _) => Answer::Taken,
+        (200..=299, Sink::Otlp { .. }) => {
+            let otlp::Taken { rejected, message } = otlp::taken(&reply.body);
+            if rejected > 0 {
+                let why = plain(&message, false);
+                log::warn!("relay: the collector has taken a batch but for {rejected} events: {why}");
+            }
+            Answer::Taken
+        }
+        (200..=299, Sink::Relay) => Answer::Taken,
         (status @ (401 | 403), _) => Answer::Refused(status),
         (413, _) => Answer::TooLarge,
         (status @ 429, _) => Answer::Busy { status, retry_after },

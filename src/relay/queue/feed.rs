@@ -41,15 +41,6 @@ impl AccountQueue {
         self.note.fed.seq
     }
 
-    /// Looks at nothing up to this number.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn skip(&mut self, seq: i64) -> Result<(), Error> {
-        let fed = Mark { seq: seq.max(self.note.fed.seq), ..self.note.fed };
-        self.keep(self.queue.position(), Note { fed, ..self.note })
-    }
-
     /// The store of events was begun anew and counts from the start. An event that comes again has the id that it had.
     ///
     /// # Errors
